@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * What the operations (ops/) see of the core: the chain, its flattened map, reading by extent, and the guarded door to a new image.
+ * The public vdisk_preadv() and friends are built on the same (core/dispatch.c).
+ */
+#ifndef VD_CORE_IMAGE_H
+#define VD_CORE_IMAGE_H
+
+#include "core/driver.h"
+
+#define VD_CHAIN_MAX 256
+
+struct vd_claims;
+
+struct vdisk_image {
+	struct vd_layer *top;      /* parents by ->parent */
+	struct vd_layer **chain;   /* [depth], n_layers of them */
+	unsigned n_layers;
+	struct vd_claims *claims;  /* NULL: opened read-only */
+	uint32_t flags;            /* VDISK_OPEN_* */
+	char *path;
+	vdisk_log_fn log;
+	void *log_ctx;
+	struct vd_staging *staging; /* being created: temporary names (core/create.c); NULL otherwise */
+};
+
+/* ---- reading */
+
+/* The flattened map: extents of [off, off+len) with `depth` set; what lies past a parent's end, or in no layer, is ABSENT.
+   Appends to *e as a driver does: may be short, never empty.  Neighbours are merged where host ranges join. */
+int vd_image_map(vdisk_image *img, uint64_t off, uint64_t len, uint32_t flags, struct vd_extents *e, vd_error *err);
+
+/* The bytes of guest range [off, off+len), which lies inside extent x (from vd_image_map), into buf; no claim is taken.  x of kind
+   ZERO or ABSENT gives zeros.  Unpacking uses a scratch buffer of its own. */
+int vd_image_read_extent(vdisk_image *img, const struct vd_extent *x, uint64_t off, void *buf, size_t len, vd_error *err);
+
+static inline struct vd_file *vd_extent_file(const vdisk_image *img, const struct vd_extent *x)
+{
+	return img->chain[x->depth]->files[x->file];
+}
+
+/* ---- the guarded door to one layer: checks the question and the driver's answer, takes the layer's lock */
+
+int vd_layer_map(struct vd_layer *l, uint64_t off, uint64_t len, uint32_t flags, struct vd_extents *e, vd_error *err);
+int vd_layer_begin(struct vd_layer *l, vd_error *err); /* begin_write once; refuses a read-only or broken layer */
+int vd_layer_reserve(struct vd_layer *l, struct vd_resv *r, vd_error *err);
+int vd_layer_publish(struct vd_layer *l, const struct vd_resv *r, size_t n, vd_error *err); /* failure: broken */
+void vd_layer_abandon(struct vd_layer *l, struct vd_resv *r);
+int vd_layer_unmap(struct vd_layer *l, uint64_t off, uint64_t len, enum vd_kind to, vd_error *err);
+int vd_layer_flush(struct vd_layer *l, vd_error *err);
+uint32_t vd_layer_caps(const struct vd_layer *l);
+/* Writes buf at the place that r names, ciphered if it must be (then through a copy). */
+int vd_layer_write_at(struct vd_layer *l, const struct vd_resv *r, const void *buf, size_t len, vd_error *err);
+
+/* ---- creating (core/create.c) */
+
+struct vd_new_image {
+	const char *path;             /* "-": standard output */
+	const char *format;
+	uint64_t size;                /* UINT64_MAX: the backing image's */
+	const char *const *options;
+	const char *backing, *backing_format;
+	const char *const *allow_dirs;
+	bool overwrite, round_up, dry_run;
+	uint32_t create_flags;        /* VD_CREATE_COMPRESSED | VD_CREATE_ORDERED | VD_CREATE_UNFINISHED */
+	int level;
+	uint64_t need_bytes;          /* host space that will be wanted (measure's answer); refused at once where the file system has less */
+	vdisk_log_fn log;
+	void *log_ctx;
+};
+/* Makes the image under its temporary name (a block device or "-": in place) and opens it, writable, with its backing chain as parents.
+   Follow with vd_image_commit() or vd_image_abort().  dry_run: judges only, *out = NULL.  *size_out: the size it gets. */
+int vd_image_create(const struct vd_new_image *n, vdisk_image **out, uint64_t *size_out, vd_error *err);
+/* finish(), flush, rename all files (extents first, the named one last), sync the folder; frees img whatever the result; on failure
+   removes what it made and leaves what was there. */
+int vd_image_commit(vdisk_image *img, vd_error *err);
+void vd_image_abort(vdisk_image *img);
+/* measure() of a format for these arguments; also what vdisk_measure() calls. */
+int vd_image_measure(const struct vd_new_image *n, uint64_t data, uint64_t units, uint64_t *required, uint64_t *full, vd_error *err);
+
+/* ---- for tests: an image of open files, without paths */
+
+/* Opens the chain files[0] (leaf) … of the formats named; takes the files.  Multi-file formats open further files through `host`
+   (NULL: refused).  VDISK_OPEN_* flags. */
+int vd_image_open_file(struct vd_file *f, const char *format, uint32_t flags, const char *const *options, vdisk_image *parent,
+                       struct vd_host *host, vdisk_image **out, vd_error *err);
+/* Creates on f (takes it); `parent` (may be NULL) becomes the backing image and is taken.  Close with vdisk_close(), which finishes it. */
+int vd_image_create_file(struct vd_file *f, const char *format, uint64_t size, const char *const *options, uint32_t create_flags,
+                         vdisk_image *parent, struct vd_host *host, vdisk_image **out, vd_error *err);
+
+#endif

@@ -1,0 +1,360 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * libvdisk: disk images, their chains, and what is done with them.
+ *
+ * Rules that hold for every function here, unless it says otherwise:
+ *  - Offsets, lengths and sizes are in bytes of the guest's disk.
+ *  - A function that can fail returns 0, or -1 with *err filled in.  `err` belongs to the caller and may be NULL.
+ *  - Arguments are borrowed for the length of the call; what is returned through a pointer belongs to the caller only
+ *    where the declaration says "returns owned".
+ *  - A `vdisk_image` may be used from many threads at once, except that vdisk_close() must come last and alone.
+ *  - Nothing is printed and no process-wide state is kept.  Messages that are not errors go to the log callback.
+ */
+#ifndef VDISK_VDISK_H
+#define VDISK_VDISK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#if defined(__GNUC__)
+#define VDISK_API __attribute__((visibility("default")))
+#else
+#define VDISK_API
+#endif
+
+/* ---------------------------------------------------------------- errors */
+
+enum vdisk_error_kind {
+	VDISK_OK = 0,
+	VDISK_IO,          /* the host's I/O failed; sys_errno says how */
+	VDISK_NOMEM,
+	VDISK_CORRUPT,     /* the image contradicts its format */
+	VDISK_UNSUPPORTED, /* legal, but not implemented here, or not by this format */
+	VDISK_INVALID,     /* the caller asked for something that cannot be */
+	VDISK_BUSY,        /* another program holds the image */
+	VDISK_CANCELLED,   /* stopped by the caller's cancel flag */
+	VDISK_REFUSED,     /* not done for safety's sake; the message names the option that allows it */
+};
+
+#define VDISK_ERROR_MESSAGE_MAX 768
+#define VDISK_NO_OFFSET UINT64_MAX
+
+struct vdisk_error {
+	enum vdisk_error_kind kind;
+	int sys_errno;   /* 0: none */
+	uint64_t offset; /* in the file that the message names; VDISK_NO_OFFSET: none */
+	char message[VDISK_ERROR_MESSAGE_MAX]; /* one line, no newline: what, where, the offending value */
+};
+typedef struct vdisk_error vdisk_error;
+
+/* "io", "corrupt", …: a static string. */
+VDISK_API const char *vdisk_error_kind_name(enum vdisk_error_kind kind);
+
+/* "0.1.0 (qcow2 raw vhd vmdk; zlib zstd luks)": a static string. */
+VDISK_API const char *vdisk_version(void);
+
+enum vdisk_log_level { VDISK_LOG_WARNING, VDISK_LOG_INFO, VDISK_LOG_TRACE };
+/* Called from any thread, possibly at once; `message` is one line and lives only during the call. */
+typedef void (*vdisk_log_fn)(void *ctx, enum vdisk_log_level level, const char *message);
+
+/* ---------------------------------------------------------------- formats */
+
+enum vdisk_option_type { VDISK_OPT_STRING, VDISK_OPT_SIZE, VDISK_OPT_UINT, VDISK_OPT_BOOL, VDISK_OPT_ENUM };
+
+/* What `-o name=value` takes for a format.  SIZE takes K M G T suffixes; BOOL takes on|off; ENUM one of `values`. */
+struct vdisk_option_info {
+	const char *name;
+	enum vdisk_option_type type;
+	const char *values; /* ENUM: "a|b|c"; otherwise NULL */
+	const char *deflt;  /* as text; NULL: none */
+	const char *help;   /* one line */
+	uint32_t use;       /* VDISK_OPT_FOR_* */
+};
+#define VDISK_OPT_FOR_CREATE 1u /* create, convert -o, measure -o */
+#define VDISK_OPT_FOR_OPEN   2u /* --image-opts of a source */
+#define VDISK_OPT_FOR_AMEND  4u /* amend -o */
+
+#define VDISK_FORMAT_READ      1u
+#define VDISK_FORMAT_WRITE     2u /* random-access writes into an existing image */
+#define VDISK_FORMAT_CREATE    4u
+#define VDISK_FORMAT_COMPRESS  8u /* convert -c */
+#define VDISK_FORMAT_BACKING  16u /* layers over a parent */
+#define VDISK_FORMAT_STREAM_OUT 32u /* some variant can be written to a pipe */
+#define VDISK_FORMAT_STREAM_IN  64u
+#define VDISK_FORMAT_CHECK    128u
+#define VDISK_FORMAT_RESIZE   256u
+
+struct vdisk_format_info {
+	const char *name;            /* "qcow2" */
+	const char *long_name;       /* "QEMU copy-on-write, version 2 and 3" */
+	const char *const *aliases;  /* NULL-terminated; "vpc" for vhd */
+	const char *const *suffixes; /* NULL-terminated, without the dot */
+	uint32_t caps;               /* VDISK_FORMAT_* */
+	const struct vdisk_option_info *options; /* ends with name == NULL; may be NULL */
+};
+
+/* The i-th format, or NULL past the last; static storage. */
+VDISK_API const struct vdisk_format_info *vdisk_format_get(size_t i);
+/* By name or alias; NULL if there is none. */
+VDISK_API const struct vdisk_format_info *vdisk_format_find(const char *name);
+
+/* ---------------------------------------------------------------- images */
+
+typedef struct vdisk_image vdisk_image;
+
+#define VDISK_OPEN_RW        1u   /* for writing */
+#define VDISK_OPEN_NO_PARENT 2u   /* this layer alone: what its parent would say reads as an error.  For info and check */
+#define VDISK_OPEN_SALVAGE   4u   /* go on over damage: what is lost reads as zeros and is mapped with VDISK_EXT_LOST */
+#define VDISK_OPEN_FORCE     8u   /* write to a protected image (a linked clone's parent, one marked corrupt) */
+#define VDISK_OPEN_NO_LOCK  16u   /* read while another program writes: the content may be inconsistent */
+#define VDISK_OPEN_KEEP_ID  32u   /* writes do not renew the identity that children check (VMDK CID) */
+#define VDISK_OPEN_CHECK    64u   /* tolerate what check can mend (dirty, corrupt marks, leaks); no I/O on content */
+#define VDISK_OPEN_STREAM  128u   /* path "-": standard input, read once and forward */
+
+struct vdisk_open_options {
+	const char *format;            /* NULL: by the bytes.  A format said here is what allows names inside the image to be
+	                                  followed, as does a file suffix that belongs to the format found */
+	uint32_t flags;                /* VDISK_OPEN_* */
+	const char *const *options;    /* "key=value" strings, NULL-terminated, of the format's VDISK_OPT_FOR_OPEN ones; or NULL */
+	const char *const *allow_dirs; /* folders, besides the image's own, below which parents and extents may lie; NULL-terminated or NULL */
+	const char *const *parent_map; /* "OLD=NEW" strings: a parent named OLD is opened as NEW; NULL-terminated or NULL */
+	uint64_t cache_bytes;          /* metadata cache for each layer; 0: the default, 16 MiB for the leaf and less for each ancestor */
+	vdisk_log_fn log;              /* NULL: silence */
+	void *log_ctx;
+};
+
+/* Opens an image and the chain of its parents.  `opts` may be NULL.  Returns owned in *out: vdisk_close(). */
+VDISK_API int vdisk_open(const char *path, const struct vdisk_open_options *opts, vdisk_image **out, vdisk_error *err);
+
+/* Flushes (if open for writing), marks clean, and frees `img` whatever the result.  NULL is a no-op. */
+VDISK_API int vdisk_close(vdisk_image *img, vdisk_error *err);
+
+VDISK_API uint64_t vdisk_size(const vdisk_image *img);
+VDISK_API const char *vdisk_format_name(const vdisk_image *img); /* of the leaf */
+VDISK_API const char *vdisk_path(const vdisk_image *img);
+VDISK_API bool vdisk_is_writable(const vdisk_image *img);
+VDISK_API unsigned vdisk_depth(const vdisk_image *img); /* layers in the chain, at least 1 */
+
+/* Random access.  Reads and writes are whole or fail; a range outside [0, vdisk_size()) is VDISK_INVALID, len 0 is a no-op.
+   A write is durable after the next vdisk_flush() that starts after it returned.  Overlapping calls from several threads
+   behave as if done one after the other. */
+VDISK_API int vdisk_pread(vdisk_image *img, void *buf, size_t len, uint64_t off, vdisk_error *err);
+VDISK_API int vdisk_pwrite(vdisk_image *img, const void *buf, size_t len, uint64_t off, vdisk_error *err);
+VDISK_API int vdisk_preadv(vdisk_image *img, const struct iovec *iov, int iovcnt, uint64_t off, vdisk_error *err);
+VDISK_API int vdisk_pwritev(vdisk_image *img, const struct iovec *iov, int iovcnt, uint64_t off, vdisk_error *err);
+/* The range reads as zeros afterwards; stored as cheaply as the format can.  Hides what a parent has there. */
+VDISK_API int vdisk_zero(vdisk_image *img, uint64_t off, uint64_t len, vdisk_error *err);
+/* The caller has no more use for the range.  Each byte of it reads afterwards as it did before or as zero; a parent's bytes
+   never show through.  Space is given back where the format can. */
+VDISK_API int vdisk_discard(vdisk_image *img, uint64_t off, uint64_t len, vdisk_error *err);
+VDISK_API int vdisk_flush(vdisk_image *img, vdisk_error *err);
+
+/* ---------------------------------------------------------------- map */
+
+enum vdisk_kind {
+	VDISK_ABSENT, /* no layer has it (or this layer has not, with VDISK_OPEN_NO_PARENT): reads as zeros */
+	VDISK_ZERO,   /* a layer says zeros */
+	VDISK_DATA,
+};
+
+#define VDISK_EXT_MAPPED     1u  /* `host` and `host_len` are valid and the bytes lie there */
+#define VDISK_EXT_WRITABLE   2u  /* may be overwritten in place */
+#define VDISK_EXT_COMPRESSED 4u  /* one packed unit: host range to the byte */
+#define VDISK_EXT_CIPHERED   8u
+#define VDISK_EXT_LOST      16u  /* only with VDISK_OPEN_SALVAGE: damaged, given as zeros */
+
+struct vdisk_extent {
+	uint64_t off, len; /* guest bytes */
+	enum vdisk_kind kind;
+	uint32_t flags;    /* VDISK_EXT_* */
+	uint16_t file;     /* vdisk_layer_file(img, depth, file) */
+	uint16_t depth;    /* 0: the leaf; 1: its parent; … */
+	uint64_t host, host_len;
+};
+
+/* Where the bytes of [off, off+len) lie: at most `cap` extents into `out`, ascending, without gaps, from `off` on.  May cover
+   less than asked (at least one extent if len > 0): go on from the end of the last one.  Memory: O(cap). */
+VDISK_API int vdisk_map(vdisk_image *img, uint64_t off, uint64_t len, struct vdisk_extent *out, size_t cap, size_t *n,
+                        vdisk_error *err);
+/* Path of a host file of a layer, NULL if there is no such; valid until vdisk_close(). */
+VDISK_API const char *vdisk_layer_file(const vdisk_image *img, unsigned depth, unsigned file);
+
+/* ---------------------------------------------------------------- info */
+
+enum vdisk_value_type { VDISK_VALUE_STRING, VDISK_VALUE_U64, VDISK_VALUE_BOOL };
+
+struct vdisk_value {
+	const char *key;   /* "cluster-size": lower case, words joined by '-' */
+	enum vdisk_value_type type;
+	const char *str;   /* STRING */
+	uint64_t u64;      /* U64 and BOOL (0 or 1) */
+};
+typedef void (*vdisk_value_fn)(void *ctx, const struct vdisk_value *v);
+
+struct vdisk_layer_info {
+	const char *path, *format, *variant; /* variant: "monolithicSparse", "dynamic", "v3", …; may be "" */
+	uint64_t virtual_size;
+	uint64_t host_size;      /* length of its files, added up */
+	uint64_t allocated;      /* what they take on the host's disk */
+	uint32_t alloc_grain;    /* cluster, grain, block; 1 for raw */
+	const char *parent_name; /* as written in the image; NULL: no parent */
+	const char *parent_format;
+	unsigned n_files;
+};
+
+/* Facts of the layer `depth` (0: leaf).  Strings live until vdisk_close(). */
+VDISK_API int vdisk_layer_get(vdisk_image *img, unsigned depth, struct vdisk_layer_info *out, vdisk_error *err);
+/* The format's own facts, one call of `fn` for each. */
+VDISK_API int vdisk_layer_values(vdisk_image *img, unsigned depth, vdisk_value_fn fn, void *ctx, vdisk_error *err);
+
+struct vdisk_snapshot_info {
+	const char *id, *name;
+	uint64_t date_sec;       /* since 1970, UTC */
+	uint32_t date_nsec;
+	uint64_t vm_clock_nsec;
+	uint64_t vm_state_bytes;
+	uint64_t virtual_size;
+};
+typedef void (*vdisk_snapshot_fn)(void *ctx, const struct vdisk_snapshot_info *s);
+/* Internal snapshots of the leaf, in the image's order; none is not an error.  Open one with the open option "snapshot=ID". */
+VDISK_API int vdisk_snapshots(vdisk_image *img, vdisk_snapshot_fn fn, void *ctx, vdisk_error *err);
+
+/* ---------------------------------------------------------------- create, resize, amend */
+
+#define VDISK_CREATE_OVERWRITE 1u /* replace what has that name */
+#define VDISK_CREATE_DRY_RUN   2u /* judge the arguments, write nothing */
+#define VDISK_CREATE_ROUND_UP  4u /* a size that the format cannot express is rounded up; otherwise refused */
+
+struct vdisk_create_options {
+	const char *format;          /* required */
+	uint64_t size;               /* UINT64_MAX: the backing image's */
+	const char *const *options;  /* "key=value", NULL-terminated, of the format's VDISK_OPT_FOR_CREATE ones; or NULL */
+	const char *backing;         /* name as it will be written into the image, relative to its folder; NULL: none */
+	const char *backing_format;  /* required with `backing` */
+	uint32_t flags;              /* VDISK_CREATE_* */
+	const char *const *allow_dirs;
+	vdisk_log_fn log;
+	void *log_ctx;
+};
+
+/* Makes an image: under a temporary name first, renamed when it is whole.  *size_out (may be NULL): the size it got. */
+VDISK_API int vdisk_create(const char *path, const struct vdisk_create_options *opts, uint64_t *size_out, vdisk_error *err);
+
+#define VDISK_RESIZE_SHRINK 1u /* a smaller size, which cuts off guest data, is meant */
+/* `img` must be open for writing and alone in use. */
+VDISK_API int vdisk_resize(vdisk_image *img, uint64_t size, uint32_t flags, vdisk_error *err);
+/* Changes properties in place; "key=value" of the format's VDISK_OPT_FOR_AMEND options, NULL-terminated. */
+VDISK_API int vdisk_amend(vdisk_image *img, const char *const *options, vdisk_error *err);
+
+/* ---------------------------------------------------------------- check */
+
+#define VDISK_CHECK_REPAIR_LEAKS 1u
+#define VDISK_CHECK_REPAIR_ALL   2u /* metadata that can be rebuilt, too */
+
+struct vdisk_check_result {
+	uint64_t corruptions;       /* found; content is or may be wrong */
+	uint64_t leaks;             /* found; units of space that nothing uses */
+	uint64_t corruptions_fixed, leaks_fixed;
+	uint64_t allocated_units, compressed_units, total_units; /* of the format's grain */
+	uint64_t image_end;         /* where the last used byte of the host file ends */
+};
+/* `offset` is in the host file, VDISK_NO_OFFSET where it has none; `message` is one line. */
+typedef void (*vdisk_problem_fn)(void *ctx, bool is_leak, uint64_t offset, const char *message);
+
+/* Checks the leaf's own structure.  `flags` 0 writes nothing; repairs want an image opened with VDISK_OPEN_RW | VDISK_OPEN_CHECK. */
+VDISK_API int vdisk_check(vdisk_image *img, uint32_t flags, vdisk_problem_fn fn, void *ctx, struct vdisk_check_result *out,
+                          vdisk_error *err);
+
+/* ---------------------------------------------------------------- convert, compare, digest, measure */
+
+struct vdisk_progress {
+	uint64_t done, total;  /* guest bytes */
+	uint64_t zero;         /* of `done`: found to be zeros and not stored */
+	uint64_t copied;       /* of `done`: written */
+};
+/* Called from the calling thread, at most ten times a second and once at the end. */
+typedef void (*vdisk_progress_fn)(void *ctx, const struct vdisk_progress *p);
+
+#define VDISK_CONVERT_COMPRESS   1u
+#define VDISK_CONVERT_OVERWRITE  2u
+#define VDISK_CONVERT_DRY_RUN    4u
+#define VDISK_CONVERT_ROUND_UP   8u
+#define VDISK_CONVERT_VERIFY    16u /* read the result back and compare digests */
+#define VDISK_CONVERT_DIGEST    32u /* compute the content's digest in passing */
+#define VDISK_CONVERT_NO_COPY_RANGE 64u /* never reflink or copy_file_range */
+
+struct vdisk_convert_options {
+	const char *format;         /* of the destination; required */
+	const char *const *options; /* "key=value" or NULL */
+	const char *backing, *backing_format; /* as in vdisk_create_options: write only what differs from it */
+	uint32_t flags;             /* VDISK_CONVERT_* */
+	int level;                  /* of compression; 0: the format's default */
+	unsigned threads;           /* 0: one for each processor */
+	uint64_t memory_bytes;      /* budget for data in flight; 0: default, 32 MiB */
+	uint32_t sparse_bytes;      /* smallest run of zeros that is left out, a power of two ≥ 512; 0: 4096 */
+	const char *const *allow_dirs;
+	vdisk_progress_fn progress;
+	void *progress_ctx;
+	const volatile int *cancel; /* set to non-zero (from a signal handler, say): stop, VDISK_CANCELLED; NULL: none */
+	vdisk_log_fn log;
+	void *log_ctx;
+};
+
+struct vdisk_convert_report {
+	uint64_t size;         /* the destination's virtual size */
+	uint64_t data, zero;   /* guest bytes stored; guest bytes found to be zeros */
+	uint64_t offloaded;    /* of `data`: reflinked or copied by the kernel */
+	uint64_t packed_in, packed_out; /* guest bytes that were compressed, and what they take */
+	uint64_t lost;         /* bytes that --salvage filled with zeros */
+	bool has_digest;
+	uint8_t digest[32];    /* see vdisk_digest() */
+	double seconds;
+};
+
+/* Copies the content of `src` to a new image at `path` ("-": standard output, where format and variant can stream).  On any
+   failure nothing is left under `path`, and what was there before is untouched.  `report` may be NULL. */
+VDISK_API int vdisk_convert(vdisk_image *src, const char *path, const struct vdisk_convert_options *opts,
+                            struct vdisk_convert_report *report, vdisk_error *err);
+
+struct vdisk_job_options {
+	unsigned threads;           /* 0: one for each processor */
+	uint64_t memory_bytes;      /* 0: default */
+	vdisk_progress_fn progress;
+	void *progress_ctx;
+	const volatile int *cancel;
+};
+
+struct vdisk_compare_result {
+	bool equal;
+	uint64_t offset;  /* of the first byte that differs */
+	bool size_differs;/* beyond the shorter one's end, the longer one is zeros if `equal` */
+};
+/* Compares contents.  Where sizes differ, the images are equal when the longer one's rest is zeros, unless `strict`. */
+VDISK_API int vdisk_compare(vdisk_image *a, vdisk_image *b, bool strict, const struct vdisk_job_options *opts,
+                            struct vdisk_compare_result *out, vdisk_error *err);
+
+#define VDISK_DIGEST_LEAF (1u << 20)
+/* The content's tree digest: SHA-256 over the concatenated SHA-256 of 1 MiB leaves (the last one short), followed by the size
+   as 8 bytes, big-endian.  Independent of format, chain and layout.  Holes cost nothing. */
+VDISK_API int vdisk_digest(vdisk_image *img, const struct vdisk_job_options *opts, uint8_t digest[32], vdisk_error *err);
+/* Plain SHA-256 of the flat content (what `sha256sum` says of the raw image): one thread hashes, reads run ahead. */
+VDISK_API int vdisk_sha256(vdisk_image *img, const struct vdisk_job_options *opts, uint8_t digest[32], vdisk_error *err);
+
+struct vdisk_measure_result {
+	uint64_t required;         /* bytes of host files that a conversion would take at most, without compression */
+	uint64_t fully_allocated;  /* with every guest byte stored */
+};
+/* For `src`, or for an empty image of `size` bytes where src is NULL. */
+VDISK_API int vdisk_measure(vdisk_image *src, uint64_t size, const char *format, const char *const *options,
+                            struct vdisk_measure_result *out, vdisk_error *err);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
