@@ -14,7 +14,8 @@ int vd_fail(vd_error *err, enum vdisk_error_kind kind, uint64_t offset, const ch
 /* The same for a failed system call: kind VDISK_IO (NOMEM for ENOMEM), ": strerror(sys_errno)" appended. */
 int vd_fail_errno(vd_error *err, int sys_errno, uint64_t offset, const char *fmt, ...) __attribute__((format(printf, 4, 5)));
 int vd_fail_nomem(vd_error *err, size_t bytes);
-/* Puts "context: " in front of the message; done once, where the file's name is known.  Returns -1. */
+/* Puts "context: " in front of the message unless it begins with that already (what comes from a vd_file names its file); done
+   where the file's name is known.  Returns -1. */
 int vd_fail_in(vd_error *err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void vd_error_clear(vd_error *err);
 /* Makes text from an image fit for one line: control and non-ASCII bytes become \xNN, at most cap-1 characters, "..." where cut. */
