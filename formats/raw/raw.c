@@ -41,16 +41,18 @@ static int raw_probe(const struct vd_peek *peek)
 	return 1;
 }
 
-static int raw_priv_new(struct vd_layer *l, struct raw **out, vd_error *err)
+static struct raw *raw_new(struct vd_layer *l, vd_error *err)
 {
 	struct raw *r = vd_calloc(1, sizeof(*r));
 
-	if (!r)
-		return vd_fail_nomem(err, sizeof(*r));
-	l->priv = *out = r;
+	if (!r) {
+		vd_fail_nomem(err, sizeof(*r));
+		return NULL;
+	}
+	l->priv = r;
 	l->alloc_grain = l->presence_grain = 1;
 	l->flags |= VD_LAYER_FIXED;
-	return 0;
+	return r;
 }
 
 static int raw_open(struct vd_layer *l, const struct vd_open *o, vd_error *err)
@@ -76,7 +78,8 @@ static int raw_open(struct vd_layer *l, const struct vd_open *o, vd_error *err)
 		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET,
 		               "option size=%" PRIu64 " at offset %" PRIu64 " goes past the end of the file (%" PRIu64 " bytes)", l->size, base,
 		               file_size);
-	if (raw_priv_new(l, &r, err))
+	r = raw_new(l, err);
+	if (!r)
 		return -1;
 	r->base = base;
 	r->windowed = base || sized;
@@ -111,7 +114,8 @@ static int raw_create(struct vd_layer *l, const struct vd_create *c, vd_error *e
 
 	if (c->backing)
 		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "raw has no place for a backing file's name (%s)", c->backing);
-	if (raw_priv_new(l, &r, err))
+	r = raw_new(l, err);
+	if (!r)
 		return -1;
 	l->size = c->size;
 	if (c->flags & VD_CREATE_APPEND) {
