@@ -5,6 +5,8 @@
  *
  * Thread safety: reads and writes from any thread at once.  vd_file_size() is the length as this handle knows it (taken at open,
  * moved by its own writes and truncations), so it costs no system call.
+ *
+ * "Takes" an fd or a file: whatever the result; on failure it is closed.  Every message begins with the file's name.
  */
 #ifndef VD_IO_FILE_H
 #define VD_IO_FILE_H
@@ -30,8 +32,10 @@ struct vd_file_ops {
 	int (*extent)(struct vd_file *, uint64_t off, uint64_t *len, bool *data, vd_error *);
 	int (*allocated)(struct vd_file *, uint64_t *bytes, vd_error *);
 	int (*lock)(struct vd_file *, bool write, vd_error *);
-	void (*close)(struct vd_file *);
+	void (*close)(struct vd_file *); /* frees all but the name */
+	void (*release)(struct vd_file *, uint64_t off, uint64_t len);
 };
+/* punch, extent, allocated, lock and release may be NULL: nothing to give back, data for all, the size, success, nothing. */
 
 /* Common head of every kind; kinds embed it first. */
 struct vd_file {
