@@ -39,7 +39,8 @@ enum vd_kind {
  *              ZERO and MAPPED, an unwritten part of an allocated VHD block ABSENT and MAPPED.
  *  WRITABLE    with MAPPED: the bytes may be overwritten in place, with nothing to reserve or publish, and count from then on.
  *              A hole of a raw file is ZERO, MAPPED and WRITABLE.  A cluster that a snapshot shares is not.
- *  COMPRESSED  one whole unit (len is the unit's, cut at the disk's end); host, host_len to the byte.  Never MAPPED or WRITABLE.
+ *  COMPRESSED  one packed unit; host, host_len to the byte.  Never MAPPED or WRITABLE.  A driver gives the whole unit as off and len
+ *              (cut at the disk's end); vd_extents_add() keeps that in unit_off and unit_len and cuts off and len to what was asked.
  *  CIPHERED    DATA whose bytes the codec's crypt() must pass; with MAPPED.
  *  LOST        ZERO only because salvage gave it up. */
 #define VD_EXT_MAPPED     1u
@@ -55,6 +56,7 @@ struct vd_extent {
 	uint16_t file;     /* index into layer->files */
 	uint16_t depth;    /* the core's: 0 in a driver's answer */
 	uint64_t host, host_len;
+	uint64_t unit_off, unit_len; /* COMPRESSED: the whole unit; set by vd_extents_add() */
 };
 
 /* An answer to map(): ascending, contiguous from `off` on, never past `end`; may stop early, but never empty. */
@@ -74,9 +76,8 @@ static inline void vd_extents_init(struct vd_extents *e, struct vd_extent *v, si
 	e->v = v;
 }
 
-/* Appends, cutting what lies outside [next, end) (MAPPED host ranges are cut along; a COMPRESSED unit is kept whole, its off and len
-   as they are, even where it begins before `off`; then `next` moves to its end or `end`) and merging with the last one where both
-   agree and their host ranges join.  False when the answer is complete or full: stop. */
+/* Appends, cutting what lies outside [next, end) (MAPPED host ranges are cut along) and merging with the last one where both agree and
+   their host ranges join.  An extent that ends at or before `next` is passed over.  False when the answer is complete or full: stop. */
 bool vd_extents_add(struct vd_extents *e, const struct vd_extent *x);
 
 /* vd_driver.map flags */
@@ -186,7 +187,7 @@ struct vd_snapshot_ops {
 
 /* Pure and thread-safe: they read nothing of the layer but what open() fixed. */
 struct vd_codec {
-	/* The unit x from its packed bytes to x->len bytes. */
+	/* The unit x (off and len are the whole unit's here) from its packed bytes to x->len bytes. */
 	int (*unpack)(const struct vd_layer *, const struct vd_extent *x, const void *in, size_t in_len, void *out, vd_error *);
 	/* One unit at guest `off`, `len` bytes, into out (room for alloc_grain + 4096): *out_len bytes, with whatever header the format
 	   wants before and after; 0: incompressible, store it plainly (a driver with caps VD_CAP_PACKED_ONLY never says 0). */

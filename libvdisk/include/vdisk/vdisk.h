@@ -115,6 +115,7 @@ typedef struct vdisk_image vdisk_image;
 #define VDISK_OPEN_NO_LOCK  16u   /* read while another program writes: the content may be inconsistent */
 #define VDISK_OPEN_KEEP_ID  32u   /* writes do not renew the identity that children check (VMDK CID) */
 #define VDISK_OPEN_CHECK    64u   /* tolerate what check can mend (dirty, corrupt marks, leaks); no I/O on content */
+#define VDISK_OPEN_INFO    256u  /* facts only, with NO_PARENT: a missing extent file is no error; content cannot be read */
 #define VDISK_OPEN_STREAM  128u   /* path "-": standard input, read once and forward */
 
 struct vdisk_open_options {
@@ -123,7 +124,8 @@ struct vdisk_open_options {
 	uint32_t flags;                /* VDISK_OPEN_* */
 	const char *const *options;    /* "key=value" strings, NULL-terminated, of the format's VDISK_OPT_FOR_OPEN ones; or NULL */
 	const char *const *allow_dirs; /* folders, besides the image's own, below which parents and extents may lie; NULL-terminated or NULL */
-	const char *const *parent_map; /* "OLD=NEW" strings: a parent named OLD is opened as NEW; NULL-terminated or NULL */
+	const char *const *parent_map; /* "OLD=NEW[,format=FMT]" strings: a parent named OLD in an image is opened as NEW (a path relative to the
+	                                  working directory), as FMT where the image declares no format; NULL-terminated or NULL */
 	uint64_t cache_bytes;          /* metadata cache for each layer; 0: the default, 16 MiB for the leaf and less for each ancestor */
 	vdisk_log_fn log;              /* NULL: silence */
 	void *log_ctx;

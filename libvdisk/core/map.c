@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The flattened map: what each layer leaves to its parent is asked of the parent, down to the last. */
+#include "core/image.h"
+#include "base/bytes.h"
+
+#define MAP_BATCH 32 /* on the stack, once for each layer of the chain */
+
+static int map_from(vdisk_image *img, unsigned depth, uint64_t off, uint64_t len, uint32_t flags, struct vd_extents *e, vd_error *err);
+
+static void map_absent(struct vd_extents *e, unsigned depth, uint64_t off, uint64_t len)
+{
+	struct vd_extent x = { .off = off, .len = len, .kind = VD_ABSENT, .depth = (uint16_t)depth };
+
+	vd_extents_add(e, &x);
+}
+
+/* One layer's answer, its gaps filled from below.  Stops when *e is full. */
+static int map_take(vdisk_image *img, unsigned depth, const struct vd_extents *part, uint32_t flags, struct vd_extents *e, vd_error *err)
+{
+	for (size_t i = 0; i < part->n; i++) {
+		struct vd_extent x = part->v[i];
+		uint64_t end = x.off + x.len;
+
+		x.depth = (uint16_t)depth;
+		if (x.kind != VD_ABSENT) {
+			vd_extents_add(e, &x);
+		} else if (depth + 1 < img->n_layers) {
+			if (map_from(img, depth + 1, x.off, x.len, flags, e, err))
+				return -1;
+		} else {
+			map_absent(e, depth, x.off, x.len);
+		}
+		if (e->next < end)
+			return 0;
+	}
+	return 0;
+}
+
+static int map_from(vdisk_image *img, unsigned depth, uint64_t off, uint64_t len, uint32_t flags, struct vd_extents *e, vd_error *err)
+{
+	struct vd_layer *l = img->chain[depth];
+	struct vd_extent buf[MAP_BATCH];
+	uint64_t end = off + len;
+
+	for (uint64_t at = off; at < end;) {
+		struct vd_extents part;
+
+		if (at >= l->size) { /* a shorter parent reads as zeros */
+			map_absent(e, depth, at, end - at);
+			return 0;
+		}
+		vd_extents_init(&part, buf, MAP_BATCH, at, vd_min(end, l->size) - at);
+		if (vd_layer_map(l, at, part.end - at, flags, &part, err) || map_take(img, depth, &part, flags, e, err))
+			return -1;
+		if (e->next < part.next)
+			return 0;
+		at = part.next;
+	}
+	return 0;
+}
+
+int vd_image_map(vdisk_image *img, uint64_t off, uint64_t len, uint32_t flags, struct vd_extents *e, vd_error *err)
+{
+	return map_from(img, 0, off, len, flags, e, err);
+}
+
+int vdisk_map(vdisk_image *img, uint64_t off, uint64_t len, struct vdisk_extent *out, size_t cap, size_t *n, vdisk_error *err)
+{
+	struct vd_extent buf[MAP_BATCH];
+	struct vd_extents e;
+
+	*n = 0;
+	if (!vd_within(off, len, vdisk_size(img)))
+		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "%s: range %" PRIu64 "+%" PRIu64 " is outside the disk (%" PRIu64 " bytes)",
+		               img->path, off, len, vdisk_size(img));
+	if (!len || !cap)
+		return 0;
+	vd_extents_init(&e, buf, vd_min(cap, MAP_BATCH), off, len);
+	if (vd_image_map(img, off, len, VD_MAP_HOLES, &e, err))
+		return -1;
+	for (size_t i = 0; i < e.n; i++) {
+		const struct vd_extent *x = &e.v[i];
+
+		out[i] = (struct vdisk_extent){
+			.off = x->off,
+			.len = x->len,
+			.kind = (enum vdisk_kind)x->kind,
+			.flags = x->flags,
+			.file = x->file,
+			.depth = x->depth,
+			.host = x->host,
+			.host_len = x->host_len,
+		};
+	}
+	*n = e.n;
+	return 0;
+}

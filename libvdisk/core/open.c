@@ -1,0 +1,466 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Opening an image: its own layer, then the chain of its parents, each under the trust policy and with its identity checked. */
+#include "core/claims.h"
+#include "core/image.h"
+#include "core/layer.h"
+#include "core/probe.h"
+#include "core/trust.h"
+#include "core/open.h"
+#include "base/alloc.h"
+#include "base/bytes.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define CACHE_LEAF   (16u << 20)
+#define CACHE_PARENT (4u << 20)
+#define STREAM_WINDOW (64u << 20)
+
+void vd_log(const vdisk_image *img, enum vdisk_log_level level, const char *fmt, ...)
+{
+	char text[VDISK_ERROR_MESSAGE_MAX];
+	va_list ap;
+
+	if (!img->log)
+		return;
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	img->log(img->log_ctx, level, text);
+}
+
+/* ---------------------------------------------------------------- the services that a driver is given while it opens */
+
+struct open_host {
+	struct vd_host host;
+	vdisk_image *img;
+	struct vd_trust trust;
+	bool lock;
+};
+
+static int host_open_file(struct vd_host *h, struct vd_layer *l, const char *name, bool write, uint16_t *file, vd_error *err)
+{
+	struct open_host *oh = h->ctx;
+	struct vd_file *f;
+
+	if (vd_trust_open(&oh->trust, name, write, &f, NULL, err))
+		return -1;
+	if ((oh->lock && vd_file_lock(f, write, err)) || vd_layer_add_file(l, f, file, err)) {
+		vd_file_close(f);
+		return -1;
+	}
+	return 0;
+}
+
+static int host_create_file(struct vd_host *h, struct vd_layer *l, const char *name, uint16_t *file, vd_error *err)
+{
+	(void)h, (void)file;
+	return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "%s: no file ('%s') is made while an image is opened", l->path, name);
+}
+
+static void host_log(struct vd_host *h, enum vdisk_log_level level, const char *fmt, ...)
+{
+	struct open_host *oh = h->ctx;
+	char text[VDISK_ERROR_MESSAGE_MAX];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	vd_log(oh->img, level, "%s: %s", oh->trust.image, text);
+}
+
+/* ---------------------------------------------------------------- one layer */
+
+struct layer_args {
+	const char *path;
+	const char *format;            /* NULL: probe */
+	uint32_t flags;                /* VDISK_OPEN_* as they hold for this layer */
+	const char *const *options;
+	const char *const *allow_dirs;
+	uint64_t cache_bytes;
+	struct vd_host *host;          /* tests'; NULL: the real one */
+};
+
+static uint32_t driver_flags(uint32_t flags)
+{
+	static const struct { uint32_t from, to; } map[] = {
+		{ VDISK_OPEN_RW, VD_OPEN_RW },           { VDISK_OPEN_SALVAGE, VD_OPEN_SALVAGE }, { VDISK_OPEN_FORCE, VD_OPEN_FORCE },
+		{ VDISK_OPEN_KEEP_ID, VD_OPEN_KEEP_ID }, { VDISK_OPEN_CHECK, VD_OPEN_CHECK },     { VDISK_OPEN_INFO, VD_OPEN_INFO },
+	};
+	uint32_t out = 0;
+
+	for (size_t i = 0; i < sizeof(map) / sizeof(map[0]); i++)
+		if (flags & map[i].from)
+			out |= map[i].to;
+	return out;
+}
+
+/* Takes f, on failure too. */
+static int layer_open(vdisk_image *img, const struct layer_args *a, struct vd_file *f, const struct vd_driver *drv, bool said,
+                      struct vd_layer **out, vd_error *err)
+{
+	struct open_host oh = {
+		.host = { .open_file = host_open_file, .create_file = host_create_file, .log = host_log },
+		.img = img,
+		.trust = { .image = a->path, .said = said, .format = drv->info.name, .allow_dirs = a->allow_dirs },
+		.lock = !(a->flags & VDISK_OPEN_NO_LOCK),
+	};
+	const char *slash = strrchr(a->path, '/');
+	struct vd_open open = { .flags = driver_flags(a->flags), .host = a->host ? a->host : &oh.host };
+	struct vd_options *options = NULL;
+	struct vd_layer *l = vd_layer_new(drv, a->path);
+	int rc;
+
+	oh.host.ctx = &oh;
+	oh.host.base_name = slash ? slash + 1 : a->path;
+	if (!l) {
+		vd_file_close(f);
+		return vd_fail_nomem(err, sizeof(*l));
+	}
+	if (vd_layer_add_file(l, f, NULL, err)) {
+		vd_file_close(f);
+		goto fail;
+	}
+	if (vd_options_parse(drv->info.options, VDISK_OPT_FOR_OPEN, drv->info.name, a->options, &options, err))
+		goto fail;
+	if (a->flags & VDISK_OPEN_RW)
+		l->flags |= VD_LAYER_WRITABLE;
+	open.options = options;
+	open.cache_bytes = a->cache_bytes;
+	rc = drv->open(l, &open, err);
+	vd_options_free(options);
+	if (rc) {
+		vd_fail_in(err, "%s", a->path);
+		goto fail;
+	}
+	if (open.flags & VD_OPEN_RW && !(l->flags & VD_LAYER_WRITABLE)) {
+		vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "%s: cannot be opened for writing%s%s", a->path, l->ro_reason ? ": " : "",
+		        l->ro_reason ? l->ro_reason : "");
+		goto fail;
+	}
+	*out = l;
+	return 0;
+fail:
+	vd_layer_free(l);
+	return -1;
+}
+
+/* ---------------------------------------------------------------- the chain */
+
+int vd_image_push(vdisk_image *img, struct vd_layer *l, vd_error *err)
+{
+	struct vd_layer **chain = vd_realloc(img->chain, img->n_layers + 1u, sizeof(struct vd_layer *));
+
+	if (!chain)
+		return vd_fail_nomem(err, (img->n_layers + 1u) * sizeof(struct vd_layer *));
+	img->chain = chain;
+	if (img->n_layers)
+		chain[img->n_layers - 1]->parent = l;
+	else
+		img->top = l;
+	chain[img->n_layers++] = l;
+	return 0;
+}
+
+static bool same_file(const struct vd_file *a, const struct vd_file *b)
+{
+	struct stat sa, sb;
+
+	return a->fd >= 0 && b->fd >= 0 && !fstat(a->fd, &sa) && !fstat(b->fd, &sb) && sa.st_dev == sb.st_dev && sa.st_ino == sb.st_ino;
+}
+
+static int cycle_check(const vdisk_image *img, const struct vd_file *f, const char *path, vd_error *err)
+{
+	if (img->n_layers >= VD_CHAIN_MAX)
+		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "%s: the chain of parents is longer than %u", path, VD_CHAIN_MAX);
+	for (unsigned i = 0; i < img->n_layers; i++)
+		if (same_file(img->chain[i]->files[0], f))
+			return vd_fail(err, VDISK_CORRUPT, VDISK_NO_OFFSET, "%s: is its own ancestor", path);
+	return 0;
+}
+
+static int id_check(const vdisk_image *img, const struct vd_layer *child, const struct vd_layer *parent, vd_error *err)
+{
+	const struct vd_id *want = &child->parent_ref.id, *have = &parent->id;
+	char a[VD_UUID_TEXT], b[VD_UUID_TEXT];
+	struct stat st;
+
+	if (want->kind == VD_ID_NONE)
+		return 0;
+	if (want->kind != have->kind)
+		return vd_fail(err, VDISK_CORRUPT, VDISK_NO_OFFSET, "%s: expects a parent with a %s, which %s (%s) does not have", child->path,
+		               want->kind == VD_ID_CID ? "CID" : "UUID", parent->path, parent->drv->info.name);
+	if (want->kind == VD_ID_CID && want->cid != have->cid)
+		return vd_fail(err, VDISK_CORRUPT, VDISK_NO_OFFSET, "%s: parentCID is %08" PRIx32 ", but the CID of %s is %08" PRIx32 ": it was changed",
+		               child->path, want->cid, parent->path, have->cid);
+	if (want->kind == VD_ID_UUID && memcmp(want->uuid, have->uuid, 16)) {
+		vd_uuid_format(a, want->uuid);
+		vd_uuid_format(b, have->uuid);
+		return vd_fail(err, VDISK_CORRUPT, VDISK_NO_OFFSET, "%s: parent UUID is %s, but %s has %s", child->path, a, parent->path, b);
+	}
+	if (child->parent_ref.mtime && parent->files[0]->fd >= 0 && !fstat(parent->files[0]->fd, &st) &&
+	    (uint64_t)st.st_mtime != child->parent_ref.mtime)
+		vd_log(img, VDISK_LOG_WARNING, "%s: its parent %s has another time stamp than when it was made (copying changes it)", child->path,
+		       parent->path);
+	return 0;
+}
+
+/* "OLD=NEW[,format=FMT]" of the user's list whose OLD is `name`: NEW and FMT, returned owned.  False: none. */
+static bool parent_mapped(const char *const *map, const char *name, char **path, char **format)
+{
+	size_t n = strlen(name);
+
+	for (; map && *map; map++) {
+		const char *value = *map + n + 1, *comma;
+
+		if (strncmp(*map, name, n) || (*map)[n] != '=')
+			continue;
+		comma = strstr(value, ",format=");
+		*path = vd_strndup(value, comma ? (size_t)(comma - value) : strlen(value));
+		*format = comma ? vd_strdup(comma + 8) : NULL;
+		return *path != NULL;
+	}
+	return false;
+}
+
+/* Finds and opens the file of a layer's parent.  *path, *format: returned owned; *format NULL: not declared. */
+static int parent_find(const struct vd_layer *child, const struct vdisk_open_options *o, const struct vd_trust *t, struct vd_file **f,
+                       char **path, char **format, vd_error *err)
+{
+	const struct vd_parent_ref *ref = &child->parent_ref;
+	vd_error first;
+
+	for (unsigned i = 0; i < ref->n_names; i++) {
+		if (!parent_mapped(o->parent_map, ref->names[i], path, format))
+			continue;
+		if (!*format && ref->format)
+			*format = vd_strdup(ref->format);
+		return vd_file_posix(AT_FDCWD, *path, *path, 0, f, err);
+	}
+	for (unsigned i = 0; i < ref->n_names; i++) {
+		if (!vd_trust_open(t, ref->names[i], false, f, path, i ? err : &first)) {
+			*format = ref->format ? vd_strdup(ref->format) : NULL;
+			return 0;
+		}
+	}
+	if (err)
+		*err = first;
+	return vd_fail_in(err, "%s: its parent", child->path);
+}
+
+static int parent_open(vdisk_image *img, const struct vdisk_open_options *o, bool said, vd_error *err)
+{
+	struct vd_layer *child = img->chain[img->n_layers - 1], *l;
+	struct vd_trust t = { .image = child->path, .said = said, .format = child->drv->info.name, .allow_dirs = o->allow_dirs };
+	VD_AUTO_FREE char *path = NULL, *format = NULL;
+	struct layer_args a = {
+		.flags = o->flags & ~(VDISK_OPEN_RW | VDISK_OPEN_FORCE | VDISK_OPEN_KEEP_ID | VDISK_OPEN_CHECK | VDISK_OPEN_STREAM),
+		.allow_dirs = o->allow_dirs,
+		.cache_bytes = CACHE_PARENT,
+	};
+	const struct vd_driver *drv;
+	struct vd_file *f;
+
+	if (parent_find(child, o, &t, &f, &path, &format, err))
+		return -1;
+	if (!format) {
+		vd_file_close(f);
+		return vd_fail(err, VDISK_REFUSED, VDISK_NO_OFFSET,
+		               "%s: does not say which format its parent '%s' is, and guessing is not safe; --parent '%s=%s,format=FMT' says it",
+		               child->path, child->parent_ref.names[0], child->parent_ref.names[0], path);
+	}
+	a.path = path;
+	drv = vd_driver_find(format);
+	if (!drv) {
+		vd_file_close(f);
+		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "%s: its parent %s is of the unknown format '%s'", child->path, path, format);
+	}
+	if (cycle_check(img, f, path, err) || (!(o->flags & VDISK_OPEN_NO_LOCK) && vd_file_lock(f, false, err))) {
+		vd_file_close(f);
+		return -1;
+	}
+	if (layer_open(img, &a, f, drv, true, &l, err))
+		return -1;
+	if (id_check(img, child, l, err) || vd_image_push(img, l, err)) {
+		vd_layer_free(l);
+		return -1;
+	}
+	return 0;
+}
+
+/* ---------------------------------------------------------------- the image */
+
+vdisk_image *vd_image_new(const char *path, uint32_t flags, vdisk_log_fn log, void *log_ctx, vd_error *err)
+{
+	vdisk_image *img = vd_calloc(1, sizeof(*img));
+
+	if (img) {
+		img->path = vd_strdup(path);
+		img->flags = flags;
+		img->log = log;
+		img->log_ctx = log_ctx;
+		if (flags & VDISK_OPEN_RW)
+			img->claims = vd_claims_new();
+		if (img->path && (img->claims || !(flags & VDISK_OPEN_RW)))
+			return img;
+		vd_image_free(img);
+	}
+	vd_fail_nomem(err, sizeof(*img));
+	return NULL;
+}
+
+void vd_image_free(vdisk_image *img)
+{
+	if (!img)
+		return;
+	for (unsigned i = 0; i < img->n_layers; i++)
+		vd_layer_free(img->chain[i]);
+	vd_free(img->chain);
+	vd_claims_free(img->claims);
+	vd_free(img->path);
+	vd_free(img);
+}
+
+static int file_open(const char *path, const struct vdisk_open_options *o, struct vd_file **f, vd_error *err)
+{
+	bool write = o->flags & VDISK_OPEN_RW;
+	struct stat st;
+	int fd;
+
+	if (!(o->flags & VDISK_OPEN_STREAM) || strcmp(path, "-")) {
+		if (vd_file_posix(AT_FDCWD, path, path, write ? VD_POSIX_RDWR : 0, f, err))
+			return -1;
+		if (!(o->flags & VDISK_OPEN_NO_LOCK) && vd_file_lock(*f, write, err)) {
+			vd_file_close(*f);
+			return -1;
+		}
+		return 0;
+	}
+	if (write)
+		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "standard input cannot be opened for writing");
+	fd = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3);
+	if (fd < 0 || fstat(fd, &st))
+		return vd_fail_errno(err, errno, VDISK_NO_OFFSET, "standard input");
+	if (S_ISREG(st.st_mode) || S_ISBLK(st.st_mode))
+		return vd_file_posix_fd(fd, "standard input", false, f, err);
+	return vd_file_pipe_in(fd, "standard input", STREAM_WINDOW, f, err);
+}
+
+/* Takes f.  The leaf and, unless told otherwise, its ancestors. */
+static int chain_open(vdisk_image *img, struct vd_file *f, const struct vdisk_open_options *o, struct vd_host *host, bool parents,
+                      vd_error *err)
+{
+	struct layer_args a = {
+		.path = img->path,
+		.format = o->format,
+		.flags = o->flags,
+		.options = o->options,
+		.allow_dirs = o->allow_dirs,
+		.cache_bytes = o->cache_bytes ? o->cache_bytes : CACHE_LEAF,
+		.host = host,
+	};
+	const struct vd_driver *drv;
+	struct vd_layer *l;
+	bool said;
+
+	if (vd_driver_choose(f, img->path, o->format, &drv, &said, err)) {
+		vd_file_close(f);
+		return -1;
+	}
+	if (layer_open(img, &a, f, drv, said, &l, err))
+		return -1;
+	if (vd_image_push(img, l, err)) {
+		vd_layer_free(l);
+		return -1;
+	}
+	while (parents && img->chain[img->n_layers - 1]->parent_ref.n_names) {
+		if (parent_open(img, o, said, err))
+			return -1;
+		said = true; /* declared by the child, which was trusted */
+	}
+	return 0;
+}
+
+int vdisk_open(const char *path, const struct vdisk_open_options *opts, vdisk_image **out, vdisk_error *err)
+{
+	static const struct vdisk_open_options none;
+	const struct vdisk_open_options *o = opts ? opts : &none;
+	vdisk_image *img;
+	struct vd_file *f;
+
+	*out = NULL;
+	if ((o->flags & VDISK_OPEN_SALVAGE) && (o->flags & VDISK_OPEN_RW) && !(o->flags & VDISK_OPEN_CHECK))
+		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "%s: salvage is for reading", path);
+	img = vd_image_new(path, o->flags, o->log, o->log_ctx, err);
+	if (!img)
+		return -1;
+	if (file_open(path, o, &f, err) || chain_open(img, f, o, NULL, !(o->flags & (VDISK_OPEN_NO_PARENT | VDISK_OPEN_INFO)), err)) {
+		vd_image_free(img);
+		return -1;
+	}
+	*out = img;
+	return 0;
+}
+
+/* Moves `parent`'s layers below img's and frees its shell. */
+int vd_image_adopt_parent(vdisk_image *img, vdisk_image *parent, vd_error *err)
+{
+	for (unsigned i = 0; i < parent->n_layers; i++) {
+		if (vd_image_push(img, parent->chain[i], err)) {
+			memmove(parent->chain, parent->chain + i, (parent->n_layers - i) * sizeof(struct vd_layer *));
+			parent->n_layers -= i;
+			vd_image_free(parent);
+			return -1;
+		}
+	}
+	parent->n_layers = 0;
+	vd_image_free(parent);
+	return 0;
+}
+
+int vd_image_open_file(struct vd_file *f, const char *format, uint32_t flags, const char *const *options, vdisk_image *parent,
+                       struct vd_host *host, vdisk_image **out, vd_error *err)
+{
+	struct vdisk_open_options o = { .format = format, .flags = flags, .options = options };
+	vdisk_image *img = vd_image_new(f->name, flags, NULL, NULL, err);
+
+	*out = NULL;
+	if (!img) {
+		vd_file_close(f);
+		vd_image_free(parent);
+		return -1;
+	}
+	if (chain_open(img, f, &o, host, false, err)) {
+		vd_image_free(parent);
+		vd_image_free(img);
+		return -1;
+	}
+	if (parent && vd_image_adopt_parent(img, parent, err)) {
+		vd_image_free(img);
+		return -1;
+	}
+	*out = img;
+	return 0;
+}
+
+int vdisk_close(vdisk_image *img, vdisk_error *err)
+{
+	int rc = 0;
+
+	if (!img)
+		return 0;
+	if (img->claims && (img->created || img->top->begun)) {
+		if (img->top->broken)
+			rc = vd_fail(err, VDISK_IO, VDISK_NO_OFFSET, "%s: a metadata update had failed; run check", img->path);
+		else
+			rc = img->top->drv->finish(img->top, err) ? vd_fail_in(err, "%s", img->path) : 0;
+	}
+	vd_image_free(img);
+	return rc;
+}

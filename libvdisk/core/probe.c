@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The table of formats, and finding out which one a file is. */
+#include "core/probe.h"
+#include "base/bytes.h"
+
+#include <strings.h>
+
+const char *vd_suffix(const char *path)
+{
+	const char *slash = strrchr(path, '/'), *base = slash ? slash + 1 : path, *dot = strrchr(base, '.');
+
+	return dot && dot != base ? dot + 1 : "";
+}
+
+static bool name_is(const struct vdisk_format_info *f, const char *name)
+{
+	if (!strcasecmp(f->name, name))
+		return true;
+	for (const char *const *a = f->aliases; a && *a; a++)
+		if (!strcasecmp(*a, name))
+			return true;
+	return false;
+}
+
+const struct vd_driver *vd_driver_find(const char *name)
+{
+	for (size_t i = 0; vd_drivers[i]; i++)
+		if (name_is(&vd_drivers[i]->info, name))
+			return vd_drivers[i];
+	return NULL;
+}
+
+const struct vdisk_format_info *vdisk_format_get(size_t i)
+{
+	for (size_t k = 0; vd_drivers[k]; k++)
+		if (k == i)
+			return &vd_drivers[k]->info;
+	return NULL;
+}
+
+const struct vdisk_format_info *vdisk_format_find(const char *name)
+{
+	const struct vd_driver *d = vd_driver_find(name);
+
+	return d ? &d->info : NULL;
+}
+
+/* Formats without a driver here: named, never taken for raw. */
+static const struct foreign {
+	uint16_t off, len;
+	const char *magic;
+	const char *name;
+} foreign[] = {
+	{ 0, 8, "vhdxfile", "VHDX (vhdx)" },
+	{ 64, 4, "\x7f\x10\xda\xbe", "VirtualBox VDI (vdi)" },
+	{ 0, 8, "QFI\xfb\0\0\0\1", "QCOW version 1 (qcow)" },
+	{ 0, 4, "QED\0", "QED (qed)" },
+	{ 0, 16, "WithoutFreeSpace", "Parallels (parallels)" },
+	{ 0, 16, "WithouFreSpacExt", "Parallels (parallels)" },
+	{ 0, 22, "Bochs Virtual HD Image", "Bochs (bochs)" },
+	{ 0, 8, "EVF\x09\x0d\x0a\xff\0", "Expert Witness (ewf)" },
+	{ 0, 3, "\x1f\x8b\x08", "gzip-compressed data (gzip): unpack it first" },
+	{ 0, 6, "\xfd" "7zXZ\0", "xz-compressed data (xz): unpack it first" },
+	{ 0, 4, "\x28\xb5\x2f\xfd", "zstd-compressed data (zstd): unpack it first" },
+	{ 0, 3, "BZh", "bzip2-compressed data (bzip2): unpack it first" },
+	{ 257, 5, "ustar", "a tar archive (ova): unpack it first" },
+};
+
+static const char *foreign_name(const struct vd_peek *p)
+{
+	for (size_t i = 0; i < sizeof(foreign) / sizeof(foreign[0]); i++) {
+		const struct foreign *f = &foreign[i];
+
+		if (p->head_len >= (size_t)f->off + f->len && !memcmp(p->head + f->off, f->magic, f->len))
+			return f->name;
+	}
+	if (p->tail_len >= 512 && !memcmp(p->tail + p->tail_len - 512, "koly", 4))
+		return "Apple disk image (dmg)";
+	return NULL;
+}
+
+int vd_probe(struct vd_file *f, const char *path, const struct vd_driver **out, vd_error *err)
+{
+	uint8_t head[VD_PEEK_HEAD], tail[VD_PEEK_TAIL];
+	struct vd_peek p = { .head = head, .tail = tail, .size = vd_file_size(f), .suffix = vd_suffix(path) };
+	int best = 0;
+
+	if (vd_file_pread_some(f, head, sizeof(head), 0, &p.head_len, err))
+		return -1;
+	if (!p.head_len)
+		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "%s: is empty: no disk image", path);
+	if ((f->flags & VD_FILE_SEEKABLE) && p.size != UINT64_MAX) {
+		uint64_t at = p.size > sizeof(tail) ? p.size - sizeof(tail) : 0;
+
+		if (vd_file_pread_some(f, tail, vd_min(sizeof(tail), p.size), at, &p.tail_len, err))
+			return -1;
+	}
+	*out = NULL;
+	for (size_t i = 0; vd_drivers[i]; i++) {
+		int score = vd_drivers[i]->probe(&p);
+
+		if (score > best) {
+			best = score;
+			*out = vd_drivers[i];
+		}
+	}
+	if (best < 50) { /* nothing better than raw's last resort */
+		const char *name = foreign_name(&p);
+
+		if (name)
+			return vd_fail(err, VDISK_UNSUPPORTED, 0, "%s: is %s, for which there is no driver (-f raw takes its bytes as the disk)", path,
+			               name);
+	}
+	if (!*out)
+		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "%s: no known format", path);
+	return 0;
+}
+
+int vd_driver_choose(struct vd_file *f, const char *path, const char *format, const struct vd_driver **out, bool *said, vd_error *err)
+{
+	if (format) {
+		*out = vd_driver_find(format);
+		*said = true;
+		if (!*out)
+			return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "%s: unknown format '%s'", path, format);
+		return 0;
+	}
+	if (vd_probe(f, path, out, err))
+		return -1;
+	*said = false;
+	for (const char *const *s = (*out)->info.suffixes; s && *s; s++)
+		if (!strcasecmp(*s, vd_suffix(path)))
+			*said = true;
+	return 0;
+}

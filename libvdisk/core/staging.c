@@ -1,0 +1,267 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "core/staging.h"
+#include "base/alloc.h"
+#include "base/bytes.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+struct staged {
+	char *temp, *name; /* in the folder */
+	bool renamed;
+};
+
+struct vd_staging {
+	char *path;    /* the destination, links followed */
+	char *folder;
+	int dirfd;
+	bool overwrite, in_place;
+	struct staged *v; /* [0] is the image's own file */
+	size_t n;
+};
+
+static const char *base_of(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return slash ? slash + 1 : path;
+}
+
+static char *folder_of(const char *path)
+{
+	const char *base = base_of(path);
+
+	if (base == path)
+		return vd_strdup(".");
+	return vd_strndup(path, base - path > 1 ? (size_t)(base - path - 1) : 1);
+}
+
+const char *vd_staging_base_name(const struct vd_staging *s)
+{
+	return base_of(s->path);
+}
+
+/* *exists_dev: a block device stands there. */
+static int judge(const char *path, bool overwrite, bool *block_device, vd_error *err)
+{
+	struct stat st;
+
+	*block_device = false;
+	if (!base_of(path)[0])
+		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "'%s' is no file name", path);
+	if (stat(path, &st)) {
+		if (errno != ENOENT)
+			return vd_fail_errno(err, errno, VDISK_NO_OFFSET, "%s", path);
+		return 0;
+	}
+	*block_device = S_ISBLK(st.st_mode);
+	if (!S_ISREG(st.st_mode) && !*block_device)
+		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "%s: neither a regular file nor a block device", path);
+	if (!overwrite)
+		return vd_fail(err, VDISK_REFUSED, VDISK_NO_OFFSET, "%s: exists; --force replaces it", path);
+	return 0;
+}
+
+int vd_staging_judge(const char *path, bool overwrite, vd_error *err)
+{
+	VD_AUTO_FREE char *folder = folder_of(path);
+	bool dev;
+
+	if (!folder)
+		return vd_fail_nomem(err, strlen(path));
+	if (judge(path, overwrite, &dev, err))
+		return -1;
+	if (access(dev ? path : folder, W_OK | (dev ? 0 : X_OK)))
+		return vd_fail_errno(err, errno, VDISK_NO_OFFSET, "%s", dev ? path : folder);
+	return 0;
+}
+
+int vd_staging_room(const char *path, uint64_t bytes, vd_error *err)
+{
+	VD_AUTO_FREE char *folder = folder_of(path);
+	struct statvfs vfs;
+	uint64_t room;
+
+	if (!folder)
+		return vd_fail_nomem(err, strlen(path));
+	if (statvfs(folder, &vfs))
+		return vd_fail_errno(err, errno, VDISK_NO_OFFSET, "%s", folder);
+	if (!vfs.f_blocks || vd_mul64(vfs.f_bavail, vfs.f_frsize, &room) || bytes <= room)
+		return 0;
+	return vd_fail_errno(err, ENOSPC, VDISK_NO_OFFSET, "%s: needs %" PRIu64 " bytes, and its file system has %" PRIu64 " free", path, bytes,
+	                     room);
+}
+
+/* A temporary file that nobody has locked was left by a run that was killed. */
+static int temp_create(struct vd_staging *s, const char *temp, const char *shown, struct vd_file **f, vd_error *err)
+{
+	for (int try = 0; try < 3; try++) {
+		struct vd_file *old;
+
+		if (!vd_file_posix(s->dirfd, temp, shown, VD_POSIX_RDWR | VD_POSIX_CREATE, f, err)) {
+			if (!vd_file_lock(*f, true, err))
+				return 0;
+			vd_file_close(*f);
+			return -1;
+		}
+		if (faccessat(s->dirfd, temp, F_OK, AT_SYMLINK_NOFOLLOW))
+			return -1;
+		if (vd_file_posix(s->dirfd, temp, temp, VD_POSIX_RDWR, &old, err))
+			return -1;
+		if (vd_file_lock(old, true, err)) {
+			vd_file_close(old);
+			return vd_fail(err, VDISK_BUSY, VDISK_NO_OFFSET, "%s: is being written by another run (%s/%s)", shown, s->folder, temp);
+		}
+		unlinkat(s->dirfd, temp, 0);
+		vd_file_close(old);
+	}
+	return -1;
+}
+
+static int stage(struct vd_staging *s, const char *name, const char *shown, struct vd_file **f, vd_error *err)
+{
+	struct staged *v = vd_realloc(s->v, s->n + 1, sizeof(*v));
+	char *temp;
+
+	if (!v)
+		return vd_fail_nomem(err, (s->n + 1) * sizeof(*v));
+	s->v = v;
+	v[s->n] = (struct staged){ .temp = vd_asprintf(".%s.vdisk-partial", name), .name = vd_strdup(name) };
+	temp = v[s->n].temp;
+	if (!temp || !v[s->n].name || temp_create(s, temp, shown, f, err)) {
+		if (!temp || !v[s->n].name)
+			vd_fail_nomem(err, strlen(name));
+		vd_free(temp);
+		vd_free(v[s->n].name);
+		return -1;
+	}
+	s->n++;
+	return 0;
+}
+
+/* Where a new file of that name would be made: existing links are followed. */
+static char *resolve(const char *path)
+{
+	char real[PATH_MAX];
+
+	return vd_strdup(realpath(path, real) ? real : path);
+}
+
+int vd_staging_new(const char *path, bool overwrite, struct vd_staging **out, struct vd_file **f, vd_error *err)
+{
+	struct vd_staging *s;
+	bool dev;
+
+	if (judge(path, overwrite, &dev, err))
+		return -1;
+	s = vd_calloc(1, sizeof(*s));
+	if (!s)
+		return vd_fail_nomem(err, sizeof(*s));
+	s->dirfd = -1;
+	s->overwrite = overwrite;
+	s->in_place = dev;
+	s->path = resolve(path);
+	s->folder = s->path ? folder_of(s->path) : NULL;
+	if (!s->folder) {
+		vd_fail_nomem(err, strlen(path));
+		goto fail;
+	}
+	s->dirfd = open(s->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (s->dirfd < 0) {
+		vd_fail_errno(err, errno, VDISK_NO_OFFSET, "%s", s->folder);
+		goto fail;
+	}
+	if (dev) {
+		if (vd_file_posix(AT_FDCWD, s->path, path, VD_POSIX_RDWR, f, err))
+			goto fail;
+		if (vd_file_lock(*f, true, err)) {
+			vd_file_close(*f);
+			goto fail;
+		}
+	} else if (stage(s, base_of(s->path), path, f, err)) {
+		goto fail;
+	}
+	*out = s;
+	return 0;
+fail:
+	vd_staging_abort(s);
+	return -1;
+}
+
+int vd_staging_add(struct vd_staging *s, const char *name, struct vd_file **f, vd_error *err)
+{
+	VD_AUTO_FREE char *shown = vd_asprintf("%s/%s", s->folder, name);
+
+	if (!shown)
+		return vd_fail_nomem(err, strlen(name));
+	if (s->in_place)
+		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "%s: an image of several files does not fit a block device", s->path);
+	if (!name[0] || strchr(name, '/'))
+		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "'%s' is no name for a file beside the image", name);
+	if (!s->overwrite && !faccessat(s->dirfd, name, F_OK, AT_SYMLINK_NOFOLLOW))
+		return vd_fail(err, VDISK_REFUSED, VDISK_NO_OFFSET, "%s: exists; --force replaces it", shown);
+	return stage(s, name, shown, f, err);
+}
+
+static void staging_free(struct vd_staging *s)
+{
+	for (size_t i = 0; i < s->n; i++) {
+		vd_free(s->v[i].temp);
+		vd_free(s->v[i].name);
+	}
+	vd_free(s->v);
+	if (s->dirfd >= 0)
+		close(s->dirfd);
+	vd_free(s->folder);
+	vd_free(s->path);
+	vd_free(s);
+}
+
+static int staged_rename(struct vd_staging *s, struct staged *g, vd_error *err)
+{
+	unsigned flags = s->overwrite ? 0 : RENAME_NOREPLACE;
+	int rc = renameat2(s->dirfd, g->temp, s->dirfd, g->name, flags);
+
+	if (rc && errno == EINVAL && flags) /* a file system without the flag: judged before, so a small race remains there */
+		rc = renameat(s->dirfd, g->temp, s->dirfd, g->name);
+	if (rc && errno == EEXIST)
+		return vd_fail(err, VDISK_REFUSED, VDISK_NO_OFFSET, "%s/%s: exists by now; --force replaces it", s->folder, g->name);
+	if (rc)
+		return vd_fail_errno(err, errno, VDISK_NO_OFFSET, "%s/%s: cannot give the new image its name", s->folder, g->name);
+	g->renamed = true;
+	return 0;
+}
+
+int vd_staging_commit(struct vd_staging *s, vd_error *err)
+{
+	for (size_t i = s->n; i > 0; i--) {
+		if (staged_rename(s, &s->v[i - 1], err)) {
+			vd_staging_abort(s);
+			return -1;
+		}
+	}
+	if (s->n && fsync(s->dirfd) && errno != EINVAL && errno != ENOTSUP) {
+		int rc = vd_fail_errno(err, errno, VDISK_NO_OFFSET, "%s", s->folder);
+
+		staging_free(s);
+		return rc;
+	}
+	staging_free(s);
+	return 0;
+}
+
+void vd_staging_abort(struct vd_staging *s)
+{
+	if (!s)
+		return;
+	for (size_t i = 0; i < s->n; i++)
+		unlinkat(s->dirfd, s->v[i].renamed ? s->v[i].name : s->v[i].temp, 0);
+	staging_free(s);
+}

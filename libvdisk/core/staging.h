@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * A destination's files under temporary names, until all of them are whole: ".NAME.vdisk-partial" beside NAME, locked for writing.  One that
+ * a killed run left behind is not locked and is replaced.  Core only.
+ */
+#ifndef VD_CORE_STAGING_H
+#define VD_CORE_STAGING_H
+
+#include "io/file.h"
+
+struct vd_staging;
+
+/* `path` is the destination; symbolic links are followed to what they name.  A block device is written in place.  An existing file
+   without `overwrite` is VDISK_REFUSED.  Returns owned in *out; the image's own file in *f (returned owned). */
+int vd_staging_new(const char *path, bool overwrite, struct vd_staging **out, struct vd_file **f, vd_error *err);
+/* Judges what vd_staging_new() would, and makes nothing. */
+int vd_staging_judge(const char *path, bool overwrite, vd_error *err);
+/* One more file, that will appear as `name` in the same folder; a name with a slash is VDISK_INVALID. */
+int vd_staging_add(struct vd_staging *s, const char *name, struct vd_file **f, vd_error *err);
+/* The destination's folder holds at least `bytes` free; VDISK_IO with ENOSPC otherwise. */
+int vd_staging_room(const char *path, uint64_t bytes, vd_error *err);
+/* Everything gets its final name, the named file last, durably.  The files must be flushed.  On failure what was renamed is removed
+   again.  Frees s in every case. */
+int vd_staging_commit(struct vd_staging *s, vd_error *err);
+/* Removes the temporary files; frees s.  NULL is a no-op. */
+void vd_staging_abort(struct vd_staging *s);
+const char *vd_staging_base_name(const struct vd_staging *s);
+
+#endif
