@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* vdisk convert: SRC, of whatever format, to a new image DST. */
+#include "output.h"
+#include "progress.h"
+#include "sizes.h"
+#include "source.h"
+#include "target.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+struct convert_args {
+	struct common_args common;
+	struct source_args source;
+	struct content_args content;
+	struct target_args target;
+	struct progress_args progress;
+	const char *format;
+	bool compress, verify, digest, no_copy_range;
+	struct opt_number level, jobs, sparse, memory;
+};
+
+#define AT(member) .field = offsetof(struct convert_args, member)
+static const struct opt options[] = {
+	{ .letter = 'O', .name = "to", .kind = OPT_TEXT, AT(format), .arg = "FMT", .domain = DOMAIN_FORMAT,
+	  .help = "format of the new image; without it, its suffix tells" },
+	{ .letter = 'c', .name = "compress", .kind = OPT_FLAG, AT(compress), .help = "compress the content" },
+	{ .name = "level", .kind = OPT_UINT, AT(level), .arg = "N", .min = 1, .max = 19,
+	  .help = "how hard to compress: 1 to 12 for zlib, 1 to 19 for zstd" },
+	{ .letter = 'j', .name = "jobs", .kind = OPT_UINT, AT(jobs), .arg = "N", .min = 1, .max = 1024,
+	  .help = "threads that read, compress and write; by default one for each processor" },
+	{ .letter = 'S', .name = "sparse-size", .kind = OPT_SIZE, AT(sparse), .arg = "SIZE", .min = 512, .max = 1u << 30,
+	  .help = "shortest run of zeros that is left out, a power of two; by default 4K" },
+	{ .name = "memory", .kind = OPT_SIZE, AT(memory), .arg = "SIZE", .min = 1u << 20, .help = "budget for data in flight; by default 32M" },
+	{ .name = "no-copy-range", .kind = OPT_FLAG, AT(no_copy_range), .help = "never let the host's file system share or copy blocks" },
+	{ .name = "verify", .kind = OPT_FLAG, AT(verify), .help = "read the new image back and compare digests before it gets its name" },
+	{ .name = "digest", .kind = OPT_FLAG, AT(digest), .help = "print the content's digest, as \"vdisk digest\" does" },
+	{ 0 },
+};
+#undef AT
+
+struct lost { /* ranges that salvage gave up */
+	uint64_t (*v)[2];
+	size_t n;
+};
+
+static int lost_find(vdisk_image *src, struct lost *lost)
+{
+	vdisk_error err = { 0 };
+	for (uint64_t off = 0, size = vdisk_size(src); off < size;) {
+		struct vdisk_extent x[256];
+		size_t n = 0;
+		if (vdisk_map(src, off, size - off, x, sizeof(x) / sizeof(*x), &n, &err))
+			return fail_vdisk(&err);
+		for (size_t i = 0; i < n; off = x[i].off + x[i].len, i++) {
+			if (!(x[i].flags & VDISK_EXT_LOST))
+				continue;
+			if (lost->n && lost->v[lost->n - 1][0] + lost->v[lost->n - 1][1] == x[i].off) {
+				lost->v[lost->n - 1][1] += x[i].len;
+				continue;
+			}
+			lost->v = tool_realloc(lost->v, (lost->n + 1) * sizeof(*lost->v));
+			lost->v[lost->n][0] = x[i].off;
+			lost->v[lost->n++][1] = x[i].len;
+		}
+	}
+	return 0;
+}
+
+static void report_json(const struct convert_args *a, vdisk_image *src, const char *dst, const char *format,
+                        const struct vdisk_convert_report *rep, const struct lost *lost)
+{
+	char text[DIGEST_TEXT];
+	struct json_object *o = json_report(), *s = json_must(json_object_new_object()), *d = json_must(json_object_new_object());
+	json_put_text(s, "path", vdisk_path(src));
+	json_put_text(s, "format", vdisk_format_name(src));
+	json_put_u64(s, "virtual-size", vdisk_size(src));
+	json_put(o, "source", s);
+	json_put_text(d, "path", dst);
+	json_put_text(d, "format", format);
+	json_put_u64(d, "virtual-size", rep->size);
+	json_put(o, "destination", d);
+	json_put_bool(o, "dry-run", a->target.dry_run);
+	if (!a->target.dry_run) {
+		json_put_u64(o, "data", rep->data);
+		json_put_u64(o, "zero", rep->zero);
+		json_put_u64(o, "offloaded", rep->offloaded);
+		json_put_u64(o, "packed-in", rep->packed_in);
+		json_put_u64(o, "packed-out", rep->packed_out);
+		json_put_u64(o, "lost", rep->lost);
+		struct json_object *ranges = json_must(json_object_new_array());
+		for (size_t i = 0; i < lost->n; i++) {
+			struct json_object *r = json_must(json_object_new_object());
+			json_put_u64(r, "offset", lost->v[i][0]);
+			json_put_u64(r, "length", lost->v[i][1]);
+			json_object_array_add(ranges, r);
+		}
+		json_put(o, "lost-ranges", ranges);
+		json_put_text(o, "digest", rep->has_digest ? digest_text(text, rep->digest) : NULL);
+		json_put_bool(o, "verified", a->verify);
+		json_put_double(o, "seconds", rep->seconds);
+	}
+	json_print(o);
+}
+
+static void report_text(const struct convert_args *a, const char *dst, const char *format, bool bar,
+                        const struct vdisk_convert_report *rep, const struct lost *lost)
+{
+	char text[DIGEST_TEXT], size[SIZE_TEXT], data[SIZE_TEXT], zero[SIZE_TEXT];
+	if (a->target.dry_run) {
+		say("would make %s: %s, %" PRIu64 " bytes\n", shown(dst), format, rep->size);
+		return;
+	}
+	for (size_t i = 0; i < lost->n; i++)
+		warn("lost: %" PRIu64 " bytes at offset %" PRIu64 " are zeros now", lost->v[i][1], lost->v[i][0]);
+	if (rep->lost && !lost->n)
+		warn("lost: %" PRIu64 " bytes are zeros now", rep->lost);
+	if (bar || a->common.verbose) {
+		fprintf(stderr, "%s: %s of data, %s of zeros, in %.2f s%s\n", size_human(size, rep->size), size_human(data, rep->data),
+		        size_human(zero, rep->zero), rep->seconds, a->verify ? ", verified" : "");
+		if (rep->packed_in)
+			fprintf(stderr, "compressed %s to %s (%.1f %%)\n", size_human(data, rep->packed_in), size_human(zero, rep->packed_out),
+			        (double)rep->packed_out * 100 / (double)rep->packed_in);
+	}
+	if (a->digest)
+		say("%s  %s\n", digest_text(text, rep->digest), shown(dst));
+}
+
+static int convert(const struct convert_args *a, vdisk_image *src, const char *dst, const struct vdisk_format_info *f)
+{
+	const char *backing_format;
+	if (target_backing_format(&a->target, &backing_format))
+		return EXIT_TROUBLE;
+	struct progress progress;
+	progress_begin(&progress, &a->progress, a->common.quiet, "converting");
+	struct vdisk_convert_options o = {
+		.format = f->name,
+		.options = a->target.opts.v,
+		.backing = a->target.backing,
+		.backing_format = backing_format,
+		.flags = (a->compress ? VDISK_CONVERT_COMPRESS : 0) | (a->target.force ? VDISK_CONVERT_OVERWRITE : 0) |
+		         (a->target.dry_run ? VDISK_CONVERT_DRY_RUN : 0) | (target_rounds_up(&a->target) ? VDISK_CONVERT_ROUND_UP : 0) |
+		         (a->verify ? VDISK_CONVERT_VERIFY : 0) | (a->digest ? VDISK_CONVERT_DIGEST : 0) |
+		         (a->no_copy_range ? VDISK_CONVERT_NO_COPY_RANGE : 0),
+		.level = (int)a->level.value,
+		.threads = (unsigned)a->jobs.value,
+		.memory_bytes = a->memory.value,
+		.sparse_bytes = (uint32_t)a->sparse.value,
+		.allow_dirs = a->source.allow_dirs.v,
+		.progress = progress_tick,
+		.progress_ctx = &progress,
+		.cancel = cancel_by_signals(),
+		.log = output_log,
+	};
+	struct vdisk_convert_report rep = { 0 };
+	vdisk_error err = { 0 };
+	int r = vdisk_convert(src, dst, &o, &rep, &err);
+	progress_end(&progress);
+	if (r)
+		return fail_vdisk(&err);
+	struct lost lost = { 0 };
+	if (rep.lost && strcmp(vdisk_path(src), "-") && lost_find(src, &lost))
+		return EXIT_TROUBLE;
+	if (a->common.json)
+		report_json(a, src, dst, f->name, &rep, &lost);
+	else
+		report_text(a, dst, f->name, progress.mode == PROGRESS_BAR, &rep, &lost);
+	free(lost.v);
+	return EXIT_YES;
+}
+
+static int run(const void *args, char **operands, unsigned n)
+{
+	const struct convert_args *a = args;
+	const char *dst = operands[n - 1];
+	if (n == 1 && !a->target.opts.n)
+		return fail_usage("an operand is missing, SRC DST wanted");
+	const struct vdisk_format_info *f = target_format(dst, a->format, "-O");
+	if (!f)
+		return EXIT_TROUBLE;
+	if (target_help(f, &a->target.opts))
+		return EXIT_YES;
+	if (n == 1)
+		return fail_usage("an operand is missing, SRC DST wanted");
+	if (a->sparse.given && (a->sparse.value & (a->sparse.value - 1)))
+		return fail_usage("-S: %" PRIu64 " is no power of two", a->sparse.value);
+	if (!strcmp(dst, "-")) {
+		output_to_stderr();
+		if (isatty(STDOUT_FILENO))
+			return fail("standard output is a terminal: an image will not go there");
+	}
+	vdisk_image *src;
+	if (source_open(operands[0], &a->source, &a->content, 0, true, &src))
+		return EXIT_TROUBLE;
+	int status = convert(a, src, dst, f);
+	source_close(src);
+	return status;
+}
+
+const struct command cmd_convert = {
+	.name = "convert",
+	.operands = "SRC DST",
+	.min = 1,
+	.max = 2,
+	.summary = "copy a disk to a new image of another format",
+	.notes = "SRC and DST may be \"-\", where the format can stream; what is printed then goes to standard error.",
+	.domain = DOMAIN_FILE,
+	.args_bytes = sizeof(struct convert_args),
+	.groups = {
+		{ options, 0 },
+		{ target_options, offsetof(struct convert_args, target) },
+		{ source_options, offsetof(struct convert_args, source) },
+		{ content_options, offsetof(struct convert_args, content) },
+		{ progress_options, offsetof(struct convert_args, progress) },
+		{ common_options, 0 },
+	},
+	.run = run,
+};

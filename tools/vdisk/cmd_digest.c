@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* vdisk digest: a number for the disk's content, whatever image it is in. */
+#include "output.h"
+#include "progress.h"
+#include "source.h"
+
+#include <string.h>
+
+struct digest_args {
+	struct common_args common;
+	struct source_args source;
+	struct content_args content;
+	struct progress_args progress;
+	struct opt_number jobs, memory;
+	bool sha256;
+};
+
+#define AT(member) .field = offsetof(struct digest_args, member)
+static const struct opt options[] = {
+	{ .name = "sha256", .kind = OPT_FLAG, AT(sha256), .help = "the plain SHA-256 of the flat content (what sha256sum says of the raw image)" },
+	{ .letter = 'j', .name = "jobs", .kind = OPT_UINT, AT(jobs), .arg = "N", .min = 1, .max = 1024,
+	  .help = "threads; by default one for each processor" },
+	{ .name = "memory", .kind = OPT_SIZE, AT(memory), .arg = "SIZE", .min = 1u << 20, .help = "budget for data in flight; by default 32M" },
+	{ 0 },
+};
+#undef AT
+
+static int digest(const struct digest_args *a, vdisk_image *img)
+{
+	struct progress progress;
+	progress_begin(&progress, &a->progress, a->common.quiet, "reading");
+	struct vdisk_job_options o = {
+		.threads = (unsigned)a->jobs.value,
+		.memory_bytes = a->memory.value,
+		.progress = progress_tick,
+		.progress_ctx = &progress,
+		.cancel = cancel_by_signals(),
+	};
+	uint8_t bytes[32];
+	char text[DIGEST_TEXT];
+	vdisk_error err = { 0 };
+	int failed = a->sha256 ? vdisk_sha256(img, &o, bytes, &err) : vdisk_digest(img, &o, bytes, &err);
+	progress_end(&progress);
+	if (failed)
+		return fail_vdisk(&err);
+	if (a->common.json) {
+		struct json_object *j = json_report();
+		json_put_text(j, "path", vdisk_path(img));
+		json_put_text(j, "format", vdisk_format_name(img));
+		json_put_u64(j, "virtual-size", vdisk_size(img));
+		json_put_text(j, "method", a->sha256 ? "sha256" : "tree");
+		json_put_text(j, "digest", digest_text(text, bytes));
+		json_print(j);
+	} else {
+		say("%s  %s\n", digest_text(text, bytes), shown(vdisk_path(img)));
+	}
+	return EXIT_YES;
+}
+
+static int run(const void *args, char **operands, unsigned n)
+{
+	const struct digest_args *a = args;
+	vdisk_image *img;
+	(void)n;
+	if (source_open(operands[0], &a->source, &a->content, 0, true, &img))
+		return EXIT_TROUBLE;
+	int status = digest(a, img);
+	source_close(img);
+	return status;
+}
+
+const struct command cmd_digest = {
+	.name = "digest",
+	.operands = "IMG",
+	.min = 1,
+	.max = 1,
+	.summary = "print a digest of a disk's content, the same in whatever format it lies",
+	.notes = "IMG may be \"-\", standard input, where its format can stream.",
+	.domain = DOMAIN_FILE,
+	.args_bytes = sizeof(struct digest_args),
+	.groups = {
+		{ options, 0 },
+		{ source_options, offsetof(struct digest_args, source) },
+		{ content_options, offsetof(struct digest_args, content) },
+		{ progress_options, offsetof(struct digest_args, progress) },
+		{ common_options, 0 },
+	},
+	.run = run,
+};

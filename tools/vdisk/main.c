@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* vdisk: finds the command, built in or the program vdisk-COMMAND, and runs it. */
+#include "help.h"
+#include "output.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+extern const struct command cmd_convert, cmd_info, cmd_create, cmd_map, cmd_check, cmd_compare, cmd_digest, cmd_measure, cmd_resize,
+	cmd_amend;
+
+const struct command *const commands[] = {
+	&cmd_convert, &cmd_info, &cmd_create, &cmd_map, &cmd_check, &cmd_compare, &cmd_digest, &cmd_measure, &cmd_resize, &cmd_amend, NULL,
+};
+
+const struct command *command_find(const char *name)
+{
+	for (size_t i = 0; commands[i]; i++)
+		if (!strcmp(commands[i]->name, name))
+			return commands[i];
+	return NULL;
+}
+
+static int command_run(const struct command *cmd, char **argv, unsigned argc)
+{
+	struct common_args *args = tool_realloc(NULL, cmd->args_bytes);
+	memset(args, 0, cmd->args_bytes);
+	output_begin(cmd->name, args);
+	unsigned n;
+	int status = options_parse(cmd, args, argv, argc, &n);
+	if (!status && args->help)
+		help_command(cmd);
+	else if (!status)
+		status = cmd->run(args, argv, n);
+	status = output_end(status);
+	options_free(cmd, args);
+	free(args);
+	return status;
+}
+
+/* The program vdisk-NAME from this program's folder, else from PATH.  Returns if there is none. */
+static void external_run(const char *name, char **argv)
+{
+	char self[4096], path[4096 + 256];
+	if (strchr(name, '/') || strlen(name) > 200)
+		return;
+	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
+	if (n > 0) {
+		self[n] = '\0';
+		*strrchr(self, '/') = '\0';
+		snprintf(path, sizeof(path), "%s/vdisk-%s", self, name);
+		execv(path, argv);
+	}
+	snprintf(path, sizeof(path), "vdisk-%s", name);
+	execvp(path, argv);
+}
+
+static int help(const char *topic)
+{
+	const struct command *cmd = topic ? command_find(topic) : NULL;
+	if (!topic)
+		help_program();
+	else if (!strcmp(topic, "formats"))
+		help_formats();
+	else if (cmd)
+		help_command(cmd);
+	else
+		return fail_usage("there is no help for \"%s\"", topic);
+	return EXIT_YES;
+}
+
+static int manual(const char *name)
+{
+	const struct command *cmd = command_find(name);
+	if (!strcmp(name, "formats"))
+		manual_formats();
+	else if (!strcmp(name, "program") || cmd)
+		manual_options(cmd);
+	else
+		return fail_usage("there is no command \"%s\"", name);
+	return EXIT_YES;
+}
+
+/* The words that are no command. */
+static int program_run(char **argv, int argc)
+{
+	const char *word = argv[1], *arg = argc > 2 ? argv[2] : NULL;
+	bool is_help = !strcmp(word, "help") || !strcmp(word, "--help") || !strcmp(word, "-h");
+	bool is_completion = !strcmp(word, "--completion"), is_manual = !strcmp(word, "--mdoc");
+	if (argc > 3)
+		return fail_usage("\"%s\" is one word too many", argv[3]);
+	if (is_help)
+		return help(arg);
+	if ((!strcmp(word, "--version") || !strcmp(word, "-V")) && !arg) {
+		say("vdisk %s\n", vdisk_version());
+		return EXIT_YES;
+	}
+	if (is_completion && (!arg || strcmp(arg, "bash")))
+		return fail_usage("--completion is made for bash only");
+	if (is_completion) {
+		completion_bash();
+		return EXIT_YES;
+	}
+	if (is_manual)
+		return arg ? manual(arg) : fail_usage("--mdoc wants a command's name");
+	return fail_usage("there is no option \"%s\"", word);
+}
+
+/* An image must never be opened as a standard stream, nor a message be written into one. */
+static void streams_secure(void)
+{
+	for (int fd = 0; fd <= 2; fd++)
+		if (fcntl(fd, F_GETFD) < 0 && errno == EBADF && open("/dev/null", fd == 2 ? O_WRONLY : O_RDONLY) != fd)
+			_exit(EXIT_TROUBLE);
+	signal(SIGPIPE, SIG_IGN); /* a reader that went away is a write error, told as such */
+}
+
+int main(int argc, char **argv)
+{
+	streams_secure();
+	if (argc < 2)
+		return fail_usage("a command is missing");
+	const struct command *cmd = command_find(argv[1]);
+	if (cmd)
+		return command_run(cmd, argv + 2, (unsigned)(argc - 2));
+	if (argv[1][0] == '-' || !strcmp(argv[1], "help"))
+		return output_end(program_run(argv, argc));
+	signal(SIGPIPE, SIG_DFL);
+	external_run(argv[1], argv + 1);
+	return fail_usage("unknown command \"%s\"", argv[1]);
+}

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Progress on standard error: a bar on a terminal, a line each tenth elsewhere, or JSON lines for programs; and stopping by signal. */
+#ifndef VDISK_TOOL_PROGRESS_H
+#define VDISK_TOOL_PROGRESS_H
+
+#include "options.h"
+
+#include <time.h>
+#include <vdisk/vdisk.h>
+
+struct progress_args {
+	bool bar;         /* -p */
+	const char *mode; /* --progress */
+};
+extern const struct opt progress_options[];
+
+enum progress_mode { PROGRESS_NONE, PROGRESS_BAR, PROGRESS_LINES, PROGRESS_JSON };
+struct progress {
+	enum progress_mode mode;
+	const char *verb;            /* "converting" */
+	struct timespec start, last;
+	uint64_t last_done;
+	double rate;                 /* bytes a second, smoothed */
+	unsigned tenths;             /* already told, for PROGRESS_LINES */
+};
+
+void progress_begin(struct progress *p, const struct progress_args *args, bool quiet, const char *verb);
+/* A vdisk_progress_fn; ctx is the struct progress. */
+void progress_tick(void *ctx, const struct vdisk_progress *now);
+/* Leaves the bar's line, if there is one. */
+void progress_end(struct progress *p);
+/* Wipes the bar for the sake of another line; it comes back with the next tick.  From any thread. */
+void progress_wipe(void);
+
+/* From here on SIGINT, SIGTERM and SIGHUP set the flag returned; a second one ends the program at once. */
+const volatile int *cancel_by_signals(void);
+
+#endif
