@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* SHA-256, incremental, and CRC-32C; thin over GnuTLS. */
+/* SHA-256, at once and incremental; thin over GnuTLS. */
 #ifndef VD_BASE_DIGEST_H
 #define VD_BASE_DIGEST_H
 

@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Packing blocks.  A packer is immutable but for its free list of compressors, which has the lock. */
+#include "base/pack.h"
+#include "base/alloc.h"
+#include "base/freelist.h"
+
+#include <libdeflate.h>
+#include <zstd.h>
+#include <zstd_errors.h>
+
+#define DEFLATE_LEVEL 2
+#define DEFLATE_LEVEL_MAX 12
+#define ZSTD_LEVEL 3
+#define ZSTD_LEVEL_MAX 19 /* above, the memory for decoding grows */
+
+struct vd_packer {
+	enum vd_pack_method method;
+	int level;
+	struct vd_freelist idle;
+};
+
+static void obj_free_deflate(void *c)
+{
+	libdeflate_free_compressor(c);
+}
+
+static void obj_free_zstd(void *c)
+{
+	ZSTD_freeCCtx(c);
+}
+
+int vd_packer_new(enum vd_pack_method m, int level, struct vd_packer **out, vd_error *err)
+{
+	int max = m == VD_PACK_ZSTD ? ZSTD_LEVEL_MAX : DEFLATE_LEVEL_MAX;
+	struct vd_packer *p;
+
+	if (level < 0 || level > max)
+		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "compression level %d is outside 1 to %d (0: the default)", level, max);
+	p = vd_calloc(1, sizeof(*p));
+	if (!p)
+		return vd_fail_nomem(err, sizeof(*p));
+	p->method = m;
+	p->level = level ? level : m == VD_PACK_ZSTD ? ZSTD_LEVEL : DEFLATE_LEVEL;
+	vd_freelist_init(&p->idle);
+	*out = p;
+	return 0;
+}
+
+void vd_packer_free(struct vd_packer *p)
+{
+	if (!p)
+		return;
+	vd_freelist_end(&p->idle, p->method == VD_PACK_ZSTD ? obj_free_zstd : obj_free_deflate);
+	vd_free(p);
+}
+
+static int zstd_pack(struct vd_packer *p, ZSTD_CCtx *c, const void *in, size_t in_len, void *out, size_t cap, size_t *out_len,
+                     vd_error *err)
+{
+	size_t r = ZSTD_compressCCtx(c, out, cap, in, in_len, p->level);
+
+	*out_len = 0;
+	if (!ZSTD_isError(r))
+		*out_len = r;
+	else if (ZSTD_getErrorCode(r) == ZSTD_error_memory_allocation)
+		return vd_fail_nomem(err, in_len);
+	else if (ZSTD_getErrorCode(r) != ZSTD_error_dstSize_tooSmall)
+		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "cannot compress %zu bytes with zstd: %s", in_len, ZSTD_getErrorName(r));
+	return 0;
+}
+
+int vd_pack(struct vd_packer *p, const void *in, size_t in_len, void *out, size_t out_cap, size_t *out_len, vd_error *err)
+{
+	struct vd_free_slot *s = vd_freelist_take(&p->idle);
+	int r = 0;
+
+	if (!s)
+		return vd_fail_nomem(err, sizeof(*s));
+	if (!s->obj)
+		s->obj = p->method == VD_PACK_ZSTD ? (void *)ZSTD_createCCtx() : (void *)libdeflate_alloc_compressor(p->level);
+	if (!s->obj)
+		r = vd_fail_nomem(err, in_len);
+	else if (p->method == VD_PACK_ZSTD)
+		r = zstd_pack(p, s->obj, in, in_len, out, out_cap, out_len, err);
+	else if (p->method == VD_PACK_ZLIB)
+		*out_len = libdeflate_zlib_compress(s->obj, in, in_len, out, out_cap);
+	else
+		*out_len = libdeflate_deflate_compress(s->obj, in, in_len, out, out_cap);
+	vd_freelist_give(&p->idle, s);
+	return r;
+}
