@@ -227,6 +227,32 @@ typedef void (*vdisk_snapshot_fn)(void *ctx, const struct vdisk_snapshot_info *s
 /* Internal snapshots of the leaf, in the image's order; none is not an error.  Open one with the open option "snapshot=ID". */
 VDISK_API int vdisk_snapshots(vdisk_image *img, vdisk_snapshot_fn fn, void *ctx, vdisk_error *err);
 
+/* ---------------------------------------------------------------- partitions */
+
+enum vdisk_table { VDISK_TABLE_NONE, VDISK_TABLE_MBR, VDISK_TABLE_GPT };
+
+struct vdisk_partition {
+	unsigned number;   /* as Linux counts: MBR's logical ones from 5, GPT's by entry, from 1 */
+	uint64_t off, len; /* bytes; inside the disk */
+	char type[37];     /* GPT: type GUID; MBR: "0x83" */
+	char uuid[37];     /* GPT: the partition's GUID; MBR: "01234567-05" as Linux makes it */
+	char name[109];    /* GPT: UTF-8; MBR: "" */
+	bool active;       /* MBR: boot flag; GPT: legacy BIOS bootable */
+};
+
+struct vdisk_partition_table {
+	enum vdisk_table kind;
+	uint32_t sector_bytes; /* 512 or 4096: what the table counts in */
+	char id[37];           /* GPT: disk GUID; MBR: "01234567" */
+	bool from_backup;      /* GPT: the first header is bad, the second one served */
+};
+
+/* The partitions, ascending by number, at most `cap`; *n: how many there are.  Overlapping ones are given as they stand; one that sticks
+   out over the disk's end is VDISK_CORRUPT, as is a GPT of which neither copy's checksum holds.  MBR per the PC's convention, GPT per
+   UEFI 2.10 section 5.3. */
+VDISK_API int vdisk_partitions(vdisk_image *img, struct vdisk_partition_table *table, struct vdisk_partition *out, size_t cap, size_t *n,
+                               vdisk_error *err);
+
 /* ---------------------------------------------------------------- create, resize, amend */
 
 #define VDISK_CREATE_OVERWRITE 1u /* replace what has that name */
