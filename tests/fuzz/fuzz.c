@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * One image file from nowhere, opened as FUZZ_FORMAT in each way that needs no other file: as a layer alone, for check, under salvage; then
+ * mapped, read here and there, described and checked.  Anything may be refused; nothing may crash, hang or take memory by the
+ * image's word.
+ */
+#include "core/image.h"
+#include "base/bytes.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define EXTENTS 64
+#define MAPS 200
+#define READ_MAX (256u << 10)
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void value(void *ctx, const struct vdisk_value *v)
+{
+	*(size_t *)ctx += strlen(v->key) + (v->type == VDISK_VALUE_STRING ? strlen(v->str) : 1);
+}
+
+static void snapshot(void *ctx, const struct vdisk_snapshot_info *s)
+{
+	*(size_t *)ctx += strlen(s->id) + strlen(s->name);
+}
+
+static void told(const vd_error *err)
+{
+	assert(err->kind != VDISK_OK && err->message[0] && !strchr(err->message, '\n'));
+}
+
+static void read_at(vdisk_image *img, uint8_t *buf, uint64_t off)
+{
+	uint64_t size = vdisk_size(img);
+	vd_error err = { 0 };
+
+	if (off < size && vdisk_pread(img, buf, vd_min(READ_MAX, size - off), off, &err))
+		told(&err);
+}
+
+static void walk(vdisk_image *img, uint8_t *buf)
+{
+	struct vdisk_extent x[EXTENTS];
+	uint64_t off = 0, size = vdisk_size(img);
+	vd_error err = { 0 };
+
+	for (unsigned i = 0; i < MAPS && off < size; i++) {
+		size_t n;
+
+		if (vdisk_map(img, off, size - off, x, EXTENTS, &n, &err)) {
+			told(&err);
+			break;
+		}
+		assert(n > 0 && n <= EXTENTS);
+		for (size_t j = 0; j < n; j++) {
+			assert(x[j].off == off && x[j].len && vd_within(off, x[j].len, size));
+			off += x[j].len;
+		}
+		if (i < 4)
+			for (size_t j = 0; j < n && j < 8; j++)
+				if (x[j].kind == VDISK_DATA)
+					read_at(img, buf, x[j].off);
+	}
+	read_at(img, buf, 0);
+	read_at(img, buf, size / 2);
+	read_at(img, buf, size > 512 ? size - 512 : 0);
+}
+
+static void describe(vdisk_image *img)
+{
+	struct vdisk_layer_info info;
+	vd_error err = { 0 };
+	size_t total = 0;
+
+	if (vdisk_layer_get(img, 0, &info, &err))
+		told(&err);
+	if (vdisk_layer_values(img, 0, value, &total, &err))
+		told(&err);
+	if (vdisk_snapshots(img, snapshot, &total, &err))
+		told(&err);
+}
+
+static void look(const uint8_t *data, size_t size, uint32_t flags, uint8_t *buf)
+{
+	struct vdisk_check_result r;
+	struct vd_file *f;
+	vdisk_image *img;
+	vd_error err = { 0 };
+
+	if (vd_file_memory_view("image", data, size, &f, &err))
+		return;
+	if (vd_image_open_file(f, FUZZ_FORMAT, flags, NULL, NULL, NULL, &img, &err)) {
+		told(&err);
+		return;
+	}
+	describe(img);
+	if (!(flags & VDISK_OPEN_CHECK))
+		walk(img, buf);
+	else if (vdisk_check(img, 0, NULL, NULL, &r, &err))
+		told(&err);
+	vdisk_close(img, NULL);
+}
+
+/* Writing and repairing: on a copy of small images, since both follow the image's own tables. */
+static void change(const uint8_t *data, size_t size, uint32_t flags, uint8_t *buf)
+{
+	struct vdisk_check_result r;
+	struct vd_file *f;
+	vdisk_image *img;
+	vd_error err = { 0 };
+
+	if (size > (4u << 20) || vd_file_memory("image", data, size, &f, &err))
+		return;
+	if (vd_image_open_file(f, FUZZ_FORMAT, flags, NULL, NULL, NULL, &img, &err)) {
+		told(&err);
+		return;
+	}
+	if (flags & VDISK_OPEN_CHECK) {
+		if (vdisk_check(img, VDISK_CHECK_REPAIR_ALL, NULL, NULL, &r, &err))
+			told(&err);
+	} else {
+		uint64_t at = vdisk_size(img) / 3;
+
+		if (vdisk_size(img) >= 2 * READ_MAX) {
+			if (vdisk_pwrite(img, buf, 70000, at, &err))
+				told(&err);
+			if (vdisk_zero(img, at / 2, 66000, &err))
+				told(&err);
+			if (vdisk_discard(img, 0, 70000, &err))
+				told(&err);
+		}
+		read_at(img, buf, at);
+	}
+	if (vdisk_close(img, &err))
+		told(&err);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	static uint8_t buf[READ_MAX];
+
+	look(data, size, VDISK_OPEN_NO_PARENT, buf);
+	look(data, size, VDISK_OPEN_NO_PARENT | VDISK_OPEN_CHECK, buf);
+	look(data, size, VDISK_OPEN_NO_PARENT | VDISK_OPEN_SALVAGE, buf);
+	change(data, size, VDISK_OPEN_NO_PARENT | VDISK_OPEN_RW, buf);
+	change(data, size, VDISK_OPEN_NO_PARENT | VDISK_OPEN_RW | VDISK_OPEN_CHECK, buf);
+	return 0;
+}
