@@ -18,5 +18,6 @@ int vd_iov_window(const struct iovec *iov, int n, size_t skip, struct iovec *out
 int vd_iov_zeros(struct iovec *out, int cap, uint64_t len, size_t *total);
 
 #define VD_IOV_WINDOW 64
+#define VD_PIPE_BYTES (1 << 20) /* asked for in pipes: fewer wake-ups than with 64 KiB */
 
 #endif
