@@ -8,7 +8,7 @@ import sys
 SOURCE = os.environ.get("VDISK_SOURCE") or os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 SPDX = "SPDX-License-Identifier: LGPL-2.1-or-later"
 NEEDS_SPDX = re.compile(r"(\.(c|h|py|sh|cmake)|CMakeLists\.txt|\.def)$")
-PATHS = re.compile(r"(?<![\w.$}])/(work|root|home/\w+|tmp/build-)\b(?!\w)")
+PATHS = re.compile(r"(?<![\w.$}/])/(work|root|home/\w+|tmp/build-)\b(?!\w)")
 LEFTOVER = re.compile(r"\b(TO" r"DO|FIX" r"ME|XX" r"X)\b")
 
 
