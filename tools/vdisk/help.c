@@ -26,21 +26,15 @@ static void wrapped(const char *text, size_t column, size_t at)
 	say("%*s", (int)(column - at), "");
 	size_t used = column;
 	for (const char *p = text; *p;) {
-		size_t len = strcspn(p, " ");
-		if (used + len > HELP_WIDTH && used > column) {
+		size_t len = strcspn(p, " "), gap = used > column;
+		if (used + gap + len > HELP_WIDTH && gap) {
 			say("\n%*s", (int)column, "");
 			used = column;
+			gap = 0;
 		}
-		say("%.*s", (int)len, p);
-		used += len;
-		p += len;
-		if (*p == ' ') {
-			p++;
-			if (used + 1 + strcspn(p, " ") <= HELP_WIDTH) {
-				say(" ");
-				used++;
-			}
-		}
+		say("%s%.*s", gap ? " " : "", (int)len, p);
+		used += gap + len;
+		p += len + (p[len] == ' ');
 	}
 	say("\n");
 }

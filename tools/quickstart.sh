@@ -1,0 +1,83 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# From a fresh Debian 12 to a converted disk: installs what is missing, builds, converts.
+#
+#   tools/quickstart.sh [IMAGE.vmdk]
+#
+# Without IMAGE a small disk with a file system in it is made.  The results go to the folder vdisk-quickstart, where you stand.
+set -euo pipefail
+source=$(cd "$(dirname "$0")/.." && pwd)
+packages=$(sed 's/#.*//' "$source/tools/packages.txt")
+
+case ${1-} in
+-h | --help) sed -n '3,7s/^# \{0,1\}//p' "$0"; exit 0 ;;
+-*) echo "quickstart.sh: there is no option $1" >&2; exit 2 ;;
+esac
+[ $# -le 1 ] || { echo "quickstart.sh: one image at most" >&2; exit 2; }
+image=
+if [ $# = 1 ]; then
+	[ -r "$1" ] || { echo "quickstart.sh: $1: no such file, or not readable" >&2; exit 2; }
+	image=$(realpath "$1")
+else
+	packages="$packages e2fsprogs"
+fi
+
+say() { printf '\n== %s\n' "$*"; }
+show() { printf '$ %s\n' "$*"; "$@"; }
+
+install_packages() {
+	local missing="" package as_root=""
+	command -v dpkg-query >/dev/null || { say "no dpkg here; taking it that these are installed:" $packages; return 0; }
+	for package in $packages; do
+		[ "$(dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null)" = installed ] || missing="$missing $package"
+	done
+	[ -n "$missing" ] || return 0
+	if [ "$(id -u)" != 0 ]; then
+		command -v sudo >/dev/null || { echo "quickstart.sh: not root, and no sudo to install:$missing" >&2; exit 2; }
+		as_root=sudo
+	fi
+	say "installing with apt-get:$missing"
+	$as_root apt-get update -qq
+	$as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing </dev/null
+}
+
+build() {
+	say "building (into $source/build/release)"
+	mkdir -p "$source/build"
+	(cd "$source" && cmake --preset release -DVDISK_TESTS=OFF && cmake --build --preset release) >"$source/build/release.log" 2>&1 ||
+		{ tail -n 40 "$source/build/release.log" >&2; echo "quickstart.sh: the build failed, see $source/build/release.log" >&2; exit 2; }
+}
+
+# A 256 MiB disk with an ext4 file system that holds this source and some incompressible bytes, as a VMDK.
+make_image() {
+	say "making a disk with a file system in it: $out/sample.vmdk"
+	local scratch
+	scratch=$(mktemp -d "$out/.sample.XXXXXX")
+	mkdir "$scratch/files"
+	cp -r "$source/libvdisk" "$source/formats" "$scratch/files/"
+	head -c 96M /dev/urandom >"$scratch/files/random"
+	PATH=$PATH:/usr/sbin:/sbin mke2fs -q -t ext4 -L sample -d "$scratch/files" "$scratch/disk.raw" 256M
+	"$vdisk" convert -q --force "$scratch/disk.raw" "$out/sample.vmdk"
+	rm -rf "$scratch"
+	image=$out/sample.vmdk
+}
+
+install_packages
+build
+vdisk=$source/build/release/vdisk
+out=$PWD/vdisk-quickstart
+mkdir -p "$out"
+[ -n "$image" ] || make_image
+name=$(basename "$image")
+result=$out/${name%.*}.qcow2
+[ "$image" = "$(realpath -m "$result")" ] && result=$out/${name%.*}-converted.qcow2
+
+say "converting"
+show "$vdisk" convert -p --force "$image" "$result"
+say "what they are"
+show "$vdisk" info "$image"
+echo
+show "$vdisk" info "$result"
+say "do they hold the same disk?"
+show "$vdisk" compare "$image" "$result"
+say "the converted disk: $result"
