@@ -83,6 +83,8 @@ static void pages_drop(struct memory_file *m, uint64_t from, uint64_t to)
 {
 	size_t a = page_seek(m, from), b = page_seek(m, to);
 
+	if (a == b) /* and where there is no page yet, no array */
+		return;
 	for (size_t i = a; i < b; i++)
 		vd_free(m->pages[i].data);
 	memmove(m->pages + a, m->pages + b, (m->n - b) * sizeof(*m->pages));
