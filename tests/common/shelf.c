@@ -200,6 +200,7 @@ static int host_create_file(struct vd_host *host, struct vd_layer *l, const char
 	return host_add(host, l, name, true, true, file, err);
 }
 
+__attribute__((format(printf, 3, 4)))
 static void host_log(struct vd_host *host, enum vdisk_log_level level, const char *fmt, ...)
 {
 	char line[512];

@@ -13,7 +13,7 @@ static void seed_make(const struct t_variant *v, const char *folder)
 	struct t_image *t;
 	vd_error err;
 
-	if (small.size > 256 << 10 && strcmp(v->format, "raw") && !v->parent[0])
+	if (small.size > 256 << 10 && !v->parent[0])
 		small.size = 256 << 10;
 	t = t_image_new(&small, &rng);
 	t_at("%s", v->name);
