@@ -1,0 +1,312 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * vdisk_convert(): judges the arguments, surveys the source, makes the target, runs the tickets through the flow, and commits.  The
+ * target's metadata is touched by the calling thread only; what the tickets hold is in convert.h.
+ */
+#include "ops/convert.h"
+#include "ops/target.h"
+#include "base/alloc.h"
+#include "base/bytes.h"
+
+#include <assert.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#define CONVERT_BUDGET (UINT64_C(32) << 20)
+#define CONVERT_WINDOW (UINT64_C(1) << 20)
+#define SPARSE_DEFAULT 4096u
+
+/* ---- the flow's callbacks */
+
+static int conv_plan(struct vd_flow *f, struct vd_ticket *t, bool *more, vd_error *err)
+{
+	return vd_conv_plan(f->ctx, (struct vd_window *)t, more, err);
+}
+
+static int conv_work(struct vd_ticket *t, unsigned stage, vd_error *err)
+{
+	struct vd_conv *c = t->flow->ctx;
+	struct vd_window *w = (struct vd_window *)t;
+
+	if (!w->len || w->zeros)
+		return 0;
+	if (stage == 1)
+		return vd_conv_write(c, w, err);
+	if (vd_conv_read(c, w, err))
+		return -1;
+	if (c->direct)
+		return vd_conv_write(c, w, err);
+	if (vd_conv_list_places(c, w, err))
+		return -1;
+	return c->packed ? vd_conv_pack(c, w, err) : 0;
+}
+
+static int conv_hash(struct vd_conv *c, struct vd_window *w, vd_error *err)
+{
+	if (!c->tree)
+		return 0;
+	if (vd_tree_zeros(c->tree, w->zeros ? w->off + w->len : w->off, err))
+		return -1;
+	for (uint64_t at = 0, i = 0; !w->zeros && at < w->len; i++) {
+		if (vd_tree_leaf(c->tree, w->leaf_zero[i] ? vd_leaf_zero : w->leaves[i], err))
+			return -1;
+		at += vd_leaf_len(c->size, w->off + at);
+	}
+	return 0;
+}
+
+static int conv_step(struct vd_ticket *t, unsigned stage, vd_error *err)
+{
+	struct vd_conv *c = t->flow->ctx;
+	struct vd_window *w = (struct vd_window *)t;
+
+	if (stage + 1 < c->flow.n_stages)
+		return vd_conv_reserve(c, w, err);
+	if (vd_conv_publish(c, w, err) || conv_hash(c, w, err))
+		return -1;
+	c->report.data += w->data;
+	c->report.offloaded += w->offloaded;
+	c->report.packed_in += w->packed_in;
+	c->report.packed_out += w->packed_out;
+	c->same += w->same;
+	c->progress.done = w->off + w->len;
+	c->progress.copied = c->report.data;
+	c->progress.zero = c->progress.done - c->report.data - c->same;
+	return 0;
+}
+
+static void conv_drop(struct vd_ticket *t, unsigned stage)
+{
+	(void)stage;
+	vd_conv_abandon(t->flow->ctx, (struct vd_window *)t);
+}
+
+static void conv_tick(struct vd_flow *f)
+{
+	struct vd_conv *c = f->ctx;
+
+	vd_pacer_show(&c->pacer, &c->progress, false);
+}
+
+static const struct vd_flow_ops conv_ops = {
+	.plan = conv_plan,
+	.work = conv_work,
+	.step = conv_step,
+	.drop = conv_drop,
+	.tick = conv_tick,
+};
+
+/* ---- windows */
+
+static uint64_t packed_bytes(const struct vd_conv *c)
+{
+	/* What pack() may use for each unit (driver.h). */
+	return c->packed ? c->window / c->to->alloc_grain * (c->to->alloc_grain + 4096) : 0;
+}
+
+uint64_t vd_window_bytes(const struct vd_conv *c)
+{
+	return sizeof(struct vd_window) + c->window * (c->backed ? 2 : 1) + packed_bytes(c);
+}
+
+int vd_window_init(struct vd_conv *c, struct vd_window *w, vd_error *err)
+{
+	size_t leaves = c->window / VDISK_DIGEST_LEAF;
+
+	memset(w, 0, sizeof(*w));
+	w->buf = vd_aligned(4096, c->window);
+	w->back_buf = c->backed ? vd_aligned(4096, c->window) : NULL;
+	w->packed = c->packed ? vd_aligned(4096, packed_bytes(c)) : NULL;
+	w->leaves = vd_calloc(leaves, sizeof(*w->leaves));
+	w->leaf_zero = vd_calloc(leaves, sizeof(*w->leaf_zero));
+	if (w->buf && (w->back_buf || !c->backed) && (w->packed || !c->packed) && w->leaves && w->leaf_zero)
+		return 0;
+	vd_window_free(w);
+	return vd_fail_nomem(err, vd_window_bytes(c));
+}
+
+void vd_window_free(struct vd_window *w)
+{
+	vd_extent_list_free(&w->src);
+	vd_extent_list_free(&w->back);
+	vd_free(w->runs.v);
+	vd_free(w->buf);
+	vd_free(w->back_buf);
+	vd_free(w->packed);
+	vd_free(w->places);
+	vd_free(w->resv);
+	vd_free(w->leaves);
+	vd_free(w->leaf_zero);
+	memset(w, 0, sizeof(*w));
+}
+
+static int conv_run(struct vd_conv *c, vd_error *err)
+{
+	uint64_t budget = c->opts->memory_bytes ? c->opts->memory_bytes : CONVERT_BUDGET;
+	unsigned threads = vd_pool_threads(c->flow.pool), made = 0;
+	/* Few enough that a window is written while the caches hold it; enough that nobody waits. */
+	unsigned n = (unsigned)vd_max(vd_min(budget / vd_window_bytes(c), 3ull * threads + 2), 1);
+	VD_AUTO_FREE struct vd_window *windows = vd_calloc(n, sizeof(*windows));
+	VD_AUTO_FREE struct vd_ticket **ring = vd_calloc(n, sizeof(*ring));
+	int rc = windows && ring ? 0 : vd_fail_nomem(err, n * sizeof(*windows));
+
+	for (; !rc && made < n; made++) {
+		ring[made] = &windows[made].t;
+		rc = vd_window_init(c, &windows[made], err);
+	}
+	if (!rc)
+		rc = vd_flow_run(&c->flow, ring, n, err);
+	for (unsigned i = 0; i < made; i++)
+		vd_window_free(&windows[i]);
+	return rc;
+}
+
+/* ---- setting up */
+
+static int conv_judge(const struct vdisk_convert_options *o, vd_error *err)
+{
+	if (!o || !o->format)
+		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "no format was given for the destination");
+	if (o->sparse_bytes && (!vd_is_pow2(o->sparse_bytes) || o->sparse_bytes < 512 || o->sparse_bytes > 1u << 30))
+		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "sparse size %u is not a power of two from 512 to 1 GiB", o->sparse_bytes);
+	return 0;
+}
+
+/* What of the target decides how windows are cut and judged. */
+static int conv_target(struct vd_conv *c, vd_error *err)
+{
+	const struct vdisk_convert_options *o = c->opts;
+	struct vd_layer *to = c->dst->top;
+	uint32_t caps = vd_layer_caps(to);
+
+	c->to = to;
+	c->append = !(to->files[0]->flags & VD_FILE_SEEKABLE);
+	c->direct = to->flags & VD_LAYER_FIXED;
+	c->new_zero = to->flags & VD_LAYER_NEW_ZERO;
+	c->has_zero = caps & VD_CAP_ZERO;
+	c->packed = o->flags & VDISK_CONVERT_COMPRESS || caps & VD_CAP_PACKED_ONLY;
+	c->backed = c->dst->n_layers > 1;
+	if (c->packed && (!to->drv->codec || !to->drv->codec->pack))
+		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "%s images are not compressed", to->drv->info.name);
+	assert(vd_is_pow2(to->alloc_grain) && vd_is_pow2(to->presence_grain));
+	assert(!(c->direct && (c->packed || c->backed)));
+	c->window = vd_max(CONVERT_WINDOW, to->alloc_grain);
+	if (vd_image_is_forward(c->src)) /* a packed unit is read once */
+		c->window = vd_max(c->window, c->src->top->alloc_grain);
+	c->fine = (uint32_t)vd_min(o->sparse_bytes ? o->sparse_bytes : SPARSE_DEFAULT, c->window);
+	c->skip = c->fine;
+	/* To a pipe, a place follows what was written; packed units come one window after the other. */
+	c->flow.n_stages = c->direct ? 1 : 2;
+	c->flow.one_by_one = c->append && !c->direct;
+	if (!(o->flags & VDISK_CONVERT_NO_COPY_RANGE) && !c->packed && !c->backed && !c->append)
+		return vd_offload_new(c->src, c->dst->path, &c->offload, err);
+	return 0;
+}
+
+static int conv_move(struct vd_conv *c, vd_error *err)
+{
+	const struct vdisk_convert_options *o = c->opts;
+
+	if (conv_target(c, err) || vd_layer_begin(c->to, err))
+		return -1;
+	if (o->flags & (VDISK_CONVERT_DIGEST | VDISK_CONVERT_VERIFY) && vd_tree_new(c->size, &c->tree, err))
+		return -1;
+	vd_walk_init(&c->walk, c->src, c->size, c->window);
+	if (c->backed)
+		vd_walk_init(&c->back_walk, c->dst, c->size, c->window);
+	c->pacer = (struct vd_pacer){ .fn = o->progress, .ctx = o->progress_ctx };
+	c->progress.total = c->size;
+	if (conv_run(c, err))
+		return -1;
+	c->report.size = c->size;
+	c->report.zero = c->size - c->report.data - c->same;
+	c->report.lost = c->walk.lost;
+	if (!c->tree)
+		return 0;
+	c->report.has_digest = true;
+	return vd_tree_end(c->tree, c->report.digest, err);
+}
+
+/* ---- the whole */
+
+static int conv_verify(struct vd_conv *c, const char *path, vd_error *err)
+{
+	const struct vdisk_convert_options *o = c->opts;
+	struct vdisk_open_options open = { .format = o->format, .allow_dirs = o->allow_dirs, .log = o->log, .log_ctx = o->log_ctx };
+	struct vdisk_job_options job = { .threads = o->threads, .memory_bytes = o->memory_bytes, .cancel = o->cancel };
+	uint8_t digest[32];
+	vdisk_image *img;
+	int rc;
+
+	if (vdisk_open(path, &open, &img, err))
+		return vd_fail_in(err, "verifying");
+	rc = vdisk_digest(img, &job, digest, err);
+	if (!rc && memcmp(digest, c->report.digest, sizeof(digest)))
+		rc = vd_fail(err, VDISK_CORRUPT, VDISK_NO_OFFSET, "%s: what was read back differs from what was written", path);
+	vdisk_close(img, NULL);
+	return rc;
+}
+
+static int conv_make(struct vd_conv *c, const char *path, vd_error *err)
+{
+	const struct vdisk_convert_options *o = c->opts;
+	bool dry_run = o->flags & VDISK_CONVERT_DRY_RUN;
+	struct vd_new_image n;
+	int rc;
+
+	if (vd_target_new(c->src, path, o, &n, err) || vd_image_create(&n, &c->dst, &c->size, err))
+		return -1;
+	if (dry_run) {
+		c->report.size = c->size;
+		return 0;
+	}
+	rc = vd_flow_init(&c->flow, &conv_ops, c, o->threads, o->cancel, err);
+	if (!rc)
+		rc = conv_move(c, err);
+	vd_flow_free(&c->flow);
+	if (rc) {
+		vd_image_abort(c->dst);
+		return -1;
+	}
+	if (vd_image_commit(c->dst, err))
+		return -1;
+	c->progress.done = c->size;
+	c->progress.zero = c->report.zero;
+	if (o->flags & VDISK_CONVERT_VERIFY && conv_verify(c, path, err)) {
+		vd_target_remove(path);
+		return -1;
+	}
+	vd_pacer_show(&c->pacer, &c->progress, true);
+	return 0;
+}
+
+static double seconds_since(const struct timespec *t0)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)(t.tv_sec - t0->tv_sec) + (double)(t.tv_nsec - t0->tv_nsec) * 1e-9;
+}
+
+int vdisk_convert(vdisk_image *src, const char *path, const struct vdisk_convert_options *opts, struct vdisk_convert_report *report,
+                  vdisk_error *err)
+{
+	VD_AUTO_FREE struct vd_conv *c = vd_calloc(1, sizeof(*c));
+	struct timespec t0;
+	int rc;
+
+	clock_gettime(CLOCK_MONOTONIC, &t0);
+	if (!c)
+		return vd_fail_nomem(err, sizeof(*c));
+	if (conv_judge(opts, err) || vd_image_whole(src, err))
+		return -1;
+	c->opts = opts;
+	c->src = src;
+	rc = conv_make(c, path, err);
+	vd_tree_free(c->tree);
+	vd_offload_free(c->offload);
+	c->report.seconds = seconds_since(&t0);
+	if (!rc && report)
+		*report = c->report;
+	return rc;
+}

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The tree digest (vdisk.h, vdisk_digest()): leaves hashed anywhere, put together in order. */
+#ifndef VD_OPS_DIGEST_H
+#define VD_OPS_DIGEST_H
+
+#include "base/digest.h"
+
+struct vd_tree; /* the root being built; one thread at a time */
+int vd_tree_new(uint64_t size, struct vd_tree **out, vd_error *err);
+void vd_tree_free(struct vd_tree *t);
+/* The digest of the next leaf. */
+int vd_tree_leaf(struct vd_tree *t, const uint8_t leaf[32], vd_error *err);
+/* All leaves up to guest offset `to` (a leaf's end) that were not given are zeros. */
+int vd_tree_zeros(struct vd_tree *t, uint64_t to, vd_error *err);
+/* The rest is zeros. */
+int vd_tree_end(struct vd_tree *t, uint8_t digest[32], vd_error *err);
+
+/* Length of the leaf that begins at `off`. */
+static inline uint64_t vd_leaf_len(uint64_t size, uint64_t off)
+{
+	return size - off < VDISK_DIGEST_LEAF ? size - off : VDISK_DIGEST_LEAF;
+}
+/* The digest of a whole leaf of zeros. */
+extern const uint8_t vd_leaf_zero[32];
+
+#endif

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What the map tells before any data moves: how much there is to store, and whether host space has one owner each. */
+#include "ops/walk.h"
+#include "base/bytes.h"
+
+struct counter {
+	uint64_t grain, next_unit; /* units below this are counted */
+	struct vd_survey *out;
+};
+
+static void counter_add(struct counter *c, const struct vd_extent *x)
+{
+	uint64_t first = x->off / c->grain, last = (x->off + x->len - 1) / c->grain;
+
+	if (x->kind != VD_DATA) {
+		c->out->whole = false;
+		return;
+	}
+	c->out->data += x->len;
+	first = vd_max(first, c->next_unit);
+	if (last >= first) {
+		c->out->units += last - first + 1;
+		c->next_unit = last + 1;
+	}
+}
+
+static int survey_pass(vdisk_image *img, struct vd_owners *owners, struct counter *c, const volatile int *cancel, vd_error *err)
+{
+	struct vd_walk w;
+
+	vd_walk_init(&w, img, img->top->size, 0);
+	while (w.pos < w.size) {
+		struct vd_extent x;
+
+		if (cancel && *cancel)
+			return vd_fail(err, VDISK_CANCELLED, VDISK_NO_OFFSET, "stopped on request");
+		if (vd_walk_next(&w, w.size, &x, err))
+			return -1;
+		if (c)
+			counter_add(c, &x);
+		if (owners && vd_owners_add(owners, &x, err))
+			return -1;
+	}
+	return 0;
+}
+
+int vd_survey_image(vdisk_image *img, uint64_t grain, const volatile int *cancel, struct vd_survey *out, vd_error *err)
+{
+	struct counter counter = { .grain = grain, .out = out };
+	struct vd_owners *owners = NULL;
+	int rc;
+
+	*out = (struct vd_survey){ .whole = true };
+	/* Salvage goes on over damage, of which this would be a kind. */
+	if (!(img->flags & VDISK_OPEN_SALVAGE) && vd_owners_new(img, &owners, err))
+		return -1;
+	rc = survey_pass(img, owners, &counter, cancel, err);
+	while (!rc && owners && vd_owners_again(owners))
+		rc = survey_pass(img, owners, NULL, cancel, err);
+	vd_owners_free(owners);
+	return rc;
+}

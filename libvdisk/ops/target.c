@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The destination, before it exists.  Nothing is written here. */
+#include "ops/target.h"
+#include "ops/walk.h"
+#include "base/alloc.h"
+#include "base/bytes.h"
+
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define GRAIN_UNKNOWN 65536u
+#define GRAIN_PROBE_SIZE (UINT64_C(1) << 20)
+
+/* Options that decide nothing about grains, and cost time (a key is stretched) or want files. */
+static bool option_is_costly(const char *kv)
+{
+	return !strncmp(kv, "encrypt", 7) || !strncmp(kv, "data_file", 9) || !strncmp(kv, "preallocation", 13);
+}
+
+/* The format is asked by making a small image in memory: grains depend on options only. */
+uint32_t vd_target_grain(const char *format, const char *const *options)
+{
+	VD_AUTO_FREE const char **kept = NULL;
+	uint32_t grain = GRAIN_UNKNOWN;
+	struct vd_file *f;
+	vdisk_image *img;
+	size_t n = 0, k = 0;
+
+	while (options && options[n])
+		n++;
+	kept = vd_calloc(n + 1, sizeof(*kept));
+	if (!kept)
+		return grain;
+	for (size_t i = 0; i < n; i++)
+		if (!option_is_costly(options[i]))
+			kept[k++] = options[i];
+	if (vd_file_memory("grain probe", NULL, 0, &f, NULL))
+		return grain;
+	if (vd_image_create_file(f, format, GRAIN_PROBE_SIZE, kept, 0, NULL, NULL, &img, NULL))
+		return grain;
+	grain = img->top->alloc_grain;
+	vdisk_close(img, NULL);
+	return grain;
+}
+
+static int target_is_source(vdisk_image *src, const char *path, vd_error *err)
+{
+	struct stat to, from;
+
+	if (!strcmp(path, "-") || stat(path, &to))
+		return 0;
+	for (unsigned d = 0; d < src->n_layers; d++) {
+		const struct vd_layer *l = src->chain[d];
+
+		for (unsigned f = 0; f < l->n_files; f++) {
+			if (l->files[f]->fd < 0 || fstat(l->files[f]->fd, &from))
+				continue;
+			if (from.st_dev == to.st_dev && from.st_ino == to.st_ino && !S_ISCHR(to.st_mode))
+				return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "%s: the destination is a file of the source", path);
+		}
+	}
+	return 0;
+}
+
+/*
+ * Room is asked for only where the map tells what is stored: a block device or a raw file without holes may be zeros for the most
+ * part, packed data is smaller by an unknown factor, shared blocks take nothing.
+ */
+static bool room_is_known(const vdisk_image *src, const char *path, const struct vdisk_convert_options *o, const struct vd_survey *s)
+{
+	struct stat st;
+
+	if (!strcmp(path, "-") || o->flags & VDISK_CONVERT_COMPRESS || o->backing || (s->whole && src->top->flags & VD_LAYER_FIXED))
+		return false;
+	return stat(path, &st) || S_ISREG(st.st_mode);
+}
+
+int vd_target_new(vdisk_image *src, const char *path, const struct vdisk_convert_options *o, struct vd_new_image *n, vd_error *err)
+{
+	struct vd_survey s;
+	uint64_t full;
+
+	*n = (struct vd_new_image){
+		.path = path,
+		.format = o->format,
+		.size = src->top->size,
+		.options = o->options,
+		.backing = o->backing,
+		.backing_format = o->backing_format,
+		.allow_dirs = o->allow_dirs,
+		.overwrite = o->flags & VDISK_CONVERT_OVERWRITE,
+		.round_up = o->flags & VDISK_CONVERT_ROUND_UP,
+		.dry_run = o->flags & VDISK_CONVERT_DRY_RUN,
+		.create_flags = VD_CREATE_ORDERED | VD_CREATE_UNFINISHED | (o->flags & VDISK_CONVERT_COMPRESS ? VD_CREATE_COMPRESSED : 0),
+		.level = o->level,
+		.log = o->log,
+		.log_ctx = o->log_ctx,
+	};
+	if (target_is_source(src, path, err))
+		return -1;
+	if (vd_image_is_forward(src))
+		return 0;
+	if (vd_survey_image(src, vd_target_grain(o->format, o->options), o->cancel, &s, err))
+		return -1;
+	if (!room_is_known(src, path, o, &s))
+		return 0;
+	return vd_image_measure(n, s.data, s.units, &n->need_bytes, &full, err);
+}
+
+void vd_target_remove(const char *path)
+{
+	struct stat st;
+
+	if (!lstat(path, &st) && S_ISREG(st.st_mode))
+		(void)unlink(path);
+}
