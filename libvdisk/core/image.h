@@ -85,6 +85,9 @@ int vd_image_measure(const struct vd_new_image *n, uint64_t data, uint64_t units
    (NULL: refused).  VDISK_OPEN_* flags. */
 int vd_image_open_file(struct vd_file *f, const char *format, uint32_t flags, const char *const *options, vdisk_image *parent,
                        struct vd_host *host, vdisk_image **out, vd_error *err);
+/* The same with all that can be said (allow_dirs and parent_map do not count). */
+int vd_image_open_file_as(struct vd_file *f, const struct vdisk_open_options *o, vdisk_image *parent, struct vd_host *host,
+                          vdisk_image **out, vd_error *err);
 /* Creates on f (takes it); `parent` (may be NULL) becomes the backing image and is taken.  Close with vdisk_close(), which finishes it. */
 int vd_image_create_file(struct vd_file *f, const char *format, uint64_t size, const char *const *options, uint32_t create_flags,
                          vdisk_image *parent, struct vd_host *host, vdisk_image **out, vd_error *err);

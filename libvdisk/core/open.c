@@ -428,7 +428,14 @@ int vd_image_open_file(struct vd_file *f, const char *format, uint32_t flags, co
                        struct vd_host *host, vdisk_image **out, vd_error *err)
 {
 	struct vdisk_open_options o = { .format = format, .flags = flags, .options = options };
-	vdisk_image *img = vd_image_new(f->name, flags, NULL, NULL, err);
+
+	return vd_image_open_file_as(f, &o, parent, host, out, err);
+}
+
+int vd_image_open_file_as(struct vd_file *f, const struct vdisk_open_options *o, vdisk_image *parent, struct vd_host *host,
+                          vdisk_image **out, vd_error *err)
+{
+	vdisk_image *img = vd_image_new(f->name, o->flags, o->log, o->log_ctx, err);
 
 	*out = NULL;
 	if (!img) {
@@ -436,7 +443,7 @@ int vd_image_open_file(struct vd_file *f, const char *format, uint32_t flags, co
 		vd_image_free(parent);
 		return -1;
 	}
-	if (chain_open(img, f, &o, host, false, err)) {
+	if (chain_open(img, f, o, host, false, err)) {
 		vd_image_free(parent);
 		vd_image_free(img);
 		return -1;
