@@ -66,6 +66,7 @@ int t_image_create(struct t_image *t, vd_error *err)
 
 int t_image_open_on(struct t_image *t, struct t_shelf *shelf, uint32_t flags, vdisk_image **out, vd_error *err)
 {
+	struct vdisk_open_options o = { .format = t->v->format, .flags = flags, .cache_bytes = t->cache_bytes };
 	vdisk_image *parent = NULL;
 	struct vd_file *f;
 
@@ -78,7 +79,7 @@ int t_image_open_on(struct t_image *t, struct t_shelf *shelf, uint32_t flags, vd
 			vdisk_close(parent, NULL);
 		return vd_fail(err, VDISK_IO, VDISK_NO_OFFSET, "%s: not on the shelf", t->base_name);
 	}
-	if (!vd_image_open_file(f, t->v->format, flags, NULL, parent, t_shelf_host(shelf), out, err))
+	if (!vd_image_open_file_as(f, &o, parent, t_shelf_host(shelf), out, err))
 		return 0;
 	*out = NULL;
 	return -1;

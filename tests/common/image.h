@@ -15,6 +15,7 @@ struct t_image {
 	char base_name[64];
 	struct t_image *parent;  /* owned */
 	vdisk_image *img;        /* NULL: closed */
+	uint64_t cache_bytes;    /* as in vdisk_open_options: 1 makes the metadata cache as small as it gets */
 	struct t_model model;
 };
 

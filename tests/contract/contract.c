@@ -86,6 +86,7 @@ static void random_phase(struct t_image *t, struct t_rng *rng, unsigned long ite
 		switch (t_below(rng, 40)) {
 		case 0:
 			t_at("operation %lu: reopen", i);
+			t->cache_bytes = t_below(rng, 2);
 			reopen(t, VDISK_OPEN_RW);
 			break;
 		case 1: {

@@ -206,6 +206,7 @@ int main(int argc, char **argv)
 	struct tally tally = { 0 };
 	vd_error err;
 
+	t->cache_bytes = t_below(&rng, 2);
 	creation(t, seed, &tally);
 	t_at("packing");
 	if (v->flags & T_PACK) {

@@ -50,6 +50,7 @@ static void prepare(struct bench *b, const struct t_variant *v, struct t_rng *rn
 	vd_error err;
 
 	b->t = t_image_new(v, rng);
+	b->t->cache_bytes = t_below(rng, 2);
 	b->buf = t_alloc(v->size);
 	t_at("creating");
 	T_OK(t_image_create(b->t, &err), err);

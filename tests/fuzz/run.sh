@@ -30,7 +30,7 @@ seeds=$(find "$work/seeds" -type f | wc -l)
 
 options="-rss_limit_mb=512 -malloc_limit_mb=256 -timeout=20 -max_len=1048576 -verbosity=0 -artifact_prefix=$work/found-"
 [ -f "$here/dict/$format.dict" ] && options="$options -dict=$here/dict/$format.dict"
-export ASAN_OPTIONS=detect_leaks=1:allocator_may_return_null=1
+export ASAN_OPTIONS=detect_leaks=1:allocator_may_return_null=1:quarantine_size_mb=32
 "$bin" $options "$work"/seeds/* $(find "$here/corpus/$format" -type f 2>/dev/null) >"$work/seeds.run.log" 2>&1 ||
 	{ tail -n 60 "$work/seeds.run.log"; exit 1; }
 "$bin" $options -max_total_time="$seconds" -print_final_stats=1 "$work/corpus" "$work/seeds" >"$work/run.log" 2>&1 ||

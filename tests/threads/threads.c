@@ -250,6 +250,7 @@ static void play(struct t_image *t, bool overlap, unsigned long ops, struct t_rn
 	st->ops = vd_min(ops, MAX_OPS);
 	st->overlap = overlap;
 	t_at("%s", overlap ? "overlapping" : "interleaved");
+	t->cache_bytes = t_below(rng, 2);
 	T_OK(t_image_open(t, VDISK_OPEN_RW, &err), err);
 	T_OK(vdisk_zero(t->img, 0, t->model.size, &err), err); /* a parent's bytes carry no stamps */
 	for (unsigned w = 0; w < WRITERS; w++) {
