@@ -18,3 +18,7 @@ foreach(section 1 3 5 7)
 		install(FILES ${pages} DESTINATION ${CMAKE_INSTALL_MANDIR}/man${section})
 	endif()
 endforeach()
+
+# The completion script comes from the program's own option table.
+add_custom_command(TARGET vdisk POST_BUILD COMMAND vdisk --completion bash > ${CMAKE_CURRENT_BINARY_DIR}/vdisk.bash VERBATIM)
+install(FILES ${CMAKE_CURRENT_BINARY_DIR}/vdisk.bash DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions RENAME vdisk)

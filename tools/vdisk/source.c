@@ -4,6 +4,7 @@
 
 #include <string.h>
 #include <strings.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define AT(member) .field = offsetof(struct source_args, member)
@@ -51,14 +52,20 @@ const struct vdisk_format_info *format_by_suffix(const char *path)
 	return NULL;
 }
 
-static int format_judge(const char *name, uint32_t need)
+/* A raw disk on standard input has no size of its own, unless it is a file there. */
+static void stream_size_add(const struct source_args *s, struct opt_list *opts)
 {
-	const struct vdisk_format_info *f = vdisk_format_find(name);
-	if (!f)
-		return fail_usage("there is no format \"%s\"", name);
-	if (need && !(f->caps & need))
-		return fail("format %s can be read, but not written here", f->name);
-	return 0;
+	const struct vdisk_format_info *f = s->format ? vdisk_format_find(s->format) : NULL;
+	struct stat st;
+	off_t at = lseek(STDIN_FILENO, 0, SEEK_CUR);
+	if (!f || strcmp(f->name, "raw") || at < 0 || fstat(STDIN_FILENO, &st) || !S_ISREG(st.st_mode) || st.st_size < at)
+		return;
+	for (size_t i = 0; i < opts->n; i++)
+		if (!strncmp(opts->v[i], "size=", 5))
+			return;
+	char text[32];
+	snprintf(text, sizeof(text), "%lld", (long long)(st.st_size - at));
+	opt_list_add_pair(opts, "size", text);
 }
 
 int source_open(const char *path, const struct source_args *s, const struct content_args *content, uint32_t flags, bool stream,
@@ -69,8 +76,8 @@ int source_open(const char *path, const struct source_args *s, const struct cont
 		return fail_usage("standard input will not do here: an image with a name is wanted");
 	if (is_stream && isatty(STDIN_FILENO))
 		return fail("standard input is a terminal, not an image");
-	if (s->format && format_judge(s->format, 0))
-		return EXIT_TROUBLE;
+	if (s->format && !vdisk_format_find(s->format))
+		return fail_usage("there is no format \"%s\"", s->format);
 	for (size_t i = 0; i < s->parents.n; i++)
 		if (!strchr(s->parents.v[i], '='))
 			return fail_usage("--parent: \"%s\" is not OLD=NEW", s->parents.v[i]);
@@ -83,6 +90,8 @@ int source_open(const char *path, const struct source_args *s, const struct cont
 		opt_list_add_pair(&opts, "key-file", s->key_file);
 	if (content && content->snapshot)
 		opt_list_add_pair(&opts, "snapshot", content->snapshot);
+	if (is_stream)
+		stream_size_add(s, &opts);
 	struct vdisk_open_options o = {
 		.format = s->format,
 		.flags = flags | (s->share ? VDISK_OPEN_NO_LOCK : 0) | (content && content->salvage ? VDISK_OPEN_SALVAGE : 0) |
