@@ -10,14 +10,23 @@ void *vd_malloc(size_t n)
 	return malloc(n ? n : 1);
 }
 
+/* The products are checked here, too: AddressSanitizer's own calloc() ends the program over one that overflows. */
 void *vd_calloc(size_t n, size_t size)
 {
-	return n && size ? calloc(n, size) : calloc(1, 1);
+	size_t bytes;
+
+	if (__builtin_mul_overflow(n, size, &bytes))
+		return NULL;
+	return calloc(1, bytes ? bytes : 1);
 }
 
 void *vd_realloc(void *p, size_t n, size_t size)
 {
-	return n && size ? reallocarray(p, n, size) : realloc(p, 1);
+	size_t bytes;
+
+	if (__builtin_mul_overflow(n, size, &bytes))
+		return NULL;
+	return realloc(p, bytes ? bytes : 1);
 }
 
 void *vd_aligned(size_t align, size_t n)

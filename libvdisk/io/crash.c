@@ -16,7 +16,7 @@
 #define FILES 16
 #define SECTOR 512u
 
-enum op_kind { OP_WRITE, OP_ZERO, OP_TRUNCATE, OP_FLUSH };
+enum op_kind { OP_WRITE, OP_ZERO, OP_PUNCH, OP_TRUNCATE, OP_FLUSH };
 
 struct op {
 	enum op_kind kind;
@@ -162,7 +162,7 @@ static int crash_zero(struct vd_file *f, uint64_t off, uint64_t len, bool may_pu
 static int crash_punch(struct vd_file *f, uint64_t off, uint64_t len, vd_error *err)
 {
 	struct crash_file *x = crash_of(f);
-	struct op op = {.kind = OP_ZERO, .file = x->id, .off = off, .len = len};
+	struct op op = {.kind = OP_PUNCH, .file = x->id, .off = off, .len = len};
 
 	return vd_file_punch(x->inner, off, len, err) ? -1 : journal_add(x->crash, &op, err);
 }
@@ -288,6 +288,8 @@ static int op_apply(struct vd_file *out, const struct op *op, vd_error *err)
 		return vd_file_pwrite(out, op->bytes, (size_t)op->len, op->off, err);
 	case OP_ZERO:
 		return vd_file_zero(out, op->off, op->len, true, err);
+	case OP_PUNCH: /* unlike the former, never longer */
+		return vd_file_punch(out, op->off, op->len, err);
 	case OP_TRUNCATE:
 		return vd_file_truncate(out, op->len, err);
 	case OP_FLUSH:
@@ -334,7 +336,7 @@ int vd_crash_image(struct vd_crash *c, unsigned id, unsigned long upto, enum vd_
 {
 	struct aftermath a = {.mode = mode, .dice = {seed ^ (uint64_t)id << 56}};
 	unsigned long durable = 0;
-	int r;
+	int r = 0;
 
 	if (id >= c->n_files)
 		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "no file %u under this crash clock", id);
@@ -345,7 +347,7 @@ int vd_crash_image(struct vd_crash *c, unsigned id, unsigned long upto, enum vd_
 	for (unsigned long i = 0; i < upto; i++)
 		if (c->ops[i].file == id && c->ops[i].kind == OP_FLUSH)
 			durable = c->ops[i].covered > durable ? c->ops[i].covered : durable;
-	for (unsigned long i = r = 0; i < upto && !r; i++)
+	for (unsigned long i = 0; i < upto && !r; i++)
 		if (c->ops[i].file == id)
 			r = i < durable ? op_apply(a.out, &c->ops[i], err) : op_gamble(&a, &c->ops[i], err);
 	pthread_mutex_unlock(&c->lock);
