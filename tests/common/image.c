@@ -66,7 +66,9 @@ int t_image_create(struct t_image *t, vd_error *err)
 
 int t_image_open_on(struct t_image *t, struct t_shelf *shelf, uint32_t flags, vdisk_image **out, vd_error *err)
 {
-	struct vdisk_open_options o = { .format = t->v->format, .flags = flags, .cache_bytes = t->cache_bytes };
+	struct vdisk_open_options o = {
+		.format = t->v->format, .flags = flags, .options = t_variant_open_options(t->v), .cache_bytes = t->cache_bytes,
+	};
 	vdisk_image *parent = NULL;
 	struct vd_file *f;
 
