@@ -62,7 +62,10 @@ static void snapshot_put(void *ctx, const struct vdisk_snapshot_info *s)
 
 static void value_say(void *ctx, const struct vdisk_value *v)
 {
-	(void)ctx;
+	const char **title = ctx;
+	if (*title)
+		say("%s:\n", *title);
+	*title = NULL;
 	if (v->type == VDISK_VALUE_STRING)
 		say("  %s: %s\n", v->key, shown(v->str));
 	else if (v->type == VDISK_VALUE_U64)
@@ -114,8 +117,8 @@ static int layer_say(vdisk_image *img, unsigned depth, bool chain)
 	const char *name;
 	for (unsigned i = 0; l.n_files > 1 && i < l.n_files && (name = vdisk_layer_file(img, depth, i)); i++)
 		say("file %u: %s\n", i, shown(name));
-	say("%s:\n", l.format);
-	return vdisk_layer_values(img, depth, value_say, NULL, &err) ? fail_vdisk(&err) : 0;
+	const char *title = l.format;
+	return vdisk_layer_values(img, depth, value_say, &title, &err) ? fail_vdisk(&err) : 0;
 }
 
 static int layer_put(vdisk_image *img, unsigned depth, struct json_object *to)

@@ -54,7 +54,7 @@ static void print_json(vdisk_image *img, const struct vdisk_extent *x)
 
 static void print_text(vdisk_image *img, const struct vdisk_extent *x)
 {
-	char kind[48], depth[8] = "-", host[32] = "-";
+	char kind[48], depth[8] = "-", host[32] = "-", off[32], len[32];
 	size_t n = (size_t)snprintf(kind, sizeof(kind), "%s", kind_names[x->kind]);
 	for (size_t i = 0; i < sizeof(flag_names) / sizeof(*flag_names); i++)
 		if (x->flags & flag_names[i].bit)
@@ -62,8 +62,10 @@ static void print_text(vdisk_image *img, const struct vdisk_extent *x)
 	if (x->kind != VDISK_ABSENT)
 		snprintf(depth, sizeof(depth), "%u", x->depth);
 	if (file_of(img, x))
-		snprintf(host, sizeof(host), "%#" PRIx64, x->host);
-	say("%#-18" PRIx64 " %#-16" PRIx64 " %-16s %5s  %-18s %s\n", x->off, x->len, kind, depth, host, file_of(img, x) ? shown(file_of(img, x)) : "-");
+		snprintf(host, sizeof(host), "0x%" PRIx64, x->host);
+	snprintf(off, sizeof(off), "0x%" PRIx64, x->off);
+	snprintf(len, sizeof(len), "0x%" PRIx64, x->len);
+	say("%-18s %-16s %-16s %5s  %-18s %s\n", off, len, kind, depth, host, file_of(img, x) ? shown(file_of(img, x)) : "-");
 }
 
 static bool joins(const struct vdisk_extent *a, const struct vdisk_extent *b)

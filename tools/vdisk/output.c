@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Owns both output streams.  Messages come from any thread: each is one call of fputs(), and the bar is wiped before it. */
+/*
+ * Owns both output streams.  Messages come from any thread: each is one call of fputs(), and the bar is wiped before it.
+ * Warnings are held back until the command's end, and dropped where it fails (unless -v): the error is one line.  `lock` guards what is held.
+ */
 #include "output.h"
 #include "progress.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,7 +17,10 @@ static struct {
 	const struct common_args *common;
 	bool answers_on_stderr;
 	bool array_has_element;
-} output;
+	pthread_mutex_t lock;
+	char *held[64];
+	size_t n_held;
+} output = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
 void output_begin(const char *command, const struct common_args *common)
 {
@@ -77,17 +84,33 @@ static char *formatted(const char *fmt, va_list ap)
 	return text;
 }
 
-static void message_put(const char *severity, const char *text, const char *tail)
+static char *message_make(const char *severity, const char *text, const char *tail)
 {
 	char *line = escaped(text);
 	size_t cap = strlen(line) + strlen(severity) + strlen(tail) + 128;
 	char *whole = tool_realloc(NULL, cap);
 	const char *command = output.command ? output.command : "";
 	snprintf(whole, cap, "vdisk: %s%s%s%s%s\n", command, *command ? ": " : "", severity, line, tail);
+	free(line);
+	return whole;
+}
+
+static void message_put(const char *severity, const char *text, const char *tail)
+{
+	char *whole = message_make(severity, text, tail);
 	progress_wipe();
 	fputs(whole, stderr);
 	free(whole);
-	free(line);
+}
+
+static void held_release(bool print)
+{
+	for (size_t i = 0; i < output.n_held; i++) {
+		if (print)
+			fputs(output.held[i], stderr);
+		free(output.held[i]);
+	}
+	output.n_held = 0;
 }
 
 int fail(const char *fmt, ...)
@@ -127,8 +150,21 @@ void warn(const char *fmt, ...)
 	va_start(ap, fmt);
 	char *text = formatted(fmt, ap);
 	va_end(ap);
-	message_put("warning: ", text ? text : "out of memory", "");
+	char *whole = message_make("warning: ", text ? text : "out of memory", "");
 	free(text);
+	pthread_mutex_lock(&output.lock);
+	bool at_once = !output.common || output.common->verbose;
+	if (!at_once && output.n_held == sizeof(output.held) / sizeof(*output.held))
+		held_release(true);
+	if (at_once)
+		progress_wipe();
+	if (at_once)
+		fputs(whole, stderr);
+	else
+		output.held[output.n_held++] = whole;
+	pthread_mutex_unlock(&output.lock);
+	if (at_once)
+		free(whole);
 }
 
 void output_log(void *ctx, enum vdisk_log_level level, const char *message)
@@ -161,6 +197,7 @@ void remark(const char *fmt, ...)
 
 int output_end(int status)
 {
+	held_release(status != EXIT_TROUBLE);
 	bool bad = ferror(stdout);
 	errno = 0;
 	if (fflush(stdout))

@@ -30,7 +30,7 @@ int output_end(int status);
 int fail(const char *fmt, ...) PRINTF(1, 2);
 int fail_usage(const char *fmt, ...) PRINTF(1, 2); /* and says where help is */
 int fail_vdisk(const vdisk_error *err);
-/* Unless quiet. */
+/* Unless quiet; at the command's end, if it does not fail. */
 void warn(const char *fmt, ...) PRINTF(1, 2);
 
 /* Standard output.  remark(): unless quiet or --json. */
