@@ -79,6 +79,25 @@ static const char *foreign_name(const struct vd_peek *p)
 	return NULL;
 }
 
+static bool suffix_is(const struct vdisk_format_info *f, const char *suffix)
+{
+	for (const char *const *s = f->suffixes; s && *s; s++)
+		if (!strcasecmp(*s, suffix))
+			return true;
+	return false;
+}
+
+/* A fixed VHD that lost its footer, say, would pass for a raw disk of another length: its name knows better. */
+static int raw_judge(const char *path, const struct vd_driver *found, vd_error *err)
+{
+	for (size_t i = 0; vd_drivers[i]; i++)
+		if (vd_drivers[i] != found && suffix_is(&vd_drivers[i]->info, vd_suffix(path)))
+			return vd_fail(err, VDISK_REFUSED, VDISK_NO_OFFSET,
+			               "%s: its name says %s, its bytes do not: damaged or cut short? (-f raw takes them as the disk)", path,
+			               vd_drivers[i]->info.name);
+	return 0;
+}
+
 int vd_probe(struct vd_file *f, const char *path, const struct vd_driver **out, vd_error *err)
 {
 	uint8_t head[VD_PEEK_HEAD], tail[VD_PEEK_TAIL];
@@ -113,7 +132,7 @@ int vd_probe(struct vd_file *f, const char *path, const struct vd_driver **out, 
 	}
 	if (!*out)
 		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "%s: no known format", path);
-	return 0;
+	return best < 50 ? raw_judge(path, *out, err) : 0;
 }
 
 int vd_driver_choose(struct vd_file *f, const char *path, const char *format, const struct vd_driver **out, bool *said, vd_error *err)
@@ -127,9 +146,6 @@ int vd_driver_choose(struct vd_file *f, const char *path, const char *format, co
 	}
 	if (vd_probe(f, path, out, err))
 		return -1;
-	*said = false;
-	for (const char *const *s = (*out)->info.suffixes; s && *s; s++)
-		if (!strcasecmp(*s, vd_suffix(path)))
-			*said = true;
+	*said = suffix_is(&(*out)->info, vd_suffix(path));
 	return 0;
 }
