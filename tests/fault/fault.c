@@ -149,17 +149,14 @@ static void right_on_reopening(struct bench *b, uint32_t flags)
 	T_OK(t_image_close(b->t, &err), err);
 }
 
-/* Opens for writing, through a repair where that is asked for. */
+/* What an interrupted change may leave for check to mend (a VHD's footer on its way to the new end). */
 static void mend(struct bench *b)
 {
 	struct vdisk_check_result r;
 	vd_error err;
 
-	if (!t_image_open(b->t, VDISK_OPEN_RW, &err)) {
-		T_OK(t_image_close(b->t, &err), err);
+	if (!(vdisk_format_find(b->t->v->format)->caps & VDISK_FORMAT_CHECK))
 		return;
-	}
-	t_error_is_told(&err, "opening for writing");
 	T_OK(t_image_open(b->t, VDISK_OPEN_RW | VDISK_OPEN_CHECK, &err), err);
 	T_OK(vdisk_check(b->t->img, VDISK_CHECK_REPAIR_ALL, NULL, NULL, &r, &err), err);
 	T_OK(t_image_close(b->t, &err), err);
@@ -182,7 +179,7 @@ static bool one_run(struct bench *b, const struct fault_class *c, long n, bool p
 	if (b->t->v->flags & T_ORDERED)
 		t_image_check(b->t, true);
 	mend(b);
-	t_image_check(b->t, true);
+	t_image_check(b->t, false);
 	right_on_reopening(b, VDISK_OPEN_RW);
 	return hit;
 }

@@ -8,13 +8,14 @@ format=$1
 here=$(dirname "$(realpath "$0")")
 work=$VDISK_BUILD/fuzz/$format
 bin=$VDISK_BUILD/tests/fuzz_$format
+folder=${VDISK_FIXTURES:-/nonexistent}/${format%2} # qcow2's lie under qcow
 seconds=${VDISK_FUZZ_SECONDS:-30}
 mkdir -p "$work/corpus" "$work/seeds"
 
 # Foreign images of the format, small ones; then our own.
-if [ -d "${VDISK_FIXTURES:-}/$format" ]; then
-	find "$VDISK_FIXTURES/$format" -type f | while read -r file; do
-		name=$(echo "${file#"$VDISK_FIXTURES"/}" | tr / _)
+if [ -d "$folder" ]; then
+	find "$folder" -type f | while read -r file; do
+		name=$(echo "${file#"$folder"/}" | tr / _)
 		case $file in
 		*.tar.zst) continue ;;
 		*.zst) zstd -dcq "$file" 2>/dev/null | head -c 1048577 >"$work/seeds/${name%.zst}" || true ;;
