@@ -9,6 +9,7 @@ to=${2:-$from}
 section=$(mktemp)
 trap 'rm -f "$section"' EXIT
 for page in "$from"/*.1 "$from"/vdisk-formats.7; do
+	grep -q '^\.\\" options: begin' "$page" || continue # a program of its own
 	name=$(basename "$page")
 	case $name in
 	vdisk.1) topic=program ;;

@@ -18,7 +18,6 @@ done
 mkdir "$work/man"
 "$man/options.sh" "$VDISK" "$work/man" || fault "man/options.sh fails"
 for page in "$work"/man/*; do
-	grep -q 'options: begin' "$page" || fault "$page has no option section"
 	diff -u "$man/$(basename "$page")" "$page" >"$work/diff" ||
 		fault "$(cat "$work/diff")
 $(basename "$page") is not what the option table says: run man/options.sh $VDISK"
@@ -31,6 +30,7 @@ commands=$("$VDISK" help | sed -n 's/^  \([a-z]*\)  .*/\1/p' | grep -v '^help$')
 for command in $commands; do
 	page=$man/vdisk-$command.1
 	[ -f "$page" ] || { fault "there is no page for $command"; continue; }
+	[ -f "$work/man/vdisk-$command.1" ] || fault "vdisk-$command.1 has no option section"
 	"$VDISK" "$command" --help | options_of >"$work/help"
 	"$VDISK" help "$command" | options_of | cmp -s - "$work/help" || fault "help $command and $command --help differ"
 	mandoc -T ascii -O width=200 "$page" | col -b | sed -n '/The options:/,/^[A-Z]/p' | options_of >"$work/page"
@@ -40,8 +40,9 @@ $(cat "$work/diff")"
 	grep -q "Xr vdisk-$command 1" "$man/vdisk.1" || fault "vdisk.1 does not lead to vdisk-$command(1)"
 done
 for page in "$man"/vdisk-*.1; do
-	command=$(basename "${page%.1}")
-	grep -qx "${command#vdisk-}" <<<"$commands" || fault "$page is about no command"
+	program=$(basename "${page%.1}")
+	grep -qx "${program#vdisk-}" <<<"$commands" || [ -n "$(find "$VDISK_BUILD" -name "$program" -type f -executable)" ] ||
+		fault "$page is about no command and no program"
 done
 
 header=$VDISK_SOURCE/libvdisk/include/vdisk/vdisk.h

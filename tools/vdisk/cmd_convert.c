@@ -108,7 +108,7 @@ static void report_json(const struct convert_args *a, vdisk_image *src, const ch
 static void report_text(const struct convert_args *a, const char *dst, const char *format, bool bar,
                         const struct vdisk_convert_report *rep, const struct lost *lost)
 {
-	char text[DIGEST_TEXT], size[SIZE_TEXT], data[SIZE_TEXT], zero[SIZE_TEXT];
+	char text[DIGEST_TEXT], size[SIZE_TEXT], data[SIZE_TEXT], zero[SIZE_TEXT], rate[SIZE_TEXT];
 	if (a->target.dry_run) {
 		say("would make %s: %s, %" PRIu64 " bytes\n", shown(dst), format, rep->size);
 		return;
@@ -118,8 +118,9 @@ static void report_text(const struct convert_args *a, const char *dst, const cha
 	if (rep->lost && !lost->n)
 		warn("lost: %" PRIu64 " bytes are zeros now", rep->lost);
 	if (bar || a->common.verbose) {
-		fprintf(stderr, "%s: %s of data, %s of zeros, in %.2f s%s\n", size_human(size, rep->size), size_human(data, rep->data),
-		        size_human(zero, rep->zero), rep->seconds, a->verify ? ", verified" : "");
+		fprintf(stderr, "%s: %s of data, %s of zeros, in %.2f s (%s/s)%s\n", size_human(size, rep->size), size_human(data, rep->data),
+		        size_human(zero, rep->zero), rep->seconds,
+		        size_human(rate, (uint64_t)((double)rep->size / (rep->seconds > 0.001 ? rep->seconds : 0.001))), a->verify ? ", verified" : "");
 		if (rep->packed_in)
 			fprintf(stderr, "compressed %s to %s (%.1f %%)\n", size_human(data, rep->packed_in), size_human(zero, rep->packed_out),
 			        (double)rep->packed_out * 100 / (double)rep->packed_in);
