@@ -137,9 +137,23 @@ int vdisk_check(vdisk_image *img, uint32_t flags, vdisk_problem_fn fn, void *ctx
 
 /* ---------------------------------------------------------------- resize, amend */
 
+/* What the disk grew over reads as zeros: not as what the last unit held past the old end, nor as what a longer parent has there. */
+static int grown_zero(vdisk_image *img, uint64_t old, vdisk_error *err)
+{
+	uint64_t size = img->top->size, end = vd_up(old, img->top->alloc_grain);
+
+	for (unsigned i = 1; i < img->n_layers; i++)
+		end = vd_max(end, img->chain[i]->size);
+	if (img->top->parent_ref.n_names && !img->top->parent)
+		end = size; /* how long the parent is was not looked at */
+	end = vd_min(end, size);
+	return old < end ? vd_zero(img, old, end - old, err) || vd_layer_flush(img->top, err) : 0;
+}
+
 int vdisk_resize(vdisk_image *img, uint64_t size, uint32_t flags, vdisk_error *err)
 {
 	struct vd_layer *l = img->top;
+	uint64_t old = l->size;
 	struct vd_claim k;
 	int rc;
 
@@ -157,6 +171,8 @@ int vdisk_resize(vdisk_image *img, uint64_t size, uint32_t flags, vdisk_error *e
 	rc = l->drv->resize(l, size, err);
 	pthread_rwlock_unlock(&l->lock);
 	vd_claim_drop(img->claims, &k);
+	if (!rc)
+		rc = grown_zero(img, old, err);
 	return rc ? vd_fail_in(err, "%s", img->path) : 0;
 }
 
