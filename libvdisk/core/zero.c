@@ -91,7 +91,16 @@ static int zero_units(vdisk_image *img, uint64_t off, uint64_t end, vd_error *er
 		for (size_t i = 0; i < e.n; i++) {
 			const struct vd_extent *x = &e.v[i];
 
-			if (!zero_already(l, x) && zero_publish(l, x->off, vd_up(x->off + x->len, l->presence_grain), err))
+			int rc;
+
+			if (zero_already(l, x))
+				continue;
+			/* A part of a packed unit cannot be made zero by itself, even where the presence grain is finer. */
+			if ((x->flags & VD_EXT_COMPRESSED) && x->len < x->unit_len)
+				rc = zero_bytes(img, x->off, x->len, err);
+			else
+				rc = zero_publish(l, x->off, vd_up(x->off + x->len, l->presence_grain), err);
+			if (rc)
 				return -1;
 		}
 		off = e.next;
