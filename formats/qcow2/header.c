@@ -167,7 +167,7 @@ int qcow2_header_validate(const struct qcow2_header *h, uint64_t file_size, bool
 		return -1;
 	if (h->n_snap > QCOW2_SNAPSHOTS_MAX)
 		return vd_fail(err, VDISK_CORRUPT, 60, "%" PRIu32 " snapshots are more than %u", h->n_snap, QCOW2_SNAPSHOTS_MAX);
-	if (h->n_snap && (h->snap_off % (1u << h->cluster_bits) || h->snap_off >= file_size || !h->snap_off))
+	if (h->n_snap && (h->snap_off % (1u << h->cluster_bits) || h->snap_off >= file_size))
 		return vd_fail(err, VDISK_CORRUPT, 64, "snapshot table offset %#" PRIx64 " is not on a cluster of the file (%" PRIu64 " bytes)",
 		               h->snap_off, file_size);
 	if (h->backing_off && !vd_within(h->backing_off, h->backing_len, file_size))
