@@ -3,7 +3,9 @@
  * What every format must do, on memory files, against a flat array: random reads, writes, zeros and discards, flushes and reopenings,
  * the map's promises, resizing, refusals, and a clean check after each close.  A driver that passes is a driver.
  *
- *   contract VARIANT      VDISK_SEED and VDISK_ITERATIONS in the environment
+ *   contract VARIANT [FOLDER]
+ *
+ * In the environment: VDISK_SEED, VDISK_ITERATIONS, and VDISK_PARANOID to read everything after each operation.
  */
 #include "contract.h"
 #include "base/bytes.h"
@@ -76,6 +78,7 @@ static void random_phase(struct t_image *t, struct t_rng *rng, unsigned long ite
 {
 	uint8_t *buf = t_alloc(t->model.size);
 	uint64_t room = t->model.size;
+	bool paranoid = getenv("VDISK_PARANOID");
 
 	for (unsigned long i = 0; i < iterations; i++) {
 		if (t->model.size > room) {
@@ -109,6 +112,8 @@ static void random_phase(struct t_image *t, struct t_rng *rng, unsigned long ite
 		default:
 			random_op(t, rng, buf, i);
 		}
+		if (paranoid)
+			verify(t);
 	}
 	free(buf);
 	t_at("after the random operations");

@@ -30,7 +30,9 @@ static void extent_judge(struct t_image *t, const struct vdisk_extent *x)
 		return;
 	bytes = t_alloc(x->len);
 	T_OK(vd_file_pread(t->img->chain[x->depth]->files[x->file], bytes, x->len, x->host, &err), err);
-	T_CHECK(!memcmp(bytes, now, x->len), "the bytes of extent %" PRIu64 "+%" PRIu64 " do not lie at %" PRIu64, x->off, x->len, x->host);
+	for (uint64_t i = 0; i < x->len; i++)
+		T_CHECK(bytes[i] == now[i], "extent %" PRIu64 "+%" PRIu64 ": at %" PRIu64 " of file %u lie other bytes: the %" PRIu64
+		        "th is %02x, expected %02x", x->off, x->len, x->host, x->file, i, bytes[i], now[i]);
 	free(bytes);
 }
 
