@@ -71,8 +71,10 @@ static void base_advance(struct pipe_in *p)
 		p->base = vd_max(p->base, p->gone[k].end);
 		k++;
 	}
-	memmove(p->gone, p->gone + k, (p->n_gone - k) * sizeof(*p->gone));
-	p->n_gone -= k;
+	if (k) {
+		memmove(p->gone, p->gone + k, (p->n_gone - k) * sizeof(*p->gone));
+		p->n_gone -= k;
+	}
 	chunks_trim(p);
 }
 
