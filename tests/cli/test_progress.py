@@ -83,15 +83,15 @@ def stopped(command, number):
 	disk(160 * MIB)
 	dst = ["out.qcow2"] if command == "convert" else []
 	words = {"convert": ["convert", "-c", "--level", "12", "-j", "1"], "digest": ["digest", "--sha256"]}[command]
-	p = subprocess.Popen([VDISK, *words, "disk.raw", *dst], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-	time.sleep(0.15)
+	p = subprocess.Popen([VDISK, *words, "--progress", "json", "disk.raw", *dst], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+	check(p.stderr.readline().startswith(b"{"), "it is at work")
 	p.send_signal(number)
 	begin = time.monotonic()
 	out, err = p.communicate(timeout=60)
 	if p.returncode == 0:
 		skip("it was done before the signal came")
 	eq((2, b""), (p.returncode, out), "exit status and stdout; stderr: %r" % err)
-	eq("vdisk: %s: interrupted\n" % command, err.decode(), "stderr")
+	eq("vdisk: %s: interrupted" % command, err.decode().splitlines()[-1], "the last line on stderr")
 	check(time.monotonic() - begin < 5, "stopped at once")
 	eq(["disk.raw"], os.listdir("."), "what is left")
 

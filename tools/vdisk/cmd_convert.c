@@ -129,11 +129,38 @@ static void report_text(const struct convert_args *a, const char *dst, const cha
 		say("%s  %s\n", digest_text(text, rep->digest), shown(dst));
 }
 
+struct names {
+	char text[256];
+	size_t n;
+};
+
+static void name_add(void *ctx, const struct vdisk_snapshot_info *s)
+{
+	struct names *names = ctx;
+	size_t used = strlen(names->text);
+	if (names->n++ < 8)
+		snprintf(names->text + used, sizeof(names->text) - used, "%s\"%.24s\"", used ? ", " : "", s->name);
+}
+
+/* One state of the disk is copied; that others stay behind is said. */
+static void snapshots_warn(vdisk_image *src)
+{
+	struct names names = { 0 };
+	vdisk_error err = { 0 };
+	if (vdisk_snapshots(src, name_add, &names, &err))
+		warn("%s", err.message);
+	else if (names.n)
+		warn("%zu internal snapshot%s of the source will not be in the result: %s%s", names.n, names.n == 1 ? "" : "s", names.text,
+		     names.n > 8 ? ", ..." : "");
+}
+
 static int convert(const struct convert_args *a, vdisk_image *src, const char *dst, const struct vdisk_format_info *f)
 {
 	const char *backing_format;
 	if (target_backing_format(&a->target, &backing_format))
 		return EXIT_TROUBLE;
+	if (!a->content.snapshot)
+		snapshots_warn(src);
 	struct progress progress;
 	progress_begin(&progress, &a->progress, a->common.quiet, "converting");
 	struct vdisk_convert_options o = {
