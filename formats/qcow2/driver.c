@@ -114,8 +114,11 @@ static int qcow2_write_judge(struct qcow2 *q, const struct vd_open *o, vd_error 
 {
 	struct vd_layer *l = q->layer;
 
-	if (!(l->flags & VD_LAYER_WRITABLE))
+	if (!(l->flags & VD_LAYER_WRITABLE)) {
+		if ((q->h.incompat & QCOW2_INCOMPAT_CORRUPT) && !(o->flags & VD_OPEN_CHECK) && o->host && o->host->log)
+			o->host->log(o->host, VDISK_LOG_WARNING, "the image is marked corrupt: what is read may be wrong (check --repair may mend it)");
 		return 0;
+	}
 	if ((q->h.incompat & QCOW2_INCOMPAT_CORRUPT) && !(o->flags & (VD_OPEN_FORCE | VD_OPEN_CHECK)))
 		return vd_fail(err, VDISK_REFUSED, 72, "the image is marked corrupt: check --repair it, or write to it with --force");
 	if (vd_options_given(o->options, "snapshot")) {
