@@ -118,18 +118,11 @@ def many_readers():
 def killed_daemon_is_cleared():
 	make_disk("disk.raw")
 	with served("disk.raw"):
-		pid = [p for p in os.listdir("/proc") if p.isdigit() and b"vdisk-mount" in read_quiet("/proc/%s/cmdline" % p)
+		pid = [p for p in os.listdir("/proc") if p.isdigit() and link_quiet("/proc/%s/exe" % p).endswith("/vdisk-mount")
 		       and os.getcwd() == link_quiet("/proc/%s/cwd" % p)]
 		eq(1, len(pid), "daemons of this mount")
 		os.kill(int(pid[0]), signal.SIGKILL)
 	eq([], os.listdir("m"), "the folder is plain again")
-
-
-def read_quiet(path):
-	try:
-		return open(path, "rb").read()
-	except OSError:
-		return b""
 
 
 def link_quiet(path):
