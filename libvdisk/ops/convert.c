@@ -9,6 +9,8 @@
 #include "base/bytes.h"
 
 #include <assert.h>
+#include <stdio.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <time.h>
 
@@ -280,6 +282,37 @@ static int conv_make(struct vd_conv *c, const char *path, vd_error *err)
 	return 0;
 }
 
+struct left_out {
+	unsigned n;
+	char name[64]; /* of the first */
+};
+
+static void left_out_count(void *ctx, const struct vdisk_snapshot_info *s)
+{
+	struct left_out *l = ctx;
+
+	if (!l->n++)
+		vd_printable(l->name, sizeof(l->name), s->name, strlen(s->name));
+}
+
+/* Snapshots that the copy will not carry are never lost without a word. */
+static int conv_tell_snapshots(const struct vd_conv *c, vd_error *err)
+{
+	struct left_out l = { 0 };
+	char text[VDISK_ERROR_MESSAGE_MAX];
+
+	if (!c->opts->log || c->src->at_snapshot)
+		return 0;
+	if (vdisk_snapshots(c->src, left_out_count, &l, err))
+		return -1;
+	if (!l.n)
+		return 0;
+	snprintf(text, sizeof(text), "%s: its %u internal snapshot%s ('%s'%s) stay behind: the copy holds the present state; --snapshot NAME copies one",
+	         c->src->path, l.n, l.n == 1 ? "" : "s", l.name, l.n == 1 ? "" : ", ...");
+	c->opts->log(c->opts->log_ctx, VDISK_LOG_WARNING, text);
+	return 0;
+}
+
 static double seconds_since(const struct timespec *t0)
 {
 	struct timespec t;
@@ -302,7 +335,7 @@ int vdisk_convert(vdisk_image *src, const char *path, const struct vdisk_convert
 		return -1;
 	c->opts = opts;
 	c->src = src;
-	rc = conv_make(c, path, err);
+	rc = conv_tell_snapshots(c, err) ? -1 : conv_make(c, path, err);
 	vd_tree_free(c->tree);
 	vd_offload_free(c->offload);
 	c->report.seconds = seconds_since(&t0);
