@@ -17,7 +17,8 @@ esac
 image=
 if [ $# = 1 ]; then
 	[ -r "$1" ] || { echo "quickstart.sh: $1: no such file, or not readable" >&2; exit 2; }
-	image=$(realpath "$1")
+	image=$1
+	case $image in -*) image=./$image ;; esac
 else
 	packages="$packages e2fsprogs"
 fi
@@ -51,33 +52,32 @@ build() {
 # A 256 MiB disk with an ext4 file system that holds this source and some incompressible bytes, as a VMDK.
 make_image() {
 	say "making a disk with a file system in it: $out/sample.vmdk"
-	local scratch
 	scratch=$(mktemp -d "$out/.sample.XXXXXX")
+	trap 'rm -rf "$scratch"' EXIT
 	mkdir "$scratch/files"
 	cp -r "$source/libvdisk" "$source/formats" "$scratch/files/"
 	head -c 96M /dev/urandom >"$scratch/files/random"
-	PATH=$PATH:/usr/sbin:/sbin mke2fs -q -t ext4 -L sample -d "$scratch/files" "$scratch/disk.raw" 256M
-	"$vdisk" convert -q --force "$scratch/disk.raw" "$out/sample.vmdk"
-	rm -rf "$scratch"
+	PATH=$PATH:/usr/sbin:/sbin mke2fs -q -t ext4 -L sample -d "$scratch/files" "$scratch/disk.raw" 256M >/dev/null
+	vdisk convert -q --force "$scratch/disk.raw" "$out/sample.vmdk"
 	image=$out/sample.vmdk
 }
 
 install_packages
 build
-vdisk=$source/build/release/vdisk
-out=$PWD/vdisk-quickstart
+PATH=$source/build/release:$PATH
+out=vdisk-quickstart
 mkdir -p "$out"
 [ -n "$image" ] || make_image
 name=$(basename "$image")
 result=$out/${name%.*}.qcow2
-[ "$image" = "$(realpath -m "$result")" ] && result=$out/${name%.*}-converted.qcow2
+[ "$(realpath "$image")" = "$(realpath -m "$result")" ] && result=$out/${name%.*}-converted.qcow2
 
 say "converting"
-show "$vdisk" convert -p --force "$image" "$result"
+show vdisk convert -p --force "$image" "$result"
 say "what they are"
-show "$vdisk" info "$image"
+show vdisk info "$image"
 echo
-show "$vdisk" info "$result"
+show vdisk info "$result"
 say "do they hold the same disk?"
-show "$vdisk" compare "$image" "$result"
-say "the converted disk: $result"
+show vdisk compare "$image" "$result"
+say "the converted disk: $PWD/$result"
