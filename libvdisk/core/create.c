@@ -285,17 +285,25 @@ static int image_flush_files(vdisk_image *img, vd_error *err)
 	return 0;
 }
 
+int vd_image_finish(vdisk_image *img, vd_error *err)
+{
+	if (img->finished)
+		return 0;
+	if (img->top->broken)
+		return vd_fail(err, VDISK_IO, VDISK_NO_OFFSET, "%s: a metadata update had failed", img->path);
+	if (img->top->drv->finish(img->top, err))
+		return vd_fail_in(err, "%s", img->path);
+	if (image_flush_files(img, err))
+		return -1;
+	img->finished = true;
+	return 0;
+}
+
 int vd_image_commit(vdisk_image *img, vd_error *err)
 {
 	struct vd_staging *s = img->staging;
-	int rc;
+	int rc = vd_image_finish(img, err);
 
-	if (img->top->broken)
-		rc = vd_fail(err, VDISK_IO, VDISK_NO_OFFSET, "%s: a metadata update had failed", img->path);
-	else
-		rc = img->top->drv->finish(img->top, err) ? vd_fail_in(err, "%s", img->path) : 0;
-	if (!rc)
-		rc = image_flush_files(img, err);
 	img->staging = NULL;
 	vd_image_free(img);
 	if (rc)

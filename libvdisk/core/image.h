@@ -24,6 +24,7 @@ struct vdisk_image {
 	struct vd_staging *staging; /* being created: temporary names (core/create.c); NULL otherwise */
 	bool at_snapshot;          /* opened at an internal snapshot, not at the present state */
 	bool created;              /* finish() is due whether or not anything was written */
+	bool finished;             /* vd_image_finish() was done */
 };
 
 /* ---- reading */
@@ -73,6 +74,9 @@ struct vd_new_image {
 /* Makes the image under its temporary name (a block device or "-": in place) and opens it, writable, with its backing chain as parents.
    Follow with vd_image_commit() or vd_image_abort().  dry_run: judges only, *out = NULL.  *size_out: the size it gets. */
 int vd_image_create(const struct vd_new_image *n, vdisk_image **out, uint64_t *size_out, vd_error *err);
+/* The first half of vd_image_commit(), so that the result may be read back before it has its name: finish() and flush.  Then nothing may
+   be written any more. */
+int vd_image_finish(vdisk_image *img, vd_error *err);
 /* finish(), flush, rename all files (extents first, the named one last), sync the folder; frees img whatever the result; on failure
    removes what it made and leaves what was there. */
 int vd_image_commit(vdisk_image *img, vd_error *err);
