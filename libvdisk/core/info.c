@@ -37,7 +37,7 @@ static int layer_at(const vdisk_image *img, unsigned depth, struct vd_layer **l,
 
 int vdisk_layer_get(vdisk_image *img, unsigned depth, struct vdisk_layer_info *out, vdisk_error *err)
 {
-	struct vd_layer *l;
+	struct vd_layer *l = NULL;
 
 	if (layer_at(img, depth, &l, err))
 		return -1;
@@ -64,7 +64,7 @@ int vdisk_layer_get(vdisk_image *img, unsigned depth, struct vdisk_layer_info *o
 
 int vdisk_layer_values(vdisk_image *img, unsigned depth, vdisk_value_fn fn, void *ctx, vdisk_error *err)
 {
-	struct vd_layer *l;
+	struct vd_layer *l = NULL;
 	int rc;
 
 	if (layer_at(img, depth, &l, err))
