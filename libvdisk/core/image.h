@@ -22,7 +22,6 @@ struct vdisk_image {
 	vdisk_log_fn log;
 	void *log_ctx;
 	struct vd_staging *staging; /* being created: temporary names (core/create.c); NULL otherwise */
-	bool at_snapshot;          /* opened at an internal snapshot, not at the present state */
 	bool created;              /* finish() is due whether or not anything was written */
 	bool finished;             /* vd_image_finish() was done */
 };

@@ -369,9 +369,6 @@ static int chain_open(vdisk_image *img, struct vd_file *f, const struct vdisk_op
 	struct vd_layer *l;
 	bool said;
 
-	for (const char *const *kv = o->options; kv && *kv; kv++)
-		if (!strncmp(*kv, "snapshot=", 9))
-			img->at_snapshot = true;
 	if (vd_driver_choose(f, img->path, o->format, &drv, &said, err)) {
 		vd_file_close(f);
 		return -1;
