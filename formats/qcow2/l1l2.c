@@ -217,6 +217,8 @@ const char *qcow2_entry_fault(const struct qcow2 *q, struct qcow2_entry e, uint6
 			return "has subclusters both allocated and zero";
 		if (data && !host && !(q->external && (e.desc & QCOW2_COPIED)))
 			return "has allocated subclusters but no host cluster";
+		if (data) /* what follows the last allocated subcluster need not be there */
+			valid = vd_min(valid, (32u - (unsigned)__builtin_clz((uint32_t)e.bitmap)) * (q->cluster / QCOW2_SUBCLUSTERS));
 	}
 	if (!host && !(e.desc & QCOW2_COPIED))
 		return NULL;
