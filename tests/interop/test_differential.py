@@ -60,7 +60,9 @@ VARIANTS = [
 	        "encrypt.format=luks,encrypt.key-secret=s,encrypt.iter-time=10,cluster_size=4K", luks=True),
 	Variant("qcow2 AES", "qcow2", None, "encrypt.format=aes,encrypt.key-secret=s", luks=True),
 	Variant("qcow2 LUKS aes-256-cbc essiv", "qcow2", None, "encrypt.format=luks,encrypt.key-secret=s,encrypt.iter-time=10,"
-	        "encrypt.cipher-mode=cbc,encrypt.ivgen-alg=essiv,encrypt.ivgen-hash-alg=sha256", luks="unsupported"),
+	        "encrypt.cipher-mode=cbc,encrypt.ivgen-alg=essiv,encrypt.ivgen-hash-alg=sha256", luks=True),
+	Variant("qcow2 LUKS serpent", "qcow2", None, "encrypt.format=luks,encrypt.key-secret=s,encrypt.iter-time=10,"
+	        "encrypt.cipher-alg=serpent-256", luks="unsupported"),
 	same("vmdk monolithicSparse", "vmdk", "subformat=monolithicSparse", libyal="vmdk"),
 	same("vmdk monolithicFlat", "vmdk", "subformat=monolithicFlat", check=False),
 	same("vmdk twoGbMaxExtentSparse", "vmdk", "subformat=twoGbMaxExtentSparse", libyal="vmdk"),
@@ -100,7 +102,7 @@ def reads_by_qemu(v, raw, path):
 	"""Through qemu-img; with the padding that a CHS size brings."""
 	if v.luks:
 		back = "back.raw"
-		qemu_img(*secret(), "convert", "--image-opts", opts_for(path), "-O", "raw", back)
+		qemu_img("convert", *secret(), "--image-opts", opts_for(path), "-O", "raw", back)
 		same_bytes(raw, back, "%s read by qemu-img" % path)
 		os.unlink(back)
 		return
@@ -214,7 +216,7 @@ def theirs(v, i):
 	path = "image." + SUFFIX[v.fmt]
 	if v.fmt == "raw":
 		skip("there is nothing to read")
-	qemu_img(*(secret() if v.luks else []), "convert", "-f", "raw", "-O", v.qfmt, *(["-c"] if v.packed else []),
+	qemu_img("convert", *(secret() if v.luks else []), "-f", "raw", "-O", v.qfmt, *(["-c"] if v.packed else []),
 	         *option_list(v.theirs, path), raw, path)
 	if v.luks == "unsupported":
 		refused("convert", "-f", v.fmt, *key_args(v), "-O", "raw", path, "out.raw")
