@@ -66,7 +66,7 @@ static int raw_open(struct vd_layer *l, const struct vd_open *o, vd_error *err)
 	if (!(f->flags & VD_FILE_SEEKABLE)) {
 		if (!sized)
 			return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET,
-			               "a raw disk from a pipe has no size of its own: say it with the option size=BYTES");
+			               "a raw disk from a pipe has no size of its own: --open-opt size=BYTES says it");
 		l->flags |= VD_LAYER_FORWARD;
 		file_size = UINT64_MAX;
 	}
