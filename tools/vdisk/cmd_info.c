@@ -196,7 +196,7 @@ static int run(const void *args, char **operands, unsigned n)
 	const struct info_args *a = args;
 	vdisk_image *img;
 	(void)n;
-	uint32_t flags = VDISK_OPEN_CHECK | (a->chain ? 0 : VDISK_OPEN_NO_PARENT);
+	uint32_t flags = VDISK_OPEN_CHECK | (a->chain ? 0 : VDISK_OPEN_NO_PARENT | VDISK_OPEN_INFO);
 	if (source_open(operands[0], &a->source, &a->content, flags, false, &img))
 		return EXIT_TROUBLE;
 	unsigned depth = a->chain ? vdisk_depth(img) : 1;
