@@ -53,9 +53,14 @@ def interrupted(fmt, args, source, dst, act, least=0):
 			return None
 		# Whether it was still at work shows in the name.
 		early = os.path.exists(os.path.join("out", dst))
-		act(p)
-		p.send_signal(signal.SIGCONT)
-		rc = p.wait(60)
+		try:
+			act(p)
+			p.send_signal(signal.SIGCONT)
+			rc = p.wait(60)
+		finally:
+			if p.poll() is None:
+				p.kill()
+				p.wait()
 	return None if early else rc
 
 
@@ -106,13 +111,14 @@ def no_space_midway(fmt, args):
 	with small_tmpfs("out", "200M") as filled:
 		random_raw("source.raw", 96 * MIB)
 		def fill(p):
-			with open("out/filler", "wb") as f:
-				try:
+			try:
+				with open("out/filler", "wb") as f:
 					while True:
 						f.write(bytes(MIB))
 						f.flush()
-				except OSError:
-					pass
+			except OSError as e:
+				if e.errno != errno.ENOSPC:
+					raise
 		rc = interrupted(fmt, args, "source.raw", "disk." + fmt, fill)
 		if rc is None:
 			skip("the conversion was done before the file system was full")
@@ -529,12 +535,12 @@ def two_owners_vhd():
 
 @case
 def data_over_metadata_qcow2():
-	"""A guest cluster that lies on the L1 table, the header, a refcount block."""
+	"""A guest cluster that lies on the L1 table, an L2 table, the refcount table, a refcount block."""
 	random_raw("source.raw", 2 * MIB)
 	qemu_img("convert", "-f", "raw", "-O", "qcow2", "source.raw", "a.qcow2")
 	l1 = hostile.get("a.qcow2", 40, ">Q")
 	l2 = hostile.get("a.qcow2", l1, ">Q") & 0x00fffffffffffe00
-	for at in (0, l1, l2, hostile.get("a.qcow2", 48, ">Q")):
+	for at in (l1, l2, hostile.get("a.qcow2", 48, ">Q"), hostile.get("a.qcow2", hostile.get("a.qcow2", 48, ">Q"), ">Q")):
 		hostile.put("a.qcow2", l2 + 8, ">Q", 1 << 63 | at)
 		refused("convert", "-O", "raw", "a.qcow2", "out.raw")
 		check(run(VDISK, "check", "a.qcow2").rc in (1, 2), "check finds it")
@@ -590,15 +596,23 @@ def empty_disk():
 
 # ---------------------------------------------------------------- locks
 
+def has_lock(path):
+	"""Does anybody hold a lock on the file?  As the kernel tells, without taking one."""
+	ident = ":%d" % os.stat(path).st_ino
+	with open("/proc/locks") as f:
+		return any(field.endswith(ident) for line in f for field in line.split())
+
+
 @contextlib.contextmanager
-def held(*argv, seen):
-	"""A program that has an image open, until the block ends.  `seen`: says whether it has it by now."""
+def held(path, *argv):
+	"""A program that has an image open, until the block ends."""
 	p = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
 	try:
 		for _ in range(200):
 			if p.poll() is not None:
 				fail("%s ended: %s" % (argv, p.stderr.read()))
-			if seen():
+			if has_lock(path):
+				time.sleep(0.2) # for the rest of its opening
 				break
 			time.sleep(0.05)
 		else:
@@ -615,14 +629,14 @@ def locked_by_qemu(fmt):
 	qfmt = QEMU.get(fmt, fmt)
 	path = "disk." + fmt
 	qemu_img("convert", "-f", "raw", "-O", qfmt, "source.raw", path)
-	with held("qemu-io", "-f", qfmt, path, seen=lambda: run("qemu-img", "info", "-f", qfmt, path).rc != 0):
+	with held(path, "qemu-io", "-f", qfmt, path):
 		r = refused("convert", "-f", fmt, "-O", "raw", path, "out.raw", mentions=path)
 		check(re.search(r"lock|in use|another|busy", r.err), "the message says why: %s" % r.err)
 		refused("compare", "-f", fmt, path, "source.raw")
 		refused("check", "-f", fmt, path)
 	vdisk("convert", "-f", fmt, "-O", "raw", path, "out.raw")
 	# Two readers are no trouble.
-	with held("qemu-io", "-r", "-f", qfmt, path, seen=lambda: time.sleep(0.3) or True):
+	with held(path, "qemu-io", "-r", "-f", qfmt, path):
 		vdisk("convert", "--force", "-f", fmt, "-O", "raw", path, "out.raw")
 
 
@@ -634,7 +648,7 @@ def locked_by_us(fmt):
 	qfmt = QEMU.get(fmt, fmt)
 	path = "disk." + fmt
 	qemu_img("convert", "-f", "raw", "-O", qfmt, "source.raw", path)
-	with held(vdio, "-f", fmt, path, seen=lambda: run("qemu-img", "info", "-f", qfmt, path).rc != 0):
+	with held(path, vdio, "-f", fmt, path):
 		r = run("qemu-img", "convert", "-f", qfmt, "-O", "raw", path, "q.raw")
 		check(r.rc != 0 and "lock" in r.err, "qemu-img sees our lock: %s" % r.show())
 		refused("convert", "-f", fmt, "-O", "raw", path, "out.raw", mentions=path)
@@ -652,7 +666,7 @@ def writer_of_a_parent_is_kept_out():
 	random_raw("source.raw", 2 * MIB)
 	qemu_img("convert", "-f", "raw", "-O", "qcow2", "source.raw", "base.qcow2")
 	qemu_img("create", "-q", "-f", "qcow2", "-b", "base.qcow2", "-F", "qcow2", "top.qcow2")
-	with held("qemu-io", "-f", "qcow2", "base.qcow2", seen=lambda: run("qemu-img", "info", "base.qcow2").rc != 0):
+	with held("base.qcow2", "qemu-io", "-f", "qcow2", "base.qcow2"):
 		refused("convert", "-O", "raw", "top.qcow2", "out.raw", mentions="base.qcow2")
 
 

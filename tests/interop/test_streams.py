@@ -138,6 +138,22 @@ def stream_to_stdout():
 
 
 @case
+def vmdk_to_stdout_is_a_stream():
+	"""Without a subformat: the one that can go there, or a refusal."""
+	make_raw("source.raw", rng_for("default"), MIB)
+	with open("piped.vmdk", "wb") as f:
+		sink = subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=f)
+		r = run(VDISK, "convert", "-f", "raw", "-O", "vmdk", "source.raw", "-", stdout=sink.stdin)
+		sink.stdin.close()
+		sink.wait()
+	if r.rc == 0:
+		streamvmdk.parse("piped.vmdk", "flat.raw")
+		same_bytes("source.raw", "flat.raw")
+	else:
+		eq((2, 0), (r.rc, os.path.getsize("piped.vmdk")), "exit status and bytes: %s" % r.show())
+
+
+@case
 def raw_to_stdout():
 	make_raw("source.raw", rng_for("rawout"), 5 * MIB + 512)
 	qemu_img("convert", "-f", "raw", "-O", "qcow2", "source.raw", "a.qcow2")
@@ -276,7 +292,7 @@ def reader_goes_away():
 @case
 def what_cannot_stream():
 	make_raw("source.raw", rng_for("cannot"), MIB)
-	for args in (["-O", "qcow2"], ["-O", "vhd"], ["-O", "vmdk"], ["-O", "vmdk", "-o", "subformat=monolithicSparse"],
+	for args in (["-O", "qcow2"], ["-O", "vhd"], ["-O", "vmdk", "-o", "subformat=monolithicSparse"],
 	             ["-O", "vmdk", "-o", "subformat=monolithicFlat"]):
 		with open("out", "wb") as f:
 			sink = subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=f)
