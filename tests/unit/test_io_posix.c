@@ -144,7 +144,7 @@ static void our_locks(void **state)
 	a = file_open("l", 0);
 	assert_int_equal(vd_file_lock(a, false, &err), -1);
 	assert_int_equal(err.kind, VDISK_BUSY);
-	assert_non_null(strstr(err.message, "--no-lock"));
+	assert_non_null(strstr(err.message, "--force-share"));
 	b = file_open("l", VD_POSIX_RDWR);
 	assert_int_equal(vd_file_lock(b, true, &err), -1);
 	vd_file_close(c);
