@@ -93,6 +93,7 @@ int vhd_check(struct vd_layer *l, struct vd_report *r, vd_error *err)
 	}
 	if (r->repair & VDISK_CHECK_REPAIR_ALL && check_mend(l, v, r, err))
 		return -1;
-	r->result->image_end = vd_max(r->result->image_end, v->footer_off + VHD_FOOTER_BYTES);
+	if (!v->tail_bad)
+		r->result->image_end = vd_max(r->result->image_end, v->footer_off + VHD_FOOTER_BYTES);
 	return 0;
 }

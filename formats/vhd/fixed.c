@@ -87,8 +87,7 @@ int vhd_fixed_resize(struct vd_layer *l, uint64_t size, vd_error *err)
 
 	if (v->footer.current_size == size)
 		return 0;
-	v->footer.current_size = size;
-	v->footer.geometry = vhd_geometry_for(size);
+	vhd_footer_resize(v, size);
 	vhd_footer_encode(&v->footer, v->footer_raw);
 	if (vhd_write_tail(l, v, size, err) || vd_file_flush(f, err))
 		return -1;

@@ -11,6 +11,13 @@
 #include "base/alloc.h"
 #include "base/uuid.h"
 
+/* The original size is information only, says the specification, but libvhdi takes it for the size: both say the new one. */
+void vhd_footer_resize(struct vhd *v, uint64_t size)
+{
+	v->footer.original_size = v->footer.current_size = size;
+	v->footer.geometry = vhd_geometry_for(size);
+}
+
 int vhd_footers_write(struct vd_layer *l, struct vhd *v, vd_error *err)
 {
 	struct vd_file *f = l->files[0];
@@ -111,8 +118,7 @@ static int grow(struct vd_layer *l, struct vhd *v, uint64_t size, vd_error *err)
 
 	if (last_block_zero(l, v, err) || bat_extend(l, v, blocks, err))
 		return -1;
-	v->footer.current_size = size;
-	v->footer.geometry = vhd_geometry_for(size);
+	vhd_footer_resize(v, size);
 	if (vhd_footers_write(l, v, err))
 		return -1;
 	l->size = size;
@@ -126,13 +132,12 @@ static int shrink(struct vd_layer *l, struct vhd *v, uint64_t size, vd_error *er
 
 	if (vd_cache_write_back(v->cache, err))
 		return -1;
-	v->footer.current_size = size;
-	v->footer.geometry = vhd_geometry_for(size);
+	vhd_footer_resize(v, size);
 	if (vhd_footers_write(l, v, err) || vhd_blocks_remove(v, blocks, old, err) || vhd_flush(l, err))
 		return -1;
 	l->size = size;
 	v->n_blocks = blocks;
-	return header_change(l, v, v->header.table_offset, blocks, err);
+	return header_change(l, v, v->header.table_offset, blocks, err) || vhd_space_trim(l, v, err) ? -1 : 0;
 }
 
 int vhd_resize(struct vd_layer *l, uint64_t size, vd_error *err)

@@ -6,6 +6,7 @@
  *  S1. (C2) Space whose BAT entry was removed is on `freed`, and moves to `free` when the table without it is durable.
  *  S2. A block that is taken reads as zeros and nothing else: space that lay inside the file before is zeroed, and a data barrier is asked
  *      for, so that the zeros are durable before the BAT entry is.  Past the end of a regular file there are zeros already.
+ *      Free space is zeroed when it becomes so, too, and no old footer stays behind: QEMU takes space past the last block for zeros.
  *  S3. Appending moves the footer first: it is written behind the new block, and the block may then lie over its old place.  In between
  *      and until the BAT entry is durable, the copy at 0 serves (C1).
  *  S4. What is lost when memory runs out, or by a crash, is space (C3), until the BAT is scanned again.
@@ -188,8 +189,8 @@ static int space_append(struct vd_layer *l, struct vhd *v, uint64_t *host, vd_er
 		return -1;
 	if (!(f->flags & VD_FILE_ZERO_TAIL))
 		file_size = end;
-	if (file_size > at) {
-		if (vd_file_zero(f, at, vd_min(file_size, end) - at, true, err))
+	if (file_size > v->end) {
+		if (vd_file_zero(f, v->end, vd_min(file_size, end) - v->end, true, err))
 			return -1;
 		vd_cache_need_barrier(v->cache);
 	}
@@ -213,14 +214,31 @@ void vhd_space_give(struct vhd *v, struct vhd_ranges *to, uint64_t host)
 	ranges_add(to, host, vhd_stride(v));
 }
 
-/* The host gets the space back, too; if it does not, nothing is lost but that. */
+/* The host gets the space back, too, where it can. */
 void vhd_space_release(struct vd_layer *l, struct vhd *v)
 {
 	for (size_t i = 0; i < v->freed.n; i++) {
-		vd_file_punch(l->files[0], v->freed.v[i].off, v->freed.v[i].len, NULL);
-		ranges_add(&v->free, v->freed.v[i].off, v->freed.v[i].len);
+		if (!vd_file_zero(l->files[0], v->freed.v[i].off, v->freed.v[i].len, true, NULL))
+			ranges_add(&v->free, v->freed.v[i].off, v->freed.v[i].len);
 	}
 	v->freed.n = 0;
+}
+
+int vhd_space_trim(struct vd_layer *l, struct vhd *v, vd_error *err)
+{
+	uint64_t end;
+
+	v->scanned = false;
+	v->free.n = 0;
+	if (vhd_space_scan(l, v, err))
+		return -1;
+	if (!v->free.n || v->free.v[v->free.n - 1].off + v->free.v[v->free.n - 1].len < v->end)
+		return 0;
+	end = v->free.v[--v->free.n].off;
+	if (vhd_write_tail(l, v, end, err) || vd_file_flush(l->files[0], err))
+		return -1;
+	v->end = end;
+	return vd_file_truncate(l->files[0], end + VHD_FOOTER_BYTES, err);
 }
 
 void vhd_space_clear(struct vhd *v)

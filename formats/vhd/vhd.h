@@ -204,6 +204,8 @@ int vhd_space_scan(struct vd_layer *l, struct vhd *v, vd_error *err);
 int vhd_space_take(struct vd_layer *l, struct vhd *v, uint64_t *host, vd_error *err);
 void vhd_space_give(struct vhd *v, struct vhd_ranges *to, uint64_t host);
 void vhd_space_release(struct vd_layer *l, struct vhd *v); /* freed → free */
+/* Cuts off free space at the end of the file.  Nothing may be dirty or promised. */
+int vhd_space_trim(struct vd_layer *l, struct vhd *v, vd_error *err);
 void vhd_space_clear(struct vhd *v);
 /* Where a block may begin at or after `off`: its data lies on 4 KiB. */
 uint64_t vhd_space_place(const struct vhd *v, uint64_t off);
@@ -223,6 +225,7 @@ int vhd_unmap(struct vd_layer *l, uint64_t off, uint64_t len, enum vd_kind to, v
 int vhd_flush(struct vd_layer *l, vd_error *err);
 
 /* ---- resize.c, check.c, values.c */
+void vhd_footer_resize(struct vhd *v, uint64_t size);
 int vhd_resize(struct vd_layer *l, uint64_t size, vd_error *err);
 /* Footer and copy say what v->footer says, one after the other. */
 int vhd_footers_write(struct vd_layer *l, struct vhd *v, vd_error *err);

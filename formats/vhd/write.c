@@ -99,7 +99,7 @@ static int block_new(struct vd_layer *l, struct vhd *v, uint64_t block, uint64_t
 	if (!vhd_bits_new(v, *host, v->type == VHD_DYNAMIC, err) && !promise_add(v, block, *host, err))
 		return 0;
 	vhd_bits_forget(v, *host);
-	vhd_space_give(v, &v->free, *host);
+	vhd_space_give(v, &v->freed, *host);
 	return -1;
 }
 
@@ -158,7 +158,7 @@ void vhd_abandon(struct vd_layer *l, struct vd_resv *r)
 	host = p->host;
 	if (promise_drop(v, p)) {
 		vhd_bits_forget(v, host);
-		vhd_space_give(v, &v->free, host);
+		vhd_space_give(v, &v->freed, host);
 	}
 }
 
