@@ -4,6 +4,7 @@
  * target's metadata is touched by the calling thread only; what the tickets hold is in convert.h.
  */
 #include "ops/convert.h"
+#include "ops/reread.h"
 #include "ops/target.h"
 #include "base/alloc.h"
 #include "base/bytes.h"
@@ -11,7 +12,7 @@
 #include <assert.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
+#include <string.h>
 #include <time.h>
 
 #define CONVERT_BUDGET (UINT64_C(32) << 20)
@@ -165,10 +166,12 @@ static int conv_run(struct vd_conv *c, vd_error *err)
 
 /* ---- setting up */
 
-static int conv_judge(const struct vdisk_convert_options *o, vd_error *err)
+static int conv_judge(const char *path, const struct vdisk_convert_options *o, vd_error *err)
 {
 	if (!o || !o->format)
 		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "no format was given for the destination");
+	if (o->flags & VDISK_CONVERT_VERIFY && !strcmp(path, "-"))
+		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "what goes to a pipe cannot be read back to verify it");
 	if (o->sparse_bytes && (!vd_is_pow2(o->sparse_bytes) || o->sparse_bytes < 512 || o->sparse_bytes > 1u << 30))
 		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "sparse size %u is not a power of two from 512 to 1 GiB", o->sparse_bytes);
 	return 0;
@@ -231,16 +234,18 @@ static int conv_move(struct vd_conv *c, vd_error *err)
 
 /* ---- the whole */
 
+/* Before the result has its name. */
 static int conv_verify(struct vd_conv *c, const char *path, vd_error *err)
 {
 	const struct vdisk_convert_options *o = c->opts;
-	struct vdisk_open_options open = { .format = o->format, .allow_dirs = o->allow_dirs, .log = o->log, .log_ctx = o->log_ctx };
 	struct vdisk_job_options job = { .threads = o->threads, .memory_bytes = o->memory_bytes, .cancel = o->cancel };
 	uint8_t digest[32];
 	vdisk_image *img;
 	int rc;
 
-	if (vdisk_open(path, &open, &img, err))
+	if (vd_image_finish(c->dst, err))
+		return -1;
+	if (vd_reread(c->dst, o->options, &img, err))
 		return vd_fail_in(err, "verifying");
 	rc = vdisk_digest(img, &job, digest, err);
 	if (!rc && memcmp(digest, c->report.digest, sizeof(digest)))
@@ -266,6 +271,8 @@ static int conv_make(struct vd_conv *c, const char *path, vd_error *err)
 	if (!rc)
 		rc = conv_move(c, err);
 	vd_flow_free(&c->flow);
+	if (!rc && o->flags & VDISK_CONVERT_VERIFY)
+		rc = conv_verify(c, path, err);
 	if (rc) {
 		vd_image_abort(c->dst);
 		return -1;
@@ -274,42 +281,7 @@ static int conv_make(struct vd_conv *c, const char *path, vd_error *err)
 		return -1;
 	c->progress.done = c->size;
 	c->progress.zero = c->report.zero;
-	if (o->flags & VDISK_CONVERT_VERIFY && conv_verify(c, path, err)) {
-		vd_target_remove(path);
-		return -1;
-	}
 	vd_pacer_show(&c->pacer, &c->progress, true);
-	return 0;
-}
-
-struct left_out {
-	unsigned n;
-	char name[64]; /* of the first */
-};
-
-static void left_out_count(void *ctx, const struct vdisk_snapshot_info *s)
-{
-	struct left_out *l = ctx;
-
-	if (!l->n++)
-		vd_printable(l->name, sizeof(l->name), s->name, strlen(s->name));
-}
-
-/* Snapshots that the copy will not carry are never lost without a word. */
-static int conv_tell_snapshots(const struct vd_conv *c, vd_error *err)
-{
-	struct left_out l = { 0 };
-	char text[VDISK_ERROR_MESSAGE_MAX];
-
-	if (!c->opts->log || c->src->at_snapshot)
-		return 0;
-	if (vdisk_snapshots(c->src, left_out_count, &l, err))
-		return -1;
-	if (!l.n)
-		return 0;
-	snprintf(text, sizeof(text), "%s: its %u internal snapshot%s ('%s'%s) stay behind: the copy holds the present state; --snapshot NAME copies one",
-	         c->src->path, l.n, l.n == 1 ? "" : "s", l.name, l.n == 1 ? "" : ", ...");
-	c->opts->log(c->opts->log_ctx, VDISK_LOG_WARNING, text);
 	return 0;
 }
 
@@ -331,11 +303,11 @@ int vdisk_convert(vdisk_image *src, const char *path, const struct vdisk_convert
 	clock_gettime(CLOCK_MONOTONIC, &t0);
 	if (!c)
 		return vd_fail_nomem(err, sizeof(*c));
-	if (conv_judge(opts, err) || vd_image_whole(src, err))
+	if (conv_judge(path, opts, err) || vd_image_whole(src, err))
 		return -1;
 	c->opts = opts;
 	c->src = src;
-	rc = conv_tell_snapshots(c, err) ? -1 : conv_make(c, path, err);
+	rc = conv_make(c, path, err);
 	vd_tree_free(c->tree);
 	vd_offload_free(c->offload);
 	c->report.seconds = seconds_since(&t0);

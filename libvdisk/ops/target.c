@@ -7,7 +7,6 @@
 
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #define GRAIN_UNKNOWN 65536u
 #define GRAIN_PROBE_SIZE (UINT64_C(1) << 20)
@@ -106,12 +105,4 @@ int vd_target_new(vdisk_image *src, const char *path, const struct vdisk_convert
 	if (!room_is_known(src, path, o, &s))
 		return 0;
 	return vd_image_measure(n, s.data, s.units, &n->need_bytes, &full, err);
-}
-
-void vd_target_remove(const char *path)
-{
-	struct stat st;
-
-	if (!lstat(path, &st) && S_ISREG(st.st_mode))
-		(void)unlink(path);
 }

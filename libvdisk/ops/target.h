@@ -9,7 +9,5 @@
 int vd_target_new(vdisk_image *src, const char *path, const struct vdisk_convert_options *o, struct vd_new_image *n, vd_error *err);
 /* The allocation grain that an image of this format with these options has; 64 KiB where that cannot be told beforehand. */
 uint32_t vd_target_grain(const char *format, const char *const *options);
-/* A result that proved wrong: a regular file at `path` is removed. */
-void vd_target_remove(const char *path);
 
 #endif

@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Reading back what was just made.  The files still have their temporary names, so that the new layer gets duplicates of the open
+ * descriptors: the named file first, then the extents in the order in which the format made them, which is the order in which it names
+ * them.  Cached pages are given up before, so that the bytes come from the disk where the host obliges.
+ */
+#include "ops/reread.h"
+#include "base/alloc.h"
+#include "base/options.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+struct reread_host {
+	struct vd_host host;
+	struct vd_layer *made;
+	uint16_t next;
+};
+
+static int file_again(struct vd_file *f, struct vd_file **out, vd_error *err)
+{
+	int fd;
+
+	if (f->fd < 0)
+		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "%s: cannot be read back", f->name);
+	fd = fcntl(f->fd, F_DUPFD_CLOEXEC, 3);
+	if (fd < 0)
+		return vd_fail_errno(err, errno, VDISK_NO_OFFSET, "%s", f->name);
+	(void)posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
+	return vd_file_posix_fd(fd, f->name, false, out, err);
+}
+
+static int host_open_file(struct vd_host *h, struct vd_layer *l, const char *name, bool write, uint16_t *file, vd_error *err)
+{
+	struct reread_host *rh = h->ctx;
+	struct vd_file **files, *f;
+
+	(void)write;
+	if (rh->next >= rh->made->n_files)
+		return vd_fail(err, VDISK_CORRUPT, VDISK_NO_OFFSET, "%s: names '%s', which was not made", l->path, name);
+	if (file_again(rh->made->files[rh->next], &f, err))
+		return -1;
+	files = vd_realloc(l->files, l->n_files + 1u, sizeof(struct vd_file *));
+	if (!files) {
+		vd_file_close(f);
+		return vd_fail_nomem(err, sizeof(struct vd_file *));
+	}
+	rh->next++;
+	l->files = files;
+	files[l->n_files] = f;
+	*file = l->n_files++;
+	return 0;
+}
+
+static int host_create_file(struct vd_host *h, struct vd_layer *l, const char *name, uint16_t *file, vd_error *err)
+{
+	(void)h, (void)file;
+	return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "%s: '%s' cannot be made while reading", l->path, name);
+}
+
+static void host_log(struct vd_host *h, enum vdisk_log_level level, const char *fmt, ...)
+{
+	(void)h, (void)level, (void)fmt;
+}
+
+static bool option_opens(const struct vdisk_option_info *table, const char *kv)
+{
+	size_t n = strcspn(kv, "=");
+
+	for (; table && table->name; table++)
+		if (table->use & VDISK_OPT_FOR_OPEN && strlen(table->name) == n && !strncmp(table->name, kv, n))
+			return true;
+	return false;
+}
+
+static int parent_again(vdisk_image *dst, vdisk_image **out, vd_error *err)
+{
+	struct vdisk_open_options o = { 0 };
+
+	*out = NULL;
+	if (dst->n_layers < 2)
+		return 0;
+	o.format = dst->chain[1]->drv->info.name;
+	return vdisk_open(dst->chain[1]->path, &o, out, err);
+}
+
+int vd_reread(vdisk_image *dst, const char *const *create_options, vdisk_image **out, vd_error *err)
+{
+	const struct vd_driver *drv = dst->top->drv;
+	struct reread_host rh = { .made = dst->top, .next = 1 };
+	VD_AUTO_FREE const char **options = NULL;
+	vdisk_image *parent;
+	struct vd_file *f;
+	size_t n = 0, k = 0;
+
+	while (create_options && create_options[n])
+		n++;
+	options = vd_calloc(n + 1, sizeof(*options));
+	if (!options)
+		return vd_fail_nomem(err, n * sizeof(*options));
+	for (size_t i = 0; i < n; i++)
+		if (option_opens(drv->info.options, create_options[i]))
+			options[k++] = create_options[i];
+	rh.host = (struct vd_host){ .ctx = &rh, .open_file = host_open_file, .create_file = host_create_file, .base_name = dst->path, .log = host_log };
+	if (file_again(dst->top->files[0], &f, err))
+		return -1;
+	if (parent_again(dst, &parent, err)) {
+		vd_file_close(f);
+		return -1;
+	}
+	return vd_image_open_file(f, drv->info.name, 0, options, parent, &rh.host, out, err);
+}
