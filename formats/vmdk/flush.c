@@ -105,10 +105,19 @@ static int flush_extent(struct vd_layer *l, struct vmdk_extent *x, vd_error *err
 	if (vd_cache_write_back(x->tables, err) || directory_write(l, x, err) || vd_file_flush(f, err))
 		return -1;
 	x->durable_end = vd_file_size(f);
-	/* The removals are durable: the space may go back to the host, and be used again. */
+	/* The removals are durable: the space may go back to the host, and be used again.  If the host does not want it now, then at the end. */
 	for (size_t i = 0; i < x->space.pending.n; i++)
 		vd_file_punch(f, x->space.pending.v[i].off, x->space.pending.v[i].len, NULL);
 	vmdk_space_settle(&x->space);
+	return 0;
+}
+
+/* Nobody will know of this space any more. */
+static int space_return(struct vd_layer *l, const struct vmdk_extent *x, vd_error *err)
+{
+	for (size_t i = 0; i < x->space.ready.n; i++)
+		if (vd_file_punch(l->files[x->file], x->space.ready.v[i].off, x->space.ready.v[i].len, err))
+			return -1;
 	return 0;
 }
 
@@ -153,5 +162,8 @@ int vmdk_finish(struct vd_layer *l, vd_error *err)
 		return 0;
 	if (vmdk_flush(l, err))
 		return -1;
+	for (size_t i = 0; i < s->n; i++)
+		if (vmdk_is_sparse(&s->v[i]) && space_return(l, &s->v[i], err))
+			return -1;
 	return s->created ? finish_created(l, err) : headers_write(l, false, err);
 }

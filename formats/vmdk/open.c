@@ -50,18 +50,18 @@ static int set_parent(struct vd_layer *l, vd_error *err)
 	p->id = (struct vd_id){.kind = VD_ID_CID, .cid = s->desc.parent_cid};
 	p->format = vd_strdup("vmdk");
 	p->names[0] = vd_strdup(hint);
+	p->n_names = 1; /* what is counted is freed */
 	if (!p->format || !p->names[0])
 		return vd_fail_nomem(err, strlen(hint));
-	p->n_names = 1;
 	const char *last = hint;
 	for (const char *c = hint; *c; c++)
 		if ((*c == '/' || *c == '\\') && c[1])
 			last = c + 1;
 	if (last != hint) {
 		p->names[1] = vd_strdup(last);
+		p->n_names = 2;
 		if (!p->names[1])
 			return vd_fail_nomem(err, strlen(last));
-		p->n_names = 2;
 	}
 	return 0;
 }
