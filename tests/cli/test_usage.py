@@ -152,6 +152,7 @@ def closed_streams():
 		r = run(VDISK, "convert", "--force", "disk.raw", "out.qcow2", preexec=close)
 		vdisk("compare", "disk.raw", "out.qcow2")
 		run(VDISK, "info", "missing.raw", preexec=close)
+		run(VDISK, "resize", "disk.raw", "1M", preexec=close) # refused while the image is open for writing
 	eq(before, sha256("disk.raw"), "the source")
 
 
