@@ -27,7 +27,8 @@ static int posix_preadv(struct vd_file *f, const struct iovec *iov, int n, size_
 	if (k > IOV_MAX)
 		k = vd_iov_window(iov, n, 0, part, VD_IOV_WINDOW), v = part;
 	for (;;) {
-		ssize_t r = preadv(f->fd, v, k, (off_t)(off + *got));
+		off_t at = (off_t)(off + *got);
+		ssize_t r = k == 1 ? pread(f->fd, v->iov_base, v->iov_len, at) : preadv(f->fd, v, k, at);
 
 		if (r < 0 && errno == EINTR)
 			continue;
@@ -52,7 +53,8 @@ static int write_all(struct vd_file *f, const struct iovec *iov, int n, size_t t
 	if (k > IOV_MAX)
 		k = vd_iov_window(iov, n, 0, part, VD_IOV_WINDOW), v = part;
 	for (;;) {
-		ssize_t r = pwritev(f->fd, v, k, (off_t)(off + done));
+		off_t at = (off_t)(off + done);
+		ssize_t r = k == 1 ? pwrite(f->fd, v->iov_base, v->iov_len, at) : pwritev(f->fd, v, k, at);
 
 		if (r < 0 && errno == EINTR)
 			continue;

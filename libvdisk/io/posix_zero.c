@@ -14,7 +14,7 @@
 /* What file systems and devices answer where they cannot. */
 static bool cannot(int e)
 {
-	return e == EOPNOTSUPP || e == ENOSYS || e == ENOTTY || e == EINVAL || e == ENODEV || e == EPERM;
+	return e == EOPNOTSUPP || e == ENOSYS || e == ENOTTY || e == EINVAL || e == ENODEV || e == EPERM || e == EREMOTEIO;
 }
 
 static int fallocate_all(int fd, int mode, uint64_t off, uint64_t len)
