@@ -38,8 +38,12 @@ install_packages() {
 		as_root=sudo
 	fi
 	say "installing with apt-get:$missing"
-	$as_root apt-get update -qq
-	$as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing </dev/null
+	mkdir -p "$source/build"
+	{
+		$as_root apt-get update
+		$as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $missing </dev/null
+	} >"$source/build/packages.log" 2>&1 ||
+		{ tail -n 20 "$source/build/packages.log" >&2; echo "quickstart.sh: the packages could not be installed" >&2; exit 2; }
 }
 
 build() {
