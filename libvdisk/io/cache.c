@@ -87,6 +87,26 @@ static void list_remove(struct table_list *l, struct vd_table *t)
 	*(t->lru_next ? &t->lru_next->lru_prev : &l->tail) = t->lru_prev;
 }
 
+static void mark_dirty(struct vd_cache *c, struct vd_table *t)
+{
+	t->dirty = true;
+	t->dirty_prev = NULL;
+	t->dirty_next = c->dirty;
+	if (c->dirty)
+		c->dirty->dirty_prev = t;
+	c->dirty = t;
+	atomic_fetch_add(&c->n_dirty, 1);
+}
+
+void vd_cache_mark_clean(struct vd_cache *c, struct vd_table *t)
+{
+	t->dirty = false;
+	*(t->dirty_prev ? &t->dirty_prev->dirty_next : &c->dirty) = t->dirty_next;
+	if (t->dirty_next)
+		t->dirty_next->dirty_prev = t->dirty_prev;
+	atomic_fetch_sub(&c->n_dirty, 1);
+}
+
 static void table_free(struct vd_table *t)
 {
 	vd_free(t->aux);
@@ -197,7 +217,7 @@ static void table_forget(struct vd_cache *c, struct vd_table *t)
 	list_remove(t->dirty ? &c->unclean : &c->clean, t);
 	hash_remove(c, t);
 	if (t->dirty)
-		atomic_fetch_sub(&c->n_dirty, 1);
+		vd_cache_mark_clean(c, t);
 	table_free(t);
 }
 
@@ -292,10 +312,9 @@ static int cache_fetch_new(struct vd_cache *c, uint64_t off, unsigned rank, stru
 	t->rank = rank;
 	t->pins = 1;
 	t->state = TABLE_READY;
-	t->dirty = true;
 	memset(t->data, 0, c->table_bytes);
 	hash_add(c, t);
-	atomic_fetch_add(&c->n_dirty, 1);
+	mark_dirty(c, t);
 	*out = t;
 	return 0;
 }
@@ -315,10 +334,8 @@ void vd_cache_dirty(struct vd_cache *c, struct vd_table *t)
 {
 	pthread_mutex_lock(&c->lock);
 	assert(t->pins);
-	if (!t->dirty) {
-		t->dirty = true;
-		atomic_fetch_add(&c->n_dirty, 1);
-	}
+	if (!t->dirty)
+		mark_dirty(c, t);
 	pthread_mutex_unlock(&c->lock);
 }
 
@@ -335,8 +352,7 @@ void vd_cache_forget(struct vd_cache *c, uint64_t off)
 
 	pthread_mutex_lock(&c->lock);
 	t = hash_find(c, off);
-	assert(!t || !t->pins);
-	if (t && !t->pins)
+	if (t && !t->pins) /* pinned: an image that uses one place twice; what is in use stays */
 		table_forget(c, t);
 	pthread_mutex_unlock(&c->lock);
 }

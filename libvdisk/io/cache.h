@@ -29,7 +29,7 @@ struct vd_table {
 	/* the cache's: */
 	unsigned pins;
 	int state;
-	struct vd_table *hash_next, *lru_prev, *lru_next;
+	struct vd_table *hash_next, *lru_prev, *lru_next, *dirty_prev, *dirty_next;
 };
 
 /* `data_file` (may be NULL or == file): flushed for data barriers.  At least 8 tables are allowed whatever max_bytes says. */
@@ -47,7 +47,7 @@ int vd_cache_new_table(struct vd_cache *c, uint64_t off, unsigned rank, struct v
 /* Under the layer's exclusive lock, before or after the change, while pinned. */
 void vd_cache_dirty(struct vd_cache *c, struct vd_table *t);
 void vd_cache_put(struct vd_cache *c, struct vd_table *t);
-/* Forgets the table at `off`, dirty or not (its space was freed); it must not be pinned. */
+/* Forgets the table at `off`, dirty or not (its space was freed), unless it is pinned. */
 void vd_cache_forget(struct vd_cache *c, uint64_t off);
 void vd_cache_need_barrier(struct vd_cache *c);
 /* Writes everything dirty, in order of rank, and unless relaxed makes it durable: on success all is on the disk, data too. */

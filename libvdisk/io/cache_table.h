@@ -30,6 +30,7 @@ struct vd_cache {
 	struct vd_table **bucket;
 	size_t n_buckets, n_tables; /* n_buckets: a power of two */
 	struct table_list clean, unclean;
+	struct vd_table *dirty; /* all dirty ones, pinned or not */
 };
 
 /* cache_write.c: everything dirty, in order; `durable`: and the last of it flushed.  Takes `writing`; called without `lock`. */
@@ -37,5 +38,6 @@ int vd_cache_write_dirty(struct vd_cache *c, bool durable, vd_error *err);
 /* cache.c, under `lock`. */
 void vd_cache_pin(struct vd_cache *c, struct vd_table *t);
 void vd_cache_unpin(struct vd_cache *c, struct vd_table *t);
+void vd_cache_mark_clean(struct vd_cache *c, struct vd_table *t);
 
 #endif

@@ -40,12 +40,10 @@ static int batch_take(struct vd_cache *c, struct batch *b, vd_error *err)
 		pthread_mutex_unlock(&c->lock);
 		return vd_fail_nomem(err, want * sizeof(struct vd_table *));
 	}
-	for (size_t i = 0; i < c->n_buckets && b->n < want; i++)
-		for (struct vd_table *t = c->bucket[i]; t; t = t->hash_next)
-			if (t->dirty)
-				b->t[b->n++] = t;
-	for (size_t i = 0; i < b->n; i++)
-		vd_cache_pin(c, b->t[i]);
+	for (struct vd_table *t = c->dirty; t; t = t->dirty_next) {
+		vd_cache_pin(c, t);
+		b->t[b->n++] = t;
+	}
 	pthread_mutex_unlock(&c->lock);
 	if (b->n)
 		qsort(b->t, b->n, sizeof(struct vd_table *), table_order);
@@ -56,10 +54,8 @@ static void batch_drop(struct vd_cache *c, struct batch *b, size_t written)
 {
 	pthread_mutex_lock(&c->lock);
 	for (size_t i = 0; i < b->n; i++) {
-		if (i < written) {
-			b->t[i]->dirty = false;
-			atomic_fetch_sub(&c->n_dirty, 1);
-		}
+		if (i < written)
+			vd_cache_mark_clean(c, b->t[i]);
 		vd_cache_unpin(c, b->t[i]);
 	}
 	pthread_mutex_unlock(&c->lock);
