@@ -234,8 +234,7 @@ static int publish_one(struct vd_layer *l, const struct vd_resv *r, vd_error *er
 	/* The core leaves out zeros where the space had them: the file must reach over the last grain all the same. */
 	if (vmdk_file_grow(l->files[x->file], r->host + r->len, err))
 		return -1;
-	if ((r->flags & VD_RESV_COPIED) || r->host + r->len > x->durable_end)
-		vd_cache_need_barrier(x->tables); /* V1 */
+	vd_cache_need_barrier(x->tables); /* V1 */
 	return grains_change(l, x, g, end, (struct change){.host = r->host}, err);
 }
 

@@ -4,8 +4,8 @@
  * bytes, nothing (ZERO), or grains found through a grain directory and grain tables (KDMV, COWD, seSparse).
  *
  * Invariants, kept by table.c, alloc.c and flush.c:
- *  V1. A grain table entry reaches the disk after the bytes of its grain where those were copied from elsewhere, and after the file's
- *      growth over it always (C2, C5): a data barrier in the cache of tables.
+ *  V1. A grain table entry reaches the disk after the bytes of its grain and the file's growth over it (C1, C2, C5): a data barrier in
+ *      the cache of tables.  Else what was flushed before (zeros, the parent's bytes) would be lost to whatever the space held.
  *  V2. A directory entry reaches the disk after its table (C2): directories lie in memory and are written by flush only, behind a
  *      write-back of the tables.
  *  V3. The redundant table is changed with the primary one, under the same rank: after a crash either may be the newer, and both are true.
