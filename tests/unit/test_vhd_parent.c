@@ -136,6 +136,7 @@ static void locator_bad(uint32_t length, uint64_t off)
 	d.vhd.header.locators[0].off = off;
 	assert_int_equal(disk_read(&d, &err), -1);
 	assert_int_equal(err.kind, VDISK_CORRUPT);
+	assert_non_null(strstr(err.message, "too long or outside the file"));
 	disk_end(&d);
 }
 
