@@ -248,7 +248,8 @@ static int qcow2_create_names(struct qcow2 *q, const struct vd_create *c, const 
 			return vd_fail_nomem(err, strlen(c->backing));
 	}
 	if (c->backing && c->backing_format) {
-		q->x.backing_format = vd_strdup(c->backing_format);
+		/* QEMU, whose format this is, knows a VHD by this name only; we know it by both. */
+		q->x.backing_format = vd_strdup(strcmp(c->backing_format, "vhd") ? c->backing_format : "vpc");
 		q->layer->parent_ref.format = vd_strdup(c->backing_format);
 		if (!q->x.backing_format || !q->layer->parent_ref.format)
 			return vd_fail_nomem(err, strlen(c->backing_format));
