@@ -244,7 +244,6 @@ int vmdk_extent_prepare_write(struct vd_layer *l, struct vmdk_extent *x, vd_erro
 		return -1;
 	if ((f->flags & VD_FILE_BLOCKDEV) && used_end(l, x, &end, err))
 		return -1;
-	x->durable_end = vd_file_size(f);
 	if (x->kind == VMDK_COWD)
 		end = vd_max(end, (uint64_t)x->cowd.free_sector * VMDK_SECTOR);
 	x->cursor = vd_up(vd_max(end, x->data_min), vd_max(x->grain, 4096));

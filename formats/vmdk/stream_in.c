@@ -238,14 +238,14 @@ static int take_end(struct vmdk_stream_in *in, bool marker, vd_error *err)
 /* The next marker, whatever it is. */
 static int take_next(struct vmdk_stream_in *in, vd_error *err)
 {
-	uint8_t bytes[16];
+	uint8_t bytes[VMDK_SECTOR];
 	struct vmdk_marker m;
 	size_t got;
 	if (vd_file_pread_some(in->f, bytes, sizeof(bytes), in->pos, &got, err))
 		return -1;
 	if (!got)
 		return take_end(in, false, err);
-	if (got < sizeof(bytes))
+	if (got < sizeof(bytes)) /* the last sector, too, is whole */
 		return vd_fail(err, VDISK_CORRUPT, in->pos, "the stream is cut short at %" PRIu64, in->pos + got);
 	vmdk_marker_decode(bytes, &m);
 	if (m.size)

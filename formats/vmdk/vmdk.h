@@ -53,7 +53,6 @@ struct vmdk_extent {
 	bool gd_lost;              /* gd is what the redundant directory says (VD_OPEN_CHECK) */
 	uint8_t *gd_dirty;         /* a byte for each sector of the directory */
 	uint64_t cursor;           /* where new space begins, a multiple of the grain */
-	uint64_t durable_end;      /* the file was so long at the last flush (V1) */
 	struct vmdk_space space;
 };
 
