@@ -50,6 +50,7 @@ static const struct foreign {
 	uint16_t off, len;
 	const char *magic;
 	const char *name;
+	bool packed; /* what is inside may well be an image */
 } foreign[] = {
 	{ 0, 8, "vhdxfile", "VHDX (vhdx)" },
 	{ 64, 4, "\x7f\x10\xda\xbe", "VirtualBox VDI (vdi)" },
@@ -59,23 +60,25 @@ static const struct foreign {
 	{ 0, 16, "WithouFreSpacExt", "Parallels (parallels)" },
 	{ 0, 22, "Bochs Virtual HD Image", "Bochs (bochs)" },
 	{ 0, 8, "EVF\x09\x0d\x0a\xff\0", "Expert Witness (ewf)" },
-	{ 0, 3, "\x1f\x8b\x08", "gzip-compressed data (gzip): unpack it first" },
-	{ 0, 6, "\xfd" "7zXZ\0", "xz-compressed data (xz): unpack it first" },
-	{ 0, 4, "\x28\xb5\x2f\xfd", "zstd-compressed data (zstd): unpack it first" },
-	{ 0, 3, "BZh", "bzip2-compressed data (bzip2): unpack it first" },
-	{ 257, 5, "ustar", "a tar archive (ova): unpack it first" },
+	{ 0, 3, "\x1f\x8b\x08", "gzip-compressed data (gzip)", true },
+	{ 0, 6, "\xfd" "7zXZ\0", "xz-compressed data (xz)", true },
+	{ 0, 4, "\x28\xb5\x2f\xfd", "zstd-compressed data (zstd)", true },
+	{ 0, 3, "BZh", "bzip2-compressed data (bzip2)", true },
+	{ 257, 5, "ustar", "a tar archive (ova)", true },
 };
 
-static const char *foreign_name(const struct vd_peek *p)
+static const struct foreign *foreign_find(const struct vd_peek *p)
 {
+	static const struct foreign dmg = { .name = "Apple disk image (dmg)" };
+
 	for (size_t i = 0; i < sizeof(foreign) / sizeof(foreign[0]); i++) {
 		const struct foreign *f = &foreign[i];
 
 		if (p->head_len >= (size_t)f->off + f->len && !memcmp(p->head + f->off, f->magic, f->len))
-			return f->name;
+			return f;
 	}
 	if (p->tail_len >= 512 && !memcmp(p->tail + p->tail_len - 512, "koly", 4))
-		return "Apple disk image (dmg)";
+		return &dmg;
 	return NULL;
 }
 
@@ -124,11 +127,11 @@ int vd_probe(struct vd_file *f, const char *path, const struct vd_driver **out, 
 		}
 	}
 	if (best < 50) { /* nothing better than raw's last resort */
-		const char *name = foreign_name(&p);
+		const struct foreign *alien = foreign_find(&p);
 
-		if (name)
-			return vd_fail(err, VDISK_UNSUPPORTED, 0, "%s: is %s, for which there is no driver (-f raw takes its bytes as the disk)", path,
-			               name);
+		if (alien)
+			return vd_fail(err, VDISK_UNSUPPORTED, 0, "%s: is %s, for which there is no driver%s (-f raw takes its bytes as the disk)", path,
+			               alien->name, alien->packed ? ": unpack it first" : "");
 	}
 	if (!*out)
 		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "%s: no known format", path);
