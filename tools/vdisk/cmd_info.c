@@ -96,6 +96,15 @@ static int layers_judge(vdisk_image *img, unsigned depth)
 	return 0;
 }
 
+static void size_say(const char *what, uint64_t bytes)
+{
+	char text[SIZE_TEXT];
+	if (bytes < 1024)
+		say("%s: %s\n", what, size_human(text, bytes));
+	else
+		say("%s: %s (%" PRIu64 " bytes)\n", what, size_human(text, bytes), bytes);
+}
+
 static int layer_say(vdisk_image *img, unsigned depth, bool chain)
 {
 	struct vdisk_layer_info l;
@@ -107,8 +116,8 @@ static int layer_say(vdisk_image *img, unsigned depth, bool chain)
 		say("%slayer %u:\n", depth ? "\n" : "", depth);
 	say("image: %s\n", shown(l.path));
 	say("format: %s%s%s%s\n", l.format, *l.variant ? " (" : "", shown(l.variant), *l.variant ? ")" : "");
-	say("virtual size: %s (%" PRIu64 " bytes)\n", size_human(text, l.virtual_size), l.virtual_size);
-	say("length of %s: %s (%" PRIu64 " bytes)\n", l.n_files > 1 ? "its files" : "its file", size_human(text, l.host_size), l.host_size);
+	size_say("virtual size", l.virtual_size);
+	size_say(l.n_files > 1 ? "length of its files" : "length of its file", l.host_size);
 	say("taken on disk: %s\n", size_human(text, l.allocated));
 	if (l.alloc_grain > 1)
 		say("allocated by: %s\n", size_human(text, l.alloc_grain));
