@@ -192,9 +192,10 @@ static int publish_data(struct vhd *v, const struct vd_resv *r, vd_error *err)
 	uint64_t host = r->host - in - v->bitmap_bytes;
 	struct vhd_promise *p = r->priv ? promise_find(v, block) : NULL;
 
-	if (r->flags & VD_RESV_COPIED)
+	/* A dynamic disk's new block has all its bits; an older one gets those that it lacks.  A bit hides what the parent (or zeros) had
+	   there, so the bytes are durable before it. */
+	if (v->type == VHD_DIFFERENCING || !r->priv || (r->flags & VD_RESV_COPIED))
 		vd_cache_need_barrier(v->cache);
-	/* A dynamic disk's new block has all its bits; an older one gets those that it lacks. */
 	if ((v->type == VHD_DIFFERENCING || !r->priv) && vhd_bits_set(v, host, in, r->len, err))
 		return -1;
 	if (!p)
