@@ -115,7 +115,7 @@ static int open_line(struct vd_layer *l, struct vmdk_extent *x, const struct vmd
 		if (!(s->open_flags & VD_OPEN_INFO))
 			return vd_fail_in(err, "extent \"%s\"", line->name);
 		vd_error_clear(err);
-		host->log(host, VDISK_LOG_WARNING, "%s: extent \"%s\" cannot be opened", l->path, line->name);
+		host->log(host, VDISK_LOG_WARNING, "extent \"%s\" cannot be opened", line->name);
 		return 0;
 	}
 	if (x->kind == VMDK_FLAT)
@@ -162,7 +162,7 @@ static int open_bare(struct vd_layer *l, struct vd_host *host, bool flat, vd_err
 	}
 	static const char *const kinds[] = {"flat extent", "", "sparse extent", "COWD extent", "seSparse extent"};
 	snprintf(l->variant, sizeof(l->variant), "%s", kinds[x->kind]);
-	host->log(host, VDISK_LOG_WARNING, "%s: a %s without its descriptor: a parent, and other extents, are not known", l->path, l->variant);
+	host->log(host, VDISK_LOG_WARNING, "a %s without its descriptor: a parent, and other extents, are not known", l->variant);
 	return 0;
 }
 
@@ -310,6 +310,6 @@ int vmdk_open(struct vd_layer *l, const struct vd_open *o, vd_error *err)
 			l->flags &= ~VD_LAYER_WRITABLE;
 	}
 	if (s->unclean)
-		o->host->log(o->host, VDISK_LOG_WARNING, "%s: was not closed cleanly", l->path);
+		o->host->log(o->host, VDISK_LOG_WARNING, "was not closed cleanly");
 	return load_extents(l, err);
 }

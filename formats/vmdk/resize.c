@@ -77,6 +77,7 @@ static int move_directories(struct vd_layer *l, struct vmdk_extent *x, uint64_t 
 	struct vd_file *f = l->files[x->file];
 	uint32_t table = (uint32_t)vmdk_table_bytes(x), copies = x->rgd ? 2 : 1;
 	uint64_t gd_bytes = vd_up(n_new * 4, VMDK_SECTOR), part = gd_bytes + (n_new - x->n_gts) * table, host;
+	struct vmdk_range old[2] = {{x->gd_off, vd_up(x->n_gts * 4ull, VMDK_SECTOR)}, {x->rgd_off, vd_up(x->n_gts * 4ull, VMDK_SECTOR)}};
 	if (vmdk_space_append(l, x, part * copies, &host, err))
 		return -1;
 	uint32_t *gd = longer(x->gd, x->n_gts, n_new, host + gd_bytes, table);
@@ -105,6 +106,10 @@ static int move_directories(struct vd_layer *l, struct vmdk_extent *x, uint64_t 
 		return -1;
 	if (vd_file_pwrite(f, gd, gd_bytes, x->gd_off, err) || (rgd && vd_file_pwrite(f, rgd, gd_bytes, x->rgd_off, err)))
 		return -1;
+	/* Free after the next flush, which comes after the header that no longer names them; those at the file's head have tables around them. */
+	for (unsigned i = 0; i < copies; i++)
+		if (old[i].off >= x->data_min)
+			vmdk_space_add(&x->space.pending, old[i].off, old[i].len);
 	return vd_file_flush(f, err);
 }
 
