@@ -251,6 +251,12 @@ static int parent_find(const struct vd_layer *child, const struct vdisk_open_opt
 	}
 	if (err)
 		*err = first;
+	if (first.kind == VDISK_IO && first.sys_errno == ENOENT) {
+		char name[128];
+
+		vd_printable(name, sizeof(name), ref->names[0], strlen(ref->names[0]));
+		return vd_fail_in(err, "%s: its parent (--parent '%s=FILE' says where it is now)", child->path, name);
+	}
 	return vd_fail_in(err, "%s: its parent", child->path);
 }
 
