@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* vdisk amend: other properties, in place. */
 #include "output.h"
+#include "sizes.h"
 #include "source.h"
 #include "target.h"
 
@@ -18,7 +19,7 @@ static const struct opt options[] = {
 	{ .letter = 'o', .name = "option", .kind = OPT_PAIRS, .field = offsetof(struct amend_args, opts), .arg = "K=V",
 	  .help = "properties to change, joined by commas; \"-o help\" lists those of IMG's format; repeatable" },
 	{ .name = "dry-run", .kind = OPT_FLAG, .field = offsetof(struct amend_args, dry_run),
-	  .help = "judge the properties' names, but write nothing" },
+	  .help = "judge the properties, but write nothing" },
 	{ 0 },
 };
 
@@ -31,6 +32,24 @@ static const struct vdisk_option_info *property_find(const struct vdisk_format_i
 	return NULL;
 }
 
+/* What can be said of a value without writing; the format judges the rest. */
+static int pair_judge(const struct vdisk_format_info *f, const char *pair)
+{
+	const struct vdisk_option_info *o = property_find(f, pair);
+	int len = (int)strcspn(pair, "=");
+	uint64_t number;
+	if (!o)
+		return fail_usage("format %s has no property \"%.*s\" to amend", f->name, len, pair);
+	if (!pair[len])
+		return fail_usage("\"%s\" is not K=V", pair);
+	const char *value = pair + len + 1, *choices = o->type == VDISK_OPT_BOOL ? "on|off" : o->values;
+	if ((o->type == VDISK_OPT_ENUM || o->type == VDISK_OPT_BOOL) && !choice_has(choices, value))
+		return fail_usage("%s: \"%s\" is none of %s", o->name, value, choices);
+	if ((o->type == VDISK_OPT_SIZE || o->type == VDISK_OPT_UINT) && !size_parse(value, &number))
+		return fail_usage("%s: \"%s\" is no number", o->name, value);
+	return 0;
+}
+
 static int amend(const struct amend_args *a, vdisk_image *img)
 {
 	const struct vdisk_format_info *f = vdisk_format_find(vdisk_format_name(img));
@@ -41,8 +60,8 @@ static int amend(const struct amend_args *a, vdisk_image *img)
 		return EXIT_YES;
 	}
 	for (size_t i = 0; i < a->opts.n; i++)
-		if (!property_find(f, a->opts.v[i]))
-			return fail_usage("format %s has no property \"%.*s\" to amend", f->name, (int)strcspn(a->opts.v[i], "="), a->opts.v[i]);
+		if (pair_judge(f, a->opts.v[i]))
+			return EXIT_TROUBLE;
 	if (!a->dry_run && vdisk_amend(img, a->opts.v, &err))
 		return fail_vdisk(&err);
 	if (a->common.json) {

@@ -80,7 +80,7 @@ static int pairs_add(struct opt_list *l, const char *name, const char *text)
 	return 0;
 }
 
-static bool choice_has(const char *choices, const char *text)
+bool choice_has(const char *choices, const char *text)
 {
 	size_t len = strlen(text);
 	for (const char *p = choices; len && p; p = strchr(p, '|')) {

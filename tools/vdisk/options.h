@@ -83,6 +83,9 @@ bool opt_takes_arg(const struct opt *o);
 int options_parse(const struct command *cmd, void *args, char **argv, unsigned argc, unsigned *n);
 void options_free(const struct command *cmd, void *args);
 
+/* `choices`: "a|b|c". */
+bool choice_has(const char *choices, const char *text);
+
 /* Appends a copy of `text`. */
 void opt_list_add(struct opt_list *l, const char *text, size_t len);
 void opt_list_add_pair(struct opt_list *l, const char *key, const char *value);
