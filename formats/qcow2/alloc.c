@@ -169,6 +169,8 @@ static int qcow2_run_release(struct qcow2 *q, uint64_t first, uint64_t n, vd_err
 		q->pack_off = 0;
 	for (uint64_t at = first << q->bits; at < (first + n) << q->bits; at += q->table)
 		vd_cache_forget(q->cache, at);
+	for (uint64_t c = first; c < first + n; c++)
+		qcow2_meta_remove(&q->meta, c);
 	if (first << q->bits >= vd_file_size(q->file))
 		return 0;
 	return vd_file_punch(q->file, first << q->bits, vd_min(n << q->bits, vd_file_size(q->file) - (first << q->bits)), err);

@@ -146,6 +146,8 @@ static int qcow2_open_in(struct qcow2 *q, const struct vd_open *o, vd_error *err
 		return -1;
 	if (snapshot && qcow2_snapshot_choose(q, snapshot, err) < 0)
 		return -1;
+	if (!(o->flags & VD_OPEN_INFO) && qcow2_meta_load(q, err) < 0)
+		return -1;
 	if (q->layer->flags & VD_LAYER_WRITABLE)
 		return qcow2_cursor_init(q, err);
 	return 0;
@@ -176,6 +178,7 @@ static void qcow2_close(struct vd_layer *l)
 	vd_unpacker_free(q->unpacker);
 	qcow2_crypt_free(q->crypt);
 	vd_free(q->pending);
+	vd_free(q->meta.slot);
 	vd_free(q->backing);
 	vd_free(q);
 	l->priv = NULL;

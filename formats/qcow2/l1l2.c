@@ -113,6 +113,7 @@ static int qcow2_l2_fill(struct qcow2 *q, uint64_t to, uint64_t from, vd_error *
 				return -1;
 			}
 			memcpy(n->data, o->data, q->table);
+			vd_cache_dirty(q->cache, n); /* getting the old one may have written the new one back */
 			vd_cache_put(q->cache, o);
 		}
 		vd_cache_put(q->cache, n);
@@ -132,7 +133,8 @@ int qcow2_l2_own(struct qcow2 *q, uint64_t off, struct qcow2_l2_pos *pos, vd_err
 	if (qcow2_alloc(q, 1, &cluster, &got, &zeroed, err) < 0)
 		return -1;
 	/* A fresh table in space that reads as zeros needs nothing written; slices that stay empty stay holes. */
-	if (((pos->l2_off || !zeroed) && qcow2_l2_fill(q, cluster << q->bits, pos->l2_off, err) < 0) ||
+	if (qcow2_meta_add(&q->meta, cluster, err) < 0 ||
+	    ((pos->l2_off || !zeroed) && qcow2_l2_fill(q, cluster << q->bits, pos->l2_off, err) < 0) ||
 	    qcow2_l1_put(q, off / qcow2_l2_span(q), cluster << q->bits | QCOW2_COPIED, err) < 0) {
 		qcow2_free_now(q, cluster, 1, NULL);
 		return -1;
@@ -197,6 +199,8 @@ static const char *qcow2_packed_fault(const struct qcow2 *q, struct qcow2_entry 
 		return "points outside the file";
 	if (qcow2_is_core_meta(q, p.host, p.len))
 		return "points at the header, the L1 table or the refcount table";
+	if (qcow2_meta_has(&q->meta, qcow2_cluster_of(q, p.host)) || qcow2_meta_has(&q->meta, qcow2_cluster_of(q, p.host + p.len - 1)))
+		return "points at an L2 table or a refcount block";
 	return NULL;
 }
 
@@ -234,6 +238,8 @@ const char *qcow2_entry_fault(const struct qcow2 *q, struct qcow2_entry e, uint6
 		return "points at the header, the L1 table or the refcount table";
 	if (host >= vd_file_size(q->file))
 		return "points outside the file";
+	if (qcow2_meta_has(&q->meta, qcow2_cluster_of(q, host)))
+		return "points at an L2 table or a refcount block";
 	if (data && !vd_within(host, valid, vd_file_size(q->file)))
 		return "points at data that the file's end cuts short";
 	return NULL;

@@ -102,6 +102,7 @@ struct qcow2_exts {
 };
 
 struct qcow2_run { uint64_t first, n; }; /* host clusters */
+struct qcow2_meta { uint64_t *slot; size_t n, cap; };
 
 struct qcow2_crypt;
 
@@ -114,7 +115,6 @@ struct qcow2 {
 	bool salvage;
 	bool data_fresh;        /* the external data file was made with this image: what was not written to it reads as zeros */
 	bool ext_l2;
-	bool packed_session;    /* created with VD_CREATE_COMPRESSED */
 	bool unfinished;        /* being created: relaxed, marked by QCOW2_INCOMPAT_UNFINISHED */
 	struct qcow2_header h;  /* as it stands on the disk */
 	struct qcow2_exts x;
@@ -137,6 +137,8 @@ struct qcow2 {
 	uint64_t pack_off;      /* where the next compressed cluster may begin; 0: in a new host cluster */
 	struct qcow2_run *pending; /* counts to be taken down once the references' removal is durable */
 	size_t n_pending, cap_pending;
+
+	struct qcow2_meta meta; /* clusters of the active L2 tables and of the refcount blocks */
 
 	struct vd_packer *packer;
 	struct vd_unpacker *unpacker;
@@ -201,6 +203,12 @@ int qcow2_trim_file(struct qcow2 *q, vd_error *err);
 /* Finds where the used part ends, for q->cursor. */
 int qcow2_cursor_init(struct qcow2 *q, vd_error *err);
 int qcow2_flush_layer(struct qcow2 *q, vd_error *err);
+
+/* meta.c */
+bool qcow2_meta_has(const struct qcow2_meta *m, uint64_t cluster);
+int qcow2_meta_add(struct qcow2_meta *m, uint64_t cluster, vd_error *err);
+void qcow2_meta_remove(struct qcow2_meta *m, uint64_t cluster);
+int qcow2_meta_load(struct qcow2 *q, vd_error *err);
 
 /* l1l2.c */
 /* A slice of an L2 table, pinned, and where an entry is in it. */

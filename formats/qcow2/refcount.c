@@ -262,6 +262,7 @@ static int qcow2_reftable_copy(struct qcow2 *q, uint64_t to, uint32_t to_cluster
 			be64_put(n->data + (b * 8 - at), blocks_at);
 			blocks_at += q->cluster;
 		}
+		vd_cache_dirty(q->cache, n); /* getting the old one may have written the new one back */
 		vd_cache_put(q->cache, n);
 	}
 	return 0;
@@ -312,7 +313,8 @@ static int qcow2_reftable_grow(struct qcow2 *q, uint64_t need, vd_error *err)
 	q->cursor = start + clusters + blocks;
 	q->virgin = vd_max(q->virgin, q->cursor);
 	for (uint64_t b = 0; b < blocks; b++) {
-		if (qcow2_tables_new(q, (start + clusters + b) << q->bits, QCOW2_RANK_BLOCK, err) < 0)
+		if (qcow2_meta_add(&q->meta, start + clusters + b, err) < 0 ||
+		    qcow2_tables_new(q, (start + clusters + b) << q->bits, QCOW2_RANK_BLOCK, err) < 0)
 			goto fail;
 	}
 	if (qcow2_reftable_copy(q, start << q->bits, (uint32_t)clusters, lo, hi, (start + clusters) << q->bits, err) < 0)
@@ -329,6 +331,8 @@ static int qcow2_reftable_grow(struct qcow2 *q, uint64_t need, vd_error *err)
 fail:
 	for (uint64_t at = start << q->bits; at < q->cursor << q->bits; at += q->table)
 		vd_cache_forget(q->cache, at);
+	for (uint64_t c = start; c < q->cursor; c++)
+		qcow2_meta_remove(&q->meta, c);
 	q->h.rt_off = old_first << q->bits;
 	q->h.rt_clusters = (uint32_t)old_n;
 	return -1;
@@ -350,7 +354,8 @@ static int qcow2_block_new(struct qcow2 *q, uint64_t block, vd_error *err)
 		return -1;
 	if (!done)
 		return 0; /* in use, whoever says so: the caller tries again behind it */
-	if (qcow2_tables_new(q, at << q->bits, QCOW2_RANK_BLOCK, err) < 0 || qcow2_reftable_put(q, block, at << q->bits, err) < 0)
+	if (qcow2_meta_add(&q->meta, at, err) < 0 || qcow2_tables_new(q, at << q->bits, QCOW2_RANK_BLOCK, err) < 0 ||
+	    qcow2_reftable_put(q, block, at << q->bits, err) < 0)
 		return -1;
 	q->virgin = vd_max(q->virgin, q->cursor);
 	if (!off && qcow2_refcount_put(q, at, 1, err) < 0)

@@ -21,6 +21,7 @@ static int qcow2_l1_copy(struct qcow2 *q, uint64_t to, uint64_t clusters, vd_err
 				return -1;
 			}
 			memcpy(n->data, o->data, vd_min(q->table, old_bytes - at));
+			vd_cache_dirty(q->cache, n); /* getting the old one may have written the new one back */
 			vd_cache_put(q->cache, o);
 		}
 		vd_cache_put(q->cache, n);
