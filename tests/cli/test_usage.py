@@ -289,6 +289,8 @@ def other_programs():
 	os.chmod("bin/vdisk-greet", 0o755)
 	r = run(VDISK, "greet", "a", "--json", env={"PATH": os.path.abspath("bin") + ":" + os.environ["PATH"]})
 	eq((7, "greet a --json\n"), (r.rc, r.out), "vdisk greet")
+	r = run(VDISK, "help", "greet", env={"PATH": os.path.abspath("bin") + ":" + os.environ["PATH"]})
+	eq((7, "greet --help\n"), (r.rc, r.out), "vdisk help greet")
 	refused("../bin/vdisk-greet")
 
 

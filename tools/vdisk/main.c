@@ -48,6 +48,7 @@ static void external_run(const char *name, char **argv)
 	char self[4096], path[4096 + 256];
 	if (strchr(name, '/') || strlen(name) > 200)
 		return;
+	signal(SIGPIPE, SIG_DFL);
 	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
 	if (n > 0) {
 		self[n] = '\0';
@@ -57,6 +58,7 @@ static void external_run(const char *name, char **argv)
 	}
 	snprintf(path, sizeof(path), "vdisk-%s", name);
 	execvp(path, argv);
+	signal(SIGPIPE, SIG_IGN);
 }
 
 static int help(const char *topic)
@@ -68,8 +70,11 @@ static int help(const char *topic)
 		help_formats();
 	else if (cmd)
 		help_command(cmd);
-	else
+	else {
+		char *words[] = { (char *)topic, (char *)"--help", NULL };
+		external_run(topic, words);
 		return fail_usage("there is no help for \"%s\"", topic);
+	}
 	return EXIT_YES;
 }
 
@@ -129,7 +134,6 @@ int main(int argc, char **argv)
 		return command_run(cmd, argv + 2, (unsigned)(argc - 2));
 	if (argv[1][0] == '-' || !strcmp(argv[1], "help"))
 		return output_end(program_run(argv, argc));
-	signal(SIGPIPE, SIG_DFL);
 	external_run(argv[1], argv + 1);
 	return fail_usage("unknown command \"%s\"", argv[1]);
 }
