@@ -12,6 +12,7 @@ void t_model_init(struct t_model *m, uint64_t size)
 	m->first = t_alloc(size);
 	m->now = t_alloc(size);
 	m->sure = t_alloc(size);
+	m->newest = t_alloc(size);
 	m->sure_at = T_NEVER;
 }
 
@@ -30,6 +31,7 @@ void t_model_free(struct t_model *m)
 	free(m->first);
 	free(m->now);
 	free(m->sure);
+	free(m->newest);
 }
 
 void t_model_resize(struct t_model *m, uint64_t size)
@@ -40,9 +42,11 @@ void t_model_resize(struct t_model *m, uint64_t size)
 	free(m->now);
 	free(m->first);
 	free(m->sure);
+	free(m->newest);
 	m->now = now;
 	m->first = t_alloc(size);
 	m->sure = t_alloc(size);
+	m->newest = t_alloc(size);
 	m->size = size;
 	t_model_settle(m);
 }
@@ -101,15 +105,19 @@ static bool is_certain(const struct t_change *c, uint64_t at)
 	return !c->may && (at == T_LIVE || c->certain <= at);
 }
 
-/* Brings `sure` to the moment. */
+/* Brings `sure` and `newest` to the moment. */
 static void sure_to(struct t_model *m, uint64_t at)
 {
 	if (at == m->sure_at && m->n == m->sure_n)
 		return;
 	memcpy(m->sure, m->first, m->size);
-	for (size_t i = 0; i < m->n; i++)
+	memcpy(m->newest, m->first, m->size);
+	for (size_t i = 0; i < m->n; i++) {
 		if (is_certain(&m->change[i], at))
 			put(m->sure, &m->change[i]);
+		if (m->change[i].begun <= at)
+			put(m->newest, &m->change[i]);
+	}
 	m->sure_at = at;
 	m->sure_n = m->n;
 }
@@ -135,7 +143,7 @@ bool t_model_right(struct t_model *m, const uint8_t *disk, uint64_t off, uint64_
 	for (uint64_t done = 0; done < len;) {
 		uint64_t n = len - done < 512 ? len - done : 512;
 
-		if (memcmp(disk + done, m->sure + off + done, n)) {
+		if (memcmp(disk + done, m->sure + off + done, n) && memcmp(disk + done, m->newest + off + done, n)) {
 			for (uint64_t i = 0; i < n; i++) {
 				if (!byte_right(m, disk[done + i], off + done + i, at)) {
 					*bad = off + done + i;

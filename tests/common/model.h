@@ -32,8 +32,8 @@ struct t_model {
 	uint8_t *now;       /* after every change that is certain or done; what a discard left is the test's to put in */
 	struct t_change *change;
 	size_t n, cap;
-	/* `first` with the certain ones of the first sure_n changes put in, as of the moment sure_at. */
-	uint8_t *sure;
+	/* As of the moment sure_at, of the first sure_n changes: `first` with the certain ones put in, and with all that had begun. */
+	uint8_t *sure, *newest;
 	uint64_t sure_at;
 	size_t sure_n;
 };
