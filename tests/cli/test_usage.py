@@ -43,6 +43,8 @@ WRONG = {
 	"size of half a byte": ["create", "a.raw", "0.5"],
 	"negative size": ["create", "a.raw", "-1M"],
 	"no power of two": ["convert", "-S", "5000", "disk.raw", "b.raw"],
+	"level without compression": ["convert", "--level", "9", "disk.raw", "b.qcow2"],
+	"how to open nothing": ["measure", "-O", "raw", "-f", "raw", "--size", "1M"],
 	"no choice": ["convert", "--size-rounding", "down", "disk.raw", "b.raw"],
 	"part of a choice": ["convert", "--size-rounding", "ref", "disk.raw", "b.raw"],
 	"empty pair": ["convert", "-o", "a=1,", "disk.raw", "b.qcow2"],

@@ -28,7 +28,7 @@ static const struct opt options[] = {
 	  .help = "format of the new image; without it, its suffix tells" },
 	{ .letter = 'c', .name = "compress", .kind = OPT_FLAG, AT(compress), .help = "compress the content" },
 	{ .name = "level", .kind = OPT_UINT, AT(level), .arg = "N", .min = 1, .max = 19,
-	  .help = "how hard to compress: 1 to 12 for zlib, 1 to 19 for zstd" },
+	  .help = "with -c: how hard to compress, 1 to 12 for zlib, 1 to 19 for zstd" },
 	{ .letter = 'j', .name = "jobs", .kind = OPT_UINT, AT(jobs), .arg = "N", .min = 1, .max = 1024,
 	  .help = "threads that read, compress and write; by default one for each processor" },
 	{ .letter = 'S', .name = "sparse-size", .kind = OPT_SIZE, AT(sparse), .arg = "SIZE", .min = 512, .max = 1u << 30,
@@ -214,6 +214,8 @@ static int run(const void *args, char **operands, unsigned n)
 		return fail_usage("an operand is missing, SRC DST wanted");
 	if (a->sparse.given && (a->sparse.value & (a->sparse.value - 1)))
 		return fail_usage("-S: %" PRIu64 " is no power of two", a->sparse.value);
+	if (a->level.given && !a->compress)
+		return fail_usage("--level is for -c");
 	if (!strcmp(dst, "-")) {
 		output_to_stderr();
 		if (isatty(STDOUT_FILENO))

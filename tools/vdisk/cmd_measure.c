@@ -60,6 +60,8 @@ static int run(const void *args, char **operands, unsigned n)
 		return EXIT_YES;
 	if (a->size.given == (n == 1))
 		return fail_usage("either SRC or --size SIZE is wanted%s", n ? ", not both" : "");
+	if (!n && (a->source.format || a->source.open_opts.n || a->content.snapshot))
+		return fail_usage("without SRC nothing is opened: -f, --open-opt and --snapshot have no meaning");
 	if (!n)
 		return measure(a, NULL, f->name);
 	vdisk_image *src;
