@@ -28,6 +28,7 @@ struct check {
 	uint64_t *bits;
 	uint64_t from, to;   /* the window, in sectors */
 	uint64_t end;        /* of what is used, in bytes */
+	uint64_t unmended;   /* damage of this extent: who owns what is not certain then */
 };
 
 static int damage(struct check *c, uint64_t at, bool fixed, const char *fmt, ...) __attribute__((format(printf, 4, 5)));
@@ -39,9 +40,11 @@ static int damage(struct check *c, uint64_t at, bool fixed, const char *fmt, ...
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
 	const char *name = c->l->files[c->x->file]->name;
+	bool named = !strncmp(text, name, strlen(name)); /* by whoever found it */
+	c->unmended += !fixed;
 	if (!c->r)
-		return fixed ? 0 : vd_fail(c->err, VDISK_CORRUPT, at, "%s: %s", name, text);
-	c->r->problem(c->r, false, at, "%s: %s", name, text);
+		return fixed ? 0 : vd_fail(c->err, VDISK_CORRUPT, at, "%s%s%s", named ? "" : name, named ? "" : ": ", text);
+	c->r->problem(c->r, false, at, "%s%s%s", named ? "" : name, named ? "" : ": ", text);
 	c->r->result->corruptions_fixed += fixed;
 	return 0;
 }
@@ -70,6 +73,15 @@ static void count(struct check *c, const struct vmdk_grain *w)
 	c->r->result->compressed_units += c->x->packed;
 }
 
+static bool is_trouble(struct check *c, const vd_error *why)
+{
+	if (why->kind != VDISK_IO && why->kind != VDISK_NOMEM)
+		return false;
+	if (c->err)
+		*c->err = *why;
+	return true;
+}
+
 static int check_entry(struct check *c, uint32_t i, uint32_t k, struct vd_table *t, struct vd_table *t2)
 {
 	struct vmdk_extent *x = c->x;
@@ -87,59 +99,65 @@ static int check_entry(struct check *c, uint32_t i, uint32_t k, struct vd_table 
 		return damage(c, t2->off + 4ull * k, fix, "grain %" PRIu64 " is at sector %" PRIu64 " in its table and at %" PRIu64
 		              " in the redundant one", g, entry, entry2);
 	}
-	if (why.kind == VDISK_IO || why.kind == VDISK_NOMEM) {
-		if (c->err)
-			*c->err = why;
+	if (is_trouble(c, &why))
 		return -1;
-	}
 	bool fix = t2 && c->repair && entry != entry2 && !vmdk_grain_judge(c->l, x, g, entry2, &w2, NULL);
 	if (fix) {
 		entry_put(c, t, k, entry2);
 		count(c, &w2);
 	}
-	return damage(c, t->off, fix, "grain %" PRIu64 " of table %u: %s", g, i, why.message);
+	return damage(c, t->off, fix, "%s", why.message);
 }
 
-/* A table that can be found, or why not.  *t NULL: none, and that is legal. */
-static int open_table(struct check *c, uint32_t i, bool redundant, struct vd_table **t, bool *bad)
+/* One copy of table i: *t NULL where there is none, *why says so where that is damage.  -1: it cannot even be read. */
+static int open_table(struct check *c, uint32_t i, bool redundant, struct vd_table **t, vd_error *why)
 {
 	enum vmdk_table_state state;
-	vd_error why;
-	vd_error_clear(&why);
-	*bad = false;
+	vd_error_clear(why);
 	*t = NULL;
-	if (!vmdk_table_get(c->l, c->x, i, redundant, &state, t, &why))
+	if (!vmdk_table_get(c->l, c->x, i, redundant, &state, t, why))
 		return 0;
-	if (why.kind == VDISK_IO || why.kind == VDISK_NOMEM) {
-		if (c->err)
-			*c->err = why;
+	*t = NULL;
+	return is_trouble(c, why) ? -1 : 0;
+}
+
+/* Both copies of table i; a lost one is made again from the other where that is asked for. */
+static int open_pair(struct check *c, uint32_t i, struct vd_table *t[2])
+{
+	vd_error why[2];
+	t[1] = NULL;
+	vd_error_clear(&why[1]);
+	if (open_table(c, i, false, &t[0], &why[0]) || (c->x->rgd && open_table(c, i, true, &t[1], &why[1])))
 		return -1;
+	for (unsigned k = 0; k < 2; k++) {
+		bool bad = why[k].kind != VDISK_OK, lacks = c->x->rgd && !t[k] && t[!k];
+		if (!bad && !lacks)
+			continue;
+		bool fix = c->repair && c->x->rgd && (t[!k] || (!bad && why[!k].kind == VDISK_OK));
+		if (fix && vmdk_table_restore(c->l, c->x, i, k, c->err))
+			return -1;
+		if (bad ? damage(c, why[k].offset, fix, "%s", why[k].message)
+		        : damage(c, why[k].offset, fix, "%s grain table %u is missing", k ? "redundant" : "primary", i))
+			return -1;
+		if (fix && open_table(c, i, k, &t[k], &why[k]))
+			return -1;
 	}
-	*bad = true;
-	return damage(c, why.offset, false, "%s", why.message);
+	return 0;
 }
 
 static int check_table(struct check *c, uint32_t i)
 {
 	struct vmdk_extent *x = c->x;
-	struct vd_table *t, *t2 = NULL;
-	bool bad, bad2 = false;
+	struct vd_table *t[2] = {NULL, NULL};
 	uint64_t grains = vd_div_up(x->len, x->grain), first = (uint64_t)i * x->gtes;
-	int ret = 0;
 	if (first >= grains)
 		return 0;
-	if (open_table(c, i, false, &t, &bad))
-		return -1;
-	if (x->rgd && open_table(c, i, true, &t2, &bad2))
-		ret = -1;
-	if (!ret && x->rgd && !bad && !bad2 && !t != !t2)
-		ret = damage(c, VDISK_NO_OFFSET, false, "grain table %u is in one of the two directories only", i);
-	for (uint32_t k = 0; !ret && t && k < vd_min(x->gtes, grains - first); k++)
-		ret = check_entry(c, i, k, t, t2);
-	if (t)
-		vd_cache_put(x->tables, t);
-	if (t2)
-		vd_cache_put(x->tables, t2);
+	int ret = open_pair(c, i, t);
+	for (uint32_t k = 0; !ret && t[0] && k < vd_min(x->gtes, grains - first); k++)
+		ret = check_entry(c, i, k, t[0], t[1]);
+	for (unsigned k = 0; k < 2; k++)
+		if (t[k])
+			vd_cache_put(x->tables, t[k]);
 	return ret;
 }
 
@@ -274,19 +292,24 @@ static int find_leaks(struct check *c)
 
 /* ---------------------------------------------------------------- the whole */
 
+/* Leaks are looked for when the whole file is known to be sound: where damage is left, what seems lost may be what the damaged entry meant.
+   A stream's markers have no owner, and seSparse space is managed by lists that only ESXi knows. */
 static int check_owners(struct check *c)
 {
 	uint64_t sectors = vd_file_size(c->l->files[c->x->file]) / VMDK_SECTOR;
+	bool leaks = c->r && !c->x->packed && c->x->kind != VMDK_SE;
 	c->bits = vd_malloc((WINDOW + 63) / 8);
 	if (!c->bits)
 		return vd_fail_nomem(c->err, WINDOW / 8);
 	int ret = 0;
-	for (c->from = 0; !ret && c->from < sectors; c->from = c->to) {
-		c->to = vd_min(c->from + WINDOW, sectors);
-		ret = mark_window(c);
-		/* A stream's markers have no owner, and seSparse space is managed by lists that only ESXi knows. */
-		if (!ret && c->r && !c->x->packed && c->x->kind != VMDK_SE)
-			ret = find_leaks(c);
+	for (unsigned pass = 0; !ret && pass < (leaks && !c->unmended ? 2 : 1); pass++) {
+		for (c->from = 0; !ret && c->from < sectors; c->from = c->to) {
+			c->to = vd_min(c->from + WINDOW, sectors);
+			if (!pass || sectors > WINDOW) /* else the bitmap still stands */
+				ret = mark_window(c);
+			if (!ret && pass)
+				ret = find_leaks(c);
+		}
 	}
 	vd_free(c->bits);
 	c->bits = NULL;
@@ -298,8 +321,13 @@ static int check_extent(struct check *c)
 	struct vmdk_extent *x = c->x;
 	if (vmdk_extent_load_redundant(c->l, x, c->err))
 		return -1;
-	if (x->gd_lost && damage(c, x->gd_off, false, "the grain directory is not in the file; the redundant one serves"))
-		return -1;
+	c->unmended = 0;
+	if (x->gd_lost) {
+		uint64_t at = x->gd_off;
+		if ((c->repair && vmdk_directory_restore(c->l, x, c->err)) ||
+		    damage(c, at, c->repair, "the grain directory is not in the file; the redundant one serves"))
+			return -1;
+	}
 	for (uint32_t i = 0; i < x->n_gts; i++)
 		if (check_table(c, i))
 			return -1;

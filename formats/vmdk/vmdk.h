@@ -185,6 +185,9 @@ int vmdk_check(struct vd_layer *l, struct vd_report *r, vd_error *err);
 /* Before writing to an image that was not closed cleanly: reads every table, lets the redundant ones follow the primary ones, and refuses
    what is worse. */
 int vmdk_check_quick(struct vd_layer *l, vd_error *err);
+/* repair.c: table i of one copy from the other one; the primary directory and its tables from the redundant ones (gd_lost). */
+int vmdk_table_restore(struct vd_layer *l, struct vmdk_extent *x, uint32_t i, bool redundant, vd_error *err);
+int vmdk_directory_restore(struct vd_layer *l, struct vmdk_extent *x, vd_error *err);
 int vmdk_resize(struct vd_layer *l, uint64_t size, vd_error *err);
 int vmdk_amend(struct vd_layer *l, const struct vd_options *o, vd_error *err);
 int vmdk_values(struct vd_layer *l, vdisk_value_fn fn, void *ctx, vd_error *err);
