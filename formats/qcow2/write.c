@@ -27,20 +27,22 @@ int qcow2_begin_write(struct vd_layer *l, vd_error *err)
 {
 	struct qcow2 *q = qcow2_of(l);
 	uint64_t known = QCOW2_AUTOCLEAR_RAW_DATA | (q->x.has_bitmaps ? QCOW2_AUTOCLEAR_BITMAPS : 0);
+	bool dirty = (q->h.incompat & QCOW2_INCOMPAT_DIRTY) && !q->for_check;
 
 	if (q->unfinished)
 		return 0;
-	if ((q->h.incompat & QCOW2_INCOMPAT_DIRTY) && qcow2_refcounts_mend(q, err) < 0)
+	if (dirty && qcow2_refcounts_mend(q, err) < 0)
 		return -1;
 	if (qcow2_bitmaps_distrust(q, false, err) < 0)
 		return -1;
 	if (q->external && vd_file_size(q->data) < l->size && !(q->data->flags & VD_FILE_BLOCKDEV) &&
 	    vd_file_truncate(q->data, l->size, err) < 0)
 		return -1;
-	if (!(q->h.autoclear & ~known) && !(q->h.incompat & QCOW2_INCOMPAT_DIRTY))
+	if (!(q->h.autoclear & ~known) && !dirty)
 		return 0;
 	q->h.autoclear &= known;
-	q->h.incompat &= ~QCOW2_INCOMPAT_DIRTY;
+	if (dirty)
+		q->h.incompat &= ~QCOW2_INCOMPAT_DIRTY;
 	if (qcow2_header_write(q, err) < 0)
 		return -1;
 	return vd_file_flush(q->file, err);
@@ -59,6 +61,8 @@ static int qcow2_resv_probe(struct qcow2 *q, const struct qcow2_l2_pos *pos, uin
 	if (qcow2_l2_slice(q, pos->l2_off, pos->idx, &t, &first, &count, err) < 0)
 		return -1;
 	*run = 0;
+	*host = 0;
+	*data = false;
 	for (uint32_t i = pos->idx; *run < n && i < first + count; i++, (*run)++) {
 		struct qcow2_entry e = qcow2_entry_get(q, t, i - first);
 		uint64_t at = vd_down(off, q->cluster) + ((uint64_t)*run << q->bits);
