@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Image locking as qemu does it ("Disk image file locking" in its manual, the bytes from block/file-posix.c): for permission i, a shared lock on byte 100+i says
- * "I use it", one on byte 200+i says "I do not let others use it".  Whoever has put down its own then looks for foreign locks
- * that contradict.  The locks belong to the open file description, so they work between two images of one process, and go with
- * the last close.
+ * Image locking as qemu does it ("Disk image file locking" in its manual; the bytes are those of its block/file-posix.c): for
+ * permission i, a shared lock on byte 100+i says "I use it", one on byte 200+i says "I do not let others use it".  Whoever has put
+ * down its own then looks for foreign locks that contradict.  The locks belong to the open file description, so they work between
+ * two images of one process, and go with the last close.
  */
 #include "io/posix.h"
 
