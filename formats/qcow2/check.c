@@ -132,12 +132,14 @@ int qcow2_check(struct vd_layer *l, struct vd_report *rep, vd_error *err)
 		return vd_fail_nomem(err, vd_min(QCOW2_WINDOW, k.end) * sizeof(*k.uses));
 	r->total_units = vd_div_up(l->size, q->cluster);
 	rc = qcow2_reftable_check(&k, err);
+	q->lenient = true;
 	if (!rc)
 		rc = qcow2_check_windows(&k, err);
+	q->lenient = false;
 	vd_free(k.uses);
 	r->image_end = k.image_end << q->bits;
 	if (rc < 0 || !rep->repair)
-		return rc;
+		return rc < 0 ? -1 : 0;
 	if (qcow2_flush_layer(q, err) < 0)
 		return -1;
 	return r->corruptions == r->corruptions_fixed && (rep->repair & VDISK_CHECK_REPAIR_ALL) ? qcow2_marks_clear(q, err) : 0;

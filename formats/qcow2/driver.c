@@ -138,6 +138,7 @@ static int qcow2_open_in(struct qcow2 *q, const struct vd_open *o, vd_error *err
 	if (qcow2_header_read(q, o->flags, err) < 0)
 		return -1;
 	q->salvage = o->flags & VD_OPEN_SALVAGE;
+	q->for_check = o->flags & VD_OPEN_CHECK;
 	q->layer->size = q->h.size;
 	q->crypt_method = q->h.crypt_method;
 	if (qcow2_parent_tell(q, err) < 0 || qcow2_write_judge(q, o, err) < 0 || qcow2_data_open(q, o, err) < 0)

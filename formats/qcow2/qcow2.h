@@ -113,6 +113,8 @@ struct qcow2 {
 	uint16_t data_idx;
 	bool external, external_raw;
 	bool salvage;
+	bool for_check;         /* opened with VD_OPEN_CHECK: dirty and corrupt marks are check's to clear */
+	bool lenient;           /* during check: a refcount table entry that cannot be counts as none */
 	bool data_fresh;        /* the external data file was made with this image: what was not written to it reads as zeros */
 	bool ext_l2;
 	bool unfinished;        /* being created: relaxed, marked by QCOW2_INCOMPAT_UNFINISHED */
@@ -349,7 +351,7 @@ struct qcow2_checker {
 int qcow2_check(struct vd_layer *l, struct vd_report *rep, vd_error *err);
 /* Sets the counts of clusters [first, first+n) from `have` to `want`, where the flags ask for that. */
 int qcow2_counts_repair(struct qcow2_checker *k, uint64_t cluster, uint64_t have, uint64_t want, vd_error *err);
-/* Refcount table entries and counts past the file's end that cannot be. */
+/* Refcount table entries and counts past the file's end that cannot be.  1: there is no table to go on with. */
 int qcow2_reftable_check(struct qcow2_checker *k, vd_error *err);
 /* Clears the dirty and corrupt marks, after a check that left nothing. */
 int qcow2_marks_clear(struct qcow2 *q, vd_error *err);

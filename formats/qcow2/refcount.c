@@ -68,6 +68,16 @@ static int qcow2_reftable_pin(struct qcow2 *q, uint64_t block, struct vd_table *
 	return 0;
 }
 
+static int qcow2_block_fault(struct qcow2 *q, uint64_t block, uint64_t *off, const char *what, vd_error *err)
+{
+	uint64_t bad = *off;
+
+	*off = 0;
+	if (q->lenient)
+		return 0;
+	return vd_fail(err, VDISK_CORRUPT, q->h.rt_off + block * 8, "refcount table entry %" PRIu64 " (%#" PRIx64 ") %s", block, bad, what);
+}
+
 int qcow2_block_at(struct qcow2 *q, uint64_t block, uint64_t *off, vd_error *err)
 {
 	struct vd_table *t;
@@ -81,11 +91,9 @@ int qcow2_block_at(struct qcow2 *q, uint64_t block, uint64_t *off, vd_error *err
 	*off = be64_get(entry);
 	vd_cache_put(q->cache, t);
 	if (*off & (q->cluster - 1))
-		return vd_fail(err, VDISK_CORRUPT, q->h.rt_off + block * 8,
-		               "refcount table entry %" PRIu64 " (%#" PRIx64 ") is not on a cluster", block, *off);
+		return qcow2_block_fault(q, block, off, "is not on a cluster", err);
 	if (*off && (*off >= vd_max(vd_file_size(q->file), q->cursor << q->bits) || qcow2_is_core_meta(q, *off, q->cluster)))
-		return vd_fail(err, VDISK_CORRUPT, q->h.rt_off + block * 8,
-		               "refcount table entry %" PRIu64 " (%#" PRIx64 ") is outside the file or on other metadata", block, *off);
+		return qcow2_block_fault(q, block, off, "is outside the file or on other metadata", err);
 	return 0;
 }
 

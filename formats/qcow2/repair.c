@@ -61,9 +61,8 @@ static int qcow2_reftable_renew(struct qcow2_checker *k, vd_error *err)
 static int qcow2_entry_drop(struct qcow2_checker *k, uint64_t block, const char *message, vd_error *err)
 {
 	k->rep->problem(k->rep, false, k->w.q->h.rt_off + block * 8, "%s", message);
-	if (!(k->rep->repair & VDISK_CHECK_REPAIR_ALL)) {
-		return vd_fail(err, VDISK_CORRUPT, k->w.q->h.rt_off + block * 8, "%s", message);
-	}
+	if (!(k->rep->repair & VDISK_CHECK_REPAIR_ALL))
+		return 0;
 	k->rep->result->corruptions_fixed++;
 	return qcow2_reftable_put(k->w.q, block, 0, err);
 }
@@ -98,9 +97,7 @@ int qcow2_reftable_check(struct qcow2_checker *k, vd_error *err)
 	    (q->h.l1_size && q->h.rt_off < q->h.l1_off + q->h.l1_size * 8ull && q->h.l1_off < q->h.rt_off + bytes)) {
 		k->rep->problem(k->rep, false, 48, "refcount table at %#" PRIx64 " (%" PRIu32 " clusters) lies where it cannot", q->h.rt_off,
 		                q->h.rt_clusters);
-		if (!(k->rep->repair & VDISK_CHECK_REPAIR_ALL))
-			return vd_fail(err, VDISK_CORRUPT, 48, "refcount table at %#" PRIx64 " lies where it cannot", q->h.rt_off);
-		return qcow2_reftable_renew(k, err);
+		return k->rep->repair & VDISK_CHECK_REPAIR_ALL ? qcow2_reftable_renew(k, err) : 1;
 	}
 	for (uint64_t i = 0; i < qcow2_reftable_entries(q); i++) {
 		vd_error_clear(&inner);
