@@ -61,7 +61,8 @@ int vd_file_pwrite(struct vd_file *f, const void *buf, size_t len, uint64_t off,
 int vd_file_pwritev(struct vd_file *f, const struct iovec *iov, int n, uint64_t off, vd_error *err);
 /* Durable when it returns: data, and the size. */
 int vd_file_flush(struct vd_file *f, vd_error *err);
-/* Grows (the new part reads as zeros) or cuts.  A block device: VDISK_INVALID unless it stays the same. */
+/* Grows (the new part reads as zeros) or cuts, as the size is at the call; growing never cuts off what another thread appends
+   meanwhile.  A block device: VDISK_INVALID unless it stays the same. */
 int vd_file_truncate(struct vd_file *f, uint64_t size, vd_error *err);
 /* Makes the range read as zeros, growing the file over it if need be.  may_punch: as a hole where that is possible. */
 int vd_file_zero(struct vd_file *f, uint64_t off, uint64_t len, bool may_punch, vd_error *err);
