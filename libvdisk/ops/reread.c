@@ -75,6 +75,19 @@ static bool option_opens(const struct vdisk_option_info *table, const char *kv)
 	return false;
 }
 
+/* The option of opening that says what this one of creating said; NULL: none.  A key file is "encrypt.key-file" there, "key-file" here. */
+static const char *option_again(const struct vdisk_option_info *table, const char *kv)
+{
+	static const char prefix[] = "encrypt.";
+
+	if (option_opens(table, kv))
+		return kv;
+	if (strncmp(kv, prefix, sizeof(prefix) - 1))
+		return NULL;
+	kv += sizeof(prefix) - 1;
+	return option_opens(table, kv) ? kv : NULL;
+}
+
 static int parent_again(vdisk_image *dst, vdisk_image **out, vd_error *err)
 {
 	struct vdisk_open_options o = { 0 };
@@ -86,23 +99,40 @@ static int parent_again(vdisk_image *dst, vdisk_image **out, vd_error *err)
 	return vdisk_open(dst->chain[1]->path, &o, out, err);
 }
 
+/* A block device may be longer than the disk on it. */
+static int size_option(const vdisk_image *dst, char **text, vd_error *err)
+{
+	const struct vd_layer *l = dst->top;
+
+	*text = NULL;
+	if (!(l->files[0]->flags & VD_FILE_BLOCKDEV) || !option_opens(l->drv->info.options, "size"))
+		return 0;
+	*text = vd_asprintf("size=%" PRIu64, l->size);
+	return *text ? 0 : vd_fail_nomem(err, 32);
+}
+
 int vd_reread(vdisk_image *dst, const char *const *create_options, vdisk_image **out, vd_error *err)
 {
 	const struct vd_driver *drv = dst->top->drv;
 	struct reread_host rh = { .made = dst->top, .next = 1 };
 	VD_AUTO_FREE const char **options = NULL;
+	VD_AUTO_FREE char *size = NULL;
 	vdisk_image *parent;
 	struct vd_file *f;
 	size_t n = 0, k = 0;
 
 	while (create_options && create_options[n])
 		n++;
-	options = vd_calloc(n + 1, sizeof(*options));
+	options = vd_calloc(n + 2, sizeof(*options));
 	if (!options)
 		return vd_fail_nomem(err, n * sizeof(*options));
+	if (size_option(dst, &size, err))
+		return -1;
 	for (size_t i = 0; i < n; i++)
-		if (option_opens(drv->info.options, create_options[i]))
-			options[k++] = create_options[i];
+		if ((options[k] = option_again(drv->info.options, create_options[i])))
+			k++;
+	if (size)
+		options[k++] = size;
 	rh.host = (struct vd_host){ .ctx = &rh, .open_file = host_open_file, .create_file = host_create_file, .base_name = dst->path, .log = host_log };
 	if (file_again(dst->top->files[0], &f, err))
 		return -1;
