@@ -18,7 +18,8 @@ struct check_args {
 
 static const struct opt options[] = {
 	{ .letter = 'r', .name = "repair", .kind = OPT_CHOICE, .field = offsetof(struct check_args, repair), .arg = "WHAT",
-	  .choices = "leaks|all", .bare = "all", .help = "mend leaked space only, or (all, and --repair alone) metadata that can be rebuilt, too" },
+	  .choices = "leaks|all", .bare = "all",
+	  .help = "mend leaked space only, or (all, and --repair alone) metadata that can be rebuilt, too" },
 	{ .name = "max-problems", .kind = OPT_UINT, .field = offsetof(struct check_args, most), .arg = "N", .max = 1000000,
 	  .help = "list this many problems, the rest is only counted; by default 100" },
 	{ 0 },
@@ -84,24 +85,28 @@ static void print_text(const struct vdisk_check_result *r, const struct problems
 		if (p->v[i].offset == VDISK_NO_OFFSET)
 			remark("%s: %s\n", p->v[i].leak ? "leak" : "corrupt", shown(p->v[i].message));
 		else
-			remark("%s: at %#" PRIx64 ": %s\n", p->v[i].leak ? "leak" : "corrupt", p->v[i].offset, shown(p->v[i].message));
+			remark("%s: at %#" PRIx64 ": %s\n", p->v[i].leak ? "leak" : "corrupt", p->v[i].offset,
+			       shown(p->v[i].message));
 	}
 	if (p->unlisted)
 		remark("and %" PRIu64 " more\n", p->unlisted);
 	if (!r->corruptions && !r->leaks)
 		remark("no errors found\n");
 	else
-		remark("%" PRIu64 " corruptions, %" PRIu64 " leaks found; %" PRIu64 " and %" PRIu64 " mended\n", r->corruptions, r->leaks,
-		       r->corruptions_fixed, r->leaks_fixed);
+		remark("%" PRIu64 " corruptions, %" PRIu64 " leaks found; %" PRIu64 " and %" PRIu64 " mended\n", r->corruptions,
+		       r->leaks, r->corruptions_fixed, r->leaks_fixed);
 	if (r->total_units)
-		remark("%" PRIu64 " of %" PRIu64 " units allocated (%.1f %%), %" PRIu64 " of them compressed; the image ends at %" PRIu64 " (%s)\n",
-		       r->allocated_units, r->total_units, (double)r->allocated_units * 100 / (double)r->total_units, r->compressed_units,
-		       r->image_end, size_human(end, r->image_end));
+		remark("%" PRIu64 " of %" PRIu64 " units allocated (%.1f %%), %" PRIu64 " of them compressed; the image ends at "
+		       "%" PRIu64 " (%s)\n",
+		       r->allocated_units, r->total_units, (double)r->allocated_units * 100 / (double)r->total_units,
+		       r->compressed_units, r->image_end, size_human(end, r->image_end));
 }
 
 static int check(const struct check_args *a, vdisk_image *img)
 {
-	uint32_t flags = !a->repair ? 0 : !strcmp(a->repair, "leaks") ? VDISK_CHECK_REPAIR_LEAKS : VDISK_CHECK_REPAIR_LEAKS | VDISK_CHECK_REPAIR_ALL;
+	uint32_t flags = a->repair ? VDISK_CHECK_REPAIR_LEAKS : 0;
+	if (a->repair && !strcmp(a->repair, "all"))
+		flags |= VDISK_CHECK_REPAIR_ALL;
 	struct problems p = { .most = a->most.given ? a->most.value : 100 };
 	struct vdisk_check_result r = { 0 };
 	vdisk_error err = { 0 };

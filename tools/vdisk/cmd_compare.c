@@ -18,13 +18,15 @@ struct compare_args {
 
 #define AT(member) .field = offsetof(struct compare_args, member)
 static const struct opt options[] = {
-	{ .letter = 's', .name = "strict", .kind = OPT_FLAG, AT(strict), .help = "images of different sizes differ, even if the rest is zeros" },
+	{ .letter = 's', .name = "strict", .kind = OPT_FLAG, AT(strict),
+	  .help = "images of different sizes differ, even if the rest is zeros" },
 	{ .letter = 'F', .name = "second-format", .kind = OPT_TEXT, AT(second.format), .arg = "FMT", .domain = DOMAIN_FORMAT,
 	  .help = "format of B (-f, --open-opt, --vhd-size, --key-file and --snapshot are for A)" },
 	{ .name = "second-open-opt", .kind = OPT_PAIRS, AT(second.open_opts), .arg = "K=V", .help = "option for opening B" },
 	{ .letter = 'j', .name = "jobs", .kind = OPT_UINT, AT(jobs), .arg = "N", .min = 1, .max = 1024,
 	  .help = "threads; by default one for each processor" },
-	{ .name = "memory", .kind = OPT_SIZE, AT(memory), .arg = "SIZE", .min = 1u << 20, .help = "budget for data in flight; by default 32M" },
+	{ .name = "memory", .kind = OPT_SIZE, AT(memory), .arg = "SIZE", .min = 1u << 20,
+	  .help = "budget for data in flight; by default 32M" },
 	{ 0 },
 };
 #undef AT
@@ -62,7 +64,8 @@ static int compare(const struct compare_args *a, vdisk_image *one, vdisk_image *
 	} else if (!r.equal) {
 		remark("the disks differ, first at offset %" PRIu64 "\n", r.offset);
 	} else if (r.size_differs) {
-		remark("the disks are equal, but for zeros at the end: %" PRIu64 " and %" PRIu64 " bytes\n", vdisk_size(one), vdisk_size(two));
+		remark("the disks are equal, but for zeros at the end: %" PRIu64 " and %" PRIu64 " bytes\n", vdisk_size(one),
+		       vdisk_size(two));
 	} else {
 		remark("the disks are equal\n");
 	}
@@ -100,7 +103,8 @@ const struct command cmd_compare = {
 	.min = 2,
 	.max = 2,
 	.summary = "tell whether two images hold the same disk",
-	.notes = "Exit status: 0 equal, 1 different, 2 trouble.  One of the two may be \"-\", standard input, where its format can stream.",
+	.notes = "Exit status: 0 equal, 1 different, 2 trouble.  One of the two may be \"-\", standard input, where its format "
+	         "can stream.",
 	.domain = DOMAIN_FILE,
 	.args_bytes = sizeof(struct compare_args),
 	.groups = {

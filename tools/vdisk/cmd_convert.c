@@ -33,9 +33,12 @@ static const struct opt options[] = {
 	  .help = "threads that read, compress and write; by default one for each processor" },
 	{ .letter = 'S', .name = "sparse-size", .kind = OPT_SIZE, AT(sparse), .arg = "SIZE", .min = 512, .max = 1u << 30,
 	  .help = "shortest run of zeros that is left out, a power of two; by default 4K" },
-	{ .name = "memory", .kind = OPT_SIZE, AT(memory), .arg = "SIZE", .min = 1u << 20, .help = "budget for data in flight; by default 32M" },
-	{ .name = "no-copy-range", .kind = OPT_FLAG, AT(no_copy_range), .help = "never let the host's file system share or copy blocks" },
-	{ .name = "verify", .kind = OPT_FLAG, AT(verify), .help = "read the new image back and compare digests before it gets its name" },
+	{ .name = "memory", .kind = OPT_SIZE, AT(memory), .arg = "SIZE", .min = 1u << 20,
+	  .help = "budget for data in flight; by default 32M" },
+	{ .name = "no-copy-range", .kind = OPT_FLAG, AT(no_copy_range),
+	  .help = "never let the host's file system share or copy blocks" },
+	{ .name = "verify", .kind = OPT_FLAG, AT(verify),
+	  .help = "read the new image back and compare digests before it gets its name" },
 	{ .name = "digest", .kind = OPT_FLAG, AT(digest), .help = "print the content's digest, as \"vdisk digest\" does" },
 	{ 0 },
 };
@@ -118,12 +121,13 @@ static void report_text(const struct convert_args *a, const char *dst, const cha
 	if (rep->lost && !lost->n)
 		warn("lost: %" PRIu64 " bytes are zeros now", rep->lost);
 	if (bar || a->common.verbose) {
-		fprintf(stderr, "%s: %s of data, %s of zeros, in %.2f s (%s/s)%s\n", size_human(size, rep->size), size_human(data, rep->data),
-		        size_human(zero, rep->zero), rep->seconds,
-		        size_human(rate, (uint64_t)((double)rep->size / (rep->seconds > 0.001 ? rep->seconds : 0.001))), a->verify ? ", verified" : "");
+		fprintf(stderr, "%s: %s of data, %s of zeros, in %.2f s (%s/s)%s\n", size_human(size, rep->size),
+		        size_human(data, rep->data), size_human(zero, rep->zero), rep->seconds,
+		        size_human(rate, (uint64_t)((double)rep->size / (rep->seconds > 0.001 ? rep->seconds : 0.001))),
+		        a->verify ? ", verified" : "");
 		if (rep->packed_in)
-			fprintf(stderr, "compressed %s to %s (%.1f %%)\n", size_human(data, rep->packed_in), size_human(zero, rep->packed_out),
-			        (double)rep->packed_out * 100 / (double)rep->packed_in);
+			fprintf(stderr, "compressed %s to %s (%.1f %%)\n", size_human(data, rep->packed_in),
+			        size_human(zero, rep->packed_out), (double)rep->packed_out * 100 / (double)rep->packed_in);
 	}
 	if (a->digest)
 		say("%s  %s\n", digest_text(text, rep->digest), shown(dst));
@@ -150,8 +154,8 @@ static void snapshots_warn(vdisk_image *src)
 	if (vdisk_snapshots(src, name_add, &names, &err))
 		warn("%s", err.message);
 	else if (names.n)
-		warn("%zu internal snapshot%s of the source will not be in the result: %s%s", names.n, names.n == 1 ? "" : "s", names.text,
-		     names.n > 8 ? ", ..." : "");
+		warn("%zu internal snapshot%s of the source will not be in the result: %s%s", names.n, names.n == 1 ? "" : "s",
+		     names.text, names.n > 8 ? ", ..." : "");
 }
 
 static int convert(const struct convert_args *a, vdisk_image *src, const char *dst, const struct vdisk_format_info *f)
@@ -169,8 +173,9 @@ static int convert(const struct convert_args *a, vdisk_image *src, const char *d
 		.backing = a->target.backing,
 		.backing_format = backing_format,
 		.flags = (a->compress ? VDISK_CONVERT_COMPRESS : 0) | (a->target.force ? VDISK_CONVERT_OVERWRITE : 0) |
-		         (a->target.dry_run ? VDISK_CONVERT_DRY_RUN : 0) | (target_rounds_up(&a->target) ? VDISK_CONVERT_ROUND_UP : 0) |
-		         (a->verify ? VDISK_CONVERT_VERIFY : 0) | (a->digest ? VDISK_CONVERT_DIGEST : 0) |
+		         (a->target.dry_run ? VDISK_CONVERT_DRY_RUN : 0) |
+		         (target_rounds_up(&a->target) ? VDISK_CONVERT_ROUND_UP : 0) | (a->verify ? VDISK_CONVERT_VERIFY : 0) |
+		         (a->digest ? VDISK_CONVERT_DIGEST : 0) |
 		         (a->no_copy_range ? VDISK_CONVERT_NO_COPY_RANGE : 0),
 		.level = (int)a->level.value,
 		.threads = (unsigned)a->jobs.value,

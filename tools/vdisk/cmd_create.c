@@ -18,8 +18,8 @@ struct create_args {
 static const struct opt options[] = {
 	{ .letter = 'f', .name = "format", .kind = OPT_TEXT, .field = offsetof(struct create_args, format), .arg = "FMT",
 	  .domain = DOMAIN_FORMAT, .help = "format of the new image; without it, its suffix tells" },
-	{ .name = "allow-parent", .kind = OPT_LIST, .field = offsetof(struct create_args, allow_dirs), .arg = "DIR", .domain = DOMAIN_FOLDER,
-	  .help = "the backing file may lie below DIR too, not only in the image's folder; repeatable" },
+	{ .name = "allow-parent", .kind = OPT_LIST, .field = offsetof(struct create_args, allow_dirs), .arg = "DIR",
+	  .domain = DOMAIN_FOLDER, .help = "the backing file may lie below DIR too, not only in the image's folder; repeatable" },
 	{ 0 },
 };
 

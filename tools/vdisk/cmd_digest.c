@@ -17,10 +17,12 @@ struct digest_args {
 
 #define AT(member) .field = offsetof(struct digest_args, member)
 static const struct opt options[] = {
-	{ .name = "sha256", .kind = OPT_FLAG, AT(sha256), .help = "the plain SHA-256 of the flat content (what sha256sum says of the raw image)" },
+	{ .name = "sha256", .kind = OPT_FLAG, AT(sha256),
+	  .help = "the plain SHA-256 of the flat content (what sha256sum says of the raw image)" },
 	{ .letter = 'j', .name = "jobs", .kind = OPT_UINT, AT(jobs), .arg = "N", .min = 1, .max = 1024,
 	  .help = "threads; by default one for each processor" },
-	{ .name = "memory", .kind = OPT_SIZE, AT(memory), .arg = "SIZE", .min = 1u << 20, .help = "budget for data in flight; by default 32M" },
+	{ .name = "memory", .kind = OPT_SIZE, AT(memory), .arg = "SIZE", .min = 1u << 20,
+	  .help = "budget for data in flight; by default 32M" },
 	{ 0 },
 };
 #undef AT

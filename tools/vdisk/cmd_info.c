@@ -16,7 +16,8 @@ struct info_args {
 };
 
 static const struct opt options[] = {
-	{ .name = "chain", .kind = OPT_FLAG, .field = offsetof(struct info_args, chain), .help = "open the parents too, and tell of every layer" },
+	{ .name = "chain", .kind = OPT_FLAG, .field = offsetof(struct info_args, chain),
+	  .help = "open the parents too, and tell of every layer" },
 	{ 0 },
 };
 
@@ -45,8 +46,8 @@ static void snapshot_put(void *ctx, const struct vdisk_snapshot_info *s)
 	if (!to->list) {
 		if (to->n == 1)
 			say("snapshots:\n  %-6s %-24s %-20s %-10s %s\n", "id", "name", "date", "VM state", "virtual size");
-		say("  %-6s %-24s %-20s %-10s %s\n", shown(s->id), shown(s->name), date_text(date, s), size_human(state, s->vm_state_bytes),
-		    size_human(size, s->virtual_size));
+		say("  %-6s %-24s %-20s %-10s %s\n", shown(s->id), shown(s->name), date_text(date, s),
+		    size_human(state, s->vm_state_bytes), size_human(size, s->virtual_size));
 		return;
 	}
 	struct json_object *o = json_must(json_object_new_object());

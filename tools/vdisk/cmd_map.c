@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * vdisk map: where each guest range lies.  The map is walked twice, first without a word: an image whose tables turn out damaged gives
- * an error and no half answer, and a long map needs no memory.
+ * vdisk map: where each guest range lies.  The map is walked twice, first without a word: an image whose tables turn out damaged
+ * gives an error and no half answer, and a long map needs no memory.
  */
 #include "output.h"
 #include "source.h"
@@ -19,8 +19,8 @@ struct map_args {
 static const struct opt options[] = {
 	{ .letter = 's', .name = "start-offset", .kind = OPT_SIZE, .field = offsetof(struct map_args, start), .arg = "SIZE",
 	  .help = "begin at this guest offset; by default 0" },
-	{ .letter = 'l', .name = "max-length", .kind = OPT_SIZE, .field = offsetof(struct map_args, length), .arg = "SIZE", .min = 1,
-	  .help = "map this much; by default to the end" },
+	{ .letter = 'l', .name = "max-length", .kind = OPT_SIZE, .field = offsetof(struct map_args, length), .arg = "SIZE",
+	  .min = 1, .help = "map this much; by default to the end" },
 	{ 0 },
 };
 
@@ -70,7 +70,8 @@ static void print_text(vdisk_image *img, const struct vdisk_extent *x)
 
 static bool joins(const struct vdisk_extent *a, const struct vdisk_extent *b)
 {
-	if (a->kind != b->kind || a->flags != b->flags || a->depth != b->depth || a->file != b->file || (a->flags & VDISK_EXT_COMPRESSED))
+	if (a->kind != b->kind || a->flags != b->flags || a->depth != b->depth || a->file != b->file ||
+	    (a->flags & VDISK_EXT_COMPRESSED))
 		return false;
 	return !(a->flags & VDISK_EXT_MAPPED) || a->host + a->len == b->host;
 }

@@ -22,7 +22,8 @@ static const struct opt options[] = {
 	  .help = "format of the image to be made; required" },
 	{ .letter = 'o', .name = "option", .kind = OPT_PAIRS, AT(opts), .arg = "K=V",
 	  .help = "options of that format, joined by commas; \"-o help\" lists them; repeatable" },
-	{ .name = "size", .kind = OPT_SIZE, AT(size), .arg = "SIZE", .help = "measure for an empty disk of this size, without SRC" },
+	{ .name = "size", .kind = OPT_SIZE, AT(size), .arg = "SIZE",
+	  .help = "measure for an empty disk of this size, without SRC" },
 	{ 0 },
 };
 #undef AT

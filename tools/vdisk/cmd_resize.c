@@ -16,7 +16,8 @@ struct resize_args {
 static const struct opt options[] = {
 	{ .name = "shrink", .kind = OPT_FLAG, .field = offsetof(struct resize_args, shrink),
 	  .help = "a smaller size, which cuts off the disk's end, is meant" },
-	{ .name = "dry-run", .kind = OPT_FLAG, .field = offsetof(struct resize_args, dry_run), .help = "say what would be done, but write nothing" },
+	{ .name = "dry-run", .kind = OPT_FLAG, .field = offsetof(struct resize_args, dry_run),
+	  .help = "say what would be done, but write nothing" },
 	{ 0 },
 };
 
@@ -25,7 +26,7 @@ static int size_wanted(const char *text, uint64_t from, uint64_t *to)
 	uint64_t n;
 	bool plus = *text == '+', minus = *text == '-';
 	if (!size_parse(text + (plus || minus), &n))
-		return fail_usage("\"%s\" is no size (a number, with K M G T P E for powers of 1,024, and perhaps + or - before it)", text);
+		return fail_usage("\"%s\" is no size (a number, with K M G T P E for powers of 1,024, or + or - and one)", text);
 	if (minus && n > from)
 		return fail("the disk has %" PRIu64 " bytes, %" PRIu64 " cannot be cut off", from, n);
 	if (plus && n > UINT64_MAX - from)
@@ -41,7 +42,7 @@ static int resize(const struct resize_args *a, vdisk_image *img, const char *tex
 	if (size_wanted(text, from, &to))
 		return EXIT_TROUBLE;
 	if (to < from && !a->shrink)
-		return fail("from %" PRIu64 " to %" PRIu64 " bytes cuts off the disk's end: if that is meant, add --shrink", from, to);
+		return fail("from %" PRIu64 " to %" PRIu64 " bytes cuts off its end: --shrink says that this is meant", from, to);
 	if (!a->dry_run && vdisk_resize(img, to, a->shrink ? VDISK_RESIZE_SHRINK : 0, &err))
 		return fail_vdisk(&err);
 	if (a->common.json) {

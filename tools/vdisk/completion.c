@@ -52,7 +52,8 @@ static void argument_cases(const struct command *cmd, const char *formats)
 			} else if (o->domain == DOMAIN_FORMAT) {
 				say("words='%s' ;;\n", formats);
 			} else {
-				say("%s ;;\n", o->domain == DOMAIN_FILE ? "files=f" : o->domain == DOMAIN_FOLDER ? "files=d" : "files=none");
+				const char *files = o->domain == DOMAIN_FILE ? "f" : o->domain == DOMAIN_FOLDER ? "d" : "none";
+				say("files=%s ;;\n", files);
 			}
 		}
 }

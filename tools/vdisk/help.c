@@ -80,7 +80,8 @@ void help_program(void)
 	say("  %-10s %s\n\n", "help", "\"vdisk help COMMAND\", \"vdisk help formats\"");
 	for (const struct program_option *o = program_options; o->name; o++) {
 		char head[48];
-		int n = o->letter ? snprintf(head, sizeof(head), "  -%c, --%s", o->letter, o->name) : snprintf(head, sizeof(head), "      --%s", o->name);
+		int n = o->letter ? snprintf(head, sizeof(head), "  -%c, ", o->letter) : snprintf(head, sizeof(head), "      ");
+		n += snprintf(head + n, sizeof(head) - (size_t)n, "--%s", o->name);
 		if (o->arg)
 			n += snprintf(head + n, sizeof(head) - (size_t)n, " %s", o->arg);
 		say("%s", head);
@@ -100,10 +101,12 @@ void help_formats(void)
 	static const struct { uint32_t bit; const char *name; } caps[] = {
 		{ VDISK_FORMAT_READ, "read" }, { VDISK_FORMAT_WRITE, "write" }, { VDISK_FORMAT_CREATE, "create" },
 		{ VDISK_FORMAT_COMPRESS, "compress" }, { VDISK_FORMAT_BACKING, "layers" }, { VDISK_FORMAT_CHECK, "check" },
-		{ VDISK_FORMAT_RESIZE, "resize" }, { VDISK_FORMAT_STREAM_IN, "standard input" }, { VDISK_FORMAT_STREAM_OUT, "standard output" },
+		{ VDISK_FORMAT_RESIZE, "resize" }, { VDISK_FORMAT_STREAM_IN, "standard input" },
+		{ VDISK_FORMAT_STREAM_OUT, "standard output" },
 	};
 	static const struct { uint32_t use; const char *title; } uses[] = {
-		{ VDISK_OPT_FOR_CREATE, "create -o, convert -o, measure -o" }, { VDISK_OPT_FOR_OPEN, "--open-opt" }, { VDISK_OPT_FOR_AMEND, "amend -o" },
+		{ VDISK_OPT_FOR_CREATE, "create -o, convert -o, measure -o" }, { VDISK_OPT_FOR_OPEN, "--open-opt" },
+		{ VDISK_OPT_FOR_AMEND, "amend -o" },
 	};
 	const struct vdisk_format_info *f;
 	for (size_t i = 0; (f = vdisk_format_get(i)); i++) {

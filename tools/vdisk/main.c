@@ -14,7 +14,8 @@ extern const struct command cmd_convert, cmd_info, cmd_create, cmd_map, cmd_chec
 	cmd_amend;
 
 const struct command *const commands[] = {
-	&cmd_convert, &cmd_info, &cmd_create, &cmd_map, &cmd_check, &cmd_compare, &cmd_digest, &cmd_measure, &cmd_resize, &cmd_amend, NULL,
+	&cmd_convert, &cmd_info, &cmd_create, &cmd_map, &cmd_check, &cmd_compare, &cmd_digest, &cmd_measure, &cmd_resize,
+	&cmd_amend, NULL,
 };
 
 const struct command *command_find(const char *name)

@@ -25,7 +25,7 @@ static void mdoc_text(const char *text, const char *end)
 static void sentence(const char *text, const char *end)
 {
 	char first[2] = { (char)toupper((unsigned char)text[0]), '\0' };
-	bool lower = !strncmp(text, "vdisk", 5) || !isalpha((unsigned char)text[0]) || (text[1] == ':' || !islower((unsigned char)text[1]));
+	bool lower = !strncmp(text, "vdisk", 5) || !isalpha((unsigned char)text[0]) || !islower((unsigned char)text[1]);
 	say("%s", lower ? "" : first);
 	mdoc_text(text + !lower, end);
 }

@@ -10,12 +10,14 @@
 #include <string.h>
 
 const struct opt common_options[] = {
-	{ .name = "json", .kind = OPT_FLAG, .field = offsetof(struct common_args, json), .help = "print one JSON document instead of text" },
+	{ .name = "json", .kind = OPT_FLAG, .field = offsetof(struct common_args, json),
+	  .help = "print one JSON document instead of text" },
 	{ .letter = 'q', .name = "quiet", .kind = OPT_FLAG, .field = offsetof(struct common_args, quiet),
 	  .help = "no warnings, no remarks, and no progress unless it is asked for" },
 	{ .letter = 'v', .name = "verbose", .kind = OPT_COUNT, .field = offsetof(struct common_args, verbose),
 	  .help = "say on standard error what is done; twice: traces" },
-	{ .letter = 'h', .name = "help", .kind = OPT_FLAG, .field = offsetof(struct common_args, help), .help = "print this and exit" },
+	{ .letter = 'h', .name = "help", .kind = OPT_FLAG, .field = offsetof(struct common_args, help),
+	  .help = "print this and exit" },
 	{ 0 },
 };
 
@@ -220,7 +222,8 @@ int options_parse(const struct command *cmd, void *args, char **argv, unsigned a
 			argv[(*n)++] = word;
 		else if (!strcmp(word, "--"))
 			only_operands = true;
-		else if (word[1] == '-' ? long_parse(cmd, args, argv + i, argc - i, &used) : letters_parse(cmd, args, argv + i, argc - i, &used))
+		else if (word[1] == '-' ? long_parse(cmd, args, argv + i, argc - i, &used)
+		         : letters_parse(cmd, args, argv + i, argc - i, &used))
 			return 2;
 		i += used;
 	}

@@ -78,7 +78,7 @@ const struct command *command_find(const char *name);
 static inline bool opt_is_end(const struct opt *o) { return !o->letter && !o->name; }
 bool opt_takes_arg(const struct opt *o);
 
-/* Fills *args (args_bytes zeroed bytes) from the words behind the command's name; operands are moved to the front of argv, *n of them.
+/* Fills *args (args_bytes zeroed bytes) from the words behind the command's name; *n operands are moved to the front of argv.
    0, or 2 after a message.  What was parsed lives until options_free(). */
 int options_parse(const struct command *cmd, void *args, char **argv, unsigned argc, unsigned *n);
 void options_free(const struct command *cmd, void *args);

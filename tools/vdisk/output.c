@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Owns both output streams.  Messages come from any thread: each is one call of fputs(), and the bar is wiped before it.
- * Warnings are held back until the command's end, and dropped where it fails (unless -v): the error is one line.  `lock` guards what is held.
+ * Warnings are held back until the command's end, and dropped where it fails (unless -v): the error is one line.  `lock` guards
+ * what is held.
  */
 #include "output.h"
 #include "progress.h"
@@ -131,7 +132,8 @@ int fail_usage(const char *fmt, ...)
 	va_start(ap, fmt);
 	char *text = formatted(fmt, ap);
 	va_end(ap);
-	snprintf(tail, sizeof(tail), " (\"vdisk help%s%s\" says more)", output.command ? " " : "", output.command ? output.command : "");
+	snprintf(tail, sizeof(tail), " (\"vdisk help%s%s\" says more)", output.command ? " " : "",
+	         output.command ? output.command : "");
 	message_put("", text ? text : "out of memory", tail);
 	free(text);
 	return EXIT_TROUBLE;
@@ -216,11 +218,12 @@ int output_end(int status)
 /* Length of the UTF-8 character at p, 0 if the bytes are none. */
 static size_t utf8_len(const unsigned char *p)
 {
-	size_t n = p[0] < 0x80 ? 1 : p[0] >= 0xc2 && p[0] < 0xe0 ? 2 : p[0] >= 0xe0 && p[0] < 0xf0 ? 3 : p[0] >= 0xf0 && p[0] < 0xf5 ? 4 : 0;
+	size_t n = p[0] < 0x80 ? 1 : p[0] < 0xc2 ? 0 : p[0] < 0xe0 ? 2 : p[0] < 0xf0 ? 3 : p[0] < 0xf5 ? 4 : 0;
 	for (size_t i = 1; i < n; i++)
 		if ((p[i] & 0xc0) != 0x80)
 			return 0;
-	if ((p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xed && p[1] >= 0xa0) || (p[0] == 0xf0 && p[1] < 0x90) || (p[0] == 0xf4 && p[1] >= 0x90))
+	if ((p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xed && p[1] >= 0xa0) || (p[0] == 0xf0 && p[1] < 0x90) ||
+	    (p[0] == 0xf4 && p[1] >= 0x90)) /* overlong, a surrogate, past U+10FFFF */
 		return 0;
 	return n;
 }

@@ -36,7 +36,7 @@ void warn(const char *fmt, ...) PRINTF(1, 2);
 /* Standard output.  remark(): unless quiet or --json. */
 void say(const char *fmt, ...) PRINTF(1, 2);
 void remark(const char *fmt, ...) PRINTF(1, 2);
-/* `text`, which may come from an image or be a file's name, fit for one line of these; good until eight calls later.  Main thread. */
+/* `text`, which may come from an image or be a file's name, fit for one line of these; good for eight calls more.  Main thread. */
 const char *shown(const char *text);
 /* From here on say() and json_print() go to standard error, because standard output carries an image. */
 void output_to_stderr(void);
@@ -52,7 +52,8 @@ struct json_object *json_must(struct json_object *p);
 /* {"schema-version": 1, "command": …} */
 struct json_object *json_report(void);
 void json_put(struct json_object *o, const char *key, struct json_object *value); /* takes value */
-void json_put_text(struct json_object *o, const char *key, const char *text);     /* NULL: null; bytes that are no UTF-8 become U+FFFD */
+/* text NULL: null; bytes that are no UTF-8 become U+FFFD. */
+void json_put_text(struct json_object *o, const char *key, const char *text);
 void json_put_u64(struct json_object *o, const char *key, uint64_t v);
 void json_put_bool(struct json_object *o, const char *key, bool v);
 void json_put_double(struct json_object *o, const char *key, double v);

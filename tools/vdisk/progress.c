@@ -15,8 +15,8 @@ const struct opt progress_options[] = {
 	{ .letter = 'p', .kind = OPT_FLAG, .field = offsetof(struct progress_args, bar), .help = "as --progress bar" },
 	{ .name = "progress", .kind = OPT_CHOICE, .field = offsetof(struct progress_args, mode), .arg = "MODE",
 	  .choices = "auto|bar|json|none",
-	  .help = "show progress on standard error: auto (the default), a bar if that is a terminal; bar, elsewhere a line each tenth; "
-	          "json, JSON lines; none" },
+	  .help = "show progress on standard error: auto (the default), a bar if that is a terminal; bar, elsewhere a line each "
+	          "tenth; json, JSON lines; none" },
 	{ 0 },
 };
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Progress on standard error: a bar on a terminal, a line each tenth elsewhere, or JSON lines for programs; and stopping by signal. */
+/* Progress on standard error: a bar on a terminal, a line each tenth elsewhere, or JSON lines for programs; stopping by signal. */
 #ifndef VDISK_TOOL_PROGRESS_H
 #define VDISK_TOOL_PROGRESS_H
 

@@ -11,7 +11,8 @@
 const struct opt source_options[] = {
 	{ .letter = 'f', .name = "format", .kind = OPT_TEXT, AT(format), .arg = "FMT", .domain = DOMAIN_FORMAT,
 	  .help = "format of the image that is read; without it, its bytes tell" },
-	{ .name = "open-opt", .kind = OPT_PAIRS, AT(open_opts), .arg = "K=V", .help = "option for opening it (\"vdisk help formats\" lists them)" },
+	{ .name = "open-opt", .kind = OPT_PAIRS, AT(open_opts), .arg = "K=V",
+	  .help = "option for opening it (\"vdisk help formats\" lists them)" },
 	{ .name = "vhd-size", .kind = OPT_CHOICE, AT(vhd_size), .arg = "WHICH", .choices = "current|chs",
 	  .help = "which size field of a VHD holds; as --open-opt vhd-size=WHICH" },
 	{ .name = "key-file", .kind = OPT_TEXT, AT(key_file), .arg = "FILE", .domain = DOMAIN_FILE,

@@ -16,7 +16,8 @@ const struct opt target_options[] = {
 	{ .name = "size-rounding", .kind = OPT_CHOICE, AT(rounding), .arg = "HOW", .choices = "refuse|up",
 	  .help = "what to do with a size that the format cannot express: refuse it (the default), or round it up" },
 	{ .name = "force", .kind = OPT_FLAG, AT(force), .help = "replace an existing destination" },
-	{ .name = "dry-run", .kind = OPT_FLAG, AT(dry_run), .help = "judge everything and say what would be made, but write nothing" },
+	{ .name = "dry-run", .kind = OPT_FLAG, AT(dry_run),
+	  .help = "judge everything and say what would be made, but write nothing" },
 	{ 0 },
 };
 #undef AT
@@ -37,7 +38,8 @@ const struct vdisk_format_info *target_format(const char *path, const char *give
 	char names[256];
 	const struct vdisk_format_info *f = given ? vdisk_format_find(given) : strcmp(path, "-") ? format_by_suffix(path) : NULL;
 	if (!f && given)
-		fail_usage("there is no format \"%s\", only %s", given, format_names(names, sizeof(names), VDISK_FORMAT_CREATE, ", "));
+		fail_usage("there is no format \"%s\", only %s", given,
+		           format_names(names, sizeof(names), VDISK_FORMAT_CREATE, ", "));
 	else if (!f && !strcmp(path, "-"))
 		fail_usage("which format shall go to standard output? %s FMT says", option);
 	else if (!f)
@@ -76,7 +78,8 @@ bool format_options_print(const struct vdisk_format_info *f, uint32_t use, const
 			[VDISK_OPT_STRING] = "TEXT", [VDISK_OPT_SIZE] = "SIZE", [VDISK_OPT_UINT] = "N", [VDISK_OPT_BOOL] = "on|off",
 		};
 		say("%s%s=%s", indent, o->name, o->type == VDISK_OPT_ENUM ? o->values : types[o->type]);
-		say("\n%s        %s%s%s%s\n", indent, o->help, o->deflt ? " (default: " : "", o->deflt ? o->deflt : "", o->deflt ? ")" : "");
+		say("\n%s        %s%s%s%s\n", indent, o->help, o->deflt ? " (default: " : "", o->deflt ? o->deflt : "",
+		    o->deflt ? ")" : "");
 		any = true;
 	}
 	return any;
