@@ -137,6 +137,7 @@ VDISK_API int vdisk_open(const char *path, const struct vdisk_open_options *opts
 /* Flushes (if open for writing), marks clean, and frees `img` whatever the result.  NULL is a no-op. */
 VDISK_API int vdisk_close(vdisk_image *img, vdisk_error *err);
 
+/* Facts of an open image; strings live until vdisk_close(). */
 VDISK_API uint64_t vdisk_size(const vdisk_image *img);
 VDISK_API const char *vdisk_format_name(const vdisk_image *img); /* of the leaf */
 VDISK_API const char *vdisk_path(const vdisk_image *img);
