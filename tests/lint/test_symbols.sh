@@ -34,8 +34,8 @@ judge formats formats io base driver
 judge core core registry io base
 judge ops ops core registry io base
 
-if grep -n '^vdisk_' "$work/base.defined" "$work/io.defined" "$work/formats.defined"; then
-	echo "public functions are defined in the core and above only"
+if grep -n '^vdisk_' "$work/base.defined" "$work/io.defined" "$work/formats.defined" | grep -v ':vdisk_error_kind_name$'; then
+	echo "public functions (but the errors' names) are defined in the core and above only"
 	faults=$((faults + 1))
 fi
 for word in exit abort _exit printf puts perror putchar stdout stderr malloc calloc realloc strdup free; do
@@ -50,7 +50,7 @@ done
 
 # Process-wide state that changes: what lies in .data or .bss (tables of pointers are .data.rel.ro, constant once loaded).
 writable=$(for layer in base io formats core ops; do objdump -t $(objects "$layer"); done |
-	awk '$(NF-2) ~ /^\.(data|bss|tdata|tbss)(\.|$)/ && $(NF-2) !~ /^\.data\.rel\.ro/ && $NF !~ /^\./ { print $NF }' | sort -u)
+	awk 'NF > 2 && $(NF-2) ~ /^\.(data|bss|tdata|tbss)(\.|$)/ && $(NF-2) !~ /^\.data\.rel\.ro/ && $NF !~ /^\./ { print $NF }' | sort -u)
 for symbol in $writable; do
 	echo "writable data: $symbol"
 	faults=$((faults + 1))
