@@ -68,12 +68,15 @@ VARIANTS = [
 	same("vmdk twoGbMaxExtentSparse", "vmdk", "subformat=twoGbMaxExtentSparse", libyal="vmdk"),
 	same("vmdk twoGbMaxExtentFlat", "vmdk", "subformat=twoGbMaxExtentFlat", libyal="vmdk", check=False),
 	same("vmdk streamOptimized", "vmdk", "subformat=streamOptimized", libyal="vmdk"),
-	Variant("vmdk zeroed grains", "vmdk", None, "subformat=monolithicSparse,zeroed_grain=on"),
+	same("vmdk zeroed grains", "vmdk", "subformat=monolithicSparse,zeroed_grain=on"),
+	Variant("vmdk grains of 4K", "vmdk", "subformat=monolithicSparse,grain_size=4K", None),
+	Variant("vmdk grains of 16K", "vmdk", "subformat=monolithicSparse,grain_size=16K", None, libyal="vmdk"),
 	Variant("vmdk vmfs", "vmdk", "subformat=vmfs", None, libyal="vmdk", check=False),
-	Variant("vmdk vmfsThin", "vmdk", "subformat=vmfsThin", None, check=False),
+	Variant("vmdk vmfsThin", "vmdk", "subformat=vmfsThin", None, libyal="vmdk", check=False),
 	Variant("vmdk vmfsSparse", "vmdk", "subformat=vmfsSparse", None, check=False),
 	same("vhd fixed", "vhd", "subformat=fixed,force_size=on", libyal="vhd", check=False),
 	same("vhd dynamic", "vhd", "subformat=dynamic,force_size=on", libyal="vhd", check=False),
+	Variant("vhd blocks of 512K", "vhd", "subformat=dynamic,block_size=512K", None, libyal="vhd", check=False),
 	same("vhd fixed CHS", "vhd", "subformat=fixed,force_size=off", libyal="vhd", check=False, extra_size=1),
 	same("vhd dynamic CHS", "vhd", "subformat=dynamic,force_size=off", libyal="vhd", check=False, extra_size=1),
 ]
@@ -273,6 +276,25 @@ def large(fmt, options, packed, size):
 	check(spent < 64 * MIB, "the raw output takes %d bytes on disk" % spent)
 
 
+def split(kind):
+	"""Over several extents of 2 GiB, with data across their seams."""
+	rng = rng_for("split/" + kind)
+	size = 5 * GIB + 512
+	with open("source.raw", "wb") as f:
+		f.truncate(size)
+		for at in (0, 2047 * MIB - 100000, 2 * GIB - 100000, 4094 * MIB - 5000, 4 * GIB - 5000, size - 70000):
+			f.seek(at)
+			f.write(rng.randbytes(min(200000, size - at)))
+	vdisk("convert", "-f", "raw", "-O", "vmdk", "-o", "subformat=" + kind, "source.raw", "disk.vmdk")
+	eq(3, len([n for n in os.listdir(".") if n.startswith("disk-")]), "extents: %r" % os.listdir("."))
+	same_as_raw("source.raw", "disk.vmdk", "vmdk")
+	qemu_img("convert", "-f", "raw", "-O", "vmdk", "-o", "subformat=" + kind, "source.raw", "their.vmdk")
+	vdisk("compare", "-f", "raw", "-F", "vmdk", "source.raw", "their.vmdk")
+	vdisk("compare", "-f", "vmdk", "-F", "vmdk", "disk.vmdk", "their.vmdk")
+	vdisk("convert", "-f", "vmdk", "-O", "qcow2", "their.vmdk", "out.qcow2")
+	same_as_raw("source.raw", "out.qcow2", "qcow2")
+
+
 FORMATS = ("raw", "qcow2", "vmdk", "vhd")
 
 
@@ -314,6 +336,8 @@ add("large qcow2 zstd", large, "qcow2", "compression_type=zstd", True, 150 * MIB
 add("large vmdk", large, "vmdk", "subformat=monolithicSparse", False, 150 * MIB + 512)
 add("large streamOptimized", large, "vmdk", "subformat=streamOptimized", False, 100 * MIB)
 add("large vhd", large, "vhd", "subformat=dynamic,force_size=on", False, 150 * MIB)
+for kind in ("twoGbMaxExtentSparse", "twoGbMaxExtentFlat"):
+	add("several extents " + kind, split, kind)
 for a in FORMATS:
 	for b in FORMATS:
 		if a != b or a == "qcow2":
