@@ -263,7 +263,8 @@ def measured(fmt, options, packed):
 	vdisk("convert", "-f", "raw", "-O", fmt, *opts, "source.raw", "out/disk." + fmt)
 	took = sum(os.path.getsize(os.path.join("out", n)) for n in os.listdir("out"))
 	spent = sum(os.stat(os.path.join("out", n)).st_blocks * 512 for n in os.listdir("out"))
-	check(spent <= required, "the conversion took %d bytes on disk, %d were foretold: %s" % (spent, required, flat))
+	# The host file system has its own blocks and tables.
+	check(spent <= required + 64 * KIB, "the conversion took %d bytes on disk, %d were foretold: %s" % (spent, required, flat))
 	check(required <= full, "required %d, fully allocated %d" % (required, full))
 	check(required <= took * 1.2 + 300000 or fmt == "raw", "%d bytes foretold for %d" % (required, took))
 	if fmt == "qcow2":
