@@ -59,6 +59,8 @@ static int judge(const char *path, bool overwrite, bool *block_device, vd_error 
 	if (stat(path, &st)) {
 		if (errno != ENOENT)
 			return vd_fail_errno(err, errno, VDISK_NO_OFFSET, "%s", path);
+		if (!overwrite && !lstat(path, &st))
+			return vd_fail(err, VDISK_REFUSED, VDISK_NO_OFFSET, "%s: is a symbolic link to nowhere; --force replaces it", path);
 		return 0;
 	}
 	*block_device = S_ISBLK(st.st_mode);
@@ -79,7 +81,8 @@ int vd_staging_judge(const char *path, bool overwrite, vd_error *err)
 	if (judge(path, overwrite, &dev, err))
 		return -1;
 	if (access(dev ? path : folder, W_OK | (dev ? 0 : X_OK)))
-		return vd_fail_errno(err, errno, VDISK_NO_OFFSET, "%s", dev ? path : folder);
+		return dev ? vd_fail_errno(err, errno, VDISK_NO_OFFSET, "%s", path)
+		           : vd_fail_errno(err, errno, VDISK_NO_OFFSET, "%s: cannot be made in the folder '%s'", path, folder);
 	return 0;
 }
 
@@ -175,7 +178,7 @@ int vd_staging_new(const char *path, bool overwrite, struct vd_staging **out, st
 	}
 	s->dirfd = open(s->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (s->dirfd < 0) {
-		vd_fail_errno(err, errno, VDISK_NO_OFFSET, "%s", s->folder);
+		vd_fail_errno(err, errno, VDISK_NO_OFFSET, "%s: cannot open the folder '%s'", path, s->folder);
 		goto fail;
 	}
 	if (dev) {
