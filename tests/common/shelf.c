@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 void (*t_shelf_busy)(bool enter);
 
@@ -21,7 +22,20 @@ static void busy(bool enter)
 struct handle {
 	struct vd_file f;
 	struct vd_file *on; /* the shelf's */
+	bool jitter;
 };
+
+static void dawdle(struct vd_file *f)
+{
+	static _Thread_local struct t_rng rng;
+
+	if (!((struct handle *)f)->jitter)
+		return;
+	if (!rng.state)
+		rng.state = (uintptr_t)&rng;
+	if (!t_below(&rng, 3))
+		usleep((useconds_t)t_below(&rng, 120));
+}
 
 static struct vd_file *on(struct vd_file *f)
 {
@@ -36,27 +50,58 @@ static void grown(struct vd_file *f)
 		;
 }
 
+/* A real file is not read or written at one stroke either: with jitter each piece is cut in two. */
+static size_t stroke(struct vd_file *f, size_t len)
+{
+	return ((struct handle *)f)->jitter && len > 1 ? len / 2 : len;
+}
+
 static int handle_preadv(struct vd_file *f, const struct iovec *iov, int n, size_t total, uint64_t off, size_t *got, vd_error *err)
 {
 	*got = 0;
 	(void)total;
 	for (int i = 0; i < n; i++) {
-		size_t part = 0;
+		size_t first = stroke(f, iov[i].iov_len), part = 0, rest = 0;
 
-		if (vd_file_pread_some(on(f), iov[i].iov_base, iov[i].iov_len, off + *got, &part, err))
+		dawdle(f);
+		if (vd_file_pread_some(on(f), iov[i].iov_base, first, off + *got, &part, err))
 			return -1;
 		*got += part;
-		if (part < iov[i].iov_len)
+		if (part == first && first < iov[i].iov_len) {
+			dawdle(f);
+			if (vd_file_pread_some(on(f), (uint8_t *)iov[i].iov_base + first, iov[i].iov_len - first, off + *got, &rest, err))
+				return -1;
+			*got += rest;
+		}
+		if (part + rest < iov[i].iov_len)
 			break;
+	}
+	return 0;
+}
+
+static int pieces_write(struct vd_file *f, const struct iovec *iov, int n, uint64_t off, vd_error *err)
+{
+	for (int i = 0; i < n; i++) {
+		size_t first = stroke(f, iov[i].iov_len);
+
+		if (vd_file_pwrite(on(f), iov[i].iov_base, first, off, err))
+			return -1;
+		dawdle(f);
+		if (first < iov[i].iov_len &&
+		    vd_file_pwrite(on(f), (uint8_t *)iov[i].iov_base + first, iov[i].iov_len - first, off + first, err))
+			return -1;
+		off += iov[i].iov_len;
 	}
 	return 0;
 }
 
 static int handle_pwritev(struct vd_file *f, const struct iovec *iov, int n, size_t total, uint64_t off, vd_error *err)
 {
-	int ret = vd_file_pwritev(on(f), iov, n, off, err);
+	int ret;
 
 	(void)total;
+	dawdle(f);
+	ret = ((struct handle *)f)->jitter ? pieces_write(f, iov, n, off, err) : vd_file_pwritev(on(f), iov, n, off, err);
 	grown(f);
 	return ret;
 }
@@ -123,7 +168,7 @@ static const struct vd_file_ops handle_ops = {
 	.close = handle_close,
 };
 
-static struct vd_file *handle_new(struct vd_file *file, bool write)
+static struct vd_file *handle_new(struct vd_file *file, bool write, bool jitter)
 {
 	struct handle *h = t_alloc(sizeof(*h));
 
@@ -133,6 +178,7 @@ static struct vd_file *handle_new(struct vd_file *file, bool write)
 	h->f.fd = -1;
 	atomic_store(&h->f.size, vd_file_size(file));
 	h->on = file;
+	h->jitter = jitter;
 	return &h->f;
 }
 
@@ -170,7 +216,7 @@ struct vd_file *t_shelf_open(struct t_shelf *s, const char *name, bool create, b
 		shelf_put(s, name, f);
 		i = (int)s->n - 1;
 	}
-	f = handle_new(s->slot[i].file, write);
+	f = handle_new(s->slot[i].file, write, s->jitter);
 	if (s->fault)
 		T_OK(vd_file_fault(f, s->fault, &f, &err), err);
 	busy(false);

@@ -24,6 +24,7 @@ struct t_shelf {
 	unsigned n;
 	struct vd_fault *fault; /* new handles pass through it; NULL: none */
 	struct vd_crash *crash; /* new files are wrapped by it; NULL: none */
+	bool jitter;            /* new handles dawdle now and then, before and after an operation, so that threads meet in between */
 	struct vd_host host;
 };
 
