@@ -20,7 +20,7 @@ static int plan_zeros(struct vd_conv *c, uint64_t *zeros, uint64_t *free_zeros, 
 		*zeros = vd_down(*zeros, c->window);
 	if (*free_zeros < c->size)
 		*free_zeros = vd_down(*free_zeros, c->window);
-	if (!c->new_zero)
+	if (!c->new_zero && !c->backed) /* with a backing image, what is not written shows its zeros */
 		*free_zeros = 0;
 	return 0;
 }

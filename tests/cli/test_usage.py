@@ -253,6 +253,28 @@ def dry_runs_write_nothing():
 
 
 @case
+def layered_conversion_writes_what_differs():
+	"""-b: a terabyte of zeros over zeros takes nothing; zeros over data are written as zeros."""
+	for fmt, most in (("qcow2", 2 * MIB), ("vhd", 8 * MIB), ("vmdk", 160 * MIB)):
+		size = 1 << 40
+		with open("base.raw", "wb") as f:
+			f.truncate(size)
+			f.seek(10 * GIB)
+			f.write(rng_for("base").randbytes(2 * MIB))
+		vdisk("convert", "base.raw", "base." + fmt)
+		with open("base.raw", "r+b") as f:
+			f.seek(10 * GIB + MIB)
+			f.write(bytes(MIB))
+			f.seek(20 * GIB + 512)
+			f.write(b"x" * 1024)
+		r = vdisk("convert", "base.raw", "top." + fmt, "-b", "base." + fmt)
+		check(r.seconds < 20, "took %.1f s" % r.seconds)
+		taken = os.stat("top." + fmt).st_blocks * 512
+		check(taken < most, "%s: %d bytes for 1 MiB of zeros and 1 KiB of data" % (fmt, taken))
+		vdisk("compare", "base.raw", "top." + fmt)
+
+
+@case
 def formats_follow_suffixes():
 	disk()
 	for suffix, fmt in (("qcow2", "qcow2"), ("vmdk", "vmdk"), ("vhd", "vhd"), ("raw", "raw"), ("img", "raw"), ("QCOW2", "qcow2")):
