@@ -48,6 +48,7 @@ static int host_open_file(struct vd_host *h, struct vd_layer *l, const char *nam
 	struct open_host *oh = h->ctx;
 	struct vd_file *f;
 
+	write = write && (l->flags & VD_LAYER_WRITABLE);
 	if (vd_trust_open(&oh->trust, name, write, &f, NULL, err))
 		return -1;
 	if ((oh->lock && vd_file_lock(f, write, err)) || vd_layer_add_file(l, f, file, err)) {
