@@ -30,7 +30,7 @@ commands=$("$VDISK" help | sed -n 's/^  \([a-z]*\)  .*/\1/p')
 for command in $commands; do
 	expect "$command" "$command"
 	[ "$command" = help ] && continue
-	options=$("$VDISK" help "$command" | grep -oE '^ +(-[A-Za-z](, --[a-z0-9-]+)?|--[a-z0-9-]+)' | tr -s ' ,' '\n' | sed '/^$/d')
+	options=$("$VDISK" help "$command" | sed -E 's/^( +-[A-Za-z]) [A-Z]+,/\1,/' | grep -oE '^ +(-[A-Za-z](, --[a-z0-9-]+)?|--[a-z0-9-]+)' | tr -s ' ,' '\n' | sed '/^$/d')
 	[ "$(offers "$command" - | sort)" = "$(sort <<<"$options")" ] || fault "$command -: $(diff <(offers "$command" -) <(sort <<<"$options"))"
 	expect "--help" "$command" --he
 done

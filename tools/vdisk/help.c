@@ -43,7 +43,7 @@ static size_t option_head(char *buf, size_t cap, const struct opt *o)
 {
 	size_t n = (size_t)snprintf(buf, cap, "  ");
 	if (o->letter)
-		n += (size_t)snprintf(buf + n, cap - n, "-%c", o->letter);
+		n += (size_t)snprintf(buf + n, cap - n, "-%c%s%s", o->letter, o->bare ? " " : "", o->bare ? o->arg : "");
 	else
 		n += (size_t)snprintf(buf + n, cap - n, "  ");
 	if (o->name)

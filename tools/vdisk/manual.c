@@ -34,7 +34,7 @@ static void option_item(const struct opt *o)
 {
 	say(".It");
 	if (o->letter)
-		say(" Fl %c%s", o->letter, o->name ? " ," : "");
+		say(" Fl %c%s%s%s", o->letter, o->bare ? " Ar " : "", o->bare ? o->arg : "", o->name ? " ," : "");
 	if (o->name)
 		say(" Fl \\-%s", o->name);
 	if (opt_takes_arg(o)) {
