@@ -128,9 +128,9 @@ static int map_extent(struct run *p, uint64_t off, uint64_t end, uint32_t flags,
 		return 0;
 	}
 	if (x->access == VMDK_NOACCESS || x->file == VMDK_NO_FILE) {
-		const char *why = x->file == VMDK_NO_FILE ? "its file is missing" : "the descriptor says NOACCESS";
+		const char *why = x->access == VMDK_NOACCESS ? "the descriptor says NOACCESS" : "its file is missing";
 		if (!salvage)
-			return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "extent %zu cannot be read: %s", (size_t)(x - vmdk_of(p->l)->v), why);
+			return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "extent %zu cannot be read: %s", (size_t)(x - vmdk_of(p->l)->v) + 1, why);
 		run_say(p, off, end - off, VD_ZERO, VD_EXT_LOST);
 		return 0;
 	}

@@ -100,6 +100,43 @@ static int open_flat(struct vd_layer *l, struct vmdk_extent *x, uint64_t sectors
 	               ", the file has %" PRIu64, f->name, x->len, x->flat_off, vd_file_size(f));
 }
 
+/* Devices are listed once for each partition; one handle serves them all.  Tables in one file have one owner only. */
+static int reuse_file(const struct vmdk *s, const struct vmdk_extent *x, const struct vmdk_line *line, uint16_t *file, vd_error *err)
+{
+	size_t i = (size_t)(x - s->v);
+	while (i-- > 0) {
+		const struct vmdk_extent *y = &s->v[i];
+		if (y->file == VMDK_NO_FILE || strcmp(s->desc.lines[i].name, line->name))
+			continue;
+		if (y->kind != VMDK_FLAT || x->kind != VMDK_FLAT || y->access != x->access)
+			return vd_fail(err, VDISK_CORRUPT, VDISK_NO_OFFSET, "it is listed twice, not as flat extents of one access");
+		*file = y->file;
+		return 0;
+	}
+	return 0;
+}
+
+/* x->file stays VMDK_NO_FILE where the file is not to be had and that may be. */
+static int open_extent_file(struct vd_layer *l, struct vmdk_extent *x, const struct vmdk_line *line, struct vd_host *host, vd_error *err)
+{
+	const struct vmdk *s = vmdk_of(l);
+	bool write = (l->flags & VD_LAYER_WRITABLE) && x->access == VMDK_RW;
+	vd_error why;
+	vd_error_clear(&why);
+	if (reuse_file(s, x, line, &x->file, err))
+		return vd_fail_in(err, "extent \"%s\"", line->name);
+	if (x->file != VMDK_NO_FILE || !host->open_file(host, l, line->name, write, &x->file, &why))
+		return 0;
+	x->file = VMDK_NO_FILE;
+	if (s->open_flags & (VD_OPEN_INFO | VD_OPEN_SALVAGE)) {
+		host->log(host, VDISK_LOG_WARNING, "extent \"%s\" is left out: %s", line->name, why.message);
+		return 0;
+	}
+	if (err)
+		*err = why;
+	return vd_fail_in(err, "extent \"%s\"", line->name);
+}
+
 static int open_line(struct vd_layer *l, struct vmdk_extent *x, const struct vmdk_line *line, struct vd_host *host, vd_error *err)
 {
 	struct vmdk *s = vmdk_of(l);
@@ -110,14 +147,10 @@ static int open_line(struct vd_layer *l, struct vmdk_extent *x, const struct vmd
 		return 0;
 	if (names_itself(line->name, host->base_name))
 		return vd_fail(err, VDISK_CORRUPT, VDISK_NO_OFFSET, "the descriptor names itself (%s) as an extent", line->name);
-	if (host->open_file(host, l, line->name, x->access == VMDK_RW, &x->file, err)) {
-		x->file = VMDK_NO_FILE;
-		if (!(s->open_flags & VD_OPEN_INFO))
-			return vd_fail_in(err, "extent \"%s\"", line->name);
-		vd_error_clear(err);
-		host->log(host, VDISK_LOG_WARNING, "extent \"%s\" cannot be opened", line->name);
+	if (open_extent_file(l, x, line, host, err))
+		return -1;
+	if (x->file == VMDK_NO_FILE)
 		return 0;
-	}
 	if (x->kind == VMDK_FLAT)
 		return open_flat(l, x, line->offset, err);
 	enum vmdk_kind want = x->kind;
