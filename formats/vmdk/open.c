@@ -139,7 +139,6 @@ static int open_extent_file(struct vd_layer *l, struct vmdk_extent *x, const str
 
 static int open_line(struct vd_layer *l, struct vmdk_extent *x, const struct vmdk_line *line, struct vd_host *host, vd_error *err)
 {
-	struct vmdk *s = vmdk_of(l);
 	x->access = line->access;
 	x->kind = line_kind(line->type);
 	x->len = line->sectors * VMDK_SECTOR;
