@@ -77,7 +77,7 @@ const char *shown(const char *text)
 	return ring[next++ % 8] = escaped(text);
 }
 
-static char *formatted(const char *fmt, va_list ap)
+__attribute__((format(printf, 1, 0))) static char *formatted(const char *fmt, va_list ap)
 {
 	char *text = NULL;
 	if (vasprintf(&text, fmt, ap) < 0)
