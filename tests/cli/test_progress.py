@@ -104,4 +104,18 @@ for command in ("convert", "digest"):
 	for name in ("SIGINT", "SIGTERM", "SIGHUP"):
 		add("%s stops %s" % (name, command), stopped, command, getattr(signal, name))
 
+@case
+def signal_stops_create():
+	p = subprocess.Popen([VDISK, "create", "-o", "preallocation=full", "a.raw", "20G"], stderr=subprocess.PIPE)
+	while not os.listdir("."):
+		time.sleep(0.01)
+	p.send_signal(signal.SIGINT)
+	try:
+		_, err = p.communicate(timeout=20)
+	except subprocess.TimeoutExpired:
+		p.kill()
+		fail("the signal does not stop it")
+	eq((2, "vdisk: create: interrupted\n", []), (p.returncode, err.decode(), os.listdir(".")), "exit status, stderr, what is left")
+
+
 main()

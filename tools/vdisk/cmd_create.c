@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* vdisk create: a new, empty image, or one layered over another. */
 #include "output.h"
+#include "progress.h"
 #include "sizes.h"
 #include "source.h"
 #include "target.h"
@@ -73,8 +74,9 @@ static int run(const void *args, char **operands, unsigned n)
 	};
 	vdisk_error err = { 0 };
 	uint64_t got = 0;
+	const volatile int *cancel = cancel_writes_by_signals();
 	if (vdisk_create(path, &o, &got, &err))
-		return fail_vdisk(&err);
+		return *cancel ? fail("interrupted") : fail_vdisk(&err);
 	report(a, path, f->name, backing_format, got);
 	return EXIT_YES;
 }

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 const struct opt progress_options[] = {
@@ -29,9 +30,15 @@ static void on_signal(int number)
 	cancel_flag = 1;
 }
 
-const volatile int *cancel_by_signals(void)
+static void on_signal_stop_writes(int number)
 {
-	struct sigaction act = { .sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND | SA_RESTART };
+	on_signal(number);
+	setrlimit(RLIMIT_FSIZE, &(struct rlimit){ 0, 0 });
+}
+
+static const volatile int *signals_handle(void (*handler)(int))
+{
+	struct sigaction act = { .sa_handler = handler, .sa_flags = (int)SA_RESETHAND | SA_RESTART };
 	sigemptyset(&act.sa_mask);
 	static const int numbers[] = { SIGINT, SIGTERM, SIGHUP };
 	for (size_t i = 0; i < sizeof(numbers) / sizeof(*numbers); i++) {
@@ -41,6 +48,14 @@ const volatile int *cancel_by_signals(void)
 			sigaction(numbers[i], &act, NULL);
 	}
 	return &cancel_flag;
+}
+
+const volatile int *cancel_by_signals(void) { return signals_handle(on_signal); }
+
+const volatile int *cancel_writes_by_signals(void)
+{
+	signal(SIGXFSZ, SIG_IGN); /* an error of write() instead */
+	return signals_handle(on_signal_stop_writes);
 }
 
 void progress_wipe(void)
