@@ -8,7 +8,7 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "../../formats/vmdk/descriptor.h"
+#include "formats/vmdk/descriptor.h"
 #include "base/alloc.h"
 
 #define HEAD "# Disk DescriptorFile\nversion=1\nCID=12345678\nparentCID=ffffffff\ncreateType=\"custom\"\n"

@@ -7,7 +7,7 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "../../formats/vmdk/header.h"
+#include "formats/vmdk/header.h"
 #include "base/bytes.h"
 
 static const struct vmdk_sparse good = {
