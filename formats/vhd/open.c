@@ -102,9 +102,10 @@ static int footer_choose(struct vd_layer *l, struct vhd *v, const struct vd_open
 		return -1;
 	if (!k.tail_there && !k.copy_there)
 		return vd_fail(err, VDISK_CORRUPT, VDISK_NO_OFFSET, "no VHD footer in the last 512 bytes nor a copy in the first ones");
-	if (!k.tail_ok && !k.copy_ok && !lenient)
+	/* Where a damaged footer says "fixed", what looks like its copy is what the guest wrote. */
+	use_tail = k.tail_ok || (k.tail_there && (!k.copy_ok || be32_get(k.tail + 60) == VHD_FIXED));
+	if (!k.tail_ok && (use_tail || !k.copy_ok) && !lenient)
 		return checksum_refuse(&k, err);
-	use_tail = k.tail_ok || (!k.copy_ok && k.tail_there);
 	memcpy(v->footer_raw, use_tail ? k.tail : k.copy, VHD_FOOTER_BYTES);
 	vhd_footer_decode(&v->footer, v->footer_raw);
 	if (vhd_footer_validate(&v->footer, use_tail ? k.tail_off : 0, size, err))
