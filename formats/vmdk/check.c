@@ -253,7 +253,7 @@ static int leaked(struct check *c, uint64_t off, uint64_t end, uint64_t *kept)
 static int leak(struct check *c, uint64_t off, uint64_t end)
 {
 	struct vd_file *f = c->l->files[c->x->file];
-	uint64_t kept;
+	uint64_t kept = 0;
 	off = vd_up(off, LEAK_BLOCK);
 	if (end < vd_down(vd_file_size(f), VMDK_SECTOR))
 		end = vd_down(end, LEAK_BLOCK);
