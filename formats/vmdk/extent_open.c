@@ -176,7 +176,7 @@ static int load_directory(struct vd_layer *l, const struct vmdk_extent *x, uint6
 int vmdk_extent_load(struct vd_layer *l, struct vmdk_extent *x, uint64_t cache_bytes, vd_error *err)
 {
 	bool lenient = vmdk_of(l)->open_flags & (VD_OPEN_CHECK | VD_OPEN_SALVAGE);
-	uint32_t *gd;
+	uint32_t *gd = NULL;
 	if (load_directory(l, x, x->gd_off, &gd, err)) {
 		if (!lenient || !x->rgd_off || load_directory(l, x, x->rgd_off, &gd, NULL))
 			return -1;

@@ -49,7 +49,7 @@ int vmdk_table_find(const struct vd_layer *l, const struct vmdk_extent *x, uint3
 int vmdk_table_get(const struct vd_layer *l, const struct vmdk_extent *x, uint32_t i, bool redundant, enum vmdk_table_state *state,
                    struct vd_table **t, vd_error *err)
 {
-	uint64_t off;
+	uint64_t off = 0;
 	*t = NULL;
 	if (vmdk_table_find(l, x, i, redundant, state, &off, err))
 		return -1;
