@@ -77,7 +77,7 @@ struct vdisk_option_info {
 	uint32_t use;       /* VDISK_OPT_FOR_* */
 };
 #define VDISK_OPT_FOR_CREATE 1u /* create, convert -o, measure -o */
-#define VDISK_OPT_FOR_OPEN   2u /* --image-opts of a source */
+#define VDISK_OPT_FOR_OPEN   2u /* --open-opt of a source */
 #define VDISK_OPT_FOR_AMEND  4u /* amend -o */
 
 #define VDISK_FORMAT_READ      1u
