@@ -220,7 +220,7 @@ static void all_n(struct bench *b, const struct fault_class *c, bool (*run)(stru
 
 		while (run(b, c, n, persistent)) {
 			runs++;
-			n += every ? 1 : 1 + n / 12;
+			n += every ? 1 : 1 + n / 8;
 		}
 		printf("%s, %s, %s: %lu runs, up to the %ldth\n", what, c->name, persistent ? "for good" : "once", runs, n);
 		T_CHECK(runs || c->ops, "no allocation passes through the seam");
