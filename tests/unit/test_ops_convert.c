@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* vdisk_convert() between formats in a folder of its own: content, sameness of bytes, refusals, faults, cancelling. */
+#include "alloc_fail.h"
 #include "ops_help.h"
 
 #include <dirent.h>
@@ -293,6 +294,41 @@ static void test_read_faults(void **state)
 	vd_free(bytes);
 }
 
+/* The nth allocation fails: out of memory, or done without what it was for; nothing leaks, nothing is left behind. */
+static void test_allocations(void **state)
+{
+	enum { SIZE = 3 * MIB };
+	uint8_t *bytes = help_content(SIZE, 51);
+
+	(void)state;
+	for (size_t t = 0; t < N_TARGETS; t += 3) {
+		unsigned failures = 0;
+
+		for (long n = 0; n < 400; n += n < 60 ? 1 : 13) {
+			struct vdisk_convert_options o = {
+				.format = targets[t].format, .options = targets[t].options, .flags = targets[t].flags | VDISK_CONVERT_VERIFY, .threads = 2
+			};
+			vdisk_image *src = help_raw(bytes, SIZE);
+			vd_error failed = { 0 };
+			int rc;
+
+			alloc_fail_at(n);
+			rc = vdisk_convert(src, in_folder("out.img"), &o, NULL, &failed);
+			alloc_fail_at(-1);
+			if (rc && failed.kind != VDISK_NOMEM)
+				fail_msg("allocation %ld: %s", n, failed.message);
+			if (!rc)
+				expect_content(in_folder("out.img"), o.format, bytes, SIZE);
+			assert_int_equal(sweep() > 0, rc == 0);
+			failures += rc != 0;
+			must(vdisk_close(src, err));
+		}
+		if (failures < 10)
+			fail_msg("%s: only %u allocations failed", targets[t].format, failures);
+	}
+	vd_free(bytes);
+}
+
 struct watch {
 	volatile int cancel;
 	uint64_t at, last;
@@ -337,7 +373,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_targets),     cmocka_unit_test(test_pairs),       cmocka_unit_test(test_backing),
 		cmocka_unit_test(test_sparse),      cmocka_unit_test(test_refusals),    cmocka_unit_test(test_read_faults),
-		cmocka_unit_test(test_progress_and_cancel),
+		cmocka_unit_test(test_allocations), cmocka_unit_test(test_progress_and_cancel),
 	};
 
 	return cmocka_run_group_tests(tests, make_folder, remove_folder);
