@@ -14,10 +14,17 @@
 #define QCOW2_USES 0x3fffffffu
 #define QCOW2_USED_AS(kind) ((uint32_t)((kind) + 1) << 30)
 
+/* More references to one table than there are trees: no need to walk it again, which a made-up image could make us do for hours. */
+static bool qcow2_check_enough(const struct qcow2_checker *k, uint32_t use)
+{
+	return (use & QCOW2_USES) > k->w.q->h.n_snap + 1u;
+}
+
 static int qcow2_check_ref(struct qcow2_walk *w, enum qcow2_ref kind, uint64_t off, uint64_t len, const char *what, vd_error *err)
 {
 	struct qcow2_checker *k = (struct qcow2_checker *)w;
 	struct qcow2 *q = w->q;
+	bool enough = false;
 
 	(void)err;
 	for (uint64_t c = off >> q->bits; c <= (off + len - 1) >> q->bits && len; c++) {
@@ -27,15 +34,19 @@ static int qcow2_check_ref(struct qcow2_walk *w, enum qcow2_ref kind, uint64_t o
 		if (c < k->lo || c >= k->hi)
 			continue;
 		u = &k->uses[c - k->lo];
-		if (*u && (*u >> 30 != (uint32_t)kind + 1 || kind == QCOW2_REF_META))
+		if (*u && (*u >> 30 != (uint32_t)kind + 1 || kind == QCOW2_REF_META)) {
 			k->rep->problem(k->rep, false, c << q->bits, "the cluster at %#" PRIx64 " is used as %s and as something else", c << q->bits,
 			                what);
+			enough |= kind == QCOW2_REF_META;
+		}
 		if ((*u & QCOW2_USES) < QCOW2_USES)
 			(*u)++;
 		if (!(*u >> 30))
 			*u |= QCOW2_USED_AS(kind);
+		enough |= kind == QCOW2_REF_L2 && qcow2_check_enough(k, *u);
 	}
-	return 0;
+	k->skipped |= enough;
+	return enough;
 }
 
 static void qcow2_check_fault(struct qcow2_walk *w, uint64_t where, const char *text)
@@ -59,7 +70,7 @@ static int qcow2_check_copied(struct qcow2_walk *w, uint64_t host, uint64_t wher
 		return 0;
 	uses = k->uses[c - k->lo] & QCOW2_USES;
 	if ((uses == 1) == !!(*desc & QCOW2_COPIED))
-		return 0;
+		return qcow2_check_enough(k, uses);
 	k->rep->problem(k->rep, false, where, "the entry at %#" PRIx64 " for the cluster at %#" PRIx64 " is %smarked as copied, with %" PRIu32
 	                " reference%s", where, host, *desc & QCOW2_COPIED ? "" : "not ", uses, uses == 1 ? "" : "s");
 	if (k->rep->repair & VDISK_CHECK_REPAIR_ALL) {
@@ -67,7 +78,7 @@ static int qcow2_check_copied(struct qcow2_walk *w, uint64_t host, uint64_t wher
 		*dirty = true;
 		k->rep->result->corruptions_fixed++;
 	}
-	return 0;
+	return qcow2_check_enough(k, uses);
 }
 
 static int qcow2_check_counts(struct qcow2_checker *k, vd_error *err)

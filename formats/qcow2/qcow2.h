@@ -327,9 +327,10 @@ void qcow2_crypt_free(struct qcow2_crypt *c);
 enum qcow2_ref { QCOW2_REF_DATA, QCOW2_REF_L2, QCOW2_REF_META }; /* may be shared by snapshots; the same; never shared */
 struct qcow2_walk {
 	struct qcow2 *q;
-	/* [off, off+len) of the file is in use as `kind`; `what` names it. */
+	/* [off, off+len) of the file is in use as `kind`; `what` names it.  1: if it is a table, it need not be walked. */
 	int (*ref)(struct qcow2_walk *w, enum qcow2_ref kind, uint64_t off, uint64_t len, const char *what, vd_error *err);
-	/* An L1 (idx) or L2 entry of the active tables that names one cluster at `host`; may change *desc, true in *dirty. */
+	/* An L1 (idx) or L2 entry of the active tables that names one cluster at `host`; may change *desc, true in *dirty.
+	   1: the same. */
 	int (*active)(struct qcow2_walk *w, uint64_t host, uint64_t where, uint64_t *desc, bool *dirty, vd_error *err);
 	/* What is wrong at `where` of the file. */
 	void (*fault)(struct qcow2_walk *w, uint64_t where, const char *text);

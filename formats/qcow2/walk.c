@@ -107,6 +107,7 @@ static int qcow2_walk_l1_entry(struct qcow2_walk *w, const struct qcow2_tree *tr
 	uint64_t where = tree->l1_off + i * 8ull, entry;
 	vd_error inner = {0};
 	bool dirty = false;
+	int rc = 0;
 
 	if (qcow2_l1_get(q, tree->l1_off, i, &entry, err) < 0)
 		return -1;
@@ -116,18 +117,19 @@ static int qcow2_walk_l1_entry(struct qcow2_walk *w, const struct qcow2_tree *tr
 		return qcow2_walk_soften(w, where, &inner, err);
 	if (!(entry & QCOW2_OFF_MASK))
 		return 0;
-	if (w->ref && w->ref(w, QCOW2_REF_L2, entry & QCOW2_OFF_MASK, q->cluster, "an L2 table", err) < 0)
+	if (w->ref)
+		rc = w->ref(w, QCOW2_REF_L2, entry & QCOW2_OFF_MASK, q->cluster, "an L2 table", err);
+	else if (w->active && tree->active)
+		rc = w->active(w, entry & QCOW2_OFF_MASK, where, &entry, &dirty, err);
+	if (rc < 0 || (dirty && qcow2_l1_put(q, i, entry, err) < 0))
 		return -1;
-	if (w->active && tree->active) {
-		if (w->active(w, entry & QCOW2_OFF_MASK, where, &entry, &dirty, err) < 0 || (dirty && qcow2_l1_put(q, i, entry, err) < 0))
-			return -1;
-	}
-	return qcow2_walk_l2(w, tree, entry & QCOW2_OFF_MASK, i * qcow2_l2_span(q), err);
+	return rc ? 0 : qcow2_walk_l2(w, tree, entry & QCOW2_OFF_MASK, i * qcow2_l2_span(q), err);
 }
 
 static int qcow2_walk_tree(struct qcow2_walk *w, const struct qcow2_tree *tree, vd_error *err)
 {
 	struct qcow2 *q = w->q;
+	int rc = 0;
 
 	if (!tree->l1_size)
 		return 0;
@@ -136,8 +138,10 @@ static int qcow2_walk_tree(struct qcow2_walk *w, const struct qcow2_tree *tree, 
 		qcow2_walk_fault(w, tree->l1_off, "L1 table at %#" PRIx64 " with %" PRIu32 " entries cannot be", tree->l1_off, tree->l1_size);
 		return 0;
 	}
-	if (w->ref && w->ref(w, QCOW2_REF_META, tree->l1_off, tree->l1_size * 8ull, "an L1 table", err) < 0)
-		return -1;
+	if (w->ref)
+		rc = w->ref(w, QCOW2_REF_META, tree->l1_off, tree->l1_size * 8ull, "an L1 table", err);
+	if (rc)
+		return rc < 0 ? -1 : 0;
 	for (uint32_t i = 0; i < tree->l1_size; i++) {
 		if (qcow2_walk_l1_entry(w, tree, i, err) < 0)
 			return -1;
@@ -178,7 +182,7 @@ static int qcow2_walk_snapshots(struct qcow2_walk *w, vd_error *err)
 		return -1;
 	if (!q->h.n_snap || s.at == q->h.snap_off || !w->ref)
 		return 0;
-	return w->ref(w, QCOW2_REF_META, q->h.snap_off, s.at - q->h.snap_off, "the snapshot table", err);
+	return w->ref(w, QCOW2_REF_META, q->h.snap_off, s.at - q->h.snap_off, "the snapshot table", err) < 0 ? -1 : 0;
 }
 
 static int qcow2_walk_refcounts(struct qcow2_walk *w, vd_error *err)
@@ -260,5 +264,5 @@ int qcow2_walk_all(struct qcow2_walk *w, vd_error *err)
 		qcow2_walk_fault(w, q->x.crypto_off, "encryption header at %#" PRIx64 " is outside the file", q->x.crypto_off);
 		return 0;
 	}
-	return w->ref(w, QCOW2_REF_META, q->x.crypto_off, q->x.crypto_len, "the encryption header", err);
+	return w->ref(w, QCOW2_REF_META, q->x.crypto_off, q->x.crypto_len, "the encryption header", err) < 0 ? -1 : 0;
 }
