@@ -109,30 +109,55 @@ size_t vhd_space_overlap(const struct vhd *v, const uint32_t *entries, size_t n)
 	return n;
 }
 
-/* Where blocks may lie: behind all tables and locators. */
-static uint64_t space_start(const struct vhd *v)
+/* Xen keeps a bitmap of fully written blocks: a header right behind the BAT ("tdbatmap", offset, sectors) says where.  What it says
+   stays true, as no block here loses bits. */
+static int batmap_end(const struct vd_layer *l, const struct vhd *v, uint64_t *end, vd_error *err)
 {
-	uint64_t start = vd_max(v->footer.data_offset + VHD_HEADER_BYTES, vhd_bat_end_off(v));
+	uint8_t b[VHD_SECTOR];
+	uint64_t at = vhd_bat_end_off(v), off, len;
+	size_t got;
 
+	*end = at;
+	if (vd_file_pread_some(l->files[0], b, sizeof(b), at, &got, err))
+		return -1;
+	if (got < sizeof(b) || memcmp(b, "tdbatmap", 8))
+		return 0;
+	off = be64_get(b + 8);
+	len = (uint64_t)be32_get(b + 16) * VHD_SECTOR;
+	*end = at + VHD_SECTOR;
+	if (vd_within(off, len, vd_file_size(l->files[0])))
+		*end = vd_max(*end, off + len);
+	return 0;
+}
+
+/* Where blocks may lie: behind all tables and locators. */
+static int space_start(const struct vd_layer *l, const struct vhd *v, uint64_t *start, vd_error *err)
+{
+	uint64_t end;
+
+	if (batmap_end(l, v, &end, err))
+		return -1;
+	end = vd_max(end, v->footer.data_offset + VHD_HEADER_BYTES);
 	for (unsigned i = 0; i < VHD_LOCATORS; i++) {
 		const struct vhd_locator *k = &v->header.locators[i];
 
 		/* The space of a locator is in sectors or, as Windows writes it, in bytes; its own text is what must stay. */
-		if (k->code && k->off < UINT64_MAX / 2)
-			start = vd_max(start, k->off + k->length);
+		if (k->code && vd_within(k->off, k->length, vd_file_size(l->files[0])))
+			end = vd_max(end, k->off + k->length);
 	}
-	return vd_up(start, VHD_SECTOR);
+	*start = vd_up(end, VHD_SECTOR);
+	return 0;
 }
 
 int vhd_space_scan(struct vd_layer *l, struct vhd *v, vd_error *err)
 {
-	uint64_t stride = vhd_stride(v), at = space_start(v);
+	uint64_t stride = vhd_stride(v), at;
 	VD_AUTO_FREE uint32_t *entries = NULL;
 	size_t n, bad;
 
 	if (v->scanned)
 		return 0;
-	if (vhd_space_entries(l, v, true, &entries, &n, err))
+	if (space_start(l, v, &at, err) || vhd_space_entries(l, v, true, &entries, &n, err))
 		return -1;
 	bad = vhd_space_overlap(v, entries, n);
 	if (bad < n)
