@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Little-endian numbers at any address. */
+#ifndef RUNNER_LE_H
+#define RUNNER_LE_H
+
+#include <endian.h>
+#include <stdint.h>
+#include <string.h>
+
+static inline uint16_t le16_get(const void *p)
+{
+	uint16_t v;
+	memcpy(&v, p, sizeof(v));
+	return le16toh(v);
+}
+
+static inline uint32_t le32_get(const void *p)
+{
+	uint32_t v;
+	memcpy(&v, p, sizeof(v));
+	return le32toh(v);
+}
+
+static inline uint64_t le64_get(const void *p)
+{
+	uint64_t v;
+	memcpy(&v, p, sizeof(v));
+	return le64toh(v);
+}
+
+static inline void le16_put(void *p, uint16_t v)
+{
+	v = htole16(v);
+	memcpy(p, &v, sizeof(v));
+}
+
+static inline void le32_put(void *p, uint32_t v)
+{
+	v = htole32(v);
+	memcpy(p, &v, sizeof(v));
+}
+
+static inline void le64_put(void *p, uint64_t v)
+{
+	v = htole64(v);
+	memcpy(p, &v, sizeof(v));
+}
+
+/* `size` bytes (1 to 8) as a number, and back. */
+static inline uint64_t le_get(const void *p, unsigned size)
+{
+	uint64_t v = 0;
+	memcpy(&v, p, size);
+	return le64toh(v);
+}
+
+static inline void le_put(void *p, unsigned size, uint64_t v)
+{
+	v = htole64(v);
+	memcpy(p, &v, size);
+}
+
+#endif

@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Linux kernels, booted without firmware. */
+#ifndef RUNNER_LINUX_H
+#define RUNNER_LINUX_H
+
+#include "machine.h"
+
+/* Loads config->kernel (a bzImage), initrd and command line, and sets processor 0 to its 64-bit entry. */
+int linux_load(struct machine *m, vdisk_error *err);
+
+#endif

@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Putting the parts together, in the order in which they need each other; taking them apart in the opposite one: first the threads
+ * (processors, then disks), then what they used.
+ */
+#include "machine.h"
+#include "chipset.h"
+#include "i8042.h"
+#include "linux.h"
+#include "pci.h"
+#include "pm.h"
+#include "ports.h"
+#include "rtc.h"
+#include "serial.h"
+#include "vcpu.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+static int devices_create(struct machine *m, vdisk_error *err)
+{
+	if (serial_create(m, &m->serial, err) || rtc_create(m, &m->rtc, err) || i8042_create(m, &m->i8042, err) || ports_create(m, &m->ports, err))
+		return -1;
+	if (pci_create(m, &m->pci, err) || chipset_create(m, NULL, 0, &m->chipset, err) || pm_create(m, &m->pm, err))
+		return -1;
+	return 0;
+}
+
+int machine_init(struct machine *m, const struct machine_config *config, vdisk_error *err)
+{
+	*m = (struct machine){ .config = config, .vm = { .kvm = -1, .fd = -1 } };
+	pthread_mutex_init(&m->lock, NULL);
+	pthread_mutex_init(&m->stop_lock, NULL);
+	m->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (m->stop_fd < 0)
+		return fail_errno(err, "eventfd");
+	if (vm_init(&m->vm, config->mem_bytes, err) || devices_create(m, err))
+		return -1;
+	for (unsigned i = 0; i < config->n_cpus; i++)
+		if (vcpu_create(m, i, &m->vcpus[i], err))
+			return -1;
+	chipset_route_default(m->chipset);
+	return pci_assign(m->pci, err) || linux_load(m, err) ? -1 : 0;
+}
+
+int machine_start(struct machine *m, vdisk_error *err)
+{
+	for (unsigned i = 0; i < m->config->n_cpus; i++)
+		if (vcpu_start(m->vcpus[i], err))
+			return -1;
+	return 0;
+}
+
+void machine_destroy(struct machine *m)
+{
+	for (unsigned i = 0; i < MACHINE_CPUS_MAX; i++)
+		vcpu_destroy(m->vcpus[i]);
+	pm_destroy(m->pm);
+	chipset_destroy(m->chipset);
+	pci_destroy(m->pci);
+	ports_destroy(m->ports);
+	i8042_destroy(m->i8042);
+	rtc_destroy(m->rtc);
+	serial_destroy(m->serial);
+	bus_destroy(&m->pio);
+	bus_destroy(&m->mmio);
+	vm_destroy(&m->vm);
+	if (m->stop_fd >= 0)
+		close(m->stop_fd);
+	pthread_mutex_destroy(&m->stop_lock);
+	pthread_mutex_destroy(&m->lock);
+	*m = (struct machine){ .vm = { .kvm = -1, .fd = -1 }, .stop_fd = -1 };
+}
+
+void machine_stop(struct machine *m, enum machine_stop stop, const char *format, ...)
+{
+	uint64_t one = 1;
+	va_list ap;
+
+	pthread_mutex_lock(&m->stop_lock);
+	if (!m->stop) {
+		m->stop = stop;
+		va_start(ap, format);
+		vsnprintf(m->cause, sizeof(m->cause), format, ap);
+		va_end(ap);
+		if (write(m->stop_fd, &one, sizeof(one)) < 0)
+			m->cause[0] = '\0'; /* cannot be: an eventfd takes a first 1 */
+	}
+	pthread_mutex_unlock(&m->stop_lock);
+}
+
+enum machine_stop machine_stopped(struct machine *m, char cause[256])
+{
+	pthread_mutex_lock(&m->stop_lock);
+	enum machine_stop stop = m->stop;
+	if (cause)
+		memcpy(cause, m->cause, sizeof(m->cause));
+	pthread_mutex_unlock(&m->stop_lock);
+	return stop;
+}

@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What is not implemented is refused here, by its name. */
+#include "options.h"
+#include "machine.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char usage[] =
+	"usage: vdisk boot [OPTIONS] --kernel FILE [--initrd FILE] [--append TEXT] [IMG...]\n"
+	"\n"
+	"Boots a machine on KVM, with the images as its disks.  Its serial line is this terminal; Ctrl-A X leaves.\n"
+	"\n"
+	"      --kernel FILE        boot this Linux kernel (a bzImage) directly\n"
+	"      --initrd FILE        with this initial RAM disk\n"
+	"      --append TEXT        and this command line\n"
+	"  -m, --mem SIZE           memory, MiB if no suffix says otherwise (default: 1024)\n"
+	"  -c, --cpus N             processors, 1 to 16 (default: 1)\n"
+	"      --serial FILE        the serial line is written to FILE\n"
+	"      --timeout SECONDS    give up after that time\n"
+	"      --no-reboot          a reset ends the run, too\n"
+	"  -h, --help               this text\n"
+	"\n"
+	"Exit status: 0 the guest switched itself off, 1 it crashed, was reset (--no-reboot) or timed out, 2 trouble.\n";
+
+enum { OPT_KERNEL = 256, OPT_INITRD, OPT_APPEND, OPT_SERIAL, OPT_TIMEOUT, OPT_NO_REBOOT };
+
+static const struct option longopts[] = {
+	{ "kernel", required_argument, NULL, OPT_KERNEL },
+	{ "initrd", required_argument, NULL, OPT_INITRD },
+	{ "append", required_argument, NULL, OPT_APPEND },
+	{ "mem", required_argument, NULL, 'm' },
+	{ "cpus", required_argument, NULL, 'c' },
+	{ "serial", required_argument, NULL, OPT_SERIAL },
+	{ "timeout", required_argument, NULL, OPT_TIMEOUT },
+	{ "no-reboot", no_argument, NULL, OPT_NO_REBOOT },
+	{ "help", no_argument, NULL, 'h' },
+	{ 0 },
+};
+
+static int refuse(const char *what, const char *value)
+{
+	fprintf(stderr, "vdisk boot: %s: %s\n", value, what);
+	return -1;
+}
+
+static int number_parse(const char *text, unsigned long long *v, char **end)
+{
+	errno = 0;
+	*v = strtoull(text, end, 10);
+	return text[0] < '0' || text[0] > '9' || errno ? -1 : 0;
+}
+
+static int memory_parse(const char *text, uint64_t *bytes)
+{
+	unsigned long long v;
+	unsigned shift = 20;
+	char *end;
+
+	if (number_parse(text, &v, &end))
+		return refuse("not a size of memory", text);
+	if (*end && strchr("KMG", *end)) {
+		shift = *end == 'K' ? 10 : *end == 'M' ? 20 : 30;
+		end++;
+	}
+	if (*end || v > UINT64_C(1) << 40 >> shift)
+		return refuse("not a size of memory", text);
+	*bytes = (uint64_t)v << shift;
+	if (*bytes & 0xfffff || *bytes < 16 << 20)
+		return refuse("memory comes in whole MiB, at least 16", text);
+	return 0;
+}
+
+static int count_parse(const char *text, unsigned min, unsigned max, const char *what, unsigned *out)
+{
+	unsigned long long v;
+	char *end;
+
+	if (number_parse(text, &v, &end) || *end || v < min || v > max)
+		return refuse(what, text);
+	*out = (unsigned)v;
+	return 0;
+}
+
+static int option_apply(struct options *o, int c)
+{
+	switch (c) {
+	case OPT_KERNEL: o->kernel = optarg; return 0;
+	case OPT_INITRD: o->initrd = optarg; return 0;
+	case OPT_APPEND: o->append = optarg; return 0;
+	case OPT_SERIAL: o->serial = optarg; return 0;
+	case OPT_NO_REBOOT: o->no_reboot = true; return 0;
+	case 'm': return memory_parse(optarg, &o->mem_bytes);
+	case 'c': return count_parse(optarg, 1, MACHINE_CPUS_MAX, "not a number of processors from 1 to 16", &o->n_cpus);
+	case OPT_TIMEOUT: return count_parse(optarg, 1, 1000000, "not a number of seconds", &o->timeout);
+	case 'h': return fputs(usage, stdout) < 0 ? -1 : 1;
+	default: return -1;
+	}
+}
+
+int options_parse(struct options *o, int argc, char **argv)
+{
+	int c;
+
+	*o = (struct options){ .mem_bytes = UINT64_C(1) << 30, .n_cpus = 1 };
+	while ((c = getopt_long(argc, argv, "m:c:h", longopts, NULL)) != -1) {
+		int r = option_apply(o, c);
+
+		if (r)
+			return r;
+	}
+	if (optind < argc)
+		return refuse("machines have no disks yet", argv[optind]);
+	if (!o->kernel) {
+		fprintf(stderr, "vdisk boot: nothing to boot without --kernel; --help tells more\n");
+		return -1;
+	}
+	return 0;
+}
