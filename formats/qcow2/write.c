@@ -286,6 +286,8 @@ static int qcow2_publish_one(struct qcow2 *q, const struct vd_resv *r, vd_error 
 		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "publish without a reservation at guest offset %" PRIu64, r->off);
 	if (r->kind == VD_DATA)
 		vd_cache_need_barrier(q->cache);
+	else
+		q->data_fresh = false; /* what is called zero now keeps its bytes in the data file */
 	if (r->flags & VD_RESV_PACKED)
 		return qcow2_publish_packed(q, &pos, r, err);
 	return qcow2_entries_set(q, &pos, r->off, r->len, r->kind, r->host, err);
@@ -332,6 +334,7 @@ static int qcow2_unmap_table(struct qcow2 *q, const struct qcow2_l2_pos *pos, ui
 /* A raw external data file keeps its mapping: the bytes themselves become zeros.  Of another one the space is given back. */
 static int qcow2_unmap_external(struct qcow2 *q, uint64_t off, uint64_t len, vd_error *err)
 {
+	q->data_fresh = false;
 	if (off >= q->layer->size)
 		return 0;
 	len = vd_min(len, q->layer->size - off);
