@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Chains: overlays over parents of every kind, shorter parents, zeros and discards over a parent's data, identities, conversion with a
-backing file."""
+"""Chains: overlays over parents of every kind, shorter parents, zeros and discards over a parent's data, identities, conversion
+with a backing file."""
 import os, sys
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 from vdtest import *
@@ -33,7 +33,8 @@ def read_same(path, fmt):
 def over(kind, size, overlay_size, options=""):
 	"""A qcow2 over a parent that is shorter, or longer."""
 	base = base_image(kind, size)
-	qemu_img("create", "-q", "-f", "qcow2", *(["-o", options] if options else []), "-b", base, "-F", QFMT.get(kind, kind), "top.qcow2",
+	qemu_img("create", "-q", "-f", "qcow2", *(["-o", options] if options else []), "-b", base, "-F", QFMT.get(kind, kind),
+	         "top.qcow2",
 	         overlay_size)
 	qemu_io("top.qcow2", "qcow2", "write -P 5 10000 100000", "write -z 1M 300000", "write -z -u 2M 65536", "discard 1900k 100k",
 	        "write -P 6 %d 512" % (overlay_size - 512))
@@ -112,8 +113,10 @@ def discarded_data_does_not_let_the_parent_through():
 		skip("no %s" % VDIO)
 	for options in ("", "compat=0.10", "extended_l2=on"):
 		write_file("base.raw", b"\xaa" * MIB)
-		qemu_img("create", "-q", "-f", "qcow2", *(["-o", options] if options else []), "-b", "base.raw", "-F", "raw", "top.qcow2")
-		ran(VDIO, "-f", "qcow2", "top.qcow2", stdin=b"write 0 524288 17\nflush\ndiscard 0 524288\nflush\ndiscard 1000 300000\n")
+		qemu_img("create", "-q", "-f", "qcow2", *(["-o", options] if options else []), "-b", "base.raw", "-F", "raw",
+		         "top.qcow2")
+		ran(VDIO, "-f", "qcow2", "top.qcow2",
+		    stdin=b"write 0 524288 17\nflush\ndiscard 0 524288\nflush\ndiscard 1000 300000\n")
 		with open(read_same("top.qcow2", "qcow2"), "rb") as f:
 			got = set(f.read(524288))
 		check(0xaa not in got, "the parent's bytes show through a discard (%s): %r" % (options, got))
@@ -134,7 +137,8 @@ def convert_onto_a_backing_file():
 		same_bytes("changed.raw", read_same("top.qcow2", "qcow2"))
 		qemu_check("top.qcow2", "qcow2")
 		vdisk("check", "top.qcow2")
-		check(os.path.getsize("top.qcow2") < 3 * MIB, "the overlay holds %d bytes, not only the difference" % os.path.getsize("top.qcow2"))
+		check(os.path.getsize("top.qcow2") < 3 * MIB,
+		      "the overlay holds %d bytes, not only the difference" % os.path.getsize("top.qcow2"))
 		info = qemu_img("info", "--output=json", "top.qcow2").json()
 		eq("base." + kind, info["backing-filename"], "backing file's name")
 		eq(QFMT.get(kind, kind), info["backing-filename-format"], "its format, by the name that QEMU knows")
@@ -163,8 +167,10 @@ def a_long_chain():
 	base_image("raw", 2 * MIB)
 	prev, fmt = "base.raw", "raw"
 	for i in range(12):
-		qemu_img("create", "-q", "-f", "qcow2", "-o", "cluster_size=%d" % (4096 << i % 5), "-b", prev, "-F", fmt, "c%d.qcow2" % i)
-		qemu_io("c%d.qcow2" % i, "qcow2", "write -P %d %d 50000" % (i + 1, i * 100000), "write -z %d 3000" % (i * 90000 + 777))
+		qemu_img("create", "-q", "-f", "qcow2", "-o", "cluster_size=%d" % (4096 << i % 5), "-b", prev, "-F", fmt,
+		         "c%d.qcow2" % i)
+		qemu_io("c%d.qcow2" % i, "qcow2", "write -P %d %d 50000" % (i + 1, i * 100000),
+		        "write -z %d 3000" % (i * 90000 + 777))
 		prev, fmt = "c%d.qcow2" % i, "qcow2"
 	read_same(prev, "qcow2")
 	r = vdisk("info", "--json", "--chain", prev).json()
@@ -199,7 +205,8 @@ def vhd_chain():
 
 @case
 def vhd_locators():
-	"""The parent is found by its relative locator, or by its name beside the image where absolute ones are another machine's."""
+	"""The parent is found by its relative locator, or by its name beside the image where absolute ones are another
+	machine's."""
 	rng = rng_for("vhd_locators")
 	size = 4 * MIB
 	base_image("vhd", size)
@@ -228,7 +235,8 @@ def vhd_locators():
 def vhd_locator_to_outside():
 	os.mkdir("in")
 	base_image("vhd", 4 * MIB)
-	vhdmaker.differencing("in/child.vhd", "../base.vhd", 4 * MIB, {3: b"x" * 512}, locators=[(b"W2ru", "..\\base.vhd".encode("utf-16-le"))])
+	vhdmaker.differencing("in/child.vhd", "../base.vhd", 4 * MIB, {3: b"x" * 512},
+	                      locators=[(b"W2ru", "..\\base.vhd".encode("utf-16-le"))])
 	refused("convert", "-O", "raw", "in/child.vhd", "out.raw", mentions="--allow-parent")
 	vdisk("convert", "--allow-parent", ".", "-O", "raw", "in/child.vhd", "out.raw")
 
@@ -274,7 +282,8 @@ def vmdk_created_by_us():
 		skip("no %s" % VDIO)
 	base_image("vmdk", 6 * MIB)
 	vdisk("create", "-f", "vmdk", "-b", "base.vmdk", "-F", "vmdk", "child.vmdk")
-	ran(VDIO, "-f", "vmdk", "child.vmdk", stdin=b"write 100000 70000 7\nwrite 4194304 512 8\nzero 1048576 65536\nzero 2000000 333\n")
+	ran(VDIO, "-f", "vmdk", "child.vmdk",
+	    stdin=b"write 100000 70000 7\nwrite 4194304 512 8\nzero 1048576 65536\nzero 2000000 333\n")
 	shutil.copy("base.raw", "expected.raw")
 	write_file("expected.raw", b"\7" * 70000, 100000)
 	write_file("expected.raw", b"\x08" * 512, 4194304)
@@ -287,7 +296,8 @@ def vmdk_created_by_us():
 
 @case
 def vmdk_writing_renews_the_cid():
-	"""A parent that was written is no longer the one that its child was made over; --keep-id and a refusal to write guard it."""
+	"""A parent that was written is no longer the one that its child was made over; --keep-id and a refusal to write guard
+	it."""
 	if not os.path.exists(VDIO):
 		skip("no %s" % VDIO)
 	base_image("vmdk", 4 * MIB)

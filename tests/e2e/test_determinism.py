@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""The same source and SOURCE_DATE_EPOCH give the same bytes, whatever the number of threads, however often, and however the source is
-stored."""
+"""The same source and SOURCE_DATE_EPOCH give the same bytes, whatever the number of threads, however often, and however the
+source is stored."""
 import os, sys
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 from vdtest import *
@@ -57,7 +57,8 @@ def same(args):
 
 
 def other_epoch(args):
-	"""Where the format holds a time or an id at all, SOURCE_DATE_EPOCH is what sets it; without it two runs may differ, the content not."""
+	"""Where the format holds a time or an id at all, SOURCE_DATE_EPOCH is what sets it; without it two runs may differ, the
+	content not."""
 	source(2 * MIB)
 	suffix = args[1]
 	for name in ("a", "b"):
@@ -69,7 +70,8 @@ def other_epoch(args):
 @case
 def created_images():
 	for args in (["-f", "qcow2"], ["-f", "qcow2", "-o", "preallocation=metadata"], ["-f", "vmdk"],
-	             ["-f", "vmdk", "-o", "subformat=streamOptimized"], ["-f", "vhd"], ["-f", "vhd", "-o", "subformat=fixed"], ["-f", "raw"]):
+	             ["-f", "vmdk", "-o", "subformat=streamOptimized"], ["-f", "vhd"], ["-f", "vhd", "-o", "subformat=fixed"],
+	             ["-f", "raw"]):
 		got = []
 		for name in ("a", "b"):
 			os.mkdir(name)
@@ -89,7 +91,8 @@ def source_format_does_not_matter():
 	for src in ("source.raw", "s.qcow2", "s.vmdk"):
 		for name in ("qcow2 zlib", "vmdk stream", "qcow2"):
 			os.mkdir("out")
-			vdisk("convert", *TARGETS[name], *(["-f", "raw"] if src.endswith("raw") else []), src, "out/disk." + TARGETS[name][1], env=ENV)
+			vdisk("convert", *TARGETS[name], *(["-f", "raw"] if src.endswith("raw") else []), src,
+			      "out/disk." + TARGETS[name][1], env=ENV)
 			got.setdefault(name, {})[src] = files_of("out")
 			shutil.rmtree("out")
 	for name, by_source in got.items():

@@ -27,7 +27,8 @@ def content(row):
 	vdisk("convert", "-f", row["format"], "-O", "raw", path, "said.raw")
 	same_bytes("out.raw", "said.raw", "with -f and without")
 	info = vdisk("info", "--json", path).json()
-	check(re.search(r"\b%s\b" % row["virtual_size"], repr(info)), "info names the virtual size %s: %r" % (row["virtual_size"], info))
+	check(re.search(r"\b%s\b" % row["virtual_size"], repr(info)), "info names the virtual size %s: %r" % (row["virtual_size"],
+	                                                                                                      info))
 	check(row["format"] in repr(info), "info names the format: %r" % info)
 	r = vdisk("digest", "--sha256", path)
 	check(row["sha256_of_raw_content"] in r.out, "digest --sha256 says the manifest's hash: %s" % r.out)

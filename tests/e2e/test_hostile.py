@@ -249,7 +249,8 @@ def remote(name):
 
 
 for name in ("http://127.0.0.1:1/x", "https://127.0.0.1:1/x", "nbd://127.0.0.1:1/x", "nbd:127.0.0.1:1", "ssh://root@127.0.0.1/x",
-             'json:{"driver":"file","filename":"/etc/passwd"}', 'json:{"driver":"raw","file":{"driver":"file","filename":"/etc/passwd"}}',
+             'json:{"driver":"file","filename":"/etc/passwd"}',
+             'json:{"driver":"raw","file":{"driver":"file","filename":"/etc/passwd"}}',
              "file:/etc/passwd", "fat:/etc", "host_device:/dev/null", "/proc/self/environ", "/dev/stdin", "-", "/proc/self/fd/0"):
 	add("remote parent " + name[:40], remote, name)
 
@@ -340,10 +341,12 @@ def extents_may_not_overflow():
 @case
 def usage_is_refused():
 	neighbour("x.raw")
-	for args in (("convert",), ("convert", "x.raw"), ("convert", "-O", "nosuch", "x.raw", "y"), ("convert", "--nosuch", "x.raw", "y"),
+	for args in (("convert",), ("convert", "x.raw"), ("convert", "-O", "nosuch", "x.raw", "y"),
+	             ("convert", "--nosuch", "x.raw", "y"),
 	             ("nosuch",), ("convert", "-O", "qcow2", "-o", "nosuch=1", "x.raw", "y"), ("convert", "-j", "x", "x.raw", "y"),
 	             ("convert", "-O", "qcow2", "-o", "cluster_size=65537", "x.raw", "y"),
-	             ("convert", "-O", "qcow2", "-o", "cluster_size=4M", "x.raw", "y"), ("convert", "-f", "nosuch", "-O", "raw", "x.raw", "y"),
+	             ("convert", "-O", "qcow2", "-o", "cluster_size=4M", "x.raw", "y"), ("convert", "-f", "nosuch", "-O", "raw",
+	                                                                                 "x.raw", "y"),
 	             ("create", "-f", "qcow2", "y", "12Q"), ("create", "-f", "qcow2", "y"), ("create", "-f", "qcow2", "y", "-1"),
 	             ("convert", "-O", "raw", "missing.raw", "y")):
 		r = run(VDISK, *args)

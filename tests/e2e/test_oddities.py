@@ -18,8 +18,10 @@ def source(size=2 * MIB):
 @case
 def names_of_files():
 	source()
-	for name in ("with space.vmdk", "ünïcode.vmdk", "a,b=c.vmdk", "-dash.vmdk", "#hash.vmdk", "a" * 245 + ".vmdk", ".hidden.vmdk"):
-		for args in ([], ["-o", "subformat=monolithicFlat"], ["-o", "subformat=twoGbMaxExtentSparse"], ["-o", "subformat=streamOptimized"]):
+	for name in ("with space.vmdk", "ünïcode.vmdk", "a,b=c.vmdk", "-dash.vmdk", "#hash.vmdk", "a" * 245 + ".vmdk",
+	             ".hidden.vmdk"):
+		for args in ([], ["-o", "subformat=monolithicFlat"], ["-o", "subformat=twoGbMaxExtentSparse"],
+		             ["-o", "subformat=streamOptimized"]):
 			r = run(VDISK, "convert", "-f", "raw", "-O", "vmdk", *args, "source.raw", "./" + name)
 			if r.rc == 2 and len(name) > 200: # no room for the extents' suffix
 				one_line(r)
@@ -27,7 +29,8 @@ def names_of_files():
 				continue
 			eq(0, r.rc, "exit status: %s" % r.show())
 			eq(os.path.getsize("source.raw"), qemu_img("info", "--output=json", "--image-opts",
-			   "driver=vmdk,file.driver=file,file.filename=./" + name.replace(",", ",,")).json()["virtual-size"], "size, says qemu-img")
+			   "driver=vmdk,file.driver=file,file.filename=./" + name.replace(",", ",,")).json()["virtual-size"],
+			   "size, says qemu-img")
 			vdisk("compare", "-f", "raw", "-F", "vmdk", "source.raw", "./" + name)
 			for n in os.listdir("."):
 				if n != "source.raw":
@@ -71,7 +74,8 @@ def control_characters_in_messages():
 		refused("convert", "-f", "qcow2", "-O", "raw", "top.qcow2", "out.raw")
 		for args in (("info", "top.qcow2"), ("info", "--json", "top.qcow2")):
 			r = vdisk(*args)
-			check(not re.search(rb"[\x00-\x09\x0b-\x1f\x7f]", r.raw.replace(b"\t", b"")), "control characters in %s: %r" % (r, r.raw))
+			check(not re.search(rb"[\x00-\x09\x0b-\x1f\x7f]", r.raw.replace(b"\t", b"")),
+			      "control characters in %s: %r" % (r, r.raw))
 		vdisk("info", "--json", "top.qcow2").json()
 		refused("info", name)
 
@@ -112,8 +116,10 @@ def a_link_as_destination():
 @case
 def devices_that_are_no_disks():
 	source()
-	for args in (("convert", "-f", "raw", "-O", "raw", "/dev/zero", "out.raw"), ("convert", "-f", "raw", "-O", "qcow2", "source.raw", "/dev/null"),
-	             ("convert", "-f", "raw", "-O", "raw", "--force", "source.raw", "/dev/full"), ("info", "/dev/zero"), ("digest", "/dev/null"),
+	for args in (("convert", "-f", "raw", "-O", "raw", "/dev/zero", "out.raw"),
+	             ("convert", "-f", "raw", "-O", "qcow2", "source.raw", "/dev/null"),
+	             ("convert", "-f", "raw", "-O", "raw", "--force", "source.raw", "/dev/full"), ("info", "/dev/zero"),
+	             ("digest", "/dev/null"),
 	             ("compare", "/dev/zero", "source.raw"), ("check", "/dev/zero"), ("info", "/proc/self/mem")):
 		r = run(VDISK, *args, timeout=20)
 		check(r.rc == 2 or args[-1] == "/dev/null", "a refusal is due: %s" % r.show())
@@ -130,7 +136,8 @@ def a_folder_of_its_own():
 	make_raw("in/source.raw", rng_for("place"), MIB)
 	vdisk("convert", "-f", "raw", "-O", "vmdk", "-o", "subformat=monolithicFlat", "../in/source.raw", "a.vmdk", cwd="out")
 	same_as_raw("in/source.raw", "out/a.vmdk", "vmdk")
-	vdisk("convert", "-f", "raw", "-O", "vmdk", "-o", "subformat=twoGbMaxExtentFlat", os.path.abspath("in/source.raw"), os.path.abspath("out/b.vmdk"))
+	vdisk("convert", "-f", "raw", "-O", "vmdk", "-o", "subformat=twoGbMaxExtentFlat", os.path.abspath("in/source.raw"),
+	      os.path.abspath("out/b.vmdk"))
 	same_as_raw("in/source.raw", "out/b.vmdk", "vmdk")
 	os.rename("out", "moved")
 	vdisk("compare", "-f", "raw", "-F", "vmdk", "in/source.raw", "moved/a.vmdk")
@@ -157,7 +164,8 @@ def descriptor_dialects():
 	for what, t in (("as it is", text), ("CRLF", text.replace("\n", "\r\n")), ("trailing blanks", text.replace("\n", "  \n")),
 	                ("blanks around =", text.replace("createType=", "createType = ")), ("NUL padding", text + "\0" * 3000),
 	                ("tabs", text.replace('RW %d FLAT' % n, 'RW\t%d\tFLAT' % n)), ("no last newline", text.rstrip("\n")),
-	                ("lower case key", text.replace("createType", "createtype")), ("vmfs", text.replace("monolithicFlat", "vmfs")),
+	                ("lower case key", text.replace("createType", "createtype")),
+	                ("vmfs", text.replace("monolithicFlat", "vmfs")),
 	                ("a comment", text.replace("# Extent description", "# encoding whatever\n#\n# Extent description")),
 	                ("encoding", text.replace("version=1", 'version=1\nencoding="UTF-8"')),
 	                ("isNativeSnapshot", text.replace("version=1", 'version=1\nisNativeSnapshot="no"'))):
@@ -191,14 +199,16 @@ def mixed_extents():
 	lines = ['RW 100 FLAT "one.bin" 200', "RW 64 ZERO", 'RW 2048 SPARSE "two.vmdk"', 'RW 50 FLAT "one.bin" 0']
 	written(hostile.vmdk_text("custom", lines))
 	with open("out.raw", "rb") as f:
-		eq(hashlib.sha256(one[200 * 512:] + bytes(64 * 512) + two + one[:50 * 512]).hexdigest(), hashlib.sha256(f.read()).hexdigest(), "content")
+		eq(hashlib.sha256(one[200 * 512:] + bytes(64 * 512) + two + one[:50 * 512]).hexdigest(),
+		   hashlib.sha256(f.read()).hexdigest(), "content")
 
 
 @case
 def noaccess_extents():
 	n = flat_pair()
 	os.unlink("x.vmdk") if os.path.exists("x.vmdk") else None
-	write_file("x.vmdk", hostile.vmdk_text("custom", ['RW %d FLAT "x-flat.vmdk" 0' % n, 'NOACCESS 64 FLAT "x-flat.vmdk" 0']).encode())
+	write_file("x.vmdk", hostile.vmdk_text("custom", ['RW %d FLAT "x-flat.vmdk" 0' % n,
+	                                                  'NOACCESS 64 FLAT "x-flat.vmdk" 0']).encode())
 	r = run(VDISK, "convert", "-f", "vmdk", "-O", "raw", "x.vmdk", "out.raw")
 	check(r.rc in (0, 2), r.show())
 	if r.rc == 2:
@@ -317,7 +327,8 @@ def packed_entry(path):
 def packed_damage(compression):
 	write_file("source.raw", (b"some text that packs %d\n" * 100000)[:2 * MIB])
 	def fresh():
-		qemu_img("convert", "-c", "-f", "raw", "-O", "qcow2", "-o", "compression_type=" + compression, "source.raw", "a.qcow2")
+		qemu_img("convert", "-c", "-f", "raw", "-O", "qcow2", "-o", "compression_type=" + compression, "source.raw",
+		         "a.qcow2")
 		return packed_entry("a.qcow2")
 	l2, e = fresh()
 	bits = 62 - 8
@@ -326,7 +337,8 @@ def packed_damage(compression):
 		"the data": lambda: write_file("a.qcow2", os.urandom(40), host + 2),
 		"beyond the file": lambda: hostile.put("a.qcow2", l2, ">Q", 1 << 62 | 1 << 40),
 		"at the file's start": lambda: hostile.put("a.qcow2", l2, ">Q", 1 << 62),
-		"a length past the end": lambda: hostile.put("a.qcow2", l2, ">Q", 1 << 62 | 0xff << bits | (os.path.getsize("a.qcow2") - 512)),
+		"a length past the end": lambda: hostile.put("a.qcow2", l2, ">Q",
+		                                             1 << 62 | 0xff << bits | (os.path.getsize("a.qcow2") - 512)),
 		"zeros": lambda: write_file("a.qcow2", bytes(300), host),
 	}
 	for what, damage in faults.items():
@@ -388,7 +400,8 @@ def truncated_zlib_of_a_stream():
 @case
 def huge_and_empty():
 	"""The largest virtual sizes of each format, without data, are judged and converted at once."""
-	for fmt, args, size, to in (("qcow2", ("-o", "cluster_size=2M"), "64T", "qcow2"), ("vhd", (), "2040G", "qcow2"), ("vmdk", (), "2047G", "qcow2"),
+	for fmt, args, size, to in (("qcow2", ("-o", "cluster_size=2M"), "64T", "qcow2"), ("vhd", (), "2040G", "qcow2"),
+	                            ("vmdk", (), "2047G", "qcow2"),
 	                            ("vmdk", ("-o", "subformat=twoGbMaxExtentSparse"), "100G", "qcow2")):
 		vdisk("create", "-f", fmt, *args, "a." + fmt, size)
 		for command in (("info", "a." + fmt), ("map", "a." + fmt), ("check", "a." + fmt),

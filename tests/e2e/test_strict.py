@@ -36,8 +36,8 @@ TARGETS = {
 
 
 def interrupted(fmt, args, source, dst, act, least=0):
-	"""Starts a conversion into out/DST, stops it when more than `least` bytes of output lie there, calls act(process) and returns its
-	exit status; None when it was done too early."""
+	"""Starts a conversion into out/DST, stops it when more than `least` bytes of output lie there, calls act(process) and
+	returns its exit status; None when it was done too early."""
 	env = dict(os.environ, LC_ALL="C.UTF-8")
 	with open("stderr.txt", "wb") as err:
 		p = subprocess.Popen([VDISK, "convert", "-j", "1", "-f", "raw", "-O", fmt, *args, source, os.path.join("out", dst)],
@@ -208,7 +208,8 @@ def make_cut_source(name, by="qemu"):
 		         *(["-c"] if "packed" in name else []), "source.raw", path)
 	else:
 		options = options.replace(",force_size=on", "")
-		vdisk("convert", "-f", "raw", "-O", fmt, *(["-o", options] if options else []), *(["-c"] if "packed" in name else []),
+		vdisk("convert", "-f", "raw", "-O", fmt, *(["-o", options] if options else []),
+		      *(["-c"] if "packed" in name else []),
 		      "source.raw", path)
 	victim = "disk%s.%s" % (suffix, fmt) if suffix else path
 	return fmt, path, victim
@@ -245,7 +246,8 @@ for name in CUT:
 
 @case
 def cut_of_exactly_the_copied_footer():
-	"""A dynamic VHD without its trailing footer, or with 511 bytes of it, is whole but for that: never silently something else."""
+	"""A dynamic VHD without its trailing footer, or with 511 bytes of it, is whole but for that: never silently something
+	else."""
 	fmt, path, victim = make_cut_source("vhd-dynamic")
 	full = os.path.getsize(victim)
 	for n in (1, 512):
@@ -420,7 +422,8 @@ def existing_destination():
 def an_existing_extent_file():
 	"""Not only the descriptor's name is respected."""
 	random_raw("source.raw", 2 * MIB)
-	for kind, extent in (("monolithicFlat", "disk-flat.vmdk"), ("twoGbMaxExtentSparse", "disk-s001.vmdk"), ("twoGbMaxExtentFlat", "disk-f001.vmdk")):
+	for kind, extent in (("monolithicFlat", "disk-flat.vmdk"), ("twoGbMaxExtentSparse", "disk-s001.vmdk"),
+	                     ("twoGbMaxExtentFlat", "disk-f001.vmdk")):
 		write_file(extent, b"precious")
 		r = run(VDISK, "convert", "-f", "raw", "-O", "vmdk", "-o", "subformat=" + kind, "source.raw", "disk.vmdk")
 		with open(extent, "rb") as f:
@@ -572,7 +575,8 @@ def odd_size_raw_to_raw():
 
 @case
 def sizes_past_the_format():
-	for fmt, args, size in (("vhd", (), "2041G"), ("vhd", ("-o", "subformat=fixed"), "3T"), ("qcow2", ("-o", "cluster_size=512"), "1P")):
+	for fmt, args, size in (("vhd", (), "2041G"), ("vhd", ("-o", "subformat=fixed"), "3T"),
+	                        ("qcow2", ("-o", "cluster_size=512"), "1P")):
 		refused("create", "-f", fmt, *args, "a." + fmt, size)
 	vdisk("create", "-f", "vhd", "a.vhd", "2040G")
 	eq(2040 * GIB, virtual_size("a.vhd", "vpc"), "virtual size")

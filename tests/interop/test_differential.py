@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Random images, converted by vdisk and read by others, and the other way round, for each format and its options.  VDISK_ITERATIONS:
-images for each variant (default 1; 5 in the long tier)."""
+"""Random images, converted by vdisk and read by others, and the other way round, for each format and its options.
+VDISK_ITERATIONS: images for each variant (default 1; 5 in the long tier)."""
 import os, re, sys
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 from vdtest import *
@@ -11,8 +11,10 @@ KEY = "correct horse"
 
 
 class Variant:
-	"""ours, theirs: the -o of each program (None: it cannot write this); packed: with -c; libyal: which of its tools reads it."""
-	def __init__(self, name, fmt, ours="", theirs="", packed=False, libyal=None, check=True, extra_size=0, luks=False, qemu_reads=True):
+	"""ours, theirs: the -o of each program (None: it cannot write this); packed: with -c; libyal: which of its tools reads
+	it."""
+	def __init__(self, name, fmt, ours="", theirs="", packed=False, libyal=None, check=True, extra_size=0, luks=False,
+	             qemu_reads=True):
 		self.name, self.fmt, self.ours, self.theirs, self.packed, self.libyal = name, fmt, ours, theirs, packed, libyal
 		self.check, self.extra_size, self.luks, self.qemu_reads = check, extra_size, luks, qemu_reads
 		self.qfmt = {"vhd": "vpc"}.get(fmt, fmt)
@@ -98,7 +100,8 @@ def option_list(text, path):
 
 
 def random_size(rng):
-	return rng.choice((512, 4096, 65536, rng.randrange(1, 200) * 512, rng.randrange(1, 20000) * 512, 8 * MIB, 4 * MIB + 512, 2 * MIB - 512))
+	return rng.choice((512, 4096, 65536, rng.randrange(1, 200) * 512, rng.randrange(1, 20000) * 512, 8 * MIB, 4 * MIB + 512,
+	                   2 * MIB - 512))
 
 
 def reads_by_qemu(v, raw, path):
@@ -234,7 +237,8 @@ def theirs(v, i):
 	data = covered(map_holds(v, raw, path))
 	if v.fmt == "qcow2" and not v.luks and not v.packed and "data_file" not in v.theirs and "prealloc" not in v.theirs:
 		q = qemu_img("map", "--output=json", "-f", v.qfmt, path).json()
-		eq(covered((x["start"], x["start"] + x["length"]) for x in q if x["data"]), data, "where data lies, says qemu-img map")
+		eq(covered((x["start"], x["start"] + x["length"]) for x in q if x["data"]), data,
+		   "where data lies, says qemu-img map")
 	if not v.extra_size:
 		r = vdisk("digest", "--sha256", "-f", v.fmt, *key_args(v), path)
 		check(sha256(raw) in r.out, "digest --sha256: %s" % r.show())
@@ -269,7 +273,8 @@ def large(fmt, options, packed, size):
 	vdisk("convert", "-f", fmt, "-O", "raw", path, "own.raw")
 	same_bytes(raw, "own.raw")
 	os.unlink("own.raw")
-	qemu_img("convert", "-f", "raw", "-O", v.qfmt, *(["-c"] if packed else []), *option_list(options, path), raw, "their." + fmt)
+	qemu_img("convert", "-f", "raw", "-O", v.qfmt, *(["-c"] if packed else []), *option_list(options, path), raw,
+	         "their." + fmt)
 	vdisk("convert", "-f", fmt, "-O", "raw", "their." + fmt, "own.raw")
 	same_bytes(raw, "own.raw")
 	spent = os.stat("own.raw").st_blocks * 512

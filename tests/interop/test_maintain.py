@@ -57,9 +57,12 @@ def resized(name, fmt, options):
 			os.unlink(n)
 
 
-for name, fmt, options in (("raw", "raw", ""), ("qcow2", "qcow2", ""), ("qcow2 512", "qcow2", "cluster_size=512"), ("qcow2 v2", "qcow2", "compat=0.10"),
-                           ("qcow2 extended L2", "qcow2", "extended_l2=on"), ("vmdk", "vmdk", ""), ("vmdk flat", "vmdk", "subformat=monolithicFlat"),
-                           ("vmdk twoGb", "vmdk", "subformat=twoGbMaxExtentSparse"), ("vhd dynamic", "vhd", ""), ("vhd fixed", "vhd", "subformat=fixed")):
+for name, fmt, options in (("raw", "raw", ""), ("qcow2", "qcow2", ""), ("qcow2 512", "qcow2", "cluster_size=512"),
+                           ("qcow2 v2", "qcow2", "compat=0.10"),
+                           ("qcow2 extended L2", "qcow2", "extended_l2=on"), ("vmdk", "vmdk", ""),
+                           ("vmdk flat", "vmdk", "subformat=monolithicFlat"),
+                           ("vmdk twoGb", "vmdk", "subformat=twoGbMaxExtentSparse"), ("vhd dynamic", "vhd", ""),
+                           ("vhd fixed", "vhd", "subformat=fixed")):
 	add("resize " + name, resized, name, fmt, options)
 
 
@@ -172,7 +175,8 @@ def damaged(kind):
 		expected_rc = None
 	before = sha256("a.qcow2")
 	r = run(VDISK, "check", "a.qcow2")
-	check(r.rc == expected_rc or expected_rc is None and r.rc in (0, 1), "exit status of check, %r: %s" % (expected_rc, r.show()))
+	check(r.rc == expected_rc or expected_rc is None and r.rc in (0, 1), "exit status of check, %r: %s" % (expected_rc,
+	                                                                                                       r.show()))
 	check("no errors" not in r.out or kind in ("dirty", "marked corrupt"), "check finds it: %s" % r.show())
 	eq(before, sha256("a.qcow2"), "check alone writes nothing")
 	r = run(VDISK, "check", "--repair", "a.qcow2")
@@ -274,8 +278,10 @@ def measured(fmt, options, packed):
 	check(next(v for k, v in e.items() if "required" in k) <= full, "an empty disk: %r" % e)
 
 
-for fmt, options in (("raw", ""), ("qcow2", ""), ("qcow2", "cluster_size=512"), ("qcow2", "cluster_size=2M"), ("qcow2", "extended_l2=on"),
-                     ("qcow2", "refcount_bits=64"), ("vmdk", ""), ("vmdk", "subformat=twoGbMaxExtentSparse"), ("vhd", ""), ("vhd", "subformat=fixed")):
+for fmt, options in (("raw", ""), ("qcow2", ""), ("qcow2", "cluster_size=512"), ("qcow2", "cluster_size=2M"),
+                     ("qcow2", "extended_l2=on"),
+                     ("qcow2", "refcount_bits=64"), ("vmdk", ""), ("vmdk", "subformat=twoGbMaxExtentSparse"), ("vhd", ""),
+                     ("vhd", "subformat=fixed")):
 	add("measure %s %s" % (fmt, options), measured, fmt, options, False)
 
 
@@ -284,7 +290,8 @@ for fmt, options in (("raw", ""), ("qcow2", ""), ("qcow2", "cluster_size=512"), 
 @case
 def verify_and_dry_run():
 	make_raw("source.raw", rng_for("verify"), 6 * MIB)
-	for fmt, args in (("qcow2", []), ("qcow2", ["-c"]), ("vmdk", []), ("vmdk", ["-o", "subformat=streamOptimized"]), ("vhd", []), ("raw", [])):
+	for fmt, args in (("qcow2", []), ("qcow2", ["-c"]), ("vmdk", []), ("vmdk", ["-o", "subformat=streamOptimized"]),
+	                  ("vhd", []), ("raw", [])):
 		before = tree(".")
 		vdisk("convert", "--dry-run", "-f", "raw", "-O", fmt, *args, "source.raw", "disk." + fmt)
 		eq(before, tree("."), "--dry-run writes nothing")
@@ -311,7 +318,8 @@ def one_destination_at_a_time():
 		winner = ("a.raw", "b.raw")[[rc for _, rc in results].index(0)]
 		same_as_raw(winner, "disk.qcow2", "qcow2")
 		qemu_check("disk.qcow2", "qcow2")
-	check(sorted(os.listdir(".")) in (["a.raw", "b.raw", "disk.qcow2"], ["a.raw", "b.raw"]), "what is left: %r" % os.listdir("."))
+	check(sorted(os.listdir(".")) in (["a.raw", "b.raw", "disk.qcow2"], ["a.raw", "b.raw"]),
+	      "what is left: %r" % os.listdir("."))
 
 
 @case
@@ -329,7 +337,8 @@ def bounded_memory():
 		if not sanitized():
 			for x in (r, back):
 				check(x.rss < 128 * MIB, "%s took %.0f MiB" % (x, x.rss / MIB))
-		check(os.stat("back.raw").st_blocks * 512 < 100 * MIB, "the raw file takes %d bytes" % (os.stat("back.raw").st_blocks * 512))
+		check(os.stat("back.raw").st_blocks * 512 < 100 * MIB,
+		      "the raw file takes %d bytes" % (os.stat("back.raw").st_blocks * 512))
 		vdisk("compare", "-f", "raw", "-F", "raw", "source.raw", "back.raw")
 		for n in os.listdir("."):
 			if n != "source.raw":

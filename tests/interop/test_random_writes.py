@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Overlapping random writes, zeroes and discards, by qemu-io and by us (tests/tools/vdio.c) in turn on one image, against a flat
-array; after each turn the other program reads the image back and both checks are clean.  VDISK_ITERATIONS: runs of each variant."""
+array; after each turn the other program reads the image back and both checks are clean.  VDISK_ITERATIONS: runs of each
+variant."""
 import os, sys
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 from vdtest import *
@@ -14,7 +15,8 @@ QFMT = {"vhd": "vpc"}
 
 
 class Model:
-	"""What the disk must hold.  `loose` bytes may be zero instead (a discard), or any that was written since freeze() (never flushed)."""
+	"""What the disk must hold.  `loose` bytes may be zero instead (a discard), or any that was written since freeze() (never
+	flushed)."""
 	def __init__(self, size, content=None):
 		self.size = size
 		self.bytes = bytearray(content if content is not None else size)
@@ -54,7 +56,8 @@ class Model:
 					continue
 				if self.before is not None and y[i] in self.possible(at + i):
 					continue
-				fail("%s: byte %d is %#x, %#x is due%s" % (what, at + i, y[i], x[i], " or 0" if self.loose[at + i] else ""))
+				fail("%s: byte %d is %#x, %#x is due%s" % (what, at + i, y[i], x[i],
+				                                           " or 0" if self.loose[at + i] else ""))
 		self.bytes[:] = content
 		self.loose = bytearray(self.size)
 		self.before = None
@@ -174,7 +177,8 @@ def alternate(name, fmt, options, grain, size, discards, i, backing=None):
 		with open(raw, "rb") as f:
 			content = f.read()[:size]
 		if kind != "raw":
-			qemu_img("convert", "-f", "raw", "-O", QFMT.get(kind, kind), *(["-o", "force_size=on"] if kind == "vhd" else []), raw,
+			qemu_img("convert", "-f", "raw", "-O", QFMT.get(kind, kind),
+			         *(["-o", "force_size=on"] if kind == "vhd" else []), raw,
 			         "base." + kind)
 		opts = ["-o", options] if options else []
 		qemu_img("create", "-q", "-f", fmt, *opts, "-b", "base." + kind, "-F", QFMT.get(kind, kind), path, size)
@@ -324,8 +328,10 @@ for i in range(ROUNDS):
 		add("%s #%d" % (v[0], i), alternate, *v, i)
 	for kind, size in (("raw", 3 * MIB), ("qcow2", 8 * MIB), ("vhd", 2 * MIB + 512), ("vmdk", 5 * MIB)):
 		add("qcow2 over %s #%d" % (kind, i), alternate, "over " + kind, "qcow2", "", 65536, 6 * MIB, True, i, (kind, size))
-	add("qcow2 extended L2 over qcow2 #%d" % i, alternate, "x over", "qcow2", "extended_l2=on", 65536, 6 * MIB, True, i, ("qcow2", 5 * MIB))
-	add("qcow2 512 over raw #%d" % i, alternate, "512 over", "qcow2", "cluster_size=512", 512, 2 * MIB, True, i, ("raw", MIB + 512))
+	add("qcow2 extended L2 over qcow2 #%d" % i, alternate, "x over", "qcow2", "extended_l2=on", 65536, 6 * MIB, True, i,
+	    ("qcow2", 5 * MIB))
+	add("qcow2 512 over raw #%d" % i, alternate, "512 over", "qcow2", "cluster_size=512", 512, 2 * MIB, True, i,
+	    ("raw", MIB + 512))
 	add("vmdk over vmdk #%d" % i, alternate, "vmdk over", "vmdk", "", 65536, 6 * MIB, False, i, ("vmdk", 6 * MIB))
 	add("snapshots #%d" % i, with_snapshots, i)
 	add("bitmap #%d" % i, with_bitmap, i)
@@ -333,7 +339,8 @@ for i in range(ROUNDS):
 	                                  ("qcow2 lazy", "qcow2", "lazy_refcounts=on", 65536),
 	                                  ("vmdk", "vmdk", "", 65536), ("vhd", "vhd", "", 65536)):
 		add("crash %s #%d" % (name, i), crash, name, fmt, options, grain, i)
-	for fmt, options, grain in (("qcow2", "", 65536), ("qcow2", "extended_l2=on", 65536), ("vmdk", "", 65536), ("vhd", "", 65536),
+	for fmt, options, grain in (("qcow2", "", 65536), ("qcow2", "extended_l2=on", 65536), ("vmdk", "", 65536),
+	                            ("vhd", "", 65536),
 	                            ("raw", "", 4096)):
 		add("two copies %s %s #%d" % (fmt, options, i), two_copies, fmt, options, grain, i)
 main()

@@ -49,7 +49,8 @@ def strict(name, size, make=None):
 	libyal_agrees("vmdk", "disk.vmdk", "source.raw", "mnt")
 
 
-for name, size in (("one sector", 512), ("a grain", 65536), ("a grain and a sector", 66048), ("a table", 32 * MIB), ("a table and a grain", 32 * MIB + 65536),
+for name, size in (("one sector", 512), ("a grain", 65536), ("a grain and a sector", 66048), ("a table", 32 * MIB),
+                   ("a table and a grain", 32 * MIB + 65536),
                    ("odd", 5 * MIB + 3 * 512), ("three tables", 90 * MIB + 512)):
 	add("strict parser: " + name, strict, name, size)
 
@@ -116,7 +117,8 @@ def the_parser_finds_faults():
 @case
 def options_reach_the_descriptor():
 	make_raw("source.raw", rng_for("options"), MIB)
-	vdisk("convert", "-f", "raw", "-O", "vmdk", "-o", "subformat=streamOptimized,adapter_type=lsilogic", "source.raw", "disk.vmdk")
+	vdisk("convert", "-f", "raw", "-O", "vmdk", "-o", "subformat=streamOptimized,adapter_type=lsilogic", "source.raw",
+	      "disk.vmdk")
 	eq("lsilogic", streamvmdk.parse("disk.vmdk", "flat.raw")["ddb.adapterType"], "adapter type")
 
 
@@ -168,7 +170,8 @@ def raw_to_stdout():
 def raw_from_stdin():
 	make_raw("source.raw", rng_for("rawin"), 5 * MIB + 512)
 	size = os.path.getsize("source.raw")
-	for fmt, qfmt, opts in (("raw", "raw", []), ("qcow2", "qcow2", []), ("qcow2", "qcow2", ["-c"]), ("vmdk", "vmdk", []), ("vhd", "vpc", []),
+	for fmt, qfmt, opts in (("raw", "raw", []), ("qcow2", "qcow2", []), ("qcow2", "qcow2", ["-c"]), ("vmdk", "vmdk", []),
+	                        ("vhd", "vpc", []),
 	                        ("vmdk", "vmdk", ["-o", "subformat=streamOptimized"])):
 		out = "out." + fmt
 		piped("source.raw", "convert", "-f", "raw", "--open-opt", "size=%d" % size, "-O", fmt, *opts, "-", out)
@@ -181,7 +184,8 @@ def raw_from_stdin():
 		same_as_raw("source.raw", out, qfmt)
 		os.unlink(out)
 		# Too short a stream is refused.
-		r = piped("source.raw", "convert", "-f", "raw", "--open-opt", "size=%d" % size, "-O", fmt, *opts, "-", out, rc=2, head=size // 2)
+		r = piped("source.raw", "convert", "-f", "raw", "--open-opt", "size=%d" % size, "-O", fmt, *opts, "-", out, rc=2,
+		          head=size // 2)
 		one_line(r)
 		check(not os.path.exists(out), "something was left of a cut stream")
 		os.unlink("piped")
@@ -193,7 +197,8 @@ def raw_pipe_to_pipe():
 	size = os.path.getsize("source.raw")
 	with open("out.raw", "wb") as f:
 		sink = subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=f)
-		piped("source.raw", "convert", "-f", "raw", "--open-opt", "size=%d" % size, "-O", "raw", "-", "-", stdout=sink.stdin)
+		piped("source.raw", "convert", "-f", "raw", "--open-opt", "size=%d" % size, "-O", "raw", "-", "-",
+		      stdout=sink.stdin)
 		sink.stdin.close()
 		sink.wait()
 	same_bytes("source.raw", "out.raw")
@@ -251,7 +256,8 @@ def cut_streams():
 	make_raw("source.raw", rng, 3 * MIB, pieces=60)
 	vdisk("convert", "-f", "raw", *STREAM, "source.raw", "disk.vmdk")
 	full = os.path.getsize("disk.vmdk")
-	for n in sorted({0, 1, 511, 512, 600, 65536, 65537, full // 3, full // 2, full - 512 * 3, full - 1024, full - 1023, full - 512, full - 1,
+	for n in sorted({0, 1, 511, 512, 600, 65536, 65537, full // 3, full // 2, full - 512 * 3, full - 1024, full - 1023,
+	                 full - 512, full - 1,
 	                 *(rng.randrange(full) for _ in range(12))}):
 		r = piped("disk.vmdk", "convert", "-f", "vmdk", "-O", "qcow2", "-", "out.qcow2", rc=None, head=n)
 		check(r.rc == 2, "a stream cut at %d of %d is refused: %s" % (n, full, r.show()))

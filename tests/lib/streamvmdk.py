@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""A strict reader of streamOptimized VMDK, after the manner of importers: from "Virtual Disk Format 5.0", independent of the one under
-test.  Every rule that is broken is a Failed."""
+"""A strict reader of streamOptimized VMDK, after the manner of importers: from "Virtual Disk Format 5.0", independent of the one
+under test.  Every rule that is broken is a Failed."""
 import struct, zlib
 from vdtest import Failed, check, eq
 
@@ -44,10 +44,12 @@ def descriptor_of(text, capacity, ours):
 	eq(1, len(extents), "extent lines")
 	eq(str(capacity), extents[0][1], "sectors of the extent line")
 	eq("SPARSE", extents[0][2], "type of the extent line")
-	for key in ("ddb.adapterType", "ddb.geometry.cylinders", "ddb.geometry.heads", "ddb.geometry.sectors", "ddb.virtualHWVersion",
+	for key in ("ddb.adapterType", "ddb.geometry.cylinders", "ddb.geometry.heads", "ddb.geometry.sectors",
+	            "ddb.virtualHWVersion",
 	            *(["ddb.toolsVersion"] if ours else [])):
 		check(key in values, "the descriptor lacks %s" % key)
-	check(values["ddb.adapterType"] in ("ide", "buslogic", "lsilogic", "legacyESX"), "adapter type %s" % values["ddb.adapterType"])
+	check(values["ddb.adapterType"] in ("ide", "buslogic", "lsilogic", "legacyESX"),
+	      "adapter type %s" % values["ddb.adapterType"])
 	for key in ("cylinders", "heads", "sectors"):
 		check(int(values["ddb.geometry." + key]) > 0, "geometry: 0 %s" % key)
 	check(int(values["ddb.geometry.cylinders"]) <= 16383, "more than 16,383 cylinders")
@@ -55,17 +57,19 @@ def descriptor_of(text, capacity, ours):
 
 
 def parse(path, out, ours=True):
-	"""Checks every sector and writes the flat content to `out`; returns the descriptor's values.  `ours`: with what importers only like
-	to see, too."""
+	"""Checks every sector and writes the flat content to `out`; returns the descriptor's values.  `ours`: with what importers
+	only like to see, too."""
 	with open(path, "rb") as f:
 		b = f.read()
 	check(len(b) % SECTOR == 0, "the file's length %d is no multiple of 512" % len(b))
 	h = header_of(b)
 	eq(0xffffffffffffffff, h["gd"], "gdOffset of the header (the footer has it)")
 	eq(0, h["rgd"], "rgdOffset")
-	check(h["desc_off"] >= 1 and h["desc_len"] >= 1 and h["desc_off"] + h["desc_len"] <= h["overhead"], "the descriptor's place")
+	check(h["desc_off"] >= 1 and h["desc_len"] >= 1 and h["desc_off"] + h["desc_len"] <= h["overhead"],
+	      "the descriptor's place")
 	values = descriptor_of(b[h["desc_off"] * SECTOR:(h["desc_off"] + h["desc_len"]) * SECTOR], h["capacity"], ours)
-	check(not b[(h["desc_off"] + h["desc_len"]) * SECTOR:h["overhead"] * SECTOR].strip(b"\0"), "bytes between descriptor and grains")
+	check(not b[(h["desc_off"] + h["desc_len"]) * SECTOR:h["overhead"] * SECTOR].strip(b"\0"),
+	      "bytes between descriptor and grains")
 	check(len(b) >= 3 * SECTOR, "too short for a footer")
 	grains = -(-h["capacity"] // h["grain"])
 	tables = -(-grains // h["gtes"])
@@ -92,7 +96,8 @@ def parse(path, out, ours=True):
 				data = d.decompress(b[at + 12:end], grain_bytes + 1)
 				check(d.eof and not d.unused_data, "grain at %d: the zlib stream does not end with its length" % at)
 				left = h["capacity"] * SECTOR - index * grain_bytes
-				check(len(data) == grain_bytes or len(data) == left, "grain at %d unpacks to %d bytes" % (at, len(data)))
+				check(len(data) == grain_bytes or len(data) == left, "grain at %d unpacks to %d bytes" % (at,
+				                                                                                          len(data)))
 				check(not data[left:].strip(b"\0") if left < grain_bytes else True, "bytes past the disk's end")
 				flat.seek(index * grain_bytes)
 				flat.write(data[:left])
@@ -107,7 +112,8 @@ def parse(path, out, ours=True):
 				eq(h["gtes"] * 4 // SECTOR, val, "sectors of the grain table at %d" % at)
 				check(place, "a grain table before any grain")
 				gt_place.setdefault(last // h["gtes"], body // SECTOR)
-				check(gt_place[last // h["gtes"]] == body // SECTOR, "a second table for the same grains, at %d" % at)
+				check(gt_place[last // h["gtes"]] == body // SECTOR,
+				      "a second table for the same grains, at %d" % at)
 				entries = struct.unpack_from("<%dI" % h["gtes"], b, body)
 				first = last // h["gtes"] * h["gtes"]
 				for i, e in enumerate(entries):
@@ -118,7 +124,8 @@ def parse(path, out, ours=True):
 				gd_place = body // SECTOR
 				entries = struct.unpack_from("<%dI" % (val * SECTOR // 4), b, body)
 				check(not any(entries[tables:]), "entries past the directory's end")
-				check(all(e // h["gtes"] in gt_place for e in place), "the directory comes before the last grain table")
+				check(all(e // h["gtes"] in gt_place for e in place),
+				      "the directory comes before the last grain table")
 				for i in range(tables):
 					if entries[i] or i in gt_place:
 						if i in gt_place:

@@ -78,8 +78,8 @@ def quote(word):
 
 
 def run(*argv, stdin=None, stdout=None, env=None, timeout=120, cwd=None, preexec=None):
-	"""Runs a program to its end.  stdin: bytes, an open file, or None (empty); stdout: an open file, or None (captured).
-	Its peak memory comes from wait4; what this process itself takes is the floor of that figure."""
+	"""Runs a program to its end.  stdin: bytes, an open file, or None (empty); stdout: an open file, or None (captured). Its
+	peak memory comes from wait4; what this process itself takes is the floor of that figure."""
 	argv = [str(a) for a in argv]
 	full_env = dict(os.environ, LC_ALL="C.UTF-8")
 	full_env.update(env or {})
@@ -184,8 +184,8 @@ def one_line(r):
 
 
 def refused(*args, within=None, folder=None, mentions=(), lines=1, seconds=10, memory=256 * MIB, **kw):
-	"""vdisk says no: exit status 2, one line on stderr, nothing on stdout, nothing changed in `folder` (default: where it runs),
-	in bounded time and memory.  `mentions`: words that the message must hold."""
+	"""vdisk says no: exit status 2, one line on stderr, nothing on stdout, nothing changed in `folder` (default: where it
+	runs), in bounded time and memory.  `mentions`: words that the message must hold."""
 	folder = folder or os.getcwd()
 	before = tree(folder)
 	r = run(VDISK, *args, **kw)
@@ -196,7 +196,8 @@ def refused(*args, within=None, folder=None, mentions=(), lines=1, seconds=10, m
 	eq("", r.out[:200], "stdout of the refusal %s" % r)
 	after = tree(folder)
 	if before != after:
-		changed = {k: (before.get(k), after.get(k)) for k in set(before) | set(after) if before.get(k, 0) != after.get(k, 0)}
+		changed = {k: (before.get(k), after.get(k)) for k in set(before) | set(after) if before.get(k, 0) != after.get(k,
+		                                                                                                               0)}
 		fail("the refusal changed files: %s\n    (before, after): %r" % (r.show(), changed))
 	for m in ([mentions] if isinstance(mentions, str) else mentions):
 		check(m.lower() in r.err.lower(), "the refusal does not mention %r\n    %s" % (m, r.show()))
@@ -368,7 +369,8 @@ def unpack(row, folder):
 	"""Copies a fixture with what lies beside it (its extents and parents), expanded; its path."""
 	src = os.path.join(FIXTURES, row["file"])
 	beside = os.path.dirname(row["file"]).count("/") >= 1 # a folder of its own
-	for path in ([os.path.join(os.path.dirname(src), n) for n in sorted(os.listdir(os.path.dirname(src)))] if beside else [src]):
+	for path in ([os.path.join(os.path.dirname(src),
+	                           n) for n in sorted(os.listdir(os.path.dirname(src)))] if beside else [src]):
 		name = os.path.basename(path)
 		if name.endswith(".zst"):
 			need("zstd")

@@ -25,8 +25,8 @@ def footer_uuid(path):
 
 
 def differencing(path, parent, size, writes, parent_uuid=None, locators=None, ident=None, when=None):
-	"""A child of `parent` (a name relative to the child's folder) with the sectors of `writes` ({sector: bytes of whole sectors}).
-	`locators`: [(code, bytes)], by default W2ru with ".\\NAME" in UTF-16LE."""
+	"""A child of `parent` (a name relative to the child's folder) with the sectors of `writes` ({sector: bytes of whole
+	sectors}). `locators`: [(code, bytes)], by default W2ru with ".\\NAME" in UTF-16LE."""
 	here = os.path.dirname(os.path.abspath(path))
 	parent_path = os.path.join(here, parent)
 	parent_uuid = parent_uuid or footer_uuid(parent_path)
@@ -40,7 +40,8 @@ def differencing(path, parent, size, writes, parent_uuid=None, locators=None, id
 	bat_len = -(-entries * 4 // 512) * 512
 	loc_off = bat_off + bat_len
 	dyn = bytearray(1024)
-	struct.pack_into(">8sQQIIII16sII", dyn, 0, b"cxsparse", 0xffffffffffffffff, bat_off, 0x10000, entries, BLOCK, 0, parent_uuid,
+	struct.pack_into(">8sQQIIII16sII", dyn, 0, b"cxsparse", 0xffffffffffffffff, bat_off, 0x10000, entries, BLOCK, 0,
+	                 parent_uuid,
 	                 when, 0)
 	name = os.path.basename(parent).encode("utf-16-be")
 	dyn[64:64 + len(name)] = name

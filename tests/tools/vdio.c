@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * vdio [-f FORMAT] [-o KEY=VALUE]... [-b DIR]... [-r] IMAGE: performs the commands of standard input on an image, one a line, through
- * <vdisk/vdisk.h> alone.  What qemu-io is to QEMU, for tests.
+ * vdio [-f FORMAT] [-o KEY=VALUE]... [-b DIR]... [-r] IMAGE: performs the commands of standard input on an image, one a line,
+ * through <vdisk/vdisk.h> alone.  What qemu-io is to QEMU, for tests.
  *
  *   write OFF LEN BYTE     LEN bytes of the value BYTE
  *   writef OFF LEN FILE    the bytes of FILE, over and over
