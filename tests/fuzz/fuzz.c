@@ -13,7 +13,7 @@
 
 #define EXTENTS 64
 #define MAPS 200
-#define READ_MAX (256u << 10)
+#define READ_MAX (64u << 10)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -124,8 +124,8 @@ static void change(const uint8_t *data, size_t size, uint32_t flags, uint8_t *bu
 	} else {
 		uint64_t at = vdisk_size(img) / 3;
 
-		if (vdisk_size(img) >= 2 * READ_MAX) {
-			if (vdisk_pwrite(img, buf, 70000, at, &err))
+		if (vdisk_size(img) >= 256u << 10) {
+			if (vdisk_pwrite(img, buf, 60000, at, &err))
 				told(&err);
 			if (vdisk_zero(img, at / 2, 66000, &err))
 				told(&err);

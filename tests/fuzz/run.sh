@@ -22,14 +22,14 @@ if [ -d "$folder" ]; then
 		*) head -c 1048577 "$file" >"$work/seeds/$name" ;;
 		esac
 	done
-	find "$work/seeds" -type f -size +1048576c -delete
+	find "$work/seeds" -type f -size +393216c -delete
 fi
 "$VDISK_BUILD/tests/fuzz_seeds" "$format" "$work/seeds" >"$work/seeds.log"
-find "$work/seeds" -type f -size +1048576c -delete
+find "$work/seeds" -type f -size +393216c -delete
 seeds=$(find "$work/seeds" -type f | wc -l)
 [ "$seeds" -gt 0 ] || { echo "no seeds for $format"; exit 1; }
 
-options="-rss_limit_mb=512 -malloc_limit_mb=256 -timeout=20 -max_len=1048576 -verbosity=0 -artifact_prefix=$work/found-"
+options="-rss_limit_mb=512 -malloc_limit_mb=256 -timeout=20 -max_len=393216 -verbosity=0 -artifact_prefix=$work/found-"
 [ -f "$here/dict/$format.dict" ] && options="$options -dict=$here/dict/$format.dict"
 export ASAN_OPTIONS=detect_leaks=1:allocator_may_return_null=1:quarantine_size_mb=32
 "$bin" $options "$work"/seeds/* $(find "$here/corpus/$format" -type f 2>/dev/null) >"$work/seeds.run.log" 2>&1 ||
