@@ -66,8 +66,11 @@ static int read_sparse(struct vd_layer *l, struct vmdk_extent *x, const uint8_t 
 	bool seekable = f->flags & VD_FILE_SEEKABLE;
 	if (vmdk_sparse_decode(head, 0, h, err))
 		return vd_fail_in(err, "%s", f->name);
-	if (seekable && h->gd_off == VMDK_GD_AT_END && read_footer(f, h, err))
-		return -1;
+	if (seekable && h->gd_off == VMDK_GD_AT_END && read_footer(f, h, err)) {
+		if (!(vmdk_of(l)->open_flags & VD_OPEN_SALVAGE))
+			return -1;
+		vd_error_clear(err); /* its markers are followed as far as they go */
+	}
 	if (seekable && h->overhead * VMDK_SECTOR > vd_file_size(f))
 		return vd_fail(err, VDISK_CORRUPT, 64, "%s: the metadata take %" PRIu64 " bytes, the file has %" PRIu64 ": it is cut short", f->name,
 		               h->overhead * VMDK_SECTOR, vd_file_size(f));

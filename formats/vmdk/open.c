@@ -309,7 +309,7 @@ static int load_extents(struct vd_layer *l, vd_error *err)
 			continue;
 		if (x->packed && !s->unpacker && vd_unpacker_new(VD_PACK_ZLIB, &s->unpacker, err))
 			return -1;
-		if (!(l->files[x->file]->flags & VD_FILE_SEEKABLE))
+		if (!(l->files[x->file]->flags & VD_FILE_SEEKABLE) || (s->n == 1 && x->kind == VMDK_SPARSE && x->h.gd_off == VMDK_GD_AT_END))
 			return vmdk_stream_in_open(l, x, err);
 		if (vmdk_extent_load(l, x, s->cache_bytes / n_sparse, err))
 			return -1;

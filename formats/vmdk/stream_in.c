@@ -4,6 +4,8 @@
  * are compared with what the markers said; tables in front (qemu-img's layout) are kept, and every grain that they promise must come.
  * The end is read, and judged, before the last bytes of the disk are given out.
  *
+ * The same serves to salvage a file that lost its end: there nothing is forgotten, and what comes after the damage is lost.
+ *
  * `lock` guards everything here: the layer's lock is only shared around map().
  */
 #include "vmdk.h"
@@ -25,6 +27,7 @@ struct vmdk_stream_in {
 	uint64_t next_grain;     /* the lowest that may come */
 	uint64_t asked;          /* units that end at or below are forgotten */
 	bool done;
+	bool salvage, lost;      /* of a file; and its rest is gone */
 	struct unit *unit;       /* known and not forgotten: [head, n) */
 	size_t head, n, cap;
 	uint32_t *table;         /* the current region's, as the markers say */
@@ -87,7 +90,9 @@ int vmdk_stream_in_open(struct vd_layer *l, struct vmdk_extent *x, vd_error *err
 	in->table = vd_calloc(x->gtes, 4);
 	if (!in->seen || !in->table)
 		return vd_fail_nomem(err, x->n_gts * 4ull);
-	l->flags |= VD_LAYER_FORWARD;
+	in->salvage = in->f->flags & VD_FILE_SEEKABLE;
+	if (!in->salvage)
+		l->flags |= VD_LAYER_FORWARD;
 	if (x->h.gd_off != VMDK_GD_AT_END && x->gd_off < x->data_min && front_tables(in, err))
 		return -1;
 	vd_file_release(in->f, 0, in->pos);
@@ -136,6 +141,8 @@ static int take_grain(struct vmdk_stream_in *in, const struct vmdk_marker *m, vd
 		               m->value);
 	if (m->size > vmdk_packed_max(x->grain))
 		return vd_fail(err, VDISK_CORRUPT, in->pos, "packed grain %" PRIu64 " at %#" PRIx64 " has %u bytes", g, in->pos, m->size);
+	if (in->salvage && !vd_within(in->pos, VMDK_GRAIN_MARKER + (uint64_t)m->size, vd_file_size(in->f)))
+		return vd_fail(err, VDISK_CORRUPT, in->pos, "the stream is cut short at %" PRIu64, vd_file_size(in->f));
 	if (g < in->next_grain)
 		return vd_fail(err, VDISK_UNSUPPORTED, in->pos, "grain %" PRIu64 " at %#" PRIx64 " comes after grain %" PRIu64
 		               ": the image cannot be read from a pipe", g, in->pos, in->next_grain - 1);
@@ -236,7 +243,7 @@ static int take_end(struct vmdk_stream_in *in, bool marker, vd_error *err)
 }
 
 /* The next marker, whatever it is. */
-static int take_next(struct vmdk_stream_in *in, vd_error *err)
+static int take_marker(struct vmdk_stream_in *in, vd_error *err)
 {
 	uint8_t bytes[VMDK_SECTOR];
 	struct vmdk_marker m;
@@ -253,12 +260,30 @@ static int take_next(struct vmdk_stream_in *in, vd_error *err)
 	return m.type == VMDK_MARKER_EOS ? take_end(in, true, err) : take_metadata(in, &m, err);
 }
 
+static int take_next(struct vmdk_stream_in *in, vd_error *err)
+{
+	int ret = take_marker(in, err);
+	if (!ret || !in->salvage)
+		return ret;
+	vd_error_clear(err);
+	in->done = in->lost = true;
+	return 0;
+}
+
 /* ---------------------------------------------------------------- map */
 
 /* The first unit that ends past `at`; NULL: there is none up to the disk's end. */
 static int unit_at(struct vmdk_stream_in *in, uint64_t at, const struct unit **u, vd_error *err)
 {
-	for (size_t k = 0;; k++) { /* from the head on: the array may move down meanwhile */
+	size_t k = 0, high = in->n - in->head; /* from the head on: the array may move down meanwhile */
+	while (k < high) {
+		size_t mid = (k + high) / 2;
+		if ((in->unit[in->head + mid].grain + 1) * in->x->grain > at)
+			high = mid;
+		else
+			k = mid + 1;
+	}
+	for (;; k++) {
 		while (in->head + k >= in->n && !in->done)
 			if (take_next(in, err))
 				return -1;
@@ -271,10 +296,10 @@ static int unit_at(struct vmdk_stream_in *in, uint64_t at, const struct unit **u
 static int map_locked(struct vmdk_stream_in *in, uint64_t off, uint64_t end, struct vd_extents *e, vd_error *err)
 {
 	const struct vmdk_extent *x = in->x;
-	if (off < in->asked)
+	if (off < in->asked && !in->salvage)
 		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "comes through a pipe, and offset %" PRIu64 " has gone by", off);
 	in->asked = off;
-	while (in->head < in->n && (in->unit[in->head].grain + 1) * x->grain <= off)
+	while (!in->salvage && in->head < in->n && (in->unit[in->head].grain + 1) * x->grain <= off)
 		in->head++;
 	for (uint64_t at = off; at < end; at = e->next) {
 		const struct unit *u;
@@ -282,7 +307,10 @@ static int map_locked(struct vmdk_stream_in *in, uint64_t off, uint64_t end, str
 			return -1;
 		uint64_t start = u ? u->grain * x->grain : x->len;
 		struct vd_extent n = {.off = at, .len = start - at, .kind = VD_ABSENT};
-		if (start <= at) {
+		if (!u && in->lost) {
+			n.kind = VD_ZERO;
+			n.flags = VD_EXT_LOST;
+		} else if (start <= at) {
 			n = (struct vd_extent){.off = start, .len = vd_min(x->grain, x->len - start), .kind = VD_DATA, .flags = VD_EXT_COMPRESSED,
 			                       .file = x->file, .host = u->host, .host_len = u->host_len};
 		}

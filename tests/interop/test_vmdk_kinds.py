@@ -118,6 +118,25 @@ def a_missing_extent():
 	contents_are("x.vmdk", bytes(4096) + b"x" * 4096, "--salvage")
 
 
+@case
+def a_stream_that_lost_its_end():
+	make_raw("source.raw", rng_for("lost end"), 16 * MIB)
+	with open("source.raw", "r+b") as f:
+		f.write(rng_for("bytes").randbytes(4 * MIB))
+		f.seek(0)
+		data = f.read()
+	vdisk("convert", "-O", "vmdk", "-o", "subformat=streamOptimized", "source.raw", "s.vmdk")
+	os.truncate("s.vmdk", 2 * MIB + 1000)
+	refused("convert", "-O", "raw", "s.vmdk", "out.raw", mentions="cut short")
+	r = vdisk("convert", "--salvage", "-O", "raw", "s.vmdk", "out.raw")
+	check("lost" in r.err, "says what is lost: %s" % r.show())
+	with open("out.raw", "rb") as f:
+		got = f.read()
+	keep = 2 * MIB - 128 * KIB
+	check(got[:keep] == data[:keep], "what came before the cut")
+	check(not any(got[2 * MIB:]), "what came after is zeros")
+
+
 # ---------------------------------------------------------------- repair
 
 def field(at, fmt):
