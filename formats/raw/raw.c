@@ -27,11 +27,11 @@ struct raw {
 };
 
 static const struct vdisk_option_info raw_options[] = {
-	{ "preallocation", VDISK_OPT_ENUM, "off|falloc|full", "off",
-	  "off: a sparse file; falloc: reserve its space; full: write zeros", VDISK_OPT_FOR_CREATE },
-	{ "offset", VDISK_OPT_SIZE, NULL, NULL, "where in the file the disk begins", VDISK_OPT_FOR_OPEN },
-	{ "size", VDISK_OPT_SIZE, NULL, NULL, "size of the disk, where the file goes on after it or is a pipe", VDISK_OPT_FOR_OPEN },
-	{ NULL },
+	{"preallocation", VDISK_OPT_ENUM, "off|falloc|full", "off", "off: a sparse file; falloc: reserve its space; full: write zeros",
+	 VDISK_OPT_FOR_CREATE},
+	{"offset", VDISK_OPT_SIZE, NULL, NULL, "where in the file the disk begins", VDISK_OPT_FOR_OPEN},
+	{"size", VDISK_OPT_SIZE, NULL, NULL, "size of the disk, where the file goes on after it or is a pipe", VDISK_OPT_FOR_OPEN},
+	{NULL},
 };
 
 /* Any file may be a raw disk, so that everybody else's claim is better. */
@@ -71,13 +71,13 @@ static int raw_open(struct vd_layer *l, const struct vd_open *o, vd_error *err)
 		file_size = UINT64_MAX;
 	}
 	if (base > file_size)
-		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "option offset=%" PRIu64 " lies past the end of the file (%" PRIu64 " bytes)",
-		               base, file_size);
+		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET,
+			       "option offset=%" PRIu64 " lies past the end of the file (%" PRIu64 " bytes)", base, file_size);
 	l->size = sized ? vd_options_u64(o->options, "size") : file_size - base;
 	if (!vd_within(base, l->size, file_size) || l->size > INT64_MAX - base)
 		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET,
-		               "option size=%" PRIu64 " at offset %" PRIu64 " goes past the end of the file (%" PRIu64 " bytes)", l->size, base,
-		               file_size);
+			       "option size=%" PRIu64 " at offset %" PRIu64 " goes past the end of the file (%" PRIu64 " bytes)",
+			       l->size, base, file_size);
 	r = raw_new(l, err);
 	if (!r)
 		return -1;
@@ -113,7 +113,8 @@ static int raw_create(struct vd_layer *l, const struct vd_create *c, vd_error *e
 	struct raw *r;
 
 	if (c->backing)
-		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "raw has no place for a backing file's name (%s)", c->backing);
+		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "raw has no place for a backing file's name (%s)",
+			       c->backing);
 	r = raw_new(l, err);
 	if (!r)
 		return -1;
@@ -121,14 +122,15 @@ static int raw_create(struct vd_layer *l, const struct vd_create *c, vd_error *e
 	if (c->flags & VD_CREATE_APPEND) {
 		r->append = true;
 		if (!off)
-			return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "option preallocation=%s: a pipe has no space to reserve", prealloc);
+			return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET,
+				       "option preallocation=%s: a pipe has no space to reserve", prealloc);
 		return 0;
 	}
 	if (f->flags & VD_FILE_BLOCKDEV) {
 		/* The device keeps its size and what was on it. */
 		if (vd_file_size(f) < c->size)
-			return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "the device holds %" PRIu64 " bytes, the disk has %" PRIu64,
-			               vd_file_size(f), c->size);
+			return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET,
+				       "the device holds %" PRIu64 " bytes, the disk has %" PRIu64, vd_file_size(f), c->size);
 		return off ? 0 : vd_file_zero(f, 0, c->size, false, err);
 	}
 	if (vd_file_truncate(f, c->size, err))
@@ -278,30 +280,31 @@ static uint32_t raw_layer_caps(const struct vd_layer *l)
 }
 
 const struct vd_driver vd_driver_raw = {
-	.info = {
-		.name = "raw",
-		.long_name = "Raw disk",
-		.aliases = (const char *const[]){ NULL },
-		.suffixes = (const char *const[]){ "raw", "img", "dd", NULL },
-		.caps = VDISK_FORMAT_READ | VDISK_FORMAT_WRITE | VDISK_FORMAT_CREATE | VDISK_FORMAT_STREAM_OUT | VDISK_FORMAT_STREAM_IN |
-		        VDISK_FORMAT_RESIZE,
-		.options = raw_options,
+    .info =
+	{
+	    .name = "raw",
+	    .long_name = "Raw disk",
+	    .aliases = (const char *const[]){NULL},
+	    .suffixes = (const char *const[]){"raw", "img", "dd", NULL},
+	    .caps = VDISK_FORMAT_READ | VDISK_FORMAT_WRITE | VDISK_FORMAT_CREATE | VDISK_FORMAT_STREAM_OUT |
+		    VDISK_FORMAT_STREAM_IN | VDISK_FORMAT_RESIZE,
+	    .options = raw_options,
 	},
-	.probe = raw_probe,
-	.open = raw_open,
-	.create = raw_create,
-	.measure = raw_measure,
-	.round_size = raw_round_size,
-	.finish = raw_finish,
-	.close = raw_close,
-	.map = raw_map,
-	.begin_write = raw_begin_write,
-	.reserve = raw_reserve,
-	.publish = raw_publish,
-	.abandon = raw_abandon,
-	.unmap = raw_unmap,
-	.flush = raw_flush,
-	.resize = raw_resize,
-	.values = raw_values,
-	.layer_caps = raw_layer_caps,
+    .probe = raw_probe,
+    .open = raw_open,
+    .create = raw_create,
+    .measure = raw_measure,
+    .round_size = raw_round_size,
+    .finish = raw_finish,
+    .close = raw_close,
+    .map = raw_map,
+    .begin_write = raw_begin_write,
+    .reserve = raw_reserve,
+    .publish = raw_publish,
+    .abandon = raw_abandon,
+    .unmap = raw_unmap,
+    .flush = raw_flush,
+    .resize = raw_resize,
+    .values = raw_values,
+    .layer_caps = raw_layer_caps,
 };

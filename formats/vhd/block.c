@@ -4,10 +4,10 @@
  *
  * What a bit of a bitmap means:
  *  - Differencing: 1, the sector is here; 0, it is the parent's (ABSENT, though the block has room for it: MAPPED).
- *  - Dynamic: "never modified" where 0, and such a sector must hold zeros on the disk (specification, "Block Allocation Table and Data
- *    Blocks").  So the bytes are right whatever the bit says, and QEMU, which sets all bits but reads past them, agrees; an allocated
- *    block is DATA as a whole.  But there are readers that go by the bits: a block of which some are unset is not WRITABLE here, so that
- *    writing passes through publish(), which sets them.
+ *  - Dynamic: "never modified" where 0, and such a sector must hold zeros on the disk (specification, "Block Allocation Table and
+ * Data Blocks").  So the bytes are right whatever the bit says, and QEMU, which sets all bits but reads past them, agrees; an
+ * allocated block is DATA as a whole.  But there are readers that go by the bits: a block of which some are unset is not WRITABLE
+ * here, so that writing passes through publish(), which sets them.
  *
  * Tables are read and changed under the layer's lock.  An entry is judged each time it is used, so that damage in one place neither
  * keeps the rest from being read nor is met unawares.
@@ -73,9 +73,11 @@ bool vhd_block_judge(const struct vd_layer *l, const struct vhd *v, uint64_t blo
 
 	*data = at + v->bitmap_bytes;
 	*len = 0;
-	if (overlap(at, vhd_stride(v), 0, VHD_FOOTER_BYTES) || overlap(at, vhd_stride(v), v->footer.data_offset, VHD_HEADER_BYTES) ||
+	if (overlap(at, vhd_stride(v), 0, VHD_FOOTER_BYTES) ||
+	    overlap(at, vhd_stride(v), v->footer.data_offset, VHD_HEADER_BYTES) ||
 	    overlap(at, vhd_stride(v), v->header.table_offset, vhd_bat_bytes(&v->header))) {
-		vd_fail(err, VDISK_CORRUPT, entry_off, "VHD block %" PRIu64 " at sector %" PRIu32 " lies over the file's own tables", block, entry);
+		vd_fail(err, VDISK_CORRUPT, entry_off,
+			"VHD block %" PRIu64 " at sector %" PRIu32 " lies over the file's own tables", block, entry);
 		return false;
 	}
 	if (vd_within(*data, need, file_size)) {
@@ -84,8 +86,9 @@ bool vhd_block_judge(const struct vd_layer *l, const struct vhd *v, uint64_t blo
 	}
 	*len = *data < file_size ? file_size - *data : 0;
 	vd_fail(err, VDISK_CORRUPT, entry_off,
-	        "VHD block %" PRIu64 " at sector %" PRIu32 " reaches past the end of the file (%" PRIu64 " bytes): it is cut short or damaged",
-	        block, entry, file_size);
+		"VHD block %" PRIu64 " at sector %" PRIu32 " reaches past the end of the file (%" PRIu64
+		" bytes): it is cut short or damaged",
+		block, entry, file_size);
 	return false;
 }
 

@@ -2,7 +2,8 @@
 /*
  * Checking: footer, copy, header, each BAT entry, overlapping blocks.  A VHD cannot leak: space that no entry points at is free.
  *
- * Mended: the footer or its copy, from the other.  A wrong BAT entry is not: nothing says what it should be.  Salvage reads around it.
+ * Mended: the footer or its copy, from the other.  A wrong BAT entry is not: nothing says what it should be.  Salvage reads around
+ * it.
  */
 #include "vhd.h"
 
@@ -11,7 +12,8 @@
 static void check_tables(const struct vhd *v, struct vd_report *r)
 {
 	if (v->tail_bad && (v->type == VHD_FIXED || v->copy_bad))
-		r->problem(r, false, v->footer_off, "VHD footer's checksum is wrong%s", v->type == VHD_FIXED ? "" : ", and its copy's, too");
+		r->problem(r, false, v->footer_off, "VHD footer's checksum is wrong%s",
+			   v->type == VHD_FIXED ? "" : ", and its copy's, too");
 	else if (v->tail_bad)
 		r->problem(r, false, v->footer_off, "VHD footer at the end is missing or damaged");
 	else if (v->copy_bad)
@@ -57,8 +59,8 @@ static int check_overlaps(struct vd_layer *l, struct vhd *v, struct vd_report *r
 		size_t i = from + vhd_space_overlap(v, entries + from, n - from);
 
 		if (i < n)
-			r->problem(r, false, (uint64_t)entries[i] * VHD_SECTOR, "VHD blocks at sectors %" PRIu32 " and %" PRIu32 " overlap", entries[i],
-			           entries[i + 1]);
+			r->problem(r, false, (uint64_t)entries[i] * VHD_SECTOR,
+				   "VHD blocks at sectors %" PRIu32 " and %" PRIu32 " overlap", entries[i], entries[i + 1]);
 		from = i + 1;
 	}
 	return 0;
@@ -86,7 +88,8 @@ int vhd_check(struct vd_layer *l, struct vd_report *r, vd_error *err)
 	check_tables(v, r);
 	if (v->type == VHD_FIXED) {
 		if (l->size > v->footer_off)
-			r->problem(r, false, v->footer_off, "fixed VHD of %" PRIu64 " bytes has only %" PRIu64 " before its footer", l->size, v->footer_off);
+			r->problem(r, false, v->footer_off, "fixed VHD of %" PRIu64 " bytes has only %" PRIu64 " before its footer",
+				   l->size, v->footer_off);
 		r->result->total_units = r->result->allocated_units = vd_div_up(l->size, VHD_SECTOR);
 	} else if (check_entries(l, v, r, err) || check_overlaps(l, v, r, err)) {
 		return -1;

@@ -2,12 +2,12 @@
 /*
  * Making VHDs, and what they will take.
  *
- * Layout: copy of the footer, dynamic header, parent locators (each in whole sectors), BAT of absent entries, footer.  An unfinished image
- * has neither footers nor header: finish() writes the footer and the header, and when all is durable the copy at 0, which is what most
- * readers look at first.
+ * Layout: copy of the footer, dynamic header, parent locators (each in whole sectors), BAT of absent entries, footer.  An
+ * unfinished image has neither footers nor header: finish() writes the footer and the header, and when all is durable the copy at
+ * 0, which is what most readers look at first.
  *
- * The creator is "vdsk".  Readers that go by the creator whether the current size or the geometry counts find both the same, or the largest
- * geometry (geometry.c).
+ * The creator is "vdsk".  Readers that go by the creator whether the current size or the geometry counts find both the same, or the
+ * largest geometry (geometry.c).
  */
 #include "vhd.h"
 
@@ -19,16 +19,17 @@
 #define BLOCK_MAX (256u << 20)
 
 const struct vdisk_option_info vhd_options[] = {
-	{ "subformat", VDISK_OPT_ENUM, "dynamic|fixed", "dynamic", "dynamic: blocks are allocated as they are written; fixed: a raw disk and a footer",
-	  VDISK_OPT_FOR_CREATE },
-	{ "force_size", VDISK_OPT_BOOL, NULL, "on", "on: exactly the size asked for; off: rounded up to what cylinders, heads and sectors express",
-	  VDISK_OPT_FOR_CREATE },
-	{ "block_size", VDISK_OPT_SIZE, NULL, "2M", "of a dynamic disk: a power of two, 4K to 256M; Microsoft tested 512K and 2M",
-	  VDISK_OPT_FOR_CREATE },
-	{ "uuid", VDISK_OPT_STRING, NULL, NULL, "the disk's UUID, which differencing disks go by; default: random", VDISK_OPT_FOR_CREATE | VDISK_OPT_FOR_AMEND },
-	{ "vhd-size", VDISK_OPT_ENUM, "current|chs", "current", "which of the footer's sizes counts: the current size or the geometry's",
-	  VDISK_OPT_FOR_OPEN },
-	{ NULL },
+	{"subformat", VDISK_OPT_ENUM, "dynamic|fixed", "dynamic",
+	 "dynamic: blocks are allocated as they are written; fixed: a raw disk and a footer", VDISK_OPT_FOR_CREATE},
+	{"force_size", VDISK_OPT_BOOL, NULL, "on",
+	 "on: exactly the size asked for; off: rounded up to what cylinders, heads and sectors express", VDISK_OPT_FOR_CREATE},
+	{"block_size", VDISK_OPT_SIZE, NULL, "2M", "of a dynamic disk: a power of two, 4K to 256M; Microsoft tested 512K and 2M",
+	 VDISK_OPT_FOR_CREATE},
+	{"uuid", VDISK_OPT_STRING, NULL, NULL, "the disk's UUID, which differencing disks go by; default: random",
+	 VDISK_OPT_FOR_CREATE | VDISK_OPT_FOR_AMEND},
+	{"vhd-size", VDISK_OPT_ENUM, "current|chs", "current", "which of the footer's sizes counts: the current size or the geometry's",
+	 VDISK_OPT_FOR_OPEN},
+	{NULL},
 };
 
 static bool is_fixed(const struct vd_create *c)
@@ -41,7 +42,8 @@ static bool is_fixed(const struct vd_create *c)
 int vhd_round_size(const struct vd_create *c, uint64_t size, uint64_t *rounded, vd_error *err)
 {
 	if (size > VHD_SIZE_MAX)
-		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "a VHD of %" PRIu64 " bytes is past the format's end, 2040 GiB", size);
+		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "a VHD of %" PRIu64 " bytes is past the format's end, 2040 GiB",
+			       size);
 	*rounded = vd_up(size, VHD_SECTOR);
 	/* A differencing disk has its parent's size, whatever that is. */
 	if (!vd_options_bool(c->options, "force_size") && !c->backing)
@@ -53,11 +55,12 @@ static int block_size_judge(const struct vd_create *c, uint64_t *block, vd_error
 {
 	*block = vd_options_u64(c->options, "block_size");
 	if (*block < BLOCK_MIN || *block > BLOCK_MAX || !vd_is_pow2(*block))
-		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "option block_size=%" PRIu64 " is no power of two from 4K to 256M", *block);
+		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET,
+			       "option block_size=%" PRIu64 " is no power of two from 4K to 256M", *block);
 	if (vd_div_up(c->size, *block) > VHD_BAT_MAX)
 		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET,
-		               "option block_size=%" PRIu64 ": a disk of %" PRIu64 " bytes would have more than %" PRIu32 " blocks", *block, c->size,
-		               VHD_BAT_MAX);
+			       "option block_size=%" PRIu64 ": a disk of %" PRIu64 " bytes would have more than %" PRIu32 " blocks",
+			       *block, c->size, VHD_BAT_MAX);
 	return 0;
 }
 
@@ -89,7 +92,8 @@ static int uuid_choose(const struct vd_create *c, uint8_t uuid[16], vd_error *er
 	uint8_t seed[16], sum[32];
 
 	if (text)
-		return vd_uuid_parse(uuid, text) ? 0 : vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "option uuid=%s is no UUID", text);
+		return vd_uuid_parse(uuid, text) ? 0
+						 : vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "option uuid=%s is no UUID", text);
 	if (!c->seed)
 		return vd_uuid_random(uuid, err);
 	be64_put(seed, c->seed);
@@ -108,7 +112,8 @@ static int footer_fill(struct vhd *v, const struct vd_create *c, vd_error *err)
 
 	f->type = is_fixed(c) ? VHD_FIXED : c->backing ? VHD_DIFFERENCING : VHD_DYNAMIC;
 	if (c->backing && f->type == VHD_FIXED)
-		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "option subformat=fixed: a fixed VHD has no parent (%s)", c->backing);
+		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "option subformat=fixed: a fixed VHD has no parent (%s)",
+			       c->backing);
 	if (c->size % VHD_SECTOR || c->size > VHD_SIZE_MAX)
 		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "a VHD cannot have %" PRIu64 " bytes", c->size);
 	f->features = 2; /* "Reserved": always set */
@@ -196,8 +201,8 @@ static int create_fixed(struct vd_layer *l, struct vhd *v, const struct vd_creat
 	if (f->flags & VD_FILE_BLOCKDEV) {
 		if (vd_file_size(f) != c->size + VHD_FOOTER_BYTES)
 			return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET,
-			               "a VHD ends with its footer: the block device has %" PRIu64 " bytes, %" PRIu64 " are needed", vd_file_size(f),
-			               c->size + VHD_FOOTER_BYTES);
+				       "a VHD ends with its footer: the block device has %" PRIu64 " bytes, %" PRIu64 " are needed",
+				       vd_file_size(f), c->size + VHD_FOOTER_BYTES);
 		return 0;
 	}
 	if (vd_file_truncate(f, c->size, err))

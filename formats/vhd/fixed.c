@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Fixed disks: the data from byte 0 on, the footer behind it.  Guest byte n lies at host byte n, so there is nothing to allocate; the
- * file may be longer than the size says.
+ * Fixed disks: the data from byte 0 on, the footer behind it.  Guest byte n lies at host byte n, so there is nothing to allocate;
+ * the file may be longer than the size says.
  */
 #include "vhd.h"
 

@@ -2,8 +2,8 @@
 /*
  * Cylinders, heads and sectors: the specification's appendix "CHS Calculation".  Pure.
  *
- * Readers disagree on which size counts where geometry and current size differ: some QEMU versions go by the creator.  All go by the
- * current size where the geometry is the largest one, so that is what a footer gets whose size no geometry expresses.
+ * Readers disagree on which size counts where geometry and current size differ: some QEMU versions go by the creator.  All go by
+ * the current size where the geometry is the largest one, so that is what a footer gets whose size no geometry expresses.
  */
 #include "vhd.h"
 

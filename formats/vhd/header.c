@@ -71,20 +71,24 @@ void vhd_footer_encode(const struct vhd_footer *f, uint8_t b[VHD_FOOTER_BYTES])
 int vhd_footer_validate(const struct vhd_footer *f, uint64_t at, uint64_t file_size, vd_error *err)
 {
 	if (f->version >> 16 != 1)
-		return vd_fail(err, VDISK_UNSUPPORTED, at + 12, "VHD version %u.%u; only 1.0 is known", f->version >> 16, f->version & 0xffff);
+		return vd_fail(err, VDISK_UNSUPPORTED, at + 12, "VHD version %u.%u; only 1.0 is known", f->version >> 16,
+			       f->version & 0xffff);
 	if (f->type != VHD_FIXED && f->type != VHD_DYNAMIC && f->type != VHD_DIFFERENCING)
-		return vd_fail(err, VDISK_UNSUPPORTED, at + 60, "VHD disk type %" PRIu32 " is none of fixed (2), dynamic (3), differencing (4)",
-		               f->type);
+		return vd_fail(err, VDISK_UNSUPPORTED, at + 60,
+			       "VHD disk type %" PRIu32 " is none of fixed (2), dynamic (3), differencing (4)", f->type);
 	if (f->current_size > VHD_SIZE_MAX)
-		return vd_fail(err, VDISK_CORRUPT, at + 48, "VHD current size %" PRIu64 " is past the format's end, 2040 GiB", f->current_size);
+		return vd_fail(err, VDISK_CORRUPT, at + 48, "VHD current size %" PRIu64 " is past the format's end, 2040 GiB",
+			       f->current_size);
 	if (f->current_size % VHD_SECTOR)
-		return vd_fail(err, VDISK_CORRUPT, at + 48, "VHD current size %" PRIu64 " is no whole number of sectors", f->current_size);
+		return vd_fail(err, VDISK_CORRUPT, at + 48, "VHD current size %" PRIu64 " is no whole number of sectors",
+			       f->current_size);
 	if (f->type == VHD_FIXED)
 		return 0;
-	if (f->data_offset < VHD_FOOTER_BYTES || f->data_offset % VHD_SECTOR || !vd_within(f->data_offset, VHD_HEADER_BYTES, file_size))
+	if (f->data_offset < VHD_FOOTER_BYTES || f->data_offset % VHD_SECTOR ||
+	    !vd_within(f->data_offset, VHD_HEADER_BYTES, file_size))
 		return vd_fail(err, VDISK_CORRUPT, at + 16,
-		               "VHD dynamic header at %#" PRIx64 " is misplaced or outside the file (%" PRIu64 " bytes)", f->data_offset,
-		               file_size);
+			       "VHD dynamic header at %#" PRIx64 " is misplaced or outside the file (%" PRIu64 " bytes)",
+			       f->data_offset, file_size);
 	return 0;
 }
 
@@ -142,24 +146,28 @@ int vhd_header_validate(const struct vhd_header *h, uint64_t at, uint64_t size, 
 	uint64_t end = at + VHD_HEADER_BYTES, blocks;
 
 	if (h->version >> 16 != 1)
-		return vd_fail(err, VDISK_UNSUPPORTED, at + 24, "VHD dynamic header version %u.%u; only 1.0 is known", h->version >> 16,
-		               h->version & 0xffff);
+		return vd_fail(err, VDISK_UNSUPPORTED, at + 24, "VHD dynamic header version %u.%u; only 1.0 is known",
+			       h->version >> 16, h->version & 0xffff);
 	if (h->block_bytes < VHD_SECTOR || !vd_is_pow2(h->block_bytes))
-		return vd_fail(err, VDISK_CORRUPT, at + 32, "VHD block size %" PRIu32 " is no power of two of at least 512", h->block_bytes);
+		return vd_fail(err, VDISK_CORRUPT, at + 32, "VHD block size %" PRIu32 " is no power of two of at least 512",
+			       h->block_bytes);
 	blocks = vd_div_up(size, h->block_bytes);
 	if (h->max_entries < blocks)
 		return vd_fail(err, VDISK_CORRUPT, at + 28,
-		               "VHD table of %" PRIu32 " entries is too small for the disk's %" PRIu64 " blocks", h->max_entries, blocks);
+			       "VHD table of %" PRIu32 " entries is too small for the disk's %" PRIu64 " blocks", h->max_entries,
+			       blocks);
 	if (h->table_offset < VHD_FOOTER_BYTES || h->table_offset % VHD_SECTOR ||
 	    !vd_within(h->table_offset, (uint64_t)h->max_entries * 4, file_size))
 		return vd_fail(err, VDISK_CORRUPT, at + 16,
-		               "VHD block allocation table at %#" PRIx64 " (%" PRIu32 " entries) is misplaced or outside the file (%" PRIu64
-		               " bytes)", h->table_offset, h->max_entries, file_size);
+			       "VHD block allocation table at %#" PRIx64 " (%" PRIu32
+			       " entries) is misplaced or outside the file (%" PRIu64 " bytes)",
+			       h->table_offset, h->max_entries, file_size);
 	if (h->table_offset < end && h->table_offset + vhd_bat_bytes(h) > at)
 		return vd_fail(err, VDISK_CORRUPT, at + 16,
-		               "VHD block allocation table at %#" PRIx64 " overlaps the dynamic header at %#" PRIx64, h->table_offset, at);
+			       "VHD block allocation table at %#" PRIx64 " overlaps the dynamic header at %#" PRIx64,
+			       h->table_offset, at);
 	if (h->max_entries > VHD_BAT_MAX)
-		return vd_fail(err, VDISK_UNSUPPORTED, at + 28, "VHD table of %" PRIu32 " entries; at most %" PRIu32 " are supported",
-		               h->max_entries, VHD_BAT_MAX);
+		return vd_fail(err, VDISK_UNSUPPORTED, at + 28,
+			       "VHD table of %" PRIu32 " entries; at most %" PRIu32 " are supported", h->max_entries, VHD_BAT_MAX);
 	return 0;
 }

@@ -2,10 +2,10 @@
 /*
  * Opening: which of footer and copy counts, what they and the dynamic header mean.
  *
- * The footer is the file's last 512 bytes (511 of old Virtual PC's); dynamic and differencing disks have a copy at 0.  A checksum that
- * is wrong means damage.  Where one of the two is damaged or missing (a crash while the file grew) and the other is whole, the
- * whole one is used, with a warning, and writing or check mends the other.  The footer is asked first: a guest can write what it likes to
- * the first bytes of a fixed disk, but not behind its end.
+ * The footer is the file's last 512 bytes (511 of old Virtual PC's); dynamic and differencing disks have a copy at 0.  A checksum
+ * that is wrong means damage.  Where one of the two is damaged or missing (a crash while the file grew) and the other is whole, the
+ * whole one is used, with a warning, and writing or check mends the other.  The footer is asked first: a guest can write what it
+ * likes to the first bytes of a fixed disk, but not behind its end.
  */
 #include "vhd.h"
 
@@ -86,8 +86,9 @@ static int checksum_refuse(const struct footers *k, vd_error *err)
 	const uint8_t *b = k->tail_there ? k->tail : k->copy;
 
 	return vd_fail(err, VDISK_CORRUPT, (k->tail_there ? k->tail_off : 0) + 64,
-	               "VHD footer at %#" PRIx64 " has the checksum %#" PRIx32 ", should be %#" PRIx32 ", and there is no whole copy",
-	               k->tail_there ? k->tail_off : 0, be32_get(b + 64), vhd_checksum(b, VHD_FOOTER_BYTES, 64));
+		       "VHD footer at %#" PRIx64 " has the checksum %#" PRIx32 ", should be %#" PRIx32
+		       ", and there is no whole copy",
+		       k->tail_there ? k->tail_off : 0, be32_get(b + 64), vhd_checksum(b, VHD_FOOTER_BYTES, 64));
 }
 
 /* Chooses the footer, into v->footer_raw. */
@@ -101,7 +102,8 @@ static int footer_choose(struct vd_layer *l, struct vhd *v, const struct vd_open
 	if (footers_read(l->files[0], &k, err))
 		return -1;
 	if (!k.tail_there && !k.copy_there)
-		return vd_fail(err, VDISK_CORRUPT, VDISK_NO_OFFSET, "no VHD footer in the last 512 bytes nor a copy in the first ones");
+		return vd_fail(err, VDISK_CORRUPT, VDISK_NO_OFFSET,
+			       "no VHD footer in the last 512 bytes nor a copy in the first ones");
 	/* Where a damaged footer says "fixed", what looks like its copy is what the guest wrote. */
 	use_tail = k.tail_ok || (k.tail_there && (!k.copy_ok || be32_get(k.tail + 60) == VHD_FIXED));
 	if (!k.tail_ok && (use_tail || !k.copy_ok) && !lenient)
@@ -115,7 +117,8 @@ static int footer_choose(struct vd_layer *l, struct vhd *v, const struct vd_open
 	if (v->footer.type == VHD_FIXED) {
 		/* A fixed disk has no copy: what looks like one is the guest's. */
 		if (!use_tail)
-			return vd_fail(err, VDISK_CORRUPT, VDISK_NO_OFFSET, "VHD footer of a fixed disk at 0 and none at the end: the file is cut short");
+			return vd_fail(err, VDISK_CORRUPT, VDISK_NO_OFFSET,
+				       "VHD footer of a fixed disk at 0 and none at the end: the file is cut short");
 		if (v->tail_bad)
 			warn(o, "the VHD footer's checksum is wrong");
 		return 0;
@@ -154,7 +157,8 @@ static int fixed_check(struct vd_layer *l, struct vhd *v, const struct vd_open *
 	if (l->size <= v->footer_off || o->flags & (VD_OPEN_SALVAGE | VD_OPEN_CHECK))
 		return 0;
 	return vd_fail(err, VDISK_CORRUPT, v->footer_off,
-	               "fixed VHD of %" PRIu64 " bytes has only %" PRIu64 " before its footer: the file is cut short", l->size, v->footer_off);
+		       "fixed VHD of %" PRIu64 " bytes has only %" PRIu64 " before its footer: the file is cut short", l->size,
+		       v->footer_off);
 }
 
 static int header_read(struct vd_layer *l, struct vhd *v, const struct vd_open *o, vd_error *err)
@@ -170,8 +174,8 @@ static int header_read(struct vd_layer *l, struct vhd *v, const struct vd_open *
 	if (v->header_bad) {
 		if (!(o->flags & (VD_OPEN_SALVAGE | VD_OPEN_CHECK)))
 			return vd_fail(err, VDISK_CORRUPT, at + 36,
-			               "VHD dynamic header at %#" PRIx64 " has the checksum %#" PRIx32 ", should be %#" PRIx32, at, v->header.checksum,
-			               vhd_checksum(v->header_raw, VHD_HEADER_BYTES, 36));
+				       "VHD dynamic header at %#" PRIx64 " has the checksum %#" PRIx32 ", should be %#" PRIx32, at,
+				       v->header.checksum, vhd_checksum(v->header_raw, VHD_HEADER_BYTES, 36));
 		warn(o, "the VHD dynamic header's checksum is wrong");
 	}
 	return vhd_header_validate(&v->header, at, l->size, vd_file_size(l->files[0]), err);
@@ -179,7 +183,7 @@ static int header_read(struct vd_layer *l, struct vhd *v, const struct vd_open *
 
 int vhd_setup(struct vd_layer *l, struct vhd *v, uint64_t cache_bytes, vd_error *err)
 {
-	static const char *const names[] = { [VHD_FIXED] = "fixed", [VHD_DYNAMIC] = "dynamic", [VHD_DIFFERENCING] = "differencing" };
+	static const char *const names[] = {[VHD_FIXED] = "fixed", [VHD_DYNAMIC] = "dynamic", [VHD_DIFFERENCING] = "differencing"};
 
 	v->type = (enum vhd_type)v->footer.type;
 	memcpy(l->variant, names[v->type], strlen(names[v->type]) + 1);
@@ -221,7 +225,8 @@ int vhd_open(struct vd_layer *l, const struct vd_open *o, vd_error *err)
 	struct vhd *v;
 
 	if (!(l->files[0]->flags & VD_FILE_SEEKABLE))
-		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "a VHD cannot be read from a pipe: its footer is at the end");
+		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET,
+			       "a VHD cannot be read from a pipe: its footer is at the end");
 	v = vd_calloc(1, sizeof(*v));
 	if (!v)
 		return vd_fail_nomem(err, sizeof(*v));

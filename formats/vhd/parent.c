@@ -75,7 +75,8 @@ static int locator_read(struct vd_layer *l, const struct vhd *v, unsigned i, cha
 
 	if (k->length > LOCATOR_MAX || !vd_within(k->off, k->length, vd_file_size(l->files[0])))
 		return vd_fail(err, VDISK_CORRUPT, v->footer.data_offset + 576 + i * 24,
-		               "VHD parent locator %u (%" PRIu32 " bytes at %#" PRIx64 ") is too long or outside the file", i + 1, k->length, k->off);
+			       "VHD parent locator %u (%" PRIu32 " bytes at %#" PRIx64 ") is too long or outside the file", i + 1,
+			       k->length, k->off);
 	b = vd_malloc(k->length);
 	if (!b)
 		return vd_fail_nomem(err, k->length);
@@ -93,7 +94,8 @@ static void locator_skipped(const struct vd_open *o, const struct vhd_locator *k
 
 	be32_put(code, k->code);
 	if (o->host && o->host->log)
-		o->host->log(o->host, VDISK_LOG_INFO, "VHD parent locator of type %s is not used", vd_printable(text, sizeof(text), code, 4));
+		o->host->log(o->host, VDISK_LOG_INFO, "VHD parent locator of type %s is not used",
+			     vd_printable(text, sizeof(text), code, 4));
 }
 
 int vhd_parent_read(struct vd_layer *l, struct vhd *v, const struct vd_open *o, vd_error *err)
@@ -117,7 +119,8 @@ int vhd_parent_read(struct vd_layer *l, struct vhd *v, const struct vd_open *o, 
 	if (name_decode("UTF-16BE", v->header.parent_name, VHD_NAME_BYTES, &own, err) && !v->salvage)
 		return vd_fail_in(err, "VHD parent name");
 	vd_error_clear(err);
-	if ((relative && candidate_copy(ref, relative, err)) || (own && !vhd_name_is_absolute(own) && candidate_copy(ref, own, err)) ||
+	if ((relative && candidate_copy(ref, relative, err)) ||
+	    (own && !vhd_name_is_absolute(own) && candidate_copy(ref, own, err)) ||
 	    (absolute && candidate_copy(ref, last_part(absolute), err)) || (own && candidate_copy(ref, last_part(own), err)) ||
 	    (absolute && candidate_copy(ref, absolute, err)) || (own && candidate_copy(ref, own, err)))
 		return -1;
@@ -152,7 +155,8 @@ static int locator_encode(const char *prefix, const char *name, void **out, size
 	if (vd_text_from_utf8("UTF-16LE", text, out, len, err))
 		return -1;
 	if (*len > LOCATOR_MAX)
-		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "the parent's name has %zu bytes in UTF-16; a VHD holds %u", *len, LOCATOR_MAX);
+		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "the parent's name has %zu bytes in UTF-16; a VHD holds %u",
+			       *len, LOCATOR_MAX);
 	return 0;
 }
 
@@ -169,17 +173,19 @@ int vhd_parent_prepare(const struct vd_create *c, struct vhd_header *h, struct v
 	unsigned n = 0;
 
 	if (!p || p->id.kind != VD_ID_UUID || strcmp(p->drv->info.name, "vhd"))
-		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "a differencing VHD needs a VHD as its parent; %s is %s", c->backing,
-		               p ? p->drv->info.name : c->backing_format);
+		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "a differencing VHD needs a VHD as its parent; %s is %s",
+			       c->backing, p ? p->drv->info.name : c->backing_format);
 	if (p->size != c->size)
 		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET,
-		               "a differencing VHD has its parent's size, %" PRIu64 " bytes; %" PRIu64 " were asked for", p->size, c->size);
+			       "a differencing VHD has its parent's size, %" PRIu64 " bytes; %" PRIu64 " were asked for", p->size,
+			       c->size);
 	memcpy(h->parent_uuid, p->id.uuid, 16);
 	h->parent_timestamp = vhd_time(c->parent_mtime);
 	if (vd_text_from_utf8("UTF-16BE", last_part(c->backing), &name, &name_len, err))
 		return -1;
 	if (name_len > VHD_NAME_BYTES - 2)
-		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "the parent's name %s is too long for a VHD", last_part(c->backing));
+		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "the parent's name %s is too long for a VHD",
+			       last_part(c->backing));
 	memcpy(h->parent_name, name, name_len);
 
 	/* Windows writes relative names with a leading ".\" and looks for it. */

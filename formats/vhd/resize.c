@@ -2,9 +2,10 @@
 /*
  * Another size, another UUID: what rewrites footer and header of an image that is in use.
  *
- * Crash order: the BAT is large enough, and says "absent" for what is new, before a footer has the larger size; a footer has the smaller
- * size before blocks past it lose their entries.  The footer's copy is written before the footer; where a crash leaves them different, the
- * footer counts.  Of the dynamic header only the first sector changes, with its checksum, so it is never half written.
+ * Crash order: the BAT is large enough, and says "absent" for what is new, before a footer has the larger size; a footer has the
+ * smaller size before blocks past it lose their entries.  The footer's copy is written before the footer; where a crash leaves them
+ * different, the footer counts.  Of the dynamic header only the first sector changes, with its checksum, so it is never half
+ * written.
  */
 #include "vhd.h"
 
@@ -33,7 +34,9 @@ static int header_change(struct vd_layer *l, struct vhd *v, uint64_t table_offse
 	v->header.table_offset = table_offset;
 	v->header.max_entries = (uint32_t)entries;
 	vhd_header_encode(&v->header, v->header_raw);
-	return vd_file_pwrite(l->files[0], v->header_raw, VHD_SECTOR, v->footer.data_offset, err) || vd_file_flush(l->files[0], err) ? -1 : 0;
+	return vd_file_pwrite(l->files[0], v->header_raw, VHD_SECTOR, v->footer.data_offset, err) || vd_file_flush(l->files[0], err)
+		   ? -1
+		   : 0;
 }
 
 /* Copies the table's entries to `to`, and absent ones behind them. */
@@ -79,8 +82,9 @@ static int bat_extend(struct vd_layer *l, struct vhd *v, uint64_t blocks, vd_err
 	uint64_t room = vhd_bat_bytes(&v->header) / 4;
 
 	if (blocks > VHD_BAT_MAX)
-		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "a VHD with blocks of %" PRIu32 " bytes has no room for %" PRIu64 " of them",
-		               v->block_bytes, blocks);
+		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET,
+			       "a VHD with blocks of %" PRIu32 " bytes has no room for %" PRIu64 " of them", v->block_bytes,
+			       blocks);
 	/* What stood there, behind the disk's end, was never valid. */
 	for (uint64_t b = v->n_blocks; b < vd_min(blocks, room); b++) {
 		if (vhd_bat_set(v, b, VHD_ABSENT, err))
@@ -147,14 +151,16 @@ int vhd_resize(struct vd_layer *l, uint64_t size, vd_error *err)
 	if (v->by_chs)
 		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "a VHD opened with the option vhd-size=chs cannot be resized");
 	if (v->footer.saved_state)
-		return vd_fail(err, VDISK_REFUSED, VDISK_NO_OFFSET, "the VHD belongs to the saved state of a virtual machine and cannot be resized");
+		return vd_fail(err, VDISK_REFUSED, VDISK_NO_OFFSET,
+			       "the VHD belongs to the saved state of a virtual machine and cannot be resized");
 	if (size % VHD_SECTOR || size > VHD_SIZE_MAX)
 		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET,
 		               "a VHD cannot have %" PRIu64 " bytes: a size is a multiple of 512, at most 2040 GiB", size);
 	if (v->type == VHD_FIXED)
 		return vhd_fixed_resize(l, size, err);
 	if (v->type == VHD_DIFFERENCING)
-		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "a differencing VHD cannot be resized: it has its parent's size");
+		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET,
+			       "a differencing VHD cannot be resized: it has its parent's size");
 	if (size == l->size)
 		return 0;
 	return size > l->size ? grow(l, v, size, err) : shrink(l, v, size, err);

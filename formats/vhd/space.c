@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Host space for blocks.  A VHD keeps no account of it: used is what the BAT points at.  Before the first change the BAT is read once
- * and the gaps between its blocks become the free list; the end of the last block is where new ones are appended.
+ * Host space for blocks.  A VHD keeps no account of it: used is what the BAT points at.  Before the first change the BAT is read
+ * once and the gaps between its blocks become the free list; the end of the last block is where new ones are appended.
  *
  *  S1. (C2) Space whose BAT entry was removed is on `freed`, and moves to `free` when the table without it is durable.
- *  S2. A block that is taken reads as zeros and nothing else: space that lay inside the file before is zeroed, and a data barrier is asked
- *      for, so that the zeros are durable before the BAT entry is.  Past the end of a regular file there are zeros already.
- *      Free space is zeroed when it becomes so, too, and no old footer stays behind: QEMU takes space past the last block for zeros.
- *  S3. Appending moves the footer first: it is written behind the new block, and the block may then lie over its old place.  In between
- *      and until the BAT entry is durable, the copy at 0 serves (C1).
- *  S4. What is lost when memory runs out, or by a crash, is space (C3), until the BAT is scanned again.
+ *  S2. A block that is taken reads as zeros and nothing else: space that lay inside the file before is zeroed, and a data barrier
+ * is asked for, so that the zeros are durable before the BAT entry is.  Past the end of a regular file there are zeros already.
+ *      Free space is zeroed when it becomes so, too, and no old footer stays behind: QEMU takes space past the last block for
+ * zeros. S3. Appending moves the footer first: it is written behind the new block, and the block may then lie over its old place.
+ * In between and until the BAT entry is durable, the copy at 0 serves (C1). S4. What is lost when memory runs out, or by a crash,
+ * is space (C3), until the BAT is scanned again.
  *
  * Under the layer's exclusive lock.
  */
@@ -47,7 +47,8 @@ static int entry_order(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
-static int entries_read(const struct vd_layer *l, struct vhd *v, bool strict, struct vhd_cursor *c, uint32_t *list, size_t *n, vd_error *err)
+static int entries_read(const struct vd_layer *l, struct vhd *v, bool strict, struct vhd_cursor *c, uint32_t *list, size_t *n,
+			vd_error *err)
 {
 	/* Blocks past the disk's end keep their space, as the end may be the geometry's; nonsense there is none's affair. */
 	for (uint64_t b = 0; b < v->header.max_entries; b++) {
@@ -162,7 +163,8 @@ int vhd_space_scan(struct vd_layer *l, struct vhd *v, vd_error *err)
 	bad = vhd_space_overlap(v, entries, n);
 	if (bad < n)
 		return vd_fail(err, VDISK_CORRUPT, (uint64_t)entries[bad] * VHD_SECTOR,
-		               "VHD blocks at sectors %" PRIu32 " and %" PRIu32 " overlap: not written to", entries[bad], entries[bad + 1]);
+			       "VHD blocks at sectors %" PRIu32 " and %" PRIu32 " overlap: not written to", entries[bad],
+			       entries[bad + 1]);
 	v->end = vd_up(v->footer_off, VHD_SECTOR);
 	for (size_t i = 0; i < n; i++) {
 		uint64_t host = (uint64_t)entries[i] * VHD_SECTOR;
@@ -209,7 +211,8 @@ static int space_append(struct vd_layer *l, struct vhd *v, uint64_t *host, vd_er
 	uint64_t at = vhd_space_place(v, v->end), end = at + vhd_stride(v), file_size = vd_file_size(f);
 
 	if (at / VHD_SECTOR >= VHD_ABSENT)
-		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "VHD file of %" PRIu64 " bytes cannot grow: block numbers end at 2 TiB", file_size);
+		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET,
+			       "VHD file of %" PRIu64 " bytes cannot grow: block numbers end at 2 TiB", file_size);
 	if (!v->unfinished && vhd_write_tail(l, v, end, err))
 		return -1;
 	if (!(f->flags & VD_FILE_ZERO_TAIL))

@@ -124,12 +124,18 @@ void vhd_header_decode(struct vhd_header *h, const uint8_t b[VHD_HEADER_BYTES]);
 void vhd_header_encode(const struct vhd_header *h, uint8_t b[VHD_HEADER_BYTES]);
 int vhd_header_validate(const struct vhd_header *h, uint64_t at, uint64_t size, uint64_t file_size, vd_error *err);
 static inline uint64_t vhd_bat_bytes(const struct vhd_header *h) { return vd_up((uint64_t)h->max_entries * 4, VHD_SECTOR); }
-static inline uint32_t vhd_bitmap_bytes(uint32_t block_bytes) { return (uint32_t)vd_up(vd_div_up(block_bytes / VHD_SECTOR, 8), VHD_SECTOR); }
+static inline uint32_t vhd_bitmap_bytes(uint32_t block_bytes)
+{
+	return (uint32_t)vd_up(vd_div_up(block_bytes / VHD_SECTOR, 8), VHD_SECTOR);
+}
 
 /* ---- geometry.c: pure */
 extern const struct vhd_geometry vhd_geometry_max;
 struct vhd_geometry vhd_geometry_of(uint64_t sectors); /* the specification's appendix; rounds down */
-static inline uint64_t vhd_geometry_bytes(struct vhd_geometry g) { return (uint64_t)g.cylinders * g.heads * g.sectors * VHD_SECTOR; }
+static inline uint64_t vhd_geometry_bytes(struct vhd_geometry g)
+{
+	return (uint64_t)g.cylinders * g.heads * g.sectors * VHD_SECTOR;
+}
 /* The smallest size at or above `size` that a geometry expresses; `size` itself past the largest geometry. */
 uint64_t vhd_geometry_round(uint64_t size);
 /* What the footer of a disk of `size` says: the exact geometry, or else the largest, which tells readers to take the size. */
@@ -173,8 +179,8 @@ struct vhd_cursor { /* holds one table of the BAT */
 int vhd_bat_get(struct vhd *v, struct vhd_cursor *c, uint64_t block, uint32_t *entry, vd_error *err);
 void vhd_bat_end(struct vhd *v, struct vhd_cursor *c);
 int vhd_bat_set(struct vhd *v, uint64_t block, uint32_t entry, vd_error *err);
-/* Judges an entry: *data is where the block's data begins; *len how much of it the file holds (0 of a wrong entry).  False, with the
-   reason in *err, unless all that the disk needs is there. */
+/* Judges an entry: *data is where the block's data begins; *len how much of it the file holds (0 of a wrong entry).  False, with
+   the reason in *err, unless all that the disk needs is there. */
 bool vhd_block_judge(const struct vd_layer *l, const struct vhd *v, uint64_t block, uint32_t entry, uint64_t *data, uint64_t *len,
                      vd_error *err);
 /* Bits of the block whose bitmap begins at `host`, for [in, in + len) of its data, in bytes. */

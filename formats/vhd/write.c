@@ -2,11 +2,11 @@
 /*
  * Writing blocks: reserve finds space and gives a new block its bitmap, publish sets bits and then the BAT entry.
  *
- * Crash order, kept by the ranks in the cache: a bitmap and the zeros of a new block, and the footer behind it, are durable before the
- * BAT entry that points there (C2); bytes copied from elsewhere before either (C5, by the cache's data barrier).
+ * Crash order, kept by the ranks in the cache: a bitmap and the zeros of a new block, and the footer behind it, are durable before
+ * the BAT entry that points there (C2); bytes copied from elsewhere before either (C5, by the cache's data barrier).
  *
- * A promise is a block with space but without BAT entry yet: the second reservation of a range of it, before the first is published,
- * finds it there.
+ * A promise is a block with space but without BAT entry yet: the second reservation of a range of it, before the first is
+ * published, finds it there.
  *
  * Under the layer's exclusive lock.
  */
@@ -85,8 +85,8 @@ int vhd_begin_write(struct vd_layer *l, vd_error *err)
 	if (v->type == VHD_FIXED || v->checking)
 		return 0;
 	if (l->files[0]->flags & VD_FILE_BLOCKDEV)
-		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "a %s VHD on a block device cannot be written to: its file has to grow",
-		               l->variant);
+		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET,
+			       "a %s VHD on a block device cannot be written to: its file has to grow", l->variant);
 	return vhd_space_scan(l, v, err) || vhd_footers_mend(l, v, err) ? -1 : 0;
 }
 
@@ -117,7 +117,8 @@ int vhd_reserve(struct vd_layer *l, struct vd_resv *r, vd_error *err)
 		return vhd_fixed_reserve(l, r, err);
 	if (r->kind == VD_ZERO) {
 		if (v->type == VHD_DIFFERENCING)
-			return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "a differencing VHD cannot say that a block is zeros");
+			return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET,
+				       "a differencing VHD cannot say that a block is zeros");
 		return 0;
 	}
 	block = r->off / v->block_bytes;
@@ -192,8 +193,8 @@ static int publish_data(struct vhd *v, const struct vd_resv *r, vd_error *err)
 	uint64_t host = r->host - in - v->bitmap_bytes;
 	struct vhd_promise *p = r->priv ? promise_find(v, block) : NULL;
 
-	/* A dynamic disk's new block has all its bits; an older one gets those that it lacks.  A bit hides what the parent (or zeros) had
-	   there, so the bytes are durable before it. */
+	/* A dynamic disk's new block has all its bits; an older one gets those that it lacks.  A bit hides what the parent (or
+	   zeros) had there, so the bytes are durable before it. */
 	if (v->type == VHD_DIFFERENCING || !r->priv || (r->flags & VD_RESV_COPIED))
 		vd_cache_need_barrier(v->cache);
 	if ((v->type == VHD_DIFFERENCING || !r->priv) && vhd_bits_set(v, host, in, r->len, err))
