@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Giving grains a place and pointing at it: reserve, publish, abandon, unmap.  Keeps V1 to V4 of vmdk.h; under the exclusive lock. */
+/* Giving grains a place and pointing at it: reserve, publish, abandon, unmap.  Keeps V1 to V4 of vmdk.h; under the exclusive lock.
+ */
 #include "vmdk.h"
 
 #include "base/alloc.h"
@@ -18,7 +19,8 @@ int vmdk_space_append(struct vd_layer *l, struct vmdk_extent *x, uint64_t len, u
 {
 	struct vd_file *f = l->files[x->file];
 	if (vd_div_up(x->cursor + len, VMDK_SECTOR) > SECTORS_MAX)
-		return vd_fail(err, VDISK_UNSUPPORTED, x->cursor, "%s: is full: grains lie below 2 TiB of an extent's file", f->name);
+		return vd_fail(err, VDISK_UNSUPPORTED, x->cursor, "%s: is full: grains lie below 2 TiB of an extent's file",
+			       f->name);
 	if ((f->flags & VD_FILE_BLOCKDEV) && x->cursor + len > vd_file_size(f))
 		return vd_fail(err, VDISK_IO, x->cursor, "%s: the device is full (%" PRIu64 " bytes)", f->name, vd_file_size(f));
 	*host = x->cursor;
@@ -59,7 +61,8 @@ static int table_ensure(struct vd_layer *l, struct vmdk_extent *x, uint32_t i, v
 	if (state == VMDK_TABLE_HERE && state2 == VMDK_TABLE_HERE)
 		return 0;
 	if (state == VMDK_TABLE_HERE || (x->rgd && state2 == VMDK_TABLE_HERE))
-		return vd_fail(err, VDISK_CORRUPT, VDISK_NO_OFFSET, "grain table %u is in one directory only; check can repair that", i);
+		return vd_fail(err, VDISK_CORRUPT, VDISK_NO_OFFSET,
+			       "grain table %u is in one directory only; check can repair that", i);
 	if (vmdk_space_append(l, x, bytes * (x->rgd ? 2 : 1), &host, err))
 		return -1;
 	host2 = x->rgd ? host + bytes : 0;
@@ -71,7 +74,8 @@ static int table_ensure(struct vd_layer *l, struct vmdk_extent *x, uint32_t i, v
 }
 
 /* Both copies of table i, pinned; *t2 NULL where there is one only.  *t NULL: no table. */
-static int table_pair(struct vd_layer *l, struct vmdk_extent *x, uint32_t i, struct vd_table **t, struct vd_table **t2, vd_error *err)
+static int table_pair(struct vd_layer *l, struct vmdk_extent *x, uint32_t i, struct vd_table **t, struct vd_table **t2,
+		      vd_error *err)
 {
 	enum vmdk_table_state state;
 	*t2 = NULL;
@@ -98,9 +102,9 @@ static void pair_put(struct vmdk_extent *x, struct vd_table *t, struct vd_table 
 
 /* What publish and unmap do to a run of grains. */
 struct change {
-	uint64_t host;     /* of the first grain; 0: none */
-	uint32_t value;    /* without host: the entry */
-	bool data_only;    /* leave entries alone that name no data */
+	uint64_t host;  /* of the first grain; 0: none */
+	uint32_t value; /* without host: the entry */
+	bool data_only; /* leave entries alone that name no data */
 };
 
 /* Grains [g, end), which lie in one table.  The space that they had is free when that is durable (V4). */
@@ -117,7 +121,7 @@ static int table_change(struct vd_layer *l, struct vmdk_extent *x, uint64_t g, u
 		uint32_t old = le32_get(t->data + at), old2 = t2 ? le32_get(t2->data + at) : old;
 		bool old_data = old > 1 || (old == 1 && !x->zero_gte);
 		uint32_t new = c->host ? (uint32_t)((c->host + (k - g) * x->grain) / VMDK_SECTOR) : c->value;
-		if ((old == new && old2 == new) || (c->data_only && !old_data))
+		if ((old == new &&old2 == new) || (c->data_only && !old_data))
 			continue;
 		le32_put(t->data + at, new);
 		if (t2)
@@ -146,7 +150,8 @@ static int grains_change(struct vd_layer *l, struct vmdk_extent *x, uint64_t g, 
 /* ---------------------------------------------------------------- reserve */
 
 /* From grain g on, at most up to `end`: how many are all unallocated, or allocated one behind the other (*host not 0). */
-static int grains_look(struct vd_layer *l, struct vmdk_extent *x, uint64_t g, uint64_t end, uint64_t *n, uint64_t *host, vd_error *err)
+static int grains_look(struct vd_layer *l, struct vmdk_extent *x, uint64_t g, uint64_t end, uint64_t *n, uint64_t *host,
+		       vd_error *err)
 {
 	enum vmdk_table_state state;
 	struct vd_table *t;
@@ -205,7 +210,8 @@ int vmdk_reserve(struct vd_layer *l, struct vd_resv *r, vd_error *err)
 	if (s->out)
 		return vmdk_stream_out_reserve(l, r, err);
 	if (r->flags & VD_RESV_PACKED)
-		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "of all VMDKs only a streamOptimized one has compressed grains");
+		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET,
+			       "of all VMDKs only a streamOptimized one has compressed grains");
 	struct vmdk_extent *x = vmdk_extent_at(s, r->off);
 	uint64_t end = x->off + vd_up(x->len, l->alloc_grain);
 	r->len = vd_min(r->len, end - r->off);

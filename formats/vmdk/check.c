@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Checking sparse extents: that each entry of each table points into the file, that the redundant tables say the same, that nothing has
- * two owners, and that no space is lost.  Memory is bounded: owners are marked in a bitmap of sectors, one window of the file at a time.
+ * Checking sparse extents: that each entry of each table points into the file, that the redundant tables say the same, that nothing
+ * has two owners, and that no space is lost.  Memory is bounded: owners are marked in a bitmap of sectors, one window of the file
+ * at a time.
  *
  * Repair: the redundant tables follow the primary ones, and the other way where only the redundant entry is good; lost space is
  * given back to the host as holes.  What has no good copy is reported and left as it is.
@@ -26,9 +27,9 @@ struct check {
 	vd_error *err;
 	bool repair, mirror; /* all; the redundant tables only */
 	uint64_t *bits;
-	uint64_t from, to;   /* the window, in sectors */
-	uint64_t end;        /* of what is used, in bytes */
-	uint64_t unmended;   /* damage of this extent: who owns what is not certain then */
+	uint64_t from, to; /* the window, in sectors */
+	uint64_t end;      /* of what is used, in bytes */
+	uint64_t unmended; /* damage of this extent: who owns what is not certain then */
 };
 
 static int damage(struct check *c, uint64_t at, bool fixed, const char *fmt, ...) __attribute__((format(printf, 4, 5)));
@@ -96,8 +97,9 @@ static int check_entry(struct check *c, uint32_t i, uint32_t k, struct vd_table 
 		bool fix = c->repair || c->mirror;
 		if (fix)
 			entry_put(c, t2, k, entry);
-		return damage(c, t2->off + 4ull * k, fix, "grain %" PRIu64 " is at sector %" PRIu64 " in its table and at %" PRIu64
-		              " in the redundant one", g, entry, entry2);
+		return damage(c, t2->off + 4ull * k, fix,
+			      "grain %" PRIu64 " is at sector %" PRIu64 " in its table and at %" PRIu64 " in the redundant one", g,
+			      entry, entry2);
 	}
 	if (is_trouble(c, &why))
 		return -1;
@@ -137,7 +139,7 @@ static int open_pair(struct check *c, uint32_t i, struct vd_table *t[2])
 		if (fix && vmdk_table_restore(c->l, c->x, i, k, c->err))
 			return -1;
 		if (bad ? damage(c, why[k].offset, fix, "%s", why[k].message)
-		        : damage(c, why[k].offset, fix, "%s grain table %u is missing", k ? "redundant" : "primary", i))
+			: damage(c, why[k].offset, fix, "%s grain table %u is missing", k ? "redundant" : "primary", i))
 			return -1;
 		if (fix && open_table(c, i, k, &t[k], &why[k]))
 			return -1;
@@ -195,7 +197,8 @@ static int mark_grains(struct check *c, uint32_t i)
 		    w.host / VMDK_SECTOR >= c->to || w.host + x->grain + vmdk_packed_max(x->grain) < c->from * VMDK_SECTOR)
 			continue;
 		if (mark(c, w.host, x->packed ? w.host_len : x->grain))
-			ret = damage(c, w.host, false, "grain %" PRIu64 " at %#" PRIx64 " shares its place with another owner", first + k, w.host);
+			ret = damage(c, w.host, false, "grain %" PRIu64 " at %#" PRIx64 " shares its place with another owner",
+				     first + k, w.host);
 	}
 	vd_cache_put(x->tables, t);
 	return ret;
@@ -216,7 +219,8 @@ static int mark_window(struct check *c)
 	for (uint32_t i = 0; x->rgd && i < x->n_gts; i++) {
 		enum vmdk_table_state state;
 		uint64_t off;
-		if (!vmdk_table_find(c->l, x, i, true, &state, &off, NULL) && state == VMDK_TABLE_HERE && mark(c, off, vmdk_table_bytes(x)) &&
+		if (!vmdk_table_find(c->l, x, i, true, &state, &off, NULL) && state == VMDK_TABLE_HERE &&
+		    mark(c, off, vmdk_table_bytes(x)) &&
 		    damage(c, off, false, "redundant grain table %u at %#" PRIx64 " shares its place with another owner", i, off))
 			return -1;
 	}
@@ -225,7 +229,8 @@ static int mark_window(struct check *c)
 
 /* ---------------------------------------------------------------- leaks */
 
-/* Of [off, end), the bytes in blocks that the host keeps and that are not zeros: what was punched may stay with the host, but is clean. */
+/* Of [off, end), the bytes in blocks that the host keeps and that are not zeros: what was punched may stay with the host, but is
+ * clean. */
 static int leaked(struct check *c, uint64_t off, uint64_t end, uint64_t *kept)
 {
 	struct vd_file *f = c->l->files[c->x->file];
@@ -292,8 +297,8 @@ static int find_leaks(struct check *c)
 
 /* ---------------------------------------------------------------- the whole */
 
-/* Leaks are looked for when the whole file is known to be sound: where damage is left, what seems lost may be what the damaged entry meant.
-   A stream's markers have no owner, and seSparse space is managed by lists that only ESXi knows. */
+/* Leaks are looked for when the whole file is known to be sound: where damage is left, what seems lost may be what the damaged
+   entry meant. A stream's markers have no owner, and seSparse space is managed by lists that only ESXi knows. */
 static int check_owners(struct check *c)
 {
 	uint64_t sectors = vd_file_size(c->l->files[c->x->file]) / VMDK_SECTOR;

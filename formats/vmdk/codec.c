@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Packed grains: a marker (the first sector, the length), a zlib stream, zeros up to the next sector.  The last grain's stream may give
- * a whole grain or stop at the disk's end: both are written by somebody.
+ * Packed grains: a marker (the first sector, the length), a zlib stream, zeros up to the next sector.  The last grain's stream may
+ * give a whole grain or stop at the disk's end: both are written by somebody.
  */
 #include "vmdk.h"
 
 #include "base/alloc.h"
 #include "base/bytes.h"
 
-static int codec_unpack(const struct vd_layer *l, const struct vd_extent *u, const void *in, size_t in_len, void *out, vd_error *err)
+static int codec_unpack(const struct vd_layer *l, const struct vd_extent *u, const void *in, size_t in_len, void *out,
+			vd_error *err)
 {
 	const struct vmdk *s = vmdk_of(l);
 	const struct vmdk_extent *x = vmdk_extent_at(s, u->off);
@@ -18,8 +19,8 @@ static int codec_unpack(const struct vd_layer *l, const struct vd_extent *u, con
 		return vd_fail(err, VDISK_CORRUPT, u->host, "packed grain at %#" PRIx64 " is cut short", u->host);
 	size_t size = le32_get(p + head - 4);
 	if (size > in_len - head)
-		return vd_fail(err, VDISK_CORRUPT, u->host, "packed grain at %#" PRIx64 " is cut short: %zu bytes of %zu", u->host, in_len - head,
-		               size);
+		return vd_fail(err, VDISK_CORRUPT, u->host, "packed grain at %#" PRIx64 " is cut short: %zu bytes of %zu", u->host,
+			       in_len - head, size);
 	if (!vd_unpack(s->unpacker, p + head, size, out, u->len, NULL, err))
 		return 0;
 	if (u->len == x->grain)
@@ -41,8 +42,8 @@ static int codec_pack(const struct vd_layer *l, uint64_t off, const void *in, si
 	if (vd_pack(s->packer, in, len, p + VMDK_GRAIN_MARKER, room, &got, err))
 		return -1;
 	if (!got)
-		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "a grain at %" PRIu64 " grew by more than %zu bytes when packed", off,
-		               room - l->alloc_grain);
+		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET,
+			       "a grain at %" PRIu64 " grew by more than %zu bytes when packed", off, room - l->alloc_grain);
 	vmdk_grain_marker_encode(off / VMDK_SECTOR, (uint32_t)got, p);
 	size_t end = VMDK_GRAIN_MARKER + got, padded = vd_up(end, VMDK_SECTOR);
 	memset(p + end, 0, padded - end);
@@ -51,6 +52,6 @@ static int codec_pack(const struct vd_layer *l, uint64_t off, const void *in, si
 }
 
 const struct vd_codec vmdk_codec = {
-	.unpack = codec_unpack,
-	.pack = codec_pack,
+    .unpack = codec_unpack,
+    .pack = codec_pack,
 };

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Making a VMDK.  Until finish() says otherwise it is marked unfinished where that was asked for: sparse extents by VMware's own mark
- * of temporary files ("kdmv"), disks with a descriptor file by the lack of a descriptor.
+ * Making a VMDK.  Until finish() says otherwise it is marked unfinished where that was asked for: sparse extents by VMware's own
+ * mark of temporary files ("kdmv"), disks with a descriptor file by the lack of a descriptor.
  */
 #include "plan.h"
 
@@ -29,8 +29,8 @@ static int clear_front(struct vd_file *f, uint64_t bytes, vd_error *err)
 	if (!(f->flags & VD_FILE_BLOCKDEV))
 		return vd_file_truncate(f, bytes, err);
 	if (vd_file_size(f) < bytes)
-		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "the device has %" PRIu64 " bytes, the tables alone take %" PRIu64,
-		               vd_file_size(f), bytes);
+		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET,
+			       "the device has %" PRIu64 " bytes, the tables alone take %" PRIu64, vd_file_size(f), bytes);
 	return vd_file_zero(f, 0, bytes, false, err);
 }
 
@@ -89,7 +89,7 @@ static int judge_name(const char *name, vd_error *err)
 	for (const char *c = name; *c; c++)
 		if (*c == '"' || (unsigned char)*c < ' ')
 			return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET,
-			               "a VMDK's descriptor has no way to write a name with quotes or control characters");
+				       "a VMDK's descriptor has no way to write a name with quotes or control characters");
 	return 0;
 }
 
@@ -145,16 +145,16 @@ static int make_descriptor(struct vd_layer *l, const struct vd_create *c, const 
 	struct vmdk *s = vmdk_of(l);
 	uint8_t r[4];
 	struct vmdk_desc_new n = {
-		.parent_cid = s->has_parent ? c->parent->id.cid : VMDK_CID_NONE,
-		.create_type = p->create_type,
-		.parent_hint = c->backing,
-		.lines = s->desc.lines,
-		.n_lines = s->desc.n_lines,
-		.sectors = c->size / VMDK_SECTOR,
-		.adapter_type = vd_options_str(c->options, "adapter_type"),
-		.hwversion = vd_options_str(c->options, "hwversion"),
-		.toolsversion = vd_options_str(c->options, "toolsversion"),
-		.thin = p->thin,
+	    .parent_cid = s->has_parent ? c->parent->id.cid : VMDK_CID_NONE,
+	    .create_type = p->create_type,
+	    .parent_hint = c->backing,
+	    .lines = s->desc.lines,
+	    .n_lines = s->desc.n_lines,
+	    .sectors = c->size / VMDK_SECTOR,
+	    .adapter_type = vd_options_str(c->options, "adapter_type"),
+	    .hwversion = vd_options_str(c->options, "hwversion"),
+	    .toolsversion = vd_options_str(c->options, "toolsversion"),
+	    .thin = p->thin,
 	};
 	if (vmdk_random(&s->seed, n.uuid, sizeof(n.uuid), err) || vmdk_random(&s->seed, n.long_id, sizeof(n.long_id), err) ||
 	    vmdk_random(&s->seed, r, sizeof(r), err))
@@ -181,8 +181,8 @@ static int place_descriptor(struct vd_layer *l, const struct vmdk_plan *p, vd_er
 	s->desc_room = VMDK_EMBEDDED_LEN * VMDK_SECTOR;
 	size_t len = strlen(s->desc.text);
 	if (len >= s->desc_room)
-		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "the descriptor would take %zu bytes; there is room for %" PRIu64, len,
-		               s->desc_room - 1);
+		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET,
+			       "the descriptor would take %zu bytes; there is room for %" PRIu64, len, s->desc_room - 1);
 	/* streams write theirs with the header */
 	return p->packed ? 0 : vd_file_pwrite(l->files[0], s->desc.text, len, s->desc_off, err);
 }
@@ -190,10 +190,11 @@ static int place_descriptor(struct vd_layer *l, const struct vmdk_plan *p, vd_er
 static int judge_create(const struct vd_create *c, const struct vmdk_plan *p, const char *base, vd_error *err)
 {
 	if (!c->size || c->size % VMDK_SECTOR)
-		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "a VMDK cannot have %" PRIu64 " bytes: it has whole sectors of 512, at least one",
-		               c->size);
+		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET,
+			       "a VMDK cannot have %" PRIu64 " bytes: it has whole sectors of 512, at least one", c->size);
 	if (c->backing && (!c->parent || c->parent->id.kind != VD_ID_CID))
-		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "the backing file \"%s\" has no CID that a child could name", c->backing);
+		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET,
+			       "the backing file \"%s\" has no CID that a child could name", c->backing);
 	if (p->n > VMDK_LINES_MAX)
 		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "%zu extents; at most %u are written", p->n, VMDK_LINES_MAX);
 	return judge_name(base, err) || (c->backing && judge_name(c->backing, err)) ? -1 : 0;
@@ -202,8 +203,9 @@ static int judge_create(const struct vd_create *c, const struct vmdk_plan *p, co
 int vmdk_create(struct vd_layer *l, const struct vd_create *c, vd_error *err)
 {
 	struct vmdk_plan p;
-	const char *base = c->host && c->host->base_name && *c->host->base_name && strcmp(c->host->base_name, "-") ? c->host->base_name
-	                                                                                                           : "disk.vmdk";
+	const char *base = c->host && c->host->base_name && *c->host->base_name && strcmp(c->host->base_name, "-")
+			       ? c->host->base_name
+			       : "disk.vmdk";
 	if (vmdk_plan_make(c, c->size, &p, err) || judge_create(c, &p, base, err))
 		return -1;
 	struct vmdk *s = vd_calloc(1, sizeof(*s));

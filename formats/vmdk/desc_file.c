@@ -25,7 +25,8 @@ static int store(struct vd_layer *l, const char *text, vd_error *err)
 	size_t old_len = strlen(s->desc.text), len = strlen(text);
 	size_t room = s->desc_room ? s->desc_room : vd_max(old_len, len);
 	if (len > room)
-		return vd_fail(err, VDISK_UNSUPPORTED, s->desc_off, "the descriptor would take %zu bytes; there is room for %zu", len, room);
+		return vd_fail(err, VDISK_UNSUPPORTED, s->desc_off, "the descriptor would take %zu bytes; there is room for %zu",
+			       len, room);
 	VD_AUTO_FREE char *old = vd_calloc(1, room), *new = vd_calloc(1, room);
 	if (!old || !new)
 		return vd_fail_nomem(err, room);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Reading the descriptor's text.  (VMware, Virtual Disk Format 5.0, "The Descriptor File".)  Lines are comments, `key = value`, with
- * the value bare or quoted, or extents: ACCESS SECTORS TYPE ["name" [offset ...]].  Keys are compared without regard to case.
+ * Reading the descriptor's text.  (VMware, Virtual Disk Format 5.0, "The Descriptor File".)  Lines are comments, `key = value`,
+ * with the value bare or quoted, or extents: ACCESS SECTORS TYPE ["name" [offset ...]].  Keys are compared without regard to case.
  */
 #include "descriptor.h"
 
@@ -129,7 +129,7 @@ static int fail_line(vd_error *err, unsigned number, struct span line, const cha
 {
 	char text[80];
 	return vd_fail(err, VDISK_CORRUPT, VDISK_NO_OFFSET, "descriptor line %u, \"%s\": %s", number,
-	               vd_printable(text, sizeof(text), line.p, line.len), why);
+		       vd_printable(text, sizeof(text), line.p, line.len), why);
 }
 
 /* ---------------------------------------------------------------- extent lines */
@@ -188,7 +188,7 @@ static int keep_text(char **slot, struct span value, vd_error *err)
 }
 
 static int parse_value(struct vmdk_desc *d, unsigned *seen, struct span key, struct span value, struct span line, unsigned number,
-                       vd_error *err)
+		       vd_error *err)
 {
 	static const char *const keys[] = {"version", "CID", "parentCID", "createType", "encoding", "parentFileNameHint"};
 	int k = span_index(key, keys, COUNT(keys));
@@ -245,10 +245,13 @@ static int parse_lines(struct vmdk_desc *d, vd_error *err)
 	if (d->n_lines > VMDK_LINES_MAX) {
 		size_t n = d->n_lines;
 		d->n_lines = VMDK_LINES_MAX;
-		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "the descriptor lists %zu extents; at most %u are opened", n,
-		               VMDK_LINES_MAX);
+		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "the descriptor lists %zu extents; at most %u are opened",
+			       n, VMDK_LINES_MAX);
 	}
-	const char *missing = !(seen & SEEN_VERSION) ? "version" : !(seen & SEEN_CID) ? "CID" : !(seen & SEEN_TYPE) ? "createType" : NULL;
+	const char *missing = !(seen & SEEN_VERSION) ? "version"
+			      : !(seen & SEEN_CID)   ? "CID"
+			      : !(seen & SEEN_TYPE)  ? "createType"
+						     : NULL;
 	if (missing)
 		return vd_fail(err, VDISK_CORRUPT, VDISK_NO_OFFSET, "the descriptor has no %s", missing);
 	if (!d->n_lines)

@@ -31,7 +31,7 @@ struct vmdk_line { /* an extent line */
 };
 
 struct vmdk_desc {
-	char *text;        /* NUL-terminated, as read */
+	char *text; /* NUL-terminated, as read */
 	uint32_t cid, parent_cid;
 	char *create_type;
 	char *encoding;    /* NULL: none declared */
@@ -54,7 +54,8 @@ const char *vmdk_access_name(enum vmdk_access a);
 bool vmdk_desc_value(const char *text, const char *key, char *buf, size_t cap);
 /* The text with the value of `key` replaced, or with a line for it added at the end.  Returns owned, NULL if out of memory. */
 char *vmdk_desc_set(const char *text, const char *key, const char *value, bool quoted);
-/* The text with the sector count of the i-th extent line replaced.  Returns owned; NULL if out of memory or there is no such line. */
+/* The text with the sector count of the i-th extent line replaced.  Returns owned; NULL if out of memory or there is no such line.
+ */
 char *vmdk_desc_set_sectors(const char *text, size_t i, uint64_t sectors);
 
 /* What a new descriptor says. */
@@ -64,7 +65,7 @@ struct vmdk_desc_new {
 	const char *parent_hint; /* NULL: none */
 	const struct vmdk_line *lines;
 	size_t n_lines;
-	uint64_t sectors;        /* of the disk, for the geometry */
+	uint64_t sectors; /* of the disk, for the geometry */
 	const char *adapter_type, *hwversion, *toolsversion;
 	uint8_t uuid[16], long_id[12]; /* random bytes */
 	bool thin;
@@ -72,7 +73,9 @@ struct vmdk_desc_new {
 /* Returns owned, NULL if out of memory. */
 char *vmdk_desc_write(const struct vmdk_desc_new *n);
 
-struct vmdk_geometry { uint32_t cylinders, heads, sectors; };
+struct vmdk_geometry {
+	uint32_t cylinders, heads, sectors;
+};
 void vmdk_geometry(struct vmdk_geometry *g, uint64_t sectors, const char *adapter_type);
 
 #endif

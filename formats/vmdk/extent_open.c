@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Opening sparse extents: from a header to directories in memory and a cache of tables.  Nothing is allocated before it was bounded. */
+/* Opening sparse extents: from a header to directories in memory and a cache of tables.  Nothing is allocated before it was
+ * bounded. */
 #include "vmdk.h"
 
 #include "base/alloc.h"
 #include "base/bytes.h"
 
-/* The header at the front says "see the end": the footer is 1,024 bytes before it, between its marker and the end-of-stream marker. */
+/* The header at the front says "see the end": the footer is 1,024 bytes before it, between its marker and the end-of-stream marker.
+ */
 static int read_footer(struct vd_file *f, struct vmdk_sparse *h, vd_error *err)
 {
 	uint8_t tail[3 * VMDK_SECTOR];
@@ -13,7 +15,8 @@ static int read_footer(struct vd_file *f, struct vmdk_sparse *h, vd_error *err)
 	struct vmdk_sparse foot;
 	struct vmdk_marker m, eos;
 	if (size < sizeof(tail) + VMDK_SECTOR)
-		return vd_fail(err, VDISK_CORRUPT, size, "%s: no footer in %" PRIu64 " bytes: the file is cut short", f->name, size);
+		return vd_fail(err, VDISK_CORRUPT, size, "%s: no footer in %" PRIu64 " bytes: the file is cut short", f->name,
+			       size);
 	uint64_t at = size - sizeof(tail);
 	if (vd_file_pread(f, tail, sizeof(tail), at, err))
 		return -1;
@@ -72,8 +75,9 @@ static int read_sparse(struct vd_layer *l, struct vmdk_extent *x, const uint8_t 
 		vd_error_clear(err); /* its markers are followed as far as they go */
 	}
 	if (seekable && h->overhead * VMDK_SECTOR > vd_file_size(f))
-		return vd_fail(err, VDISK_CORRUPT, 64, "%s: the metadata take %" PRIu64 " bytes, the file has %" PRIu64 ": it is cut short", f->name,
-		               h->overhead * VMDK_SECTOR, vd_file_size(f));
+		return vd_fail(err, VDISK_CORRUPT, 64,
+			       "%s: the metadata take %" PRIu64 " bytes, the file has %" PRIu64 ": it is cut short", f->name,
+			       h->overhead * VMDK_SECTOR, vd_file_size(f));
 	vmdk_extent_adopt_sparse(x);
 	return 0;
 }
@@ -126,13 +130,14 @@ static int judge_capacity(struct vd_layer *l, struct vmdk_extent *x, struct vd_h
 	if (x->len == capacity || (x->len < capacity && capacity - x->len < x->grain))
 		return 0;
 	if ((x->len < capacity && unclean) || (vmdk_of(l)->open_flags & VD_OPEN_SALVAGE)) {
-		host->log(host, VDISK_LOG_WARNING, "%s: holds %" PRIu64 " bytes, the descriptor says %" PRIu64 ": the smaller one is taken",
-		          l->files[x->file]->name, capacity, x->len);
+		host->log(host, VDISK_LOG_WARNING,
+			  "%s: holds %" PRIu64 " bytes, the descriptor says %" PRIu64 ": the smaller one is taken",
+			  l->files[x->file]->name, capacity, x->len);
 		x->len = vd_min(x->len, capacity);
 		return 0;
 	}
-	return vd_fail(err, VDISK_CORRUPT, 12, "%s: holds %" PRIu64 " bytes, the descriptor says %" PRIu64, l->files[x->file]->name, capacity,
-	               x->len);
+	return vd_fail(err, VDISK_CORRUPT, 12, "%s: holds %" PRIu64 " bytes, the descriptor says %" PRIu64, l->files[x->file]->name,
+		       capacity, x->len);
 }
 
 int vmdk_extent_read_header(struct vd_layer *l, struct vmdk_extent *x, struct vd_host *host, vd_error *err)
@@ -163,8 +168,9 @@ static int load_directory(struct vd_layer *l, const struct vmdk_extent *x, uint6
 	struct vd_file *f = l->files[x->file];
 	uint64_t bytes = (uint64_t)x->n_gts * (x->kind == VMDK_SE ? 8 : 4);
 	if (off < VMDK_SECTOR || !vd_within(off, bytes, vd_file_size(f)))
-		return vd_fail(err, VDISK_CORRUPT, off, "%s: grain directory at %#" PRIx64 " (%" PRIu64 " bytes) is outside the file (%" PRIu64
-		               " bytes)", f->name, off, bytes, vd_file_size(f));
+		return vd_fail(err, VDISK_CORRUPT, off,
+			       "%s: grain directory at %#" PRIx64 " (%" PRIu64 " bytes) is outside the file (%" PRIu64 " bytes)",
+			       f->name, off, bytes, vd_file_size(f));
 	void *gd = vd_malloc(bytes);
 	if (!gd)
 		return vd_fail_nomem(err, bytes);
@@ -216,7 +222,9 @@ const char *vmdk_extent_ro_reason(const struct vmdk_extent *x)
 		return "seSparse extents are read only";
 	default:
 		/* VMware's KB 2064959: from version 3 on another file may track changed blocks. */
-		return x->packed ? "streamOptimized extents are read only" : x->h.version > 2 ? "version 3 extents are read only" : NULL;
+		return x->packed          ? "streamOptimized extents are read only"
+		       : x->h.version > 2 ? "version 3 extents are read only"
+					  : NULL;
 	}
 }
 

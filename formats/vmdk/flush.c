@@ -104,7 +104,8 @@ static int flush_extent(struct vd_layer *l, struct vmdk_extent *x, vd_error *err
 	struct vd_file *f = l->files[x->file];
 	if (vd_cache_write_back(x->tables, err) || directory_write(l, x, err) || vd_file_flush(f, err))
 		return -1;
-	/* The removals are durable: the space may go back to the host, and be used again.  If the host does not want it now, then at the end. */
+	/* The removals are durable: the space may go back to the host, and be used again.  If the host does not want it now, then
+	 * at the end. */
 	for (size_t i = 0; i < x->space.pending.n; i++)
 		vd_file_punch(f, x->space.pending.v[i].off, x->space.pending.v[i].len, NULL);
 	vmdk_space_settle(&x->space);

@@ -15,24 +15,25 @@
 #define VMDK_UNCLEAN_AT 72u
 #define VMDK_GD_AT_END UINT64_MAX
 
-#define VMDK_FLAG_NEWLINES   1u
-#define VMDK_FLAG_REDUNDANT  2u
-#define VMDK_FLAG_ZERO_GTE   4u
+#define VMDK_FLAG_NEWLINES 1u
+#define VMDK_FLAG_REDUNDANT 2u
+#define VMDK_FLAG_ZERO_GTE 4u
 #define VMDK_FLAG_COMPRESSED 0x10000u
-#define VMDK_FLAG_MARKERS    0x20000u
+#define VMDK_FLAG_MARKERS 0x20000u
 
 struct vmdk_sparse {
 	uint32_t version, flags;
-	uint64_t capacity, grain;      /* in sectors, as all that follows */
+	uint64_t capacity, grain; /* in sectors, as all that follows */
 	uint64_t desc_off, desc_len;
-	uint32_t gtes;                 /* entries in a grain table */
+	uint32_t gtes; /* entries in a grain table */
 	uint64_t rgd_off, gd_off;
 	uint64_t overhead;
 	uint8_t unclean;
-	uint16_t compression;          /* 0: none; 1: deflate */
+	uint16_t compression; /* 0: none; 1: deflate */
 };
 
-/* Decodes and judges all that does not need the file's size.  bytes: VMDK_SPARSE_BYTES of them; `at`: their offset, for messages. */
+/* Decodes and judges all that does not need the file's size.  bytes: VMDK_SPARSE_BYTES of them; `at`: their offset, for messages.
+ */
 int vmdk_sparse_decode(const uint8_t *bytes, uint64_t at, struct vmdk_sparse *h, vd_error *err);
 void vmdk_sparse_encode(const struct vmdk_sparse *h, bool unfinished, uint8_t bytes[VMDK_SPARSE_BYTES]);
 
@@ -49,7 +50,7 @@ struct vmdk_cowd {
 	uint32_t version, flags;
 	uint32_t capacity, grain; /* in sectors */
 	uint32_t gd_off, n_gts;
-	uint32_t free_sector;     /* the next one to give out */
+	uint32_t free_sector; /* the next one to give out */
 	uint32_t unclean;
 };
 int vmdk_cowd_decode(const uint8_t *bytes, struct vmdk_cowd *h, vd_error *err);

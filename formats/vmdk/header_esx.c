@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Headers of the extents that ESX makes: COWD (libvmdk's documentation, "The COWD sparse extent data file") and seSparse, which VMware
- * never documented; what is here is common knowledge of its readers, and anything else in it is refused.
+ * Headers of the extents that ESX makes: COWD (libvmdk's documentation, "The COWD sparse extent data file") and seSparse, which
+ * VMware never documented; what is here is common knowledge of its readers, and anything else in it is refused.
  */
 #include "header.h"
 
@@ -28,8 +28,8 @@ int vmdk_cowd_decode(const uint8_t *p, struct vmdk_cowd *h, vd_error *err)
 		return vd_fail(err, VDISK_CORRUPT, 16, "grain size of %u sectors: not a power of two up to 16384", h->grain);
 	uint64_t need = vd_div_up(h->capacity, (uint64_t)h->grain * VMDK_COWD_GTES);
 	if (h->n_gts < need)
-		return vd_fail(err, VDISK_CORRUPT, 24, "grain directory of %u entries; the capacity of %u sectors takes %" PRIu64, h->n_gts,
-		               h->capacity, need);
+		return vd_fail(err, VDISK_CORRUPT, 24, "grain directory of %u entries; the capacity of %u sectors takes %" PRIu64,
+			       h->n_gts, h->capacity, need);
 	if (h->gd_off < VMDK_COWD_BYTES / VMDK_SECTOR)
 		return vd_fail(err, VDISK_CORRUPT, 20, "grain directory at sector %u, inside the header", h->gd_off);
 	return 0;
@@ -56,7 +56,7 @@ int vmdk_se_decode(const uint8_t *p, struct vmdk_se *h, vd_error *err)
 		return vd_fail(err, VDISK_CORRUPT, 0, "not a seSparse extent: magic %#" PRIx64, le64_get(p));
 	if (le64_get(p + 8) != VMDK_SE_VERSION)
 		return vd_fail(err, VDISK_UNSUPPORTED, 8, "seSparse version %#" PRIx64 "; %#" PRIx64 " is known", le64_get(p + 8),
-		               VMDK_SE_VERSION);
+			       VMDK_SE_VERSION);
 	h->capacity = le64_get(p + 16);
 	h->grain = le64_get(p + 24);
 	h->table = le64_get(p + 32);
@@ -79,10 +79,12 @@ int vmdk_se_decode(const uint8_t *p, struct vmdk_se *h, vd_error *err)
 		if (vd_mul64(le64_get(p + at), VMDK_SECTOR, &bytes) || bytes > INT64_MAX)
 			return vd_fail(err, VDISK_CORRUPT, at, "seSparse header field of %" PRIu64 " sectors", le64_get(p + at));
 	if (h->capacity > UINT64_C(64) << 31) /* VMware's end is 62 TiB; this bounds the directory at 32 MiB */
-		return vd_fail(err, VDISK_UNSUPPORTED, 16, "seSparse capacity of %" PRIu64 " sectors is more than 64 TiB", h->capacity);
+		return vd_fail(err, VDISK_UNSUPPORTED, 16, "seSparse capacity of %" PRIu64 " sectors is more than 64 TiB",
+			       h->capacity);
 	if (h->gd_len * (VMDK_SECTOR / 8) < vd_div_up(h->capacity, h->grain * VMDK_SE_GTES))
-		return vd_fail(err, VDISK_CORRUPT, 136, "seSparse grain directory of %" PRIu64 " sectors is too short for %" PRIu64 " sectors",
-		               h->gd_len, h->capacity);
+		return vd_fail(err, VDISK_CORRUPT, 136,
+			       "seSparse grain directory of %" PRIu64 " sectors is too short for %" PRIu64 " sectors", h->gd_len,
+			       h->capacity);
 	return 0;
 }
 
@@ -91,7 +93,8 @@ int vmdk_se_volatile(const uint8_t *p, uint64_t at, vd_error *err)
 	if (le64_get(p) != VMDK_SE_VOLATILE_MAGIC)
 		return vd_fail(err, VDISK_CORRUPT, at, "seSparse volatile header has magic %#" PRIx64, le64_get(p));
 	if (le64_get(p + 24))
-		return vd_fail(err, VDISK_UNSUPPORTED, at + 24, "the seSparse extent's journal was not replayed: open it in ESXi first");
+		return vd_fail(err, VDISK_UNSUPPORTED, at + 24,
+			       "the seSparse extent's journal was not replayed: open it in ESXi first");
 	return 0;
 }
 

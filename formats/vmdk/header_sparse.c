@@ -5,7 +5,7 @@
 #include "base/bytes.h"
 
 #define KNOWN_INCOMPAT (VMDK_FLAG_COMPRESSED | VMDK_FLAG_MARKERS)
-#define GRAIN_MAX 16384u /* sectors: 8 MiB; VMware's programs stop at 128 */
+#define GRAIN_MAX 16384u  /* sectors: 8 MiB; VMware's programs stop at 128 */
 #define GD_MAX (4u << 20) /* entries: bounds memory at 16 MiB a directory */
 
 static void read_fields(const uint8_t *p, struct vmdk_sparse *h)
@@ -32,11 +32,12 @@ static int judge_features(const uint8_t *p, uint64_t at, const struct vmdk_spars
 		return vd_fail(err, VDISK_UNSUPPORTED, at + 4, "sparse extent version %u; 1 to 3 are known", h->version);
 	if (h->flags & 0xffff0000u & ~KNOWN_INCOMPAT)
 		return vd_fail(err, VDISK_UNSUPPORTED, at + 8, "sparse extent with unknown incompatible flags %#x",
-		               h->flags & 0xffff0000u & ~KNOWN_INCOMPAT);
+			       h->flags & 0xffff0000u & ~KNOWN_INCOMPAT);
 	if ((h->flags & VMDK_FLAG_NEWLINES) && memcmp(p + 73, newlines, 4))
-		return vd_fail(err, VDISK_CORRUPT, at + 73,
-		               "the newline bytes are %02x %02x %02x %02x, not 0a 20 0d 0a: a transfer in text mode damaged the file", p[73],
-		               p[74], p[75], p[76]);
+		return vd_fail(
+		    err, VDISK_CORRUPT, at + 73,
+		    "the newline bytes are %02x %02x %02x %02x, not 0a 20 0d 0a: a transfer in text mode damaged the file", p[73],
+		    p[74], p[75], p[76]);
 	if ((h->flags & VMDK_FLAG_MARKERS) && !(h->flags & VMDK_FLAG_COMPRESSED))
 		return vd_fail(err, VDISK_CORRUPT, at + 8, "flags %#x: markers without compressed grains", h->flags);
 	if (h->compression > 1)
@@ -50,15 +51,17 @@ static int judge_sizes(uint64_t at, const struct vmdk_sparse *h, vd_error *err)
 {
 	uint64_t bytes;
 	if (!vd_is_pow2(h->grain) || h->grain > GRAIN_MAX)
-		return vd_fail(err, VDISK_CORRUPT, at + 20, "grain size of %" PRIu64 " sectors: not a power of two up to %u", h->grain,
-		               GRAIN_MAX);
+		return vd_fail(err, VDISK_CORRUPT, at + 20, "grain size of %" PRIu64 " sectors: not a power of two up to %u",
+			       h->grain, GRAIN_MAX);
 	if (!vd_is_pow2(h->gtes) || h->gtes < 128 || h->gtes > 4096)
-		return vd_fail(err, VDISK_CORRUPT, at + 44, "%u entries in a grain table: not a power of two from 128 to 4096", h->gtes);
+		return vd_fail(err, VDISK_CORRUPT, at + 44, "%u entries in a grain table: not a power of two from 128 to 4096",
+			       h->gtes);
 	if (vd_mul64(h->capacity, VMDK_SECTOR, &bytes) || bytes > INT64_MAX)
 		return vd_fail(err, VDISK_CORRUPT, at + 12, "capacity of %" PRIu64 " sectors", h->capacity);
 	uint64_t n_gts = vd_div_up(h->capacity, h->grain * h->gtes);
 	if (n_gts > GD_MAX)
-		return vd_fail(err, VDISK_UNSUPPORTED, at + 12, "grain directory of %" PRIu64 " entries; at most %u are read", n_gts, GD_MAX);
+		return vd_fail(err, VDISK_UNSUPPORTED, at + 12, "grain directory of %" PRIu64 " entries; at most %u are read",
+			       n_gts, GD_MAX);
 	if (vd_mul64(h->overhead, VMDK_SECTOR, &bytes) || bytes > INT64_MAX)
 		return vd_fail(err, VDISK_CORRUPT, at + 64, "overhead of %" PRIu64 " sectors", h->overhead);
 	if (h->gd_off != VMDK_GD_AT_END && h->gd_off > INT64_MAX / VMDK_SECTOR)

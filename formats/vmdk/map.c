@@ -101,7 +101,8 @@ static int map_flat(struct run *p, uint64_t off, uint64_t end, uint32_t flags, v
 	const struct vmdk_extent *x = p->x;
 	struct vd_file *f = p->l->files[x->file];
 	while (off < end && !p->full) {
-		struct vd_extent n = {.off = x->off + off, .len = end - off, .kind = VD_DATA, .file = x->file, .host = x->flat_off + off};
+		struct vd_extent n = {
+		    .off = x->off + off, .len = end - off, .kind = VD_DATA, .file = x->file, .host = x->flat_off + off};
 		bool data = true;
 		if (n.host >= vd_file_size(f)) { /* opened so under salvage only */
 			run_say(p, off, n.len, VD_ZERO, VD_EXT_LOST);
@@ -130,7 +131,8 @@ static int map_extent(struct run *p, uint64_t off, uint64_t end, uint32_t flags,
 	if (x->access == VMDK_NOACCESS || x->file == VMDK_NO_FILE) {
 		const char *why = x->access == VMDK_NOACCESS ? "the descriptor says NOACCESS" : "its file is missing";
 		if (!salvage)
-			return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "extent %zu cannot be read: %s", (size_t)(x - vmdk_of(p->l)->v) + 1, why);
+			return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "extent %zu cannot be read: %s",
+				       (size_t)(x - vmdk_of(p->l)->v) + 1, why);
 		run_say(p, off, end - off, VD_ZERO, VD_EXT_LOST);
 		return 0;
 	}

@@ -19,10 +19,12 @@ static int read_descriptor(struct vd_layer *l, uint64_t off, uint64_t len, vd_er
 	struct vd_file *f = l->files[0];
 	struct vmdk *s = vmdk_of(l);
 	if (len > VMDK_DESC_MAX)
-		return vd_fail(err, VDISK_UNSUPPORTED, off, "descriptor of %" PRIu64 " bytes; at most %u are read", len, VMDK_DESC_MAX);
+		return vd_fail(err, VDISK_UNSUPPORTED, off, "descriptor of %" PRIu64 " bytes; at most %u are read", len,
+			       VMDK_DESC_MAX);
 	if (!vd_within(off, len, vd_file_size(f)))
-		return vd_fail(err, VDISK_CORRUPT, off, "the descriptor at %#" PRIx64 " (%" PRIu64 " bytes) is outside the file (%" PRIu64
-		               " bytes)", off, len, vd_file_size(f));
+		return vd_fail(err, VDISK_CORRUPT, off,
+			       "the descriptor at %#" PRIx64 " (%" PRIu64 " bytes) is outside the file (%" PRIu64 " bytes)", off,
+			       len, vd_file_size(f));
 	VD_AUTO_FREE char *text = vd_calloc(1, len + 1);
 	if (!text)
 		return vd_fail_nomem(err, len);
@@ -45,7 +47,7 @@ static int set_parent(struct vd_layer *l, vd_error *err)
 		if (s->open_flags & (VD_OPEN_CHECK | VD_OPEN_INFO))
 			return 0;
 		return vd_fail(err, VDISK_CORRUPT, VDISK_NO_OFFSET, "the descriptor has parentCID=%08x and no parentFileNameHint",
-		               s->desc.parent_cid);
+			       s->desc.parent_cid);
 	}
 	p->id = (struct vd_id){.kind = VD_ID_CID, .cid = s->desc.parent_cid};
 	p->format = vd_strdup("vmdk");
@@ -96,12 +98,14 @@ static int open_flat(struct vd_layer *l, struct vmdk_extent *x, uint64_t sectors
 	x->flat_off = sectors * VMDK_SECTOR;
 	if (vd_within(x->flat_off, x->len, vd_file_size(f)) || (vmdk_of(l)->open_flags & VD_OPEN_SALVAGE))
 		return 0;
-	return vd_fail(err, VDISK_CORRUPT, vd_file_size(f), "%s: is cut short: the descriptor puts %" PRIu64 " bytes at %" PRIu64
-	               ", the file has %" PRIu64, f->name, x->len, x->flat_off, vd_file_size(f));
+	return vd_fail(err, VDISK_CORRUPT, vd_file_size(f),
+		       "%s: is cut short: the descriptor puts %" PRIu64 " bytes at %" PRIu64 ", the file has %" PRIu64, f->name,
+		       x->len, x->flat_off, vd_file_size(f));
 }
 
 /* Devices are listed once for each partition; one handle serves them all.  Tables in one file have one owner only. */
-static int reuse_file(const struct vmdk *s, const struct vmdk_extent *x, const struct vmdk_line *line, uint16_t *file, vd_error *err)
+static int reuse_file(const struct vmdk *s, const struct vmdk_extent *x, const struct vmdk_line *line, uint16_t *file,
+		      vd_error *err)
 {
 	size_t i = (size_t)(x - s->v);
 	while (i-- > 0) {
@@ -109,7 +113,8 @@ static int reuse_file(const struct vmdk *s, const struct vmdk_extent *x, const s
 		if (y->file == VMDK_NO_FILE || strcmp(s->desc.lines[i].name, line->name))
 			continue;
 		if (y->kind != VMDK_FLAT || x->kind != VMDK_FLAT || y->access != x->access)
-			return vd_fail(err, VDISK_CORRUPT, VDISK_NO_OFFSET, "it is listed twice, not as flat extents of one access");
+			return vd_fail(err, VDISK_CORRUPT, VDISK_NO_OFFSET,
+				       "it is listed twice, not as flat extents of one access");
 		*file = y->file;
 		return 0;
 	}
@@ -117,7 +122,8 @@ static int reuse_file(const struct vmdk *s, const struct vmdk_extent *x, const s
 }
 
 /* x->file stays VMDK_NO_FILE where the file is not to be had and that may be. */
-static int open_extent_file(struct vd_layer *l, struct vmdk_extent *x, const struct vmdk_line *line, struct vd_host *host, vd_error *err)
+static int open_extent_file(struct vd_layer *l, struct vmdk_extent *x, const struct vmdk_line *line, struct vd_host *host,
+			    vd_error *err)
 {
 	const struct vmdk *s = vmdk_of(l);
 	bool write = (l->flags & VD_LAYER_WRITABLE) && x->access == VMDK_RW;
@@ -156,7 +162,8 @@ static int open_line(struct vd_layer *l, struct vmdk_extent *x, const struct vmd
 	if (vmdk_extent_read_header(l, x, host, err))
 		return -1;
 	if ((want == VMDK_SE) != (x->kind == VMDK_SE))
-		return vd_fail(err, VDISK_CORRUPT, 0, "extent \"%s\" is not of the type %s", line->name, vmdk_line_type_name(line->type));
+		return vd_fail(err, VDISK_CORRUPT, 0, "extent \"%s\" is not of the type %s", line->name,
+			       vmdk_line_type_name(line->type));
 	return 0;
 }
 
@@ -208,7 +215,8 @@ static int open_embedded(struct vd_layer *l, const uint8_t *head, struct vd_host
 		return open_bare(l, host, false, err);
 	uint64_t off, len;
 	if (vd_mul64(h.desc_off, VMDK_SECTOR, &off) || vd_mul64(h.desc_len, VMDK_SECTOR, &len))
-		return vd_fail(err, VDISK_CORRUPT, 28, "descriptor of %" PRIu64 " sectors at sector %" PRIu64, h.desc_len, h.desc_off);
+		return vd_fail(err, VDISK_CORRUPT, 28, "descriptor of %" PRIu64 " sectors at sector %" PRIu64, h.desc_len,
+			       h.desc_off);
 	if (read_descriptor(l, off, len, err)) {
 		if (!(s->open_flags & VD_OPEN_SALVAGE) || !h.capacity)
 			return -1;
@@ -221,8 +229,9 @@ static int open_embedded(struct vd_layer *l, const uint8_t *head, struct vd_host
 	if (!h.capacity) /* a descriptor in the dress of an extent: ESX 2 wrote such */
 		return open_lines(l, host, err);
 	if (s->desc.n_lines != 1 || line_kind(s->desc.lines[0].type) != VMDK_SPARSE)
-		return vd_fail(err, VDISK_UNSUPPORTED, off, "the embedded descriptor lists %zu extents, the first %s; one SPARSE extent is expected",
-		               s->desc.n_lines, vmdk_line_type_name(s->desc.lines[0].type));
+		return vd_fail(err, VDISK_UNSUPPORTED, off,
+			       "the embedded descriptor lists %zu extents, the first %s; one SPARSE extent is expected",
+			       s->desc.n_lines, vmdk_line_type_name(s->desc.lines[0].type));
 	/* Whatever name it goes by in there, the extent is this file. */
 	struct vmdk_extent *x = vmdk_extent_add(s);
 	if (!x)
@@ -290,7 +299,8 @@ static void set_grains(struct vd_layer *l)
 	for (size_t i = 0; i < s->n; i++) {
 		if (vmdk_is_sparse(&s->v[i]) && s->v[i].grain > grain)
 			grain = s->v[i].grain;
-		s->unclean |= (s->v[i].kind == VMDK_SPARSE && s->v[i].h.unclean) || (s->v[i].kind == VMDK_COWD && s->v[i].cowd.unclean);
+		s->unclean |=
+		    (s->v[i].kind == VMDK_SPARSE && s->v[i].h.unclean) || (s->v[i].kind == VMDK_COWD && s->v[i].cowd.unclean);
 	}
 	l->alloc_grain = l->presence_grain = grain;
 	if (grain == 1)
@@ -309,7 +319,8 @@ static int load_extents(struct vd_layer *l, vd_error *err)
 			continue;
 		if (x->packed && !s->unpacker && vd_unpacker_new(VD_PACK_ZLIB, &s->unpacker, err))
 			return -1;
-		if (!(l->files[x->file]->flags & VD_FILE_SEEKABLE) || (s->n == 1 && x->kind == VMDK_SPARSE && x->h.gd_off == VMDK_GD_AT_END))
+		if (!(l->files[x->file]->flags & VD_FILE_SEEKABLE) ||
+		    (s->n == 1 && x->kind == VMDK_SPARSE && x->h.gd_off == VMDK_GD_AT_END))
 			return vmdk_stream_in_open(l, x, err);
 		if (vmdk_extent_load(l, x, s->cache_bytes / n_sparse, err))
 			return -1;

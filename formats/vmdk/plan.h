@@ -5,7 +5,7 @@
 
 #include "vmdk.h"
 
-#define VMDK_EMBEDDED_OFF 1u  /* sectors */
+#define VMDK_EMBEDDED_OFF 1u /* sectors */
 #define VMDK_EMBEDDED_LEN 20u
 #define VMDK_SPLIT_SECTORS 4192256u /* 2,047 MiB: what VMware cuts at */
 
@@ -14,12 +14,12 @@ struct vmdk_plan {
 	const char *create_type; /* as written */
 	enum vmdk_kind kind;     /* of the extents */
 	enum vmdk_line_type line;
-	bool files;              /* extents have files of their own; otherwise the one extent holds the descriptor */
-	bool split_up;           /* at 2,047 MiB */
+	bool files;    /* extents have files of their own; otherwise the one extent holds the descriptor */
+	bool split_up; /* at 2,047 MiB */
 	bool packed, zero_gte, thin;
-	uint32_t grain;          /* bytes; 1 for flat extents */
-	uint64_t split;          /* bytes of all extents but the last */
-	size_t n;                /* extents */
+	uint32_t grain; /* bytes; 1 for flat extents */
+	uint64_t split; /* bytes of all extents but the last */
+	size_t n;       /* extents */
 };
 
 /* Judges the options, and the size where it is not 0. */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Another size for flat disks and hosted sparse extents.  Growing: space and tables first, then the header, then the descriptor.
- * Shrinking: the descriptor first.  A crash between the last two leaves a header that holds more than the descriptor says, which open
- * accepts of an extent that was not closed cleanly.
+ * Shrinking: the descriptor first.  A crash between the last two leaves a header that holds more than the descriptor says, which
+ * open accepts of an extent that was not closed cleanly.
  */
 #include "vmdk.h"
 
@@ -77,7 +77,8 @@ static int move_directories(struct vd_layer *l, struct vmdk_extent *x, uint64_t 
 	struct vd_file *f = l->files[x->file];
 	uint32_t table = (uint32_t)vmdk_table_bytes(x), copies = x->rgd ? 2 : 1;
 	uint64_t gd_bytes = vd_up(n_new * 4, VMDK_SECTOR), part = gd_bytes + (n_new - x->n_gts) * table, host;
-	struct vmdk_range old[2] = {{x->gd_off, vd_up(x->n_gts * 4ull, VMDK_SECTOR)}, {x->rgd_off, vd_up(x->n_gts * 4ull, VMDK_SECTOR)}};
+	struct vmdk_range old[2] = {{x->gd_off, vd_up(x->n_gts * 4ull, VMDK_SECTOR)},
+				    {x->rgd_off, vd_up(x->n_gts * 4ull, VMDK_SECTOR)}};
 	if (vmdk_space_append(l, x, part * copies, &host, err))
 		return -1;
 	uint32_t *gd = longer(x->gd, x->n_gts, n_new, host + gd_bytes, table);
@@ -102,11 +103,13 @@ static int move_directories(struct vd_layer *l, struct vmdk_extent *x, uint64_t 
 	if (rgd)
 		x->h.rgd_off = x->rgd_off / VMDK_SECTOR;
 	/* The tables are zeros: a hole, or on a device written out. */
-	if (f->flags & VD_FILE_BLOCKDEV ? vd_file_zero(f, host, part * copies, false, err) : vmdk_file_grow(f, host + part * copies, err))
+	if (f->flags & VD_FILE_BLOCKDEV ? vd_file_zero(f, host, part * copies, false, err)
+					: vmdk_file_grow(f, host + part * copies, err))
 		return -1;
 	if (vd_file_pwrite(f, gd, gd_bytes, x->gd_off, err) || (rgd && vd_file_pwrite(f, rgd, gd_bytes, x->rgd_off, err)))
 		return -1;
-	/* Free after the next flush, which comes after the header that no longer names them; those at the file's head have tables around them. */
+	/* Free after the next flush, which comes after the header that no longer names them; those at the file's head have tables
+	 * around them. */
 	for (unsigned i = 0; i < copies; i++)
 		if (old[i].off >= x->data_min)
 			vmdk_space_add(&x->space.pending, old[i].off, old[i].len);
@@ -117,10 +120,12 @@ static int resize_sparse(struct vd_layer *l, struct vmdk_extent *x, uint64_t len
 {
 	uint64_t n_new = vd_div_up(len, vmdk_table_span(x)), old = x->len;
 	if (vd_div_up(x->data_min + len, VMDK_SECTOR) > UINT32_MAX)
-		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "a sparse extent cannot hold %" PRIu64 " bytes: it ends at 2 TiB", len);
+		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET,
+			       "a sparse extent cannot hold %" PRIu64 " bytes: it ends at 2 TiB", len);
 	if (len < old) {
 		if (describe(l, x->off + len, err) ||
-		    vmdk_unmap(l, x->off + vd_up(len, x->grain), old > vd_up(len, x->grain) ? old - vd_up(len, x->grain) : 0, VD_ABSENT, err))
+		    vmdk_unmap(l, x->off + vd_up(len, x->grain), old > vd_up(len, x->grain) ? old - vd_up(len, x->grain) : 0,
+			       VD_ABSENT, err))
 			return -1;
 		n_new = x->n_gts; /* tables stay where they are, for when it grows again */
 	}
@@ -142,7 +147,8 @@ static int resize_flat(struct vd_layer *l, struct vmdk_extent *x, uint64_t len, 
 {
 	struct vd_file *f = l->files[x->file];
 	if ((f->flags & VD_FILE_BLOCKDEV) || vd_file_size(f) != x->flat_off + x->len)
-		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "%s: holds more than the extent, or is a device; it cannot be resized", f->name);
+		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET,
+			       "%s: holds more than the extent, or is a device; it cannot be resized", f->name);
 	if (len > x->len && (vd_file_truncate(f, x->flat_off + len, err) || vd_file_flush(f, err)))
 		return -1;
 	if (describe(l, x->off + len, err))
@@ -160,15 +166,18 @@ int vmdk_resize(struct vd_layer *l, uint64_t size, vd_error *err)
 	if (s->out || s->in)
 		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "a streamOptimized VMDK cannot be resized");
 	if (s->has_parent)
-		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "a VMDK with a parent cannot be resized: its size is the parent's");
+		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET,
+			       "a VMDK with a parent cannot be resized: its size is the parent's");
 	if (x->kind != VMDK_FLAT && x->kind != VMDK_SPARSE)
 		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "%s: this kind of extent cannot be resized", l->variant);
 	if (size % VMDK_SECTOR || size <= x->off)
 		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "size of %" PRIu64 " bytes: %s", size,
-		               size % VMDK_SECTOR ? "not a multiple of 512" : "whole extents would have to go");
+			       size % VMDK_SECTOR ? "not a multiple of 512" : "whole extents would have to go");
 	if (s->n > 1 && size - x->off > vd_max(x->len, UINT64_C(2047) << 20))
-		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "the last of %zu extents can grow to 2047 MiB, so the disk to %" PRIu64
-		               " bytes; extents are not added", s->n, x->off + (UINT64_C(2047) << 20));
+		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET,
+			       "the last of %zu extents can grow to 2047 MiB, so the disk to %" PRIu64
+			       " bytes; extents are not added",
+			       s->n, x->off + (UINT64_C(2047) << 20));
 	if (x->kind == VMDK_FLAT ? resize_flat(l, x, size - x->off, err) : resize_sparse(l, x, size - x->off, err))
 		return -1;
 	l->size = size;

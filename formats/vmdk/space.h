@@ -6,9 +6,16 @@
 #include <stddef.h>
 #include <stdint.h>
 
-struct vmdk_range { uint64_t off, len; };
-struct vmdk_ranges { struct vmdk_range *v; size_t n, cap; };
-struct vmdk_space { struct vmdk_ranges pending, ready; };
+struct vmdk_range {
+	uint64_t off, len;
+};
+struct vmdk_ranges {
+	struct vmdk_range *v;
+	size_t n, cap;
+};
+struct vmdk_space {
+	struct vmdk_ranges pending, ready;
+};
 
 /* What cannot be remembered (no memory, too many ranges) is a leak, which check finds: never an error. */
 void vmdk_space_add(struct vmdk_ranges *r, uint64_t off, uint64_t len);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Reading a streamOptimized extent from a pipe, in one pass: the markers say where each grain belongs.  Tables that follow their grains
- * are compared with what the markers said; tables in front (qemu-img's layout) are kept, and every grain that they promise must come.
- * The end is read, and judged, before the last bytes of the disk are given out.
+ * Reading a streamOptimized extent from a pipe, in one pass: the markers say where each grain belongs.  Tables that follow their
+ * grains are compared with what the markers said; tables in front (qemu-img's layout) are kept, and every grain that they promise
+ * must come. The end is read, and judged, before the last bytes of the disk are given out.
  *
  * The same serves to salvage a file that lost its end: there nothing is forgotten, and what comes after the damage is lost.
  *
@@ -23,14 +23,14 @@ struct vmdk_stream_in {
 	pthread_mutex_t lock;
 	struct vd_file *f;
 	const struct vmdk_extent *x;
-	uint64_t pos;            /* of the next marker */
-	uint64_t next_grain;     /* the lowest that may come */
-	uint64_t asked;          /* units that end at or below are forgotten */
+	uint64_t pos;        /* of the next marker */
+	uint64_t next_grain; /* the lowest that may come */
+	uint64_t asked;      /* units that end at or below are forgotten */
 	bool done;
-	bool salvage, lost;      /* of a file; and its rest is gone */
-	struct unit *unit;       /* known and not forgotten: [head, n) */
+	bool salvage, lost; /* of a file; and its rest is gone */
+	struct unit *unit;  /* known and not forgotten: [head, n) */
 	size_t head, n, cap;
-	uint32_t *table;         /* the current region's, as the markers say */
+	uint32_t *table; /* the current region's, as the markers say */
 	uint32_t region;
 	bool has_region;
 	uint32_t *seen;          /* for each table: its sector, 1: grains without a table yet, 0: nothing */
@@ -47,8 +47,10 @@ static int front_tables(struct vmdk_stream_in *in, vd_error *err)
 	const struct vmdk_extent *x = in->x;
 	uint64_t gd_bytes = x->n_gts * 4ull, bytes = x->n_gts * vmdk_table_bytes(x), table = vmdk_table_bytes(x);
 	if (bytes > FRONT_MAX)
-		return vd_fail(err, VDISK_UNSUPPORTED, 56, "the tables stand in front of the data and take %" PRIu64
-		               " bytes: too many to be kept for reading from a pipe", bytes);
+		return vd_fail(err, VDISK_UNSUPPORTED, 56,
+			       "the tables stand in front of the data and take %" PRIu64
+			       " bytes: too many to be kept for reading from a pipe",
+			       bytes);
 	VD_AUTO_FREE uint32_t *gd = vd_malloc(gd_bytes);
 	in->front = vd_calloc(1, bytes);
 	if (!gd || !in->front)
@@ -61,8 +63,9 @@ static int front_tables(struct vmdk_stream_in *in, vd_error *err)
 		if (!gd[i])
 			continue;
 		if (at < x->gd_off + gd_bytes || at + table > x->data_min || (i && gd[i] < gd[i - 1]))
-			return vd_fail(err, VDISK_UNSUPPORTED, at, "grain table %u at %#" PRIx64 " is not in order: the image cannot be read from a pipe",
-			               i, at);
+			return vd_fail(err, VDISK_UNSUPPORTED, at,
+				       "grain table %u at %#" PRIx64 " is not in order: the image cannot be read from a pipe", i,
+				       at);
 		uint32_t *t = in->front + (uint64_t)i * x->gtes;
 		if (vd_file_pread(in->f, t, table, at, err))
 			return -1;
@@ -137,18 +140,22 @@ static int take_grain(struct vmdk_stream_in *in, const struct vmdk_marker *m, vd
 	const struct vmdk_extent *x = in->x;
 	uint64_t per = x->grain / VMDK_SECTOR, g = m->value / per;
 	if (m->value % per || m->value >= x->len / VMDK_SECTOR)
-		return vd_fail(err, VDISK_CORRUPT, in->pos, "the grain marker at %#" PRIx64 " names sector %" PRIu64 ": no grain begins there", in->pos,
-		               m->value);
+		return vd_fail(err, VDISK_CORRUPT, in->pos,
+			       "the grain marker at %#" PRIx64 " names sector %" PRIu64 ": no grain begins there", in->pos,
+			       m->value);
 	if (m->size > vmdk_packed_max(x->grain))
-		return vd_fail(err, VDISK_CORRUPT, in->pos, "packed grain %" PRIu64 " at %#" PRIx64 " has %u bytes", g, in->pos, m->size);
+		return vd_fail(err, VDISK_CORRUPT, in->pos, "packed grain %" PRIu64 " at %#" PRIx64 " has %u bytes", g, in->pos,
+			       m->size);
 	if (in->salvage && !vd_within(in->pos, VMDK_GRAIN_MARKER + (uint64_t)m->size, vd_file_size(in->f)))
 		return vd_fail(err, VDISK_CORRUPT, in->pos, "the stream is cut short at %" PRIu64, vd_file_size(in->f));
 	if (g < in->next_grain)
-		return vd_fail(err, VDISK_UNSUPPORTED, in->pos, "grain %" PRIu64 " at %#" PRIx64 " comes after grain %" PRIu64
-		               ": the image cannot be read from a pipe", g, in->pos, in->next_grain - 1);
+		return vd_fail(err, VDISK_UNSUPPORTED, in->pos,
+			       "grain %" PRIu64 " at %#" PRIx64 " comes after grain %" PRIu64
+			       ": the image cannot be read from a pipe",
+			       g, in->pos, in->next_grain - 1);
 	if (in->front && in->front[g] != in->pos / VMDK_SECTOR)
-		return vd_fail(err, VDISK_CORRUPT, in->pos, "grain %" PRIu64 " is at sector %" PRIu64 ", its table says %u", g, in->pos / VMDK_SECTOR,
-		               in->front[g]);
+		return vd_fail(err, VDISK_CORRUPT, in->pos, "grain %" PRIu64 " is at sector %" PRIu64 ", its table says %u", g,
+			       in->pos / VMDK_SECTOR, in->front[g]);
 	if (!in->has_region || in->region != g / x->gtes) {
 		memset(in->table, 0, vmdk_table_bytes(x));
 		in->region = (uint32_t)(g / x->gtes);
@@ -176,7 +183,8 @@ static int take_table(struct vmdk_stream_in *in, const uint8_t *bytes, vd_error 
 	}
 	for (uint32_t k = 0; k < x->gtes; k++)
 		if (le32_get(bytes + 4ull * k))
-			return vd_fail(err, VDISK_CORRUPT, in->pos, "the grain table at %#" PRIx64 " contradicts the grains before it", in->pos);
+			return vd_fail(err, VDISK_CORRUPT, in->pos,
+				       "the grain table at %#" PRIx64 " contradicts the grains before it", in->pos);
 	return 0; /* of a region without grains */
 }
 
@@ -186,8 +194,9 @@ static int take_directory(struct vmdk_stream_in *in, const uint8_t *bytes, vd_er
 	for (uint32_t i = 0; i < x->n_gts; i++) {
 		uint32_t sector = le32_get(bytes + 4ull * i);
 		if (in->seen[i] && in->seen[i] != sector)
-			return vd_fail(err, VDISK_CORRUPT, in->pos, "the grain directory at %#" PRIx64 " has table %u at sector %u, not where it was",
-			               in->pos, i, sector);
+			return vd_fail(err, VDISK_CORRUPT, in->pos,
+				       "the grain directory at %#" PRIx64 " has table %u at sector %u, not where it was", in->pos,
+				       i, sector);
 	}
 	in->gd_at = in->pos / VMDK_SECTOR + 1;
 	return 0;
@@ -207,21 +216,22 @@ static int take_footer(struct vmdk_stream_in *in, const uint8_t *bytes, vd_error
 static int take_metadata(struct vmdk_stream_in *in, const struct vmdk_marker *m, vd_error *err)
 {
 	const struct vmdk_extent *x = in->x;
-	uint64_t want = m->type == VMDK_MARKER_GT ? vmdk_table_bytes(x) : m->type == VMDK_MARKER_GD ? vd_up(x->n_gts * 4ull, VMDK_SECTOR)
-	                                                                                            : VMDK_SECTOR;
+	uint64_t want = m->type == VMDK_MARKER_GT   ? vmdk_table_bytes(x)
+			: m->type == VMDK_MARKER_GD ? vd_up(x->n_gts * 4ull, VMDK_SECTOR)
+						    : VMDK_SECTOR;
 	uint64_t len = m->type == VMDK_MARKER_PROGRESS ? m->value : want / VMDK_SECTOR;
 	if (m->type > VMDK_MARKER_PROGRESS || m->value != len || len > 64 * 1024)
-		return vd_fail(err, VDISK_CORRUPT, in->pos, "the marker at %#" PRIx64 " has type %u and %" PRIu64 " sectors", in->pos, m->type,
-		               m->value);
+		return vd_fail(err, VDISK_CORRUPT, in->pos, "the marker at %#" PRIx64 " has type %u and %" PRIu64 " sectors",
+			       in->pos, m->type, m->value);
 	if (m->type != VMDK_MARKER_PROGRESS) {
 		VD_AUTO_FREE uint8_t *bytes = vd_malloc(want);
 		if (!bytes)
 			return vd_fail_nomem(err, want);
 		if (vd_file_pread(in->f, bytes, want, in->pos + VMDK_SECTOR, err))
 			return -1;
-		int ret = m->type == VMDK_MARKER_GT ? take_table(in, bytes, err)
-		          : m->type == VMDK_MARKER_GD ? take_directory(in, bytes, err)
-		                                      : take_footer(in, bytes, err);
+		int ret = m->type == VMDK_MARKER_GT   ? take_table(in, bytes, err)
+			  : m->type == VMDK_MARKER_GD ? take_directory(in, bytes, err)
+						      : take_footer(in, bytes, err);
 		if (ret)
 			return -1;
 	}
@@ -236,8 +246,9 @@ static int take_end(struct vmdk_stream_in *in, bool marker, vd_error *err)
 	if (in->front ? in->came != in->promised : !marker || !in->gd_at || (in->x->h.gd_off == VMDK_GD_AT_END && !in->footer))
 		return vd_fail(err, VDISK_CORRUPT, in->pos, "the stream is cut short at %" PRIu64, in->pos);
 	if (!in->front && in->x->h.gd_off != VMDK_GD_AT_END && in->x->h.gd_off != in->gd_at)
-		return vd_fail(err, VDISK_CORRUPT, 56, "the header has the grain directory at sector %" PRIu64 ", it came at %" PRIu64,
-		               in->x->h.gd_off, in->gd_at);
+		return vd_fail(err, VDISK_CORRUPT, 56,
+			       "the header has the grain directory at sector %" PRIu64 ", it came at %" PRIu64, in->x->h.gd_off,
+			       in->gd_at);
 	in->done = true;
 	return 0;
 }
@@ -297,7 +308,8 @@ static int map_locked(struct vmdk_stream_in *in, uint64_t off, uint64_t end, str
 {
 	const struct vmdk_extent *x = in->x;
 	if (off < in->asked && !in->salvage)
-		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "comes through a pipe, and offset %" PRIu64 " has gone by", off);
+		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "comes through a pipe, and offset %" PRIu64 " has gone by",
+			       off);
 	in->asked = off;
 	while (!in->salvage && in->head < in->n && (in->unit[in->head].grain + 1) * x->grain <= off)
 		in->head++;
@@ -311,8 +323,13 @@ static int map_locked(struct vmdk_stream_in *in, uint64_t off, uint64_t end, str
 			n.kind = VD_ZERO;
 			n.flags = VD_EXT_LOST;
 		} else if (start <= at) {
-			n = (struct vd_extent){.off = start, .len = vd_min(x->grain, x->len - start), .kind = VD_DATA, .flags = VD_EXT_COMPRESSED,
-			                       .file = x->file, .host = u->host, .host_len = u->host_len};
+			n = (struct vd_extent){.off = start,
+					       .len = vd_min(x->grain, x->len - start),
+					       .kind = VD_DATA,
+					       .flags = VD_EXT_COMPRESSED,
+					       .file = x->file,
+					       .host = u->host,
+					       .host_len = u->host_len};
 		}
 		if (!vd_extents_add(e, &n))
 			break;

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Writing a streamOptimized extent, front to back: header and descriptor, packed grains in the order of the guest's sectors, after the
- * last grain of each table's region its marker and table, then directory, footer and end, each behind its marker.
+ * Writing a streamOptimized extent, front to back: header and descriptor, packed grains in the order of the guest's sectors, after
+ * the last grain of each table's region its marker and table, then directory, footer and end, each behind its marker.
  *
- * Places are given out by reserve() in order.  A region's table gets its place when the next region begins, but is written only when
- * all grains of its region are published: on a pipe a write waits for everything before it, and those who write the grains must not
- * wait for us while we, with the layer's lock held, wait for them.
+ * Places are given out by reserve() in order.  A region's table gets its place when the next region begins, but is written only
+ * when all grains of its region are published: on a pipe a write waits for everything before it, and those who write the grains
+ * must not wait for us while we, with the layer's lock held, wait for them.
  */
 #include "vmdk.h"
 
@@ -23,7 +23,7 @@ struct region { /* of one grain table */
 struct vmdk_stream_out {
 	bool append, torn, done;
 	uint64_t cursor;
-	uint64_t next_grain;    /* the lowest that may come */
+	uint64_t next_grain; /* the lowest that may come */
 	uint32_t *gd;
 	struct region *regions; /* oldest first; the last one may be open */
 };
@@ -142,8 +142,9 @@ int vmdk_stream_out_reserve(struct vd_layer *l, struct vd_resv *r, vd_error *err
 	if (!(r->flags & VD_RESV_PACKED))
 		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "a streamOptimized VMDK holds compressed grains only");
 	if (g < out->next_grain || out->done)
-		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "a streamOptimized VMDK is written front to back, each grain once; offset %"
-		               PRIu64 " comes too late", r->off);
+		return vd_fail(
+		    err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET,
+		    "a streamOptimized VMDK is written front to back, each grain once; offset %" PRIu64 " comes too late", r->off);
 	struct region *reg = region_open(l, (uint32_t)(g / x->gtes), err);
 	if (!reg)
 		return -1;

@@ -6,13 +6,13 @@
 #include "base/bytes.h"
 
 static int se_find(const struct vd_layer *l, const struct vmdk_extent *x, uint32_t i, enum vmdk_table_state *state, uint64_t *off,
-                   vd_error *err)
+		   vd_error *err)
 {
 	bool present;
 	uint32_t number;
 	if (!vmdk_se_table(x->se_gd[i], &present, &number))
-		return vd_fail(err, VDISK_CORRUPT, x->gd_off + 8ull * i, "%s: grain directory entry %u is %#" PRIx64, l->files[x->file]->name, i,
-		               x->se_gd[i]);
+		return vd_fail(err, VDISK_CORRUPT, x->gd_off + 8ull * i, "%s: grain directory entry %u is %#" PRIx64,
+			       l->files[x->file]->name, i, x->se_gd[i]);
 	*state = present ? VMDK_TABLE_HERE : VMDK_TABLE_NONE;
 	*off = (x->se.gts_off + number * x->se.table) * VMDK_SECTOR;
 	return 0;
@@ -26,7 +26,7 @@ static uint32_t entries_used(const struct vmdk_extent *x, uint32_t i)
 }
 
 int vmdk_table_find(const struct vd_layer *l, const struct vmdk_extent *x, uint32_t i, bool redundant, enum vmdk_table_state *state,
-                    uint64_t *off, vd_error *err)
+		    uint64_t *off, vd_error *err)
 {
 	struct vd_file *f = l->files[x->file];
 	if (x->kind == VMDK_SE) {
@@ -41,13 +41,14 @@ int vmdk_table_find(const struct vd_layer *l, const struct vmdk_extent *x, uint3
 		return 0;
 	uint64_t need = (uint64_t)entries_used(x, i) * (vmdk_table_bytes(x) / x->gtes);
 	if (*off < VMDK_SECTOR || !vd_within(*off, need, vd_file_size(f)))
-		return vd_fail(err, VDISK_CORRUPT, *off, "%s: grain table %u%s at %#" PRIx64 " is outside the file (%" PRIu64 " bytes)", f->name,
-		               i, redundant ? " (redundant)" : "", *off, vd_file_size(f));
+		return vd_fail(err, VDISK_CORRUPT, *off,
+			       "%s: grain table %u%s at %#" PRIx64 " is outside the file (%" PRIu64 " bytes)", f->name, i,
+			       redundant ? " (redundant)" : "", *off, vd_file_size(f));
 	return 0;
 }
 
 int vmdk_table_get(const struct vd_layer *l, const struct vmdk_extent *x, uint32_t i, bool redundant, enum vmdk_table_state *state,
-                   struct vd_table **t, vd_error *err)
+		   struct vd_table **t, vd_error *err)
 {
 	uint64_t off = 0;
 	*t = NULL;
@@ -70,17 +71,18 @@ static int packed_judge(const struct vd_layer *l, const struct vmdk_extent *x, u
 	if (!markers)
 		m = (struct vmdk_marker){.value = g * (x->grain / VMDK_SECTOR), .size = le32_get(bytes)};
 	if (m.value != g * (x->grain / VMDK_SECTOR))
-		return vd_fail(err, VDISK_CORRUPT, out->host, "%s: the marker of grain %" PRIu64 " at %#" PRIx64 " names sector %" PRIu64
-		               ", not %" PRIu64, f->name, g, out->host, m.value, g * (x->grain / VMDK_SECTOR));
+		return vd_fail(err, VDISK_CORRUPT, out->host,
+			       "%s: the marker of grain %" PRIu64 " at %#" PRIx64 " names sector %" PRIu64 ", not %" PRIu64,
+			       f->name, g, out->host, m.value, g * (x->grain / VMDK_SECTOR));
 	if (!m.size || m.size > vmdk_packed_max(x->grain))
-		return vd_fail(err, VDISK_CORRUPT, out->host, "%s: packed grain %" PRIu64 " at %#" PRIx64 " has %u bytes", f->name, g, out->host,
-		               m.size);
+		return vd_fail(err, VDISK_CORRUPT, out->host, "%s: packed grain %" PRIu64 " at %#" PRIx64 " has %u bytes", f->name,
+			       g, out->host, m.size);
 	out->host_len = head + m.size;
 	return 0;
 }
 
 int vmdk_grain_judge(const struct vd_layer *l, const struct vmdk_extent *x, uint64_t g, uint64_t entry, struct vmdk_grain *out,
-                     vd_error *err)
+		     vd_error *err)
 {
 	struct vd_file *f = l->files[x->file];
 	*out = (struct vmdk_grain){.kind = VD_ABSENT};
@@ -96,12 +98,13 @@ int vmdk_grain_judge(const struct vd_layer *l, const struct vmdk_extent *x, uint
 			return 0;
 		case VMDK_SE_DATA:
 			if (number >= UINT64_C(1) << 48) /* 60 bits: more than any file holds, and their bytes would wrap */
-				return vd_fail(err, VDISK_CORRUPT, VDISK_NO_OFFSET, "%s: grain %" PRIu64 " is the file's grain %" PRIu64, f->name,
-				               g, number);
+				return vd_fail(err, VDISK_CORRUPT, VDISK_NO_OFFSET,
+					       "%s: grain %" PRIu64 " is the file's grain %" PRIu64, f->name, g, number);
 			entry = x->se.grains_off + number * x->se.grain;
 			break;
 		default:
-			return vd_fail(err, VDISK_CORRUPT, VDISK_NO_OFFSET, "%s: entry of grain %" PRIu64 " is %#" PRIx64, f->name, g, entry);
+			return vd_fail(err, VDISK_CORRUPT, VDISK_NO_OFFSET, "%s: entry of grain %" PRIu64 " is %#" PRIx64, f->name,
+				       g, entry);
 		}
 	} else if (entry == 1 && x->zero_gte) {
 		out->kind = VD_ZERO;
@@ -111,11 +114,13 @@ int vmdk_grain_judge(const struct vd_layer *l, const struct vmdk_extent *x, uint
 	out->host = entry * VMDK_SECTOR;
 	out->host_len = vd_min(x->grain, x->len - g * x->grain);
 	if (out->host < x->data_min)
-		return vd_fail(err, VDISK_CORRUPT, out->host, "%s: grain %" PRIu64 " at %#" PRIx64 " lies in the metadata", f->name, g, out->host);
+		return vd_fail(err, VDISK_CORRUPT, out->host, "%s: grain %" PRIu64 " at %#" PRIx64 " lies in the metadata", f->name,
+			       g, out->host);
 	if (x->packed && packed_judge(l, x, g, out, err))
 		return -1;
 	if (!vd_within(out->host, out->host_len, vd_file_size(f)))
-		return vd_fail(err, VDISK_CORRUPT, out->host, "%s: grain %" PRIu64 " at %#" PRIx64 " is outside the file (%" PRIu64 " bytes)",
-		               f->name, g, out->host, vd_file_size(f));
+		return vd_fail(err, VDISK_CORRUPT, out->host,
+			       "%s: grain %" PRIu64 " at %#" PRIx64 " is outside the file (%" PRIu64 " bytes)", f->name, g,
+			       out->host, vd_file_size(f));
 	return 0;
 }

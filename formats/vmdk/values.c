@@ -7,7 +7,10 @@
 #include <stdio.h>
 #include <string.h>
 
-struct sink { vdisk_value_fn fn; void *ctx; };
+struct sink {
+	vdisk_value_fn fn;
+	void *ctx;
+};
 
 static void say_text(const struct sink *k, const char *key, const char *text)
 {
@@ -26,16 +29,16 @@ static void say_u64(const struct sink *k, const char *key, uint64_t n, enum vdis
 static void say_descriptor(const struct sink *k, const struct vmdk_desc *d)
 {
 	static const char *const keys[][2] = {
-		{"long-content-id", "ddb.longContentID"},
-		{"adapter-type", "ddb.adapterType"},
-		{"hardware-version", "ddb.virtualHWVersion"},
-		{"tools-version", "ddb.toolsVersion"},
-		{"uuid", "ddb.uuid"},
-		{"geometry-cylinders", "ddb.geometry.cylinders"},
-		{"geometry-heads", "ddb.geometry.heads"},
-		{"geometry-sectors", "ddb.geometry.sectors"},
-		{"thin-provisioned", "ddb.thinProvisioned"},
-		{"change-tracking", "changeTrackPath"},
+	    {"long-content-id", "ddb.longContentID"},
+	    {"adapter-type", "ddb.adapterType"},
+	    {"hardware-version", "ddb.virtualHWVersion"},
+	    {"tools-version", "ddb.toolsVersion"},
+	    {"uuid", "ddb.uuid"},
+	    {"geometry-cylinders", "ddb.geometry.cylinders"},
+	    {"geometry-heads", "ddb.geometry.heads"},
+	    {"geometry-sectors", "ddb.geometry.sectors"},
+	    {"thin-provisioned", "ddb.thinProvisioned"},
+	    {"change-tracking", "changeTrackPath"},
 	};
 	char text[256];
 	say_text(k, "create-type", d->create_type);
@@ -68,8 +71,8 @@ static void say_extents(const struct sink *k, const struct vd_layer *l)
 		char key[32], text[256], clean[160];
 		snprintf(key, sizeof(key), "extent-%zu", i + 1);
 		vd_printable(clean, sizeof(clean), name, strlen(name));
-		snprintf(text, sizeof(text), "%s %s %" PRIu64 " bytes%s%s%s", vmdk_access_name(x->access), kind_name(x), x->len, *clean ? " " : "",
-		         clean, x->file == VMDK_NO_FILE && x->kind != VMDK_ZERO ? " (not opened)" : "");
+		snprintf(text, sizeof(text), "%s %s %" PRIu64 " bytes%s%s%s", vmdk_access_name(x->access), kind_name(x), x->len,
+			 *clean ? " " : "", clean, x->file == VMDK_NO_FILE && x->kind != VMDK_ZERO ? " (not opened)" : "");
 		say_text(k, key, text);
 	}
 }

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The VMDK driver's own state.  A disk is a list of extents, each a stretch of guest bytes in a host file of one of these kinds: flat
- * bytes, nothing (ZERO), or grains found through a grain directory and grain tables (KDMV, COWD, seSparse).
+ * The VMDK driver's own state.  A disk is a list of extents, each a stretch of guest bytes in a host file of one of these kinds:
+ * flat bytes, nothing (ZERO), or grains found through a grain directory and grain tables (KDMV, COWD, seSparse).
  *
  * Invariants, kept by table.c, alloc.c and flush.c:
- *  V1. A grain table entry reaches the disk after the bytes of its grain and the file's growth over it (C1, C2, C5): a data barrier in
- *      the cache of tables.  Else what was flushed before (zeros, the parent's bytes) would be lost to whatever the space held.
- *  V2. A directory entry reaches the disk after its table (C2): directories lie in memory and are written by flush only, behind a
+ *  V1. A grain table entry reaches the disk after the bytes of its grain and the file's growth over it (C1, C2, C5): a data barrier
+ * in the cache of tables.  Else what was flushed before (zeros, the parent's bytes) would be lost to whatever the space held. V2. A
+ * directory entry reaches the disk after its table (C2): directories lie in memory and are written by flush only, behind a
  *      write-back of the tables.
- *  V3. The redundant table is changed with the primary one, under the same rank: after a crash either may be the newer, and both are true.
- *  V4. Space that was freed is given out again only when flush has made the entry's removal durable in both tables (C2).
+ *  V3. The redundant table is changed with the primary one, under the same rank: after a crash either may be the newer, and both
+ * are true. V4. Space that was freed is given out again only when flush has made the entry's removal durable in both tables (C2).
  *  V5. From begin_write() to finish() the header says uncleanShutdown.
  * All of it is guarded by the layer's lock; nothing here has a lock of its own but the forward reader (stream_in.c).
  */
@@ -30,9 +30,9 @@ enum vmdk_kind { VMDK_FLAT, VMDK_ZERO, VMDK_SPARSE, VMDK_COWD, VMDK_SE };
 struct vmdk_extent {
 	enum vmdk_kind kind;
 	enum vmdk_access access;
-	uint16_t file;        /* of the layer; VMDK_NO_FILE: missing (only with VD_OPEN_INFO), or ZERO */
-	uint64_t off, len;    /* guest bytes of the disk */
-	uint64_t flat_off;    /* FLAT: where they begin in the file */
+	uint16_t file;     /* of the layer; VMDK_NO_FILE: missing (only with VD_OPEN_INFO), or ZERO */
+	uint64_t off, len; /* guest bytes of the disk */
+	uint64_t flat_off; /* FLAT: where they begin in the file */
 
 	/* the sparse kinds: */
 	struct vmdk_sparse h; /* SPARSE */
@@ -49,24 +49,24 @@ struct vmdk_extent {
 	struct vd_cache *tables;
 
 	/* open for writing: */
-	uint64_t gd_off, rgd_off;  /* host bytes */
-	bool gd_lost;              /* gd is what the redundant directory says (VD_OPEN_CHECK) */
-	uint8_t *gd_dirty;         /* a byte for each sector of the directory */
-	uint64_t cursor;           /* where new space begins, a multiple of the grain */
+	uint64_t gd_off, rgd_off; /* host bytes */
+	bool gd_lost;             /* gd is what the redundant directory says (VD_OPEN_CHECK) */
+	uint8_t *gd_dirty;        /* a byte for each sector of the directory */
+	uint64_t cursor;          /* where new space begins, a multiple of the grain */
 	struct vmdk_space space;
 };
 
 struct vmdk {
 	struct vmdk_desc desc;
-	uint64_t desc_off;    /* in files[0] */
-	uint64_t desc_room;   /* bytes; 0: a file of its own.  UINT64_MAX: there is no descriptor */
+	uint64_t desc_off;  /* in files[0] */
+	uint64_t desc_room; /* bytes; 0: a file of its own.  UINT64_MAX: there is no descriptor */
 	struct vmdk_extent *v;
 	size_t n;
-	uint32_t open_flags;  /* VD_OPEN_* */
+	uint32_t open_flags; /* VD_OPEN_* */
 	bool has_parent;
 	bool created, unfinished; /* by us, just now; and marked so */
-	bool unclean;         /* some extent said so when it was opened */
-	uint64_t seed;        /* of new ids; 0: random */
+	bool unclean;             /* some extent said so when it was opened */
+	uint64_t seed;            /* of new ids; 0: random */
 	uint64_t cache_bytes;
 	struct vd_packer *packer;
 	struct vd_unpacker *unpacker;
@@ -101,8 +101,8 @@ static inline uint64_t vmdk_table_span(const struct vmdk_extent *x) /* guest byt
 
 /* ---- open.c, open_extent.c */
 int vmdk_open(struct vd_layer *l, const struct vd_open *o, vd_error *err);
-/* Fills in x, whose file is set, from the header that its file begins with, whatever sparse kind that is; x->len is what the descriptor
-   says, 0: nothing. */
+/* Fills in x, whose file is set, from the header that its file begins with, whatever sparse kind that is; x->len is what the
+   descriptor says, 0: nothing. */
 int vmdk_extent_read_header(struct vd_layer *l, struct vmdk_extent *x, struct vd_host *host, vd_error *err);
 /* What follows from x->h or x->cowd. */
 void vmdk_extent_adopt_sparse(struct vmdk_extent *x);
@@ -120,16 +120,16 @@ const char *vmdk_extent_ro_reason(const struct vmdk_extent *x);
 enum vmdk_table_state { VMDK_TABLE_NONE, VMDK_TABLE_ZERO, VMDK_TABLE_HERE };
 /* Where table i of x lies.  VDISK_CORRUPT if that is outside the file. */
 int vmdk_table_find(const struct vd_layer *l, const struct vmdk_extent *x, uint32_t i, bool redundant, enum vmdk_table_state *state,
-                    uint64_t *off, vd_error *err);
+		    uint64_t *off, vd_error *err);
 int vmdk_table_get(const struct vd_layer *l, const struct vmdk_extent *x, uint32_t i, bool redundant, enum vmdk_table_state *state,
-                   struct vd_table **t, vd_error *err);
+		   struct vd_table **t, vd_error *err);
 struct vmdk_grain {
 	enum vd_kind kind;
 	uint64_t host, host_len; /* DATA: host_len is the grain's, or of a packed one its marker and bytes */
 };
 /* What entry e (of grain g of x) says.  Reads the marker of packed grains. */
 int vmdk_grain_judge(const struct vd_layer *l, const struct vmdk_extent *x, uint64_t g, uint64_t entry, struct vmdk_grain *out,
-                     vd_error *err);
+		     vd_error *err);
 
 /* ---- map.c */
 int vmdk_map(struct vd_layer *l, uint64_t off, uint64_t len, uint32_t flags, struct vd_extents *e, vd_error *err);
@@ -182,8 +182,8 @@ int vmdk_create(struct vd_layer *l, const struct vd_create *c, vd_error *err);
 int vmdk_measure(const struct vd_create *c, uint64_t data, uint64_t units, uint64_t *required, uint64_t *full, vd_error *err);
 int vmdk_round_size(const struct vd_create *c, uint64_t size, uint64_t *rounded, vd_error *err);
 int vmdk_check(struct vd_layer *l, struct vd_report *r, vd_error *err);
-/* Before writing to an image that was not closed cleanly: reads every table, lets the redundant ones follow the primary ones, and refuses
-   what is worse. */
+/* Before writing to an image that was not closed cleanly: reads every table, lets the redundant ones follow the primary ones, and
+   refuses what is worse. */
 int vmdk_check_quick(struct vd_layer *l, vd_error *err);
 /* repair.c: table i of one copy from the other one; the primary directory and its tables from the redundant ones (gd_lost). */
 int vmdk_table_restore(struct vd_layer *l, struct vmdk_extent *x, uint32_t i, bool redundant, vd_error *err);

@@ -33,11 +33,14 @@ static void reads_what_vmware_writes(void **state)
 	struct vmdk_desc d;
 	vd_error err;
 	(void)state;
-	assert_int_equal(parse("# Disk DescriptorFile\r\nversion=1 \r\nencoding=\"windows-1252\"\r\nCID=0FAEC72e \r\nparentCID=deadbeef\r\n"
-	                       "isNativeSnapshot=\"no\"\r\nCreateType=\"partitionedDevice\"\r\nparentFileNameHint=\"C:\\VMs\\gr\xfc\xdf.vmdk\"\r\n"
-	                       "RW 63 FLAT \"a b \"c\".vmdk\" 0\r\nRDONLY 100 FLAT \"\\\\.\\PhysicalDrive0\" 63 partitionUUID 1\r\n"
-	                       "NOACCESS 5 ZERO\r\n\tRW 4096 VMFS \"x-flat.vmdk\"\r\n",
-	                       &d, &err), 0);
+	assert_int_equal(
+	    parse(
+		"# Disk DescriptorFile\r\nversion=1 \r\nencoding=\"windows-1252\"\r\nCID=0FAEC72e \r\nparentCID=deadbeef\r\n"
+		"isNativeSnapshot=\"no\"\r\nCreateType=\"partitionedDevice\"\r\nparentFileNameHint=\"C:\\VMs\\gr\xfc\xdf.vmdk\"\r\n"
+		"RW 63 FLAT \"a b \"c\".vmdk\" 0\r\nRDONLY 100 FLAT \"\\\\.\\PhysicalDrive0\" 63 partitionUUID 1\r\n"
+		"NOACCESS 5 ZERO\r\n\tRW 4096 VMFS \"x-flat.vmdk\"\r\n",
+		&d, &err),
+	    0);
 	assert_int_equal(d.cid, 0x0faec72e);
 	assert_int_equal(d.parent_cid, 0xdeadbeef);
 	assert_string_equal(d.create_type, "partitionedDevice");
@@ -118,9 +121,18 @@ static void changes_only_what_is_meant(void **state)
 static void reads_what_it_writes(void **state)
 {
 	struct vmdk_line lines[2] = {{.type = VMDK_LINE_FLAT, .sectors = 63, .offset = 7, .name = "x-f001.vmdk"},
-	                             {.access = VMDK_RDONLY, .type = VMDK_LINE_SPARSE, .sectors = 99, .name = "x.vmdk"}};
-	struct vmdk_desc_new n = {.cid = 0xabc, .parent_cid = 5, .create_type = "custom", .parent_hint = "p.vmdk", .lines = lines, .n_lines = 2,
-	                          .sectors = 162, .adapter_type = "ide", .hwversion = "4", .toolsversion = "1", .thin = true};
+				     {.access = VMDK_RDONLY, .type = VMDK_LINE_SPARSE, .sectors = 99, .name = "x.vmdk"}};
+	struct vmdk_desc_new n = {.cid = 0xabc,
+				  .parent_cid = 5,
+				  .create_type = "custom",
+				  .parent_hint = "p.vmdk",
+				  .lines = lines,
+				  .n_lines = 2,
+				  .sectors = 162,
+				  .adapter_type = "ide",
+				  .hwversion = "4",
+				  .toolsversion = "1",
+				  .thin = true};
 	struct vmdk_desc d;
 	vd_error err;
 	char value[64];
@@ -171,14 +183,14 @@ static void probe_knows_text(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(reads_what_vmware_writes),
-		cmocka_unit_test(stops_at_the_first_nul),
-		cmocka_unit_test(refuses_by_name),
-		cmocka_unit_test(counts_extents_to_the_end),
-		cmocka_unit_test(changes_only_what_is_meant),
-		cmocka_unit_test(reads_what_it_writes),
-		cmocka_unit_test(geometry_is_vmwares),
-		cmocka_unit_test(probe_knows_text),
+	    cmocka_unit_test(reads_what_vmware_writes),
+	    cmocka_unit_test(stops_at_the_first_nul),
+	    cmocka_unit_test(refuses_by_name),
+	    cmocka_unit_test(counts_extents_to_the_end),
+	    cmocka_unit_test(changes_only_what_is_meant),
+	    cmocka_unit_test(reads_what_it_writes),
+	    cmocka_unit_test(geometry_is_vmwares),
+	    cmocka_unit_test(probe_knows_text),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

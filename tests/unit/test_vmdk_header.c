@@ -11,16 +11,24 @@
 #include "base/bytes.h"
 
 static const struct vmdk_sparse good = {
-	.version = 1, .flags = 3, .capacity = 20480, .grain = 128, .desc_off = 1, .desc_len = 20, .gtes = 512, .rgd_off = 21, .gd_off = 26,
-	.overhead = 128,
+    .version = 1,
+    .flags = 3,
+    .capacity = 20480,
+    .grain = 128,
+    .desc_off = 1,
+    .desc_len = 20,
+    .gtes = 512,
+    .rgd_off = 21,
+    .gd_off = 26,
+    .overhead = 128,
 };
 
 /* The first bytes of an image that VMware's own library made. */
 static void bytes_are_vmwares(void **state)
 {
-	static const uint8_t head[80] =
-		"KDMV\1\0\0\0\3\0\0\0\0\x50\0\0\0\0\0\0\x80\0\0\0\0\0\0\0\1\0\0\0\0\0\0\0\x14\0\0\0\0\0\0\0\0\2\0\0\x15\0\0\0\0\0\0\0\x1a\0\0\0\0\0\0\0"
-		"\x80\0\0\0\0\0\0\0\0\n \r\n\0\0";
+	static const uint8_t head[80] = "KDMV\1\0\0\0\3\0\0\0\0\x50\0\0\0\0\0\0\x80\0\0\0\0\0\0\0\1\0\0\0\0\0\0\0\x14\0\0\0\0\0\0\0"
+					"\0\2\0\0\x15\0\0\0\0\0\0\0\x1a\0\0\0\0\0\0\0"
+					"\x80\0\0\0\0\0\0\0\0\n \r\n\0\0";
 	uint8_t bytes[VMDK_SPARSE_BYTES];
 	(void)state;
 	vmdk_sparse_encode(&good, false, bytes);
@@ -83,7 +91,8 @@ static void refuses_by_field(void **state)
 
 static void cowd(void **state)
 {
-	struct vmdk_cowd h = {.version = 1, .flags = 3, .capacity = 5000, .grain = 1, .gd_off = 4, .n_gts = 2, .free_sector = 77, .unclean = 1};
+	struct vmdk_cowd h = {
+	    .version = 1, .flags = 3, .capacity = 5000, .grain = 1, .gd_off = 4, .n_gts = 2, .free_sector = 77, .unclean = 1};
 	struct vmdk_cowd back = {0};
 	uint8_t bytes[VMDK_COWD_BYTES];
 	(void)state;
@@ -139,8 +148,9 @@ static void markers(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(bytes_are_vmwares), cmocka_unit_test(reads_what_it_writes), cmocka_unit_test(refuses_by_field),
-		cmocka_unit_test(cowd),              cmocka_unit_test(sesparse_entries),     cmocka_unit_test(markers),
+	    cmocka_unit_test(bytes_are_vmwares), cmocka_unit_test(reads_what_it_writes),
+	    cmocka_unit_test(refuses_by_field),  cmocka_unit_test(cowd),
+	    cmocka_unit_test(sesparse_entries),  cmocka_unit_test(markers),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
