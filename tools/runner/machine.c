@@ -13,6 +13,7 @@
 #include "rtc.h"
 #include "serial.h"
 #include "vcpu.h"
+#include "virtio_blk.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -22,10 +23,14 @@
 
 static int devices_create(struct machine *m, vdisk_error *err)
 {
-	if (serial_create(m, &m->serial, err) || rtc_create(m, &m->rtc, err) || i8042_create(m, &m->i8042, err) || ports_create(m, &m->ports, err))
+	if (serial_create(m, &m->serial, err) || rtc_create(m, &m->rtc, err) || i8042_create(m, &m->i8042, err) ||
+	    ports_create(m, &m->ports, err))
 		return -1;
 	if (pci_create(m, &m->pci, err) || chipset_create(m, NULL, 0, &m->chipset, err) || pm_create(m, &m->pm, err))
 		return -1;
+	for (unsigned i = 0; i < m->config->n_disks; i++)
+		if (virtio_blk_create(m, i, m->config->disks[i], &m->disks[i], err))
+			return -1;
 	return 0;
 }
 
@@ -58,6 +63,8 @@ void machine_destroy(struct machine *m)
 {
 	for (unsigned i = 0; i < MACHINE_CPUS_MAX; i++)
 		vcpu_destroy(m->vcpus[i]);
+	for (unsigned i = 0; i < MACHINE_DISKS_MAX; i++)
+		virtio_blk_destroy(m->disks[i]);
 	pm_destroy(m->pm);
 	chipset_destroy(m->chipset);
 	pci_destroy(m->pci);

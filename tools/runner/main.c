@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* vdisk-boot: boots machines one after the other, as often as the guest resets, over the same disks. */
 #include "console.h"
+#include "disk.h"
 #include "machine.h"
 #include "options.h"
 #include "serial.h"
@@ -95,6 +96,39 @@ static int run_all(struct run *run, vdisk_error *err)
 	return stop == MACHINE_QUIT && run->console.fd >= 0 ? 0 : 1;
 }
 
+static void log_line(void *ctx, enum vdisk_log_level level, const char *message)
+{
+	(void)ctx;
+	if (level == VDISK_LOG_WARNING)
+		fprintf(stderr, "vdisk boot: warning: %s\n", message);
+}
+
+static int disks_open(struct run *run, vdisk_error *err)
+{
+	const struct options *o = &run->options;
+
+	for (unsigned i = 0; i < o->n_images; i++) {
+		struct disk_open d = { .path = o->images[i], .format = o->format, .allow_dirs = o->allow, .rw = o->rw, .log = log_line };
+
+		if (disk_open(&d, &run->config.disks[i], err))
+			return -1;
+		run->config.n_disks++;
+	}
+	return 0;
+}
+
+/* `failed`: keeps the first error. */
+static int disks_close(struct run *run, bool failed, vdisk_error *err)
+{
+	vdisk_error late;
+	int r = 0;
+
+	for (unsigned i = 0; i < run->config.n_disks; i++)
+		if (vdisk_close(run->config.disks[i], failed || r ? &late : err) && run->options.rw)
+			r = -1;
+	return r;
+}
+
 static int run_begin(struct run *run, vdisk_error *err)
 {
 	const struct options *o = &run->options;
@@ -132,9 +166,11 @@ int main(int argc, char **argv)
 
 	if (status)
 		return status > 0 ? 0 : 2;
-	status = run_begin(&run, &err);
+	status = run_begin(&run, &err) || disks_open(&run, &err) ? -1 : 0;
 	if (!status)
 		status = run_all(&run, &err);
+	if (disks_close(&run, status < 0, &err))
+		status = -1;
 	console_end(&run.console);
 	if (status < 0)
 		fprintf(stderr, "vdisk boot: %s\n", err.message);

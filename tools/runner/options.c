@@ -21,12 +21,15 @@ static const char usage[] =
 	"  -c, --cpus N             processors, 1 to 16 (default: 1)\n"
 	"      --serial FILE        the serial line is written to FILE\n"
 	"      --timeout SECONDS    give up after that time\n"
+	"  -f, --format FMT         the images' format; the default is what their bytes say\n"
+	"      --allow-parent DIR   parents and extents may lie below DIR\n"
+	"      --rw                 the guest's writes go into the images, not into throwaway overlays\n"
 	"      --no-reboot          a reset ends the run, too\n"
 	"  -h, --help               this text\n"
 	"\n"
 	"Exit status: 0 the guest switched itself off, 1 it crashed, was reset (--no-reboot) or timed out, 2 trouble.\n";
 
-enum { OPT_KERNEL = 256, OPT_INITRD, OPT_APPEND, OPT_SERIAL, OPT_TIMEOUT, OPT_NO_REBOOT };
+enum { OPT_KERNEL = 256, OPT_INITRD, OPT_APPEND, OPT_SERIAL, OPT_TIMEOUT, OPT_NO_REBOOT, OPT_RW, OPT_ALLOW_PARENT };
 
 static const struct option longopts[] = {
 	{ "kernel", required_argument, NULL, OPT_KERNEL },
@@ -36,6 +39,9 @@ static const struct option longopts[] = {
 	{ "cpus", required_argument, NULL, 'c' },
 	{ "serial", required_argument, NULL, OPT_SERIAL },
 	{ "timeout", required_argument, NULL, OPT_TIMEOUT },
+	{ "format", required_argument, NULL, 'f' },
+	{ "allow-parent", required_argument, NULL, OPT_ALLOW_PARENT },
+	{ "rw", no_argument, NULL, OPT_RW },
 	{ "no-reboot", no_argument, NULL, OPT_NO_REBOOT },
 	{ "help", no_argument, NULL, 'h' },
 	{ 0 },
@@ -92,6 +98,13 @@ static int option_apply(struct options *o, int c)
 	case OPT_INITRD: o->initrd = optarg; return 0;
 	case OPT_APPEND: o->append = optarg; return 0;
 	case OPT_SERIAL: o->serial = optarg; return 0;
+	case OPT_RW: o->rw = true; return 0;
+	case OPT_ALLOW_PARENT:
+		if (o->n_allow == OPTIONS_ALLOW_MAX)
+			return refuse("one folder too many", optarg);
+		o->allow[o->n_allow++] = optarg;
+		return 0;
+	case 'f': o->format = optarg; return 0;
 	case OPT_NO_REBOOT: o->no_reboot = true; return 0;
 	case 'm': return memory_parse(optarg, &o->mem_bytes);
 	case 'c': return count_parse(optarg, 1, MACHINE_CPUS_MAX, "not a number of processors from 1 to 16", &o->n_cpus);
@@ -106,14 +119,17 @@ int options_parse(struct options *o, int argc, char **argv)
 	int c;
 
 	*o = (struct options){ .mem_bytes = UINT64_C(1) << 30, .n_cpus = 1 };
-	while ((c = getopt_long(argc, argv, "m:c:h", longopts, NULL)) != -1) {
+	while ((c = getopt_long(argc, argv, "m:c:f:h", longopts, NULL)) != -1) {
 		int r = option_apply(o, c);
 
 		if (r)
 			return r;
 	}
-	if (optind < argc)
-		return refuse("machines have no disks yet", argv[optind]);
+	for (; optind < argc; optind++) {
+		if (o->n_images == OPTIONS_IMAGES_MAX)
+			return refuse("one disk too many", argv[optind]);
+		o->images[o->n_images++] = argv[optind];
+	}
 	if (!o->kernel) {
 		fprintf(stderr, "vdisk boot: nothing to boot without --kernel; --help tells more\n");
 		return -1;

@@ -1,0 +1,288 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * One thread serves a disk's queues, one request after the other; io_lock is held over each, so that a reset of the device waits for
+ * it.  A chain that was popped is pushed exactly once, whatever became of it.
+ */
+#include "virtio_blk.h"
+#include "le.h"
+#include "virtio_pci.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#define BLK_F_SEG_MAX  (1u << 2)
+#define BLK_F_RO       (1u << 5)
+#define BLK_F_BLK_SIZE (1u << 6)
+#define BLK_F_FLUSH    (1u << 9)
+#define BLK_F_MQ       (1u << 12)
+#define BLK_F_DISCARD  (1u << 13)
+#define BLK_F_ZEROES   (1u << 14)
+
+enum { BLK_IN = 0, BLK_OUT = 1, BLK_FLUSH = 4, BLK_GET_ID = 8, BLK_DISCARD = 11, BLK_ZEROES = 13 };
+enum { BLK_OK, BLK_ERROR, BLK_UNSUPPORTED };
+
+#define CONFIG_BYTES     60
+#define HEADER_BYTES     16
+#define SECTOR           512u
+#define RANGES_MAX       16
+#define RANGE_SECTORS_MAX (1u << 21) /* 1 GiB, so that a request ends in time */
+
+struct virtio_blk {
+	struct virtio_pci vp; /* first */
+	vdisk_image *img;
+	uint64_t sectors;
+	unsigned index;
+	uint8_t config[CONFIG_BYTES];
+	struct chain chain;   /* of the thread */
+	int quit_fd;
+	pthread_t thread;
+	bool started;
+};
+
+/* ---- buffers */
+
+static uint64_t iov_bytes(const struct iovec *v, unsigned n)
+{
+	uint64_t sum = 0;
+
+	for (unsigned i = 0; i < n; i++)
+		sum += v[i].iov_len;
+	return sum;
+}
+
+/* Copies the first `len` bytes out and takes them off; -1 if there are fewer. */
+static int iov_take(struct iovec **v, unsigned *n, void *buf, size_t len)
+{
+	uint8_t *p = buf;
+
+	while (len) {
+		if (!*n)
+			return -1;
+		size_t part = (*v)->iov_len < len ? (*v)->iov_len : len;
+		memcpy(p, (*v)->iov_base, part);
+		p += part;
+		len -= part;
+		(*v)->iov_base = (uint8_t *)(*v)->iov_base + part;
+		(*v)->iov_len -= part;
+		if (!(*v)->iov_len) {
+			++*v;
+			--*n;
+		}
+	}
+	return 0;
+}
+
+static size_t iov_fill(const struct iovec *v, unsigned n, const void *buf, size_t len)
+{
+	size_t done = 0;
+
+	for (unsigned i = 0; i < n && done < len; i++) {
+		size_t part = v[i].iov_len < len - done ? v[i].iov_len : len - done;
+
+		memcpy(v[i].iov_base, (const uint8_t *)buf + done, part);
+		done += part;
+	}
+	return done;
+}
+
+/* ---- requests */
+
+static int transfer(struct virtio_blk *b, bool in, uint64_t sector, const struct iovec *v, unsigned n)
+{
+	uint64_t bytes = iov_bytes(v, n);
+
+	if (bytes % SECTOR || sector > b->sectors || bytes / SECTOR > b->sectors - sector)
+		return BLK_ERROR;
+	int r = in ? vdisk_preadv(b->img, v, (int)n, sector * SECTOR, NULL) : vdisk_pwritev(b->img, v, (int)n, sector * SECTOR, NULL);
+	return r ? BLK_ERROR : BLK_OK;
+}
+
+static int ranges(struct virtio_blk *b, bool discard, struct iovec *v, unsigned n)
+{
+	uint64_t bytes = iov_bytes(v, n);
+	uint8_t range[16];
+
+	if (!bytes || bytes % sizeof(range) || bytes / sizeof(range) > RANGES_MAX)
+		return BLK_ERROR;
+	while (!iov_take(&v, &n, range, sizeof(range))) {
+		uint64_t sector = le64_get(range);
+		uint32_t len = le32_get(range + 8), flags = le32_get(range + 12);
+
+		if (flags & ~1u || (discard && flags))
+			return BLK_UNSUPPORTED;
+		if (len > RANGE_SECTORS_MAX || sector > b->sectors || len > b->sectors - sector)
+			return BLK_ERROR;
+		if (discard ? vdisk_discard(b->img, sector * SECTOR, (uint64_t)len * SECTOR, NULL)
+		            : vdisk_zero(b->img, sector * SECTOR, (uint64_t)len * SECTOR, NULL))
+			return BLK_ERROR;
+	}
+	return BLK_OK;
+}
+
+/* *written: how much of the buffers, without the status, was filled. */
+static int perform(struct virtio_blk *b, const uint8_t *header, struct iovec *out, unsigned n_out, struct iovec *in, unsigned n_in,
+                   uint64_t *written)
+{
+	uint64_t sector = le64_get(header + 8);
+	char id[20] = { 0 };
+	int status;
+
+	switch (le32_get(header)) {
+	case BLK_IN:
+		status = transfer(b, true, sector, in, n_in);
+		*written = status == BLK_OK ? iov_bytes(in, n_in) : 0;
+		return status;
+	case BLK_OUT:
+		return vdisk_is_writable(b->img) ? transfer(b, false, sector, out, n_out) : BLK_ERROR;
+	case BLK_FLUSH:
+		return vdisk_is_writable(b->img) && vdisk_flush(b->img, NULL) ? BLK_ERROR : BLK_OK;
+	case BLK_GET_ID:
+		snprintf(id, sizeof(id), "vdisk%u", b->index);
+		*written = iov_fill(in, n_in, id, sizeof(id));
+		return BLK_OK;
+	case BLK_DISCARD:
+	case BLK_ZEROES:
+		return vdisk_is_writable(b->img) ? ranges(b, le32_get(header) == BLK_DISCARD, out, n_out) : BLK_ERROR;
+	default:
+		return BLK_UNSUPPORTED;
+	}
+}
+
+/* The bytes written into the chain's buffers. */
+static uint32_t serve(struct virtio_blk *b, struct chain *c)
+{
+	struct iovec *out = c->out;
+	unsigned n_out = c->n_out, n_in = c->n_in;
+	uint8_t header[HEADER_BYTES];
+	uint64_t written = 0;
+
+	if (!n_in)
+		return 0; /* no place for a status: nothing is done that could not be reported */
+	struct iovec *last = &c->in[n_in - 1];
+	uint8_t *status = (uint8_t *)last->iov_base + --last->iov_len;
+	if (!last->iov_len)
+		n_in--;
+	if (iov_take(&out, &n_out, header, sizeof(header)))
+		*status = BLK_ERROR;
+	else
+		*status = (uint8_t)perform(b, header, out, n_out, c->in, n_in, &written);
+	return (uint32_t)(written + 1);
+}
+
+/* ---- the thread */
+
+static void queue_serve(struct virtio_blk *b, unsigned i)
+{
+	struct virtio_pci *vp = &b->vp;
+	struct virtqueue *q = &vp->queues[i];
+	uint64_t count;
+	bool more = true;
+
+	if (read(vp->kick_fds[i], &count, sizeof(count)) < 0)
+		return;
+	while (more) {
+		struct pollfd quit = { .fd = b->quit_fd, .events = POLLIN };
+
+		pthread_mutex_lock(&vp->io_lock);
+		int r = virtqueue_pop(q, &pci_machine(vp->dev.pci)->vm, &b->chain);
+		if (r > 0) {
+			virtqueue_push(q, b->chain.head, serve(b, &b->chain));
+			virtio_pci_interrupt(vp, i);
+		} else if (r < 0) {
+			virtio_pci_broken(vp);
+			more = false;
+		} else {
+			more = !virtqueue_rest(q);
+		}
+		pthread_mutex_unlock(&vp->io_lock);
+		if (more && poll(&quit, 1, 0) > 0)
+			break;
+	}
+}
+
+static void *blk_thread(void *arg)
+{
+	struct virtio_blk *b = arg;
+	struct pollfd p[VIRTIO_QUEUES_MAX + 1];
+	unsigned n = b->vp.config.n_queues;
+
+	for (unsigned i = 0; i < n; i++)
+		p[i] = (struct pollfd){ .fd = b->vp.kick_fds[i], .events = POLLIN };
+	p[n] = (struct pollfd){ .fd = b->quit_fd, .events = POLLIN };
+	while (poll(p, n + 1, -1) >= 0 || errno == EINTR) {
+		if (p[n].revents)
+			break;
+		for (unsigned i = 0; i < n; i++)
+			if (p[i].revents)
+				queue_serve(b, i);
+	}
+	return NULL;
+}
+
+/* ---- the device */
+
+static void config_encode(struct virtio_blk *b, unsigned n_queues)
+{
+	le64_put(b->config, b->sectors);
+	le32_put(b->config + 12, VIRTQUEUE_MAX - 2);   /* seg_max */
+	le32_put(b->config + 20, SECTOR);              /* blk_size */
+	le16_put(b->config + 34, (uint16_t)n_queues);
+	le32_put(b->config + 36, RANGE_SECTORS_MAX);   /* discard: sectors, ranges, alignment */
+	le32_put(b->config + 40, RANGES_MAX);
+	le32_put(b->config + 44, 65536 / SECTOR);
+	le32_put(b->config + 48, RANGE_SECTORS_MAX);   /* write zeroes: sectors, ranges, may unmap */
+	le32_put(b->config + 52, RANGES_MAX);
+	b->config[56] = 1;
+}
+
+int virtio_blk_create(struct machine *m, unsigned index, vdisk_image *img, struct virtio_blk **out, vdisk_error *err)
+{
+	struct virtio_blk *b = calloc(1, sizeof(*b));
+	unsigned n_queues = m->config->n_cpus;
+
+	if (!b)
+		return fail(err, VDISK_NOMEM, "out of memory");
+	b->img = img;
+	b->index = index;
+	b->sectors = vdisk_size(img) / SECTOR;
+	config_encode(b, n_queues);
+	struct virtio_config config = {
+		.type = 2,
+		.class_code = 0x010000,
+		.features = BLK_F_SEG_MAX | BLK_F_BLK_SIZE | BLK_F_FLUSH | BLK_F_MQ | BLK_F_DISCARD | BLK_F_ZEROES,
+		.n_queues = n_queues,
+		.bytes = b->config,
+		.n_bytes = CONFIG_BYTES,
+	};
+	if (!vdisk_is_writable(img))
+		config.features = BLK_F_SEG_MAX | BLK_F_BLK_SIZE | BLK_F_MQ | BLK_F_RO;
+	*out = b;
+	b->quit_fd = eventfd(0, EFD_CLOEXEC);
+	if (virtio_pci_init(&b->vp, m, 3 + index, &config, err))
+		return -1;
+	if (b->quit_fd < 0)
+		return fail_errno(err, "eventfd");
+	errno = pthread_create(&b->thread, NULL, blk_thread, b);
+	if (errno)
+		return fail_errno(err, "thread of disk %u", index);
+	b->started = true;
+	return 0;
+}
+
+void virtio_blk_destroy(struct virtio_blk *b)
+{
+	uint64_t one = 1;
+
+	if (!b)
+		return;
+	if (b->started && write(b->quit_fd, &one, sizeof(one)) == sizeof(one))
+		pthread_join(b->thread, NULL);
+	if (b->quit_fd >= 0)
+		close(b->quit_fd);
+	virtio_pci_destroy(&b->vp);
+	free(b);
+}

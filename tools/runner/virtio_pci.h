@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The PCI transport of virtio devices, modern and transitional: VIRTIO 1.2 section 4.1. */
+#ifndef RUNNER_VIRTIO_PCI_H
+#define RUNNER_VIRTIO_PCI_H
+
+#include "pci.h"
+#include "virtqueue.h"
+
+#define VIRTIO_QUEUES_MAX  16
+#define VIRTIO_VECTORS_MAX (VIRTIO_QUEUES_MAX + 1)
+#define VIRTIO_NO_VECTOR   0xffff
+
+#define VIRTIO_F_INDIRECT  (UINT64_C(1) << 28)
+#define VIRTIO_F_EVENT_IDX (UINT64_C(1) << 29)
+#define VIRTIO_F_VERSION_1 (UINT64_C(1) << 32)
+
+struct virtio_config {
+	uint16_t type;            /* 2: block */
+	uint32_t class_code;
+	uint64_t features;        /* besides the ones above, which the transport adds */
+	unsigned n_queues;
+	const uint8_t *bytes;     /* the device's own configuration, read-only; borrowed for ever */
+	unsigned n_bytes;
+};
+
+/* Devices begin with one of these and run their queues in threads of their own. */
+struct virtio_pci {
+	struct pci_dev dev;       /* first */
+	struct virtio_config config;
+	uint64_t features;        /* negotiated */
+	uint32_t offer_sel, accept_sel;
+	uint16_t queue_sel;
+	uint8_t status;
+	bool lost;                /* a ring was broken: needs a reset */
+
+	pthread_mutex_t io_lock;  /* guards the queues and `features` against their threads; between the machine's lock and irq_lock */
+	struct virtqueue queues[VIRTIO_QUEUES_MAX];
+	int kick_fds[VIRTIO_QUEUES_MAX]; /* eventfds: the driver notified */
+
+	pthread_mutex_t irq_lock; /* guards what follows; only the bus's line lock is taken inside */
+	uint8_t isr;
+	uint16_t config_vector, queue_vectors[VIRTIO_QUEUES_MAX];
+	uint8_t msix_table[VIRTIO_VECTORS_MAX * 16];
+	uint32_t msix_pending;
+	bool msix_on, msix_masked;
+	bool line_off;            /* by the PCI command register */
+};
+
+int virtio_pci_init(struct virtio_pci *vp, struct machine *m, unsigned slot, const struct virtio_config *config, vdisk_error *err);
+void virtio_pci_destroy(struct virtio_pci *vp);
+
+/* From I/O threads, io_lock held: pushed chains want the driver's attention; the guest broke a ring. */
+void virtio_pci_interrupt(struct virtio_pci *vp, unsigned queue);
+void virtio_pci_broken(struct virtio_pci *vp);
+
+#endif
