@@ -109,6 +109,19 @@ static int qcow2_data_open(struct qcow2 *q, const struct vd_open *o, vd_error *e
 	return 0;
 }
 
+/* Space that clusters own and nobody wrote to, a tenth of the file at least: then map() asks the host for holes. */
+static int qcow2_sparse_judge(struct qcow2 *q, vd_error *err)
+{
+	uint64_t allocated, size = q->data ? vd_file_size(q->data) : 0;
+
+	if (!size || (q->data->flags & VD_FILE_BLOCKDEV))
+		return 0;
+	if (vd_file_allocated(q->data, &allocated, err) < 0)
+		return -1;
+	q->sparse = allocated < size - size / 10;
+	return 0;
+}
+
 /* What keeps an image from being written to. */
 static int qcow2_write_judge(struct qcow2 *q, const struct vd_open *o, vd_error *err)
 {
@@ -141,7 +154,8 @@ static int qcow2_open_in(struct qcow2 *q, const struct vd_open *o, vd_error *err
 	q->for_check = o->flags & VD_OPEN_CHECK;
 	q->layer->size = q->h.size;
 	q->crypt_method = q->h.crypt_method;
-	if (qcow2_parent_tell(q, err) < 0 || qcow2_write_judge(q, o, err) < 0 || qcow2_data_open(q, o, err) < 0)
+	if (qcow2_parent_tell(q, err) < 0 || qcow2_write_judge(q, o, err) < 0 || qcow2_data_open(q, o, err) < 0 ||
+	    qcow2_sparse_judge(q, err) < 0)
 		return -1;
 	if (qcow2_geometry_init(q, o->cache_bytes, err) < 0 || qcow2_codec_init(q, 0, err) < 0 || qcow2_crypt_open(q, o, err) < 0)
 		return -1;
@@ -262,6 +276,7 @@ const struct vd_driver vd_driver_qcow2 = {
 	.flush = qcow2_flush,
 	.resize = qcow2_resize,
 	.amend = qcow2_amend,
+	.set_parent = qcow2_set_parent,
 	.check = qcow2_check,
 	.values = qcow2_values,
 	.snapshots = &qcow2_snapshot_ops,

@@ -2,6 +2,15 @@
 /* map(): guest ranges to host ranges.  Runs under the shared lock; changes nothing. */
 #include "qcow2.h"
 
+/* Where one call's answer goes, and what it knows of the host file's holes. */
+struct qcow2_answer {
+	struct vd_extents *out;
+	bool more;               /* out has room, and wants more */
+	bool holes;              /* the caller wants to know of holes, and there may be some */
+	uint64_t from, to;       /* what was asked last: [from, to) of the data file is all data or all hole */
+	bool data;
+};
+
 /* Whether salvage goes on over this error. */
 static bool qcow2_map_gives_up(const struct qcow2 *q, vd_error *err)
 {
@@ -13,14 +22,14 @@ static bool qcow2_map_gives_up(const struct qcow2 *q, vd_error *err)
 
 /* An entry that cannot be what it says: refused, or given up under salvage. */
 static int qcow2_map_fault(struct qcow2 *q, const struct vd_extent *x, const char *fault, struct qcow2_entry e, uint64_t where,
-                           struct vd_extents *out, bool *more, vd_error *err)
+                           struct qcow2_answer *a, vd_error *err)
 {
 	struct vd_extent lost = {.off = x->off, .len = x->len, .kind = VD_ZERO, .flags = VD_EXT_LOST};
 
 	if (!q->salvage)
 		return vd_fail(err, VDISK_CORRUPT, where, "L2 entry %#" PRIx64 " at %#" PRIx64 " (guest offset %" PRIu64 ") %s", e.desc, where,
 		               x->off, fault);
-	*more = vd_extents_add(out, &lost);
+	a->more = vd_extents_add(a->out, &lost);
 	return 0;
 }
 
@@ -75,21 +84,48 @@ static bool qcow2_map_subclusters(const struct qcow2 *q, const struct vd_extent 
 	return more;
 }
 
+/* Data that may lie in holes of the host file, as zeros where it does. */
+static int qcow2_map_holes(const struct qcow2 *q, const struct vd_extent *whole, struct qcow2_answer *a, vd_error *err)
+{
+	uint64_t end = whole->host + whole->len;
+
+	for (uint64_t at = whole->host; a->more && at < end;) {
+		struct vd_extent x = *whole;
+
+		if (at < a->from || at >= a->to) {
+			uint64_t len = vd_file_size(q->data) - at;
+
+			if (vd_file_extent(q->data, at, &len, &a->data, err) < 0)
+				return -1;
+			a->from = at;
+			a->to = at + len;
+		}
+		x.off = whole->off + (at - whole->host);
+		x.host = at;
+		x.len = x.host_len = vd_min(end, a->to) - at;
+		if (!a->data)
+			x.kind = VD_ZERO;
+		a->more = vd_extents_add(a->out, &x);
+		at += x.len;
+	}
+	return 0;
+}
+
 /* One guest cluster; x->off and x->len are its own, cut at the disk's end. */
 static int qcow2_map_entry(struct qcow2 *q, struct vd_extent *x, struct qcow2_entry e, bool shared, uint64_t where,
-                           struct vd_extents *out, bool *more, vd_error *err)
+                           struct qcow2_answer *a, vd_error *err)
 {
 	const char *fault = qcow2_entry_fault(q, e, x->off, x->len);
 	uint64_t host = e.desc & QCOW2_OFF_MASK;
 
 	if (fault)
-		return qcow2_map_fault(q, x, fault, e, where, out, more, err);
+		return qcow2_map_fault(q, x, fault, e, where, a, err);
 	if (e.desc & QCOW2_COMPRESSED) {
-		*more = qcow2_map_packed(q, x, e, out);
+		a->more = qcow2_map_packed(q, x, e, a->out);
 		return 0;
 	}
 	if (q->ext_l2) {
-		*more = qcow2_map_subclusters(q, x, e, shared, out);
+		a->more = qcow2_map_subclusters(q, x, e, shared, a->out);
 		return 0;
 	}
 	x->kind = VD_ABSENT;
@@ -101,35 +137,36 @@ static int qcow2_map_entry(struct qcow2 *q, struct vd_extent *x, struct qcow2_en
 	} else if (e.desc & QCOW2_ZERO) {
 		x->kind = VD_ZERO;
 	}
-	*more = vd_extents_add(out, x);
+	if (x->kind == VD_DATA && a->holes)
+		return qcow2_map_holes(q, x, a, err);
+	a->more = vd_extents_add(a->out, x);
 	return 0;
 }
 
 /* The entries from pos->idx on, until the table or the answer is full. */
-static int qcow2_map_table(struct qcow2 *q, const struct qcow2_l2_pos *pos, uint64_t off, struct vd_extents *out, bool *more,
-                           vd_error *err)
+static int qcow2_map_table(struct qcow2 *q, const struct qcow2_l2_pos *pos, uint64_t off, struct qcow2_answer *a, vd_error *err)
 {
 	uint32_t idx = pos->idx, first, n;
 	uint64_t at = vd_down(off, q->cluster);
 	struct vd_table *t;
 
-	while (*more && idx < q->l2_entries) {
+	while (a->more && idx < q->l2_entries) {
 		if (qcow2_l2_slice(q, pos->l2_off, idx, &t, &first, &n, err) < 0) {
 			struct vd_extent lost = {.off = at, .kind = VD_ZERO, .flags = VD_EXT_LOST};
 
 			if (!qcow2_map_gives_up(q, err))
 				return -1;
 			lost.len = vd_min((uint64_t)(first + n - idx) << q->bits, q->layer->size - at);
-			*more = vd_extents_add(out, &lost);
+			a->more = vd_extents_add(a->out, &lost);
 			idx = first + n;
 			at += lost.len;
 			continue;
 		}
-		for (; *more && idx < first + n; idx++, at += q->cluster) {
+		for (; a->more && idx < first + n; idx++, at += q->cluster) {
 			struct vd_extent x = {.off = at, .len = vd_min(q->cluster, q->layer->size - at), .file = q->data_idx};
 
 			if (qcow2_map_entry(q, &x, qcow2_entry_get(q, t, idx - first), pos->shared,
-			                    pos->l2_off + (uint64_t)idx * q->entry_bytes, out, more, err) < 0) {
+			                    pos->l2_off + (uint64_t)idx * q->entry_bytes, a, err) < 0) {
 				vd_cache_put(q->cache, t);
 				return -1;
 			}
@@ -142,12 +179,12 @@ static int qcow2_map_table(struct qcow2 *q, const struct qcow2_l2_pos *pos, uint
 int qcow2_map(struct vd_layer *l, uint64_t off, uint64_t len, uint32_t flags, struct vd_extents *e, vd_error *err)
 {
 	struct qcow2 *q = qcow2_of(l);
-	bool more = true;
+	struct qcow2_answer a = {.out = e, .more = true, .holes = (flags & VD_MAP_HOLES) && q->sparse && !q->crypt_method};
 
-	(void)flags, (void)len;
+	(void)len;
 	if (!q->data)
 		return vd_fail(err, VDISK_IO, VDISK_NO_OFFSET, "the external data file is not open");
-	while (more && off < e->end) {
+	while (a.more && off < e->end) {
 		struct vd_extent x = {.off = vd_down(off, qcow2_l2_span(q)), .kind = VD_ABSENT};
 		struct qcow2_l2_pos pos;
 
@@ -157,10 +194,10 @@ int qcow2_map(struct vd_layer *l, uint64_t off, uint64_t len, uint32_t flags, st
 				return -1;
 			x.kind = VD_ZERO;
 			x.flags = VD_EXT_LOST;
-			more = vd_extents_add(e, &x);
+			a.more = vd_extents_add(e, &x);
 		} else if (!pos.l2_off) {
-			more = vd_extents_add(e, &x);
-		} else if (qcow2_map_table(q, &pos, off, e, &more, err) < 0) {
+			a.more = vd_extents_add(e, &x);
+		} else if (qcow2_map_table(q, &pos, off, &a, err) < 0) {
 			return -1;
 		}
 		off = e->next;

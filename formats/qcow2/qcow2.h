@@ -114,6 +114,7 @@ struct qcow2 {
 	bool external, external_raw;
 	bool salvage;
 	bool for_check;         /* opened with VD_OPEN_CHECK: dirty and corrupt marks are check's to clear */
+	bool sparse;            /* the data file had holes worth asking for when it was opened: preallocated clusters */
 	bool lenient;           /* during check: a refcount table entry that cannot be counts as none */
 	bool data_fresh;        /* the external data file was made with this image: what was not written to it reads as zeros */
 	bool ext_l2;
@@ -362,5 +363,7 @@ int qcow2_refcounts_mend(struct qcow2 *q, vd_error *err);
 /* resize.c, amend.c */
 int qcow2_resize(struct vd_layer *l, uint64_t size, vd_error *err);
 int qcow2_amend(struct vd_layer *l, const struct vd_options *o, vd_error *err);
+/* parent.c */
+int qcow2_set_parent(struct vd_layer *l, const struct vd_new_parent *p, vd_error *err);
 
 #endif
