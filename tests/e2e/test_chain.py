@@ -295,6 +295,23 @@ def vmdk_created_by_us():
 
 
 @case
+def esx_snapshot():
+	"""A vmfsSparse delta over a vmfs flat, as ESXi makes them; QEMU reads both kinds."""
+	if not os.path.exists(VDIO):
+		skip("no %s" % VDIO)
+	make_raw("base.raw", rng_for("esx"), 3 * MIB)
+	vdisk("convert", "-f", "raw", "-O", "vmdk", "-o", "subformat=vmfs", "base.raw", "base.vmdk")
+	vdisk("create", "-f", "vmdk", "-o", "subformat=vmfsSparse", "-b", "base.vmdk", "-F", "vmdk", "child.vmdk")
+	ran(VDIO, "-f", "vmdk", "child.vmdk", stdin=b"write 1000000 70000 7\nwrite 512 512 3\nzero 2000000 9999\n")
+	shutil.copy("base.raw", "expected.raw")
+	write_file("expected.raw", b"\7" * 70000, 1000000)
+	write_file("expected.raw", b"\3" * 512, 512)
+	write_file("expected.raw", bytes(9999), 2000000)
+	same_bytes("expected.raw", read_same("child.vmdk", "vmdk"))
+	vdisk("check", "child.vmdk")
+
+
+@case
 def vmdk_writing_renews_the_cid():
 	"""A parent that was written is no longer the one that its child was made over; --keep-id and a refusal to write guard
 	it."""

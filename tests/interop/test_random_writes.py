@@ -238,6 +238,34 @@ def with_snapshots(i):
 				check(f.read() == content, "snapshot %s changed under our writes (%s)" % (name, out))
 
 
+def encrypted(i):
+	"""LUKS: sectors are keyed by where they lie in the file, which every move and fill must keep."""
+	need_vdio()
+	rng = rng_for("luks/%d" % i)
+	size = 4 * MIB + 512
+	write_file("key", b"correct horse")
+	secret = ["--object", "secret,id=s,file=key"]
+	opts = "driver=qcow2,encrypt.key-secret=s,file.driver=file,file.filename=disk.qcow2"
+	qemu_img("create", "-q", *secret, "-f", "qcow2",
+	         "-o", "cluster_size=4K,encrypt.format=luks,encrypt.key-secret=s,encrypt.iter-time=10", "disk.qcow2", size)
+	model = Model(size)
+	names = [pattern(rng, n) for n in range(5)]
+	for t in range(4):
+		q, v = turn(rng, model, 4096, OPS, True, names)
+		if t % 2:
+			qemu_io("disk.qcow2", None, *q, opts=[*secret, "--image-opts", opts])
+		else:
+			vdio("disk.qcow2", "qcow2", v, "-o", "key-file=key")
+		vdisk("check", "--key-file", "key", "disk.qcow2")
+		qemu_img("convert", *secret, "--image-opts", opts, "-O", "raw", "back.raw")
+		model.compare("back.raw", "what qemu-img reads")
+		vdisk("convert", "--force", "--key-file", "key", "-O", "raw", "disk.qcow2", "back.raw")
+		model.compare("back.raw", "what vdisk reads")
+	write_file("wrong", b"incorrect horse")
+	refused("convert", "--key-file", "wrong", "-O", "raw", "disk.qcow2", "out.raw")
+	refused("convert", "-O", "raw", "disk.qcow2", "out.raw", mentions="key-file")
+
+
 def with_bitmap(i):
 	"""A persistent bitmap must not go on claiming to know what changed when we write without recording it."""
 	need_vdio()
@@ -335,6 +363,7 @@ for i in range(ROUNDS):
 	add("vmdk over vmdk #%d" % i, alternate, "vmdk over", "vmdk", "", 65536, 6 * MIB, False, i, ("vmdk", 6 * MIB))
 	add("snapshots #%d" % i, with_snapshots, i)
 	add("bitmap #%d" % i, with_bitmap, i)
+	add("LUKS #%d" % i, encrypted, i)
 	for name, fmt, options, grain in (("qcow2", "qcow2", "", 65536), ("qcow2 512", "qcow2", "cluster_size=512", 512),
 	                                  ("qcow2 lazy", "qcow2", "lazy_refcounts=on", 65536),
 	                                  ("vmdk", "vmdk", "", 65536), ("vhd", "vhd", "", 65536)):
