@@ -408,7 +408,7 @@ def huge_and_empty():
 		                ("convert", "--force", "-O", to, "-o", "cluster_size=2M", "a." + fmt, "b.qcow2")):
 			r = vdisk(*command)
 			if not sanitized():
-				check(r.seconds < 10, "%s took %.1f s" % (r, r.seconds))
+				check(r.seconds < 60, "%s took %.1f s" % (r, r.seconds)) # a wide bound: machines are shared
 				check(r.rss < 128 * MIB, "%s took %.0f MiB" % (r, r.rss / MIB))
 		qemu_check("b.qcow2", "qcow2")
 		for n in os.listdir("."):
