@@ -120,14 +120,14 @@ static int table_change(struct vd_layer *l, struct vmdk_extent *x, uint64_t g, u
 		size_t at = 4 * (size_t)(k % x->gtes);
 		uint32_t old = le32_get(t->data + at), old2 = t2 ? le32_get(t2->data + at) : old;
 		bool old_data = old > 1 || (old == 1 && !x->zero_gte);
-		uint32_t new = c->host ? (uint32_t)((c->host + (k - g) * x->grain) / VMDK_SECTOR) : c->value;
-		if ((old == new &&old2 == new) || (c->data_only && !old_data))
+		uint32_t now = c->host ? (uint32_t)((c->host + (k - g) * x->grain) / VMDK_SECTOR) : c->value;
+		if ((old == now && old2 == now) || (c->data_only && !old_data))
 			continue;
-		le32_put(t->data + at, new);
+		le32_put(t->data + at, now);
 		if (t2)
-			le32_put(t2->data + at, new);
+			le32_put(t2->data + at, now);
 		dirty = true;
-		if (old_data && old != new)
+		if (old_data && old != now)
 			vmdk_space_add(&x->space.pending, (uint64_t)old * VMDK_SECTOR, x->grain);
 	}
 	pair_put(x, t, t2, dirty);

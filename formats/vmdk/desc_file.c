@@ -8,11 +8,11 @@
 
 #include <stdio.h>
 
-static int write_changed(struct vd_file *f, uint64_t at, const char *old, const char *new, size_t len, vd_error *err)
+static int write_changed(struct vd_file *f, uint64_t at, const char *old, const char *now, size_t len, vd_error *err)
 {
 	for (size_t off = 0; off < len; off += VMDK_SECTOR) {
 		size_t n = vd_min(VMDK_SECTOR, len - off);
-		if (memcmp(old + off, new + off, n) && vd_file_pwrite(f, new + off, n, at + off, err))
+		if (memcmp(old + off, now + off, n) && vd_file_pwrite(f, now + off, n, at + off, err))
 			return -1;
 	}
 	return 0;
@@ -27,14 +27,14 @@ static int store(struct vd_layer *l, const char *text, vd_error *err)
 	if (len > room)
 		return vd_fail(err, VDISK_UNSUPPORTED, s->desc_off, "the descriptor would take %zu bytes; there is room for %zu",
 			       len, room);
-	VD_AUTO_FREE char *old = vd_calloc(1, room), *new = vd_calloc(1, room);
-	if (!old || !new)
+	VD_AUTO_FREE char *old = vd_calloc(1, room), *now = vd_calloc(1, room);
+	if (!old || !now)
 		return vd_fail_nomem(err, room);
 	memcpy(old, s->desc.text, old_len);
-	memcpy(new, text, len);
+	memcpy(now, text, len);
 	if (s->desc_room)
-		return write_changed(f, s->desc_off, old, new, room, err);
-	if (write_changed(f, 0, old, new, len, err))
+		return write_changed(f, s->desc_off, old, now, room, err);
+	if (write_changed(f, 0, old, now, len, err))
 		return -1;
 	return len == old_len ? 0 : vd_file_truncate(f, len, err);
 }
