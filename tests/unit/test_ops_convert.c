@@ -200,6 +200,43 @@ static void test_backing(void **state)
 	vd_free(bytes);
 }
 
+/* Holes that begin and end inside the blocks that are judged, in a buffer that held other bytes before. */
+static void test_odd_extents(void **state)
+{
+	enum { SIZE = 4 * MIB, PAGE = 64 * KIB };
+	static const char *const options[] = { "offset=512", NULL };
+	uint8_t *bytes = vd_malloc(SIZE);
+
+	(void)state;
+	for (size_t t = 0; t < N_TARGETS; t++) {
+		struct vdisk_convert_options o = {
+			.format = targets[t].format, .options = targets[t].options, .flags = targets[t].flags, .threads = 1, .memory_bytes = MIB
+		};
+		struct vd_file *f;
+		vdisk_image *src;
+
+		memset(bytes, 0x77, SIZE);
+		must(vd_file_memory("odd.raw", NULL, 0, &f, err));
+		must(vd_file_truncate(f, SIZE + 512, err));
+		/* The first half is full, of the second every other page of the file is a hole. */
+		for (size_t at = 0; at < SIZE; at += PAGE) {
+			size_t n = at ? PAGE : PAGE - 512, off = at ? at - 512 : 0;
+
+			if (at >= SIZE / 2 && at / PAGE % 2)
+				memset(bytes + off, 0, n);
+			else
+				must(vd_file_pwrite(f, bytes + off, n, off + 512, err));
+		}
+		must(vd_file_pwrite(f, bytes + SIZE - 512, 512, SIZE, err));
+		must(vd_image_open_file(f, "raw", 0, options, NULL, NULL, &src, err));
+		must(vdisk_convert(src, in_folder("odd.img"), &o, NULL, err));
+		must(vdisk_close(src, err));
+		expect_content(in_folder("odd.img"), o.format, bytes, SIZE);
+		sweep();
+	}
+	vd_free(bytes);
+}
+
 static void test_sparse(void **state)
 {
 	enum { SIZE = 8 * MIB };
@@ -377,7 +414,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_targets),     cmocka_unit_test(test_pairs),       cmocka_unit_test(test_backing),
 		cmocka_unit_test(test_sparse),      cmocka_unit_test(test_refusals),    cmocka_unit_test(test_read_faults),
-		cmocka_unit_test(test_allocations), cmocka_unit_test(test_progress_and_cancel),
+		cmocka_unit_test(test_allocations), cmocka_unit_test(test_odd_extents), cmocka_unit_test(test_progress_and_cancel),
 	};
 
 	return cmocka_run_group_tests(tests, make_folder, remove_folder);
