@@ -7,7 +7,6 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 from vdtest import *
 import hostile, vhdmaker
 
-VDIO = os.path.join(BUILD, "tests", "vdio")
 QFMT = {"vhd": "vpc"}
 
 
@@ -63,8 +62,7 @@ add("512 B clusters over raw", over, "raw", 3 * MIB - 512, 5 * MIB, "cluster_siz
 @case
 def parent_end_inside_a_cluster():
 	"""A write next to where the shorter parent ends: the copied rest of the cluster is zeros past it."""
-	if not os.path.exists(VDIO):
-		skip("no %s" % VDIO)
+	need_vdio()
 	base_image("raw", 100 * 1024 + 512)
 	qemu_img("create", "-q", "-f", "qcow2", "-b", "base.raw", "-F", "raw", "top.qcow2", "1M")
 	ran(VDIO, "-f", "qcow2", "top.qcow2", stdin=b"write 110000 100 9\nwrite 70000 10 8\nzero 65536 100\n")
@@ -82,8 +80,7 @@ def parent_end_inside_a_cluster():
 
 def written_by_us(what, options):
 	"""zero and discard over a parent's data never let it show through."""
-	if not os.path.exists(VDIO):
-		skip("no %s" % VDIO)
+	need_vdio()
 	write_file("base.raw", b"\xaa" * (2 * MIB))
 	qemu_img("create", "-q", "-f", "qcow2", *(["-o", options] if options else []), "-b", "base.raw", "-F", "raw", "top.qcow2")
 	ops = [(0, 65536), (100000, 200000), (2 * MIB - 1000, 1000), (MIB, 1)]
@@ -109,8 +106,7 @@ for what in ("zero", "discard"):
 @case
 def discarded_data_does_not_let_the_parent_through():
 	"""Write over the parent, then discard what was written: zeros or the new bytes, never the parent's old ones."""
-	if not os.path.exists(VDIO):
-		skip("no %s" % VDIO)
+	need_vdio()
 	for options in ("", "compat=0.10", "extended_l2=on"):
 		write_file("base.raw", b"\xaa" * MIB)
 		qemu_img("create", "-q", "-f", "qcow2", *(["-o", options] if options else []), "-b", "base.raw", "-F", "raw",
@@ -244,8 +240,7 @@ def vhd_locator_to_outside():
 @case
 def vhd_created_by_us():
 	"""A differencing VHD of our making, read by libvhdi."""
-	if not os.path.exists(VDIO):
-		skip("no %s" % VDIO)
+	need_vdio()
 	base_image("vhd", 8 * MIB)
 	vdisk("create", "-f", "vhd", "-b", "base.vhd", "-F", "vhd", "child.vhd")
 	# libvhdi 20210425 misreads the bitmap of single sectors: whole bytes of it.
@@ -278,8 +273,7 @@ def vmdk_chain():
 
 @case
 def vmdk_created_by_us():
-	if not os.path.exists(VDIO):
-		skip("no %s" % VDIO)
+	need_vdio()
 	base_image("vmdk", 6 * MIB)
 	vdisk("create", "-f", "vmdk", "-b", "base.vmdk", "-F", "vmdk", "child.vmdk")
 	ran(VDIO, "-f", "vmdk", "child.vmdk",
@@ -297,8 +291,7 @@ def vmdk_created_by_us():
 @case
 def esx_snapshot():
 	"""A vmfsSparse delta over a vmfs flat, as ESXi makes them; QEMU reads both kinds."""
-	if not os.path.exists(VDIO):
-		skip("no %s" % VDIO)
+	need_vdio()
 	make_raw("base.raw", rng_for("esx"), 3 * MIB)
 	vdisk("convert", "-f", "raw", "-O", "vmdk", "-o", "subformat=vmfs", "base.raw", "base.vmdk")
 	vdisk("create", "-f", "vmdk", "-o", "subformat=vmfsSparse", "-b", "base.vmdk", "-F", "vmdk", "child.vmdk")
@@ -315,8 +308,7 @@ def esx_snapshot():
 def vmdk_writing_renews_the_cid():
 	"""A parent that was written is no longer the one that its child was made over; --keep-id and a refusal to write guard
 	it."""
-	if not os.path.exists(VDIO):
-		skip("no %s" % VDIO)
+	need_vdio()
 	base_image("vmdk", 4 * MIB)
 	qemu_img("create", "-q", "-f", "vmdk", "-b", "base.vmdk", "-F", "vmdk", "child.vmdk")
 	vdisk("convert", "-O", "raw", "child.vmdk", "before.raw")

@@ -645,14 +645,12 @@ def locked_by_qemu(fmt):
 
 
 def locked_by_us(fmt):
-	vdio = os.path.join(BUILD, "tests", "vdio")
-	if not os.path.exists(vdio):
-		skip("no %s" % vdio)
+	need_vdio()
 	random_raw("source.raw", 2 * MIB)
 	qfmt = QEMU.get(fmt, fmt)
 	path = "disk." + fmt
 	qemu_img("convert", "-f", "raw", "-O", qfmt, "source.raw", path)
-	with held(path, vdio, "-f", fmt, path):
+	with held(path, VDIO, "-f", fmt, path):
 		r = run("qemu-img", "convert", "-f", qfmt, "-O", "raw", path, "q.raw")
 		check(r.rc != 0 and "lock" in r.err, "qemu-img sees our lock: %s" % r.show())
 		refused("convert", "-f", fmt, "-O", "raw", path, "out.raw", mentions=path)

@@ -7,7 +7,6 @@ from vdtest import *
 import hostile
 
 QFMT = {"vhd": "vpc"}
-VDIO = os.path.join(BUILD, "tests", "vdio")
 
 
 def make(fmt, options, raw, by_us):
@@ -41,9 +40,9 @@ def resized(name, fmt, options):
 		path = make(fmt, options, "source.raw", by_us)
 		vdisk("resize", "-f", fmt, path, "9M")
 		content(path, fmt, data + bytes(9 * MIB - size), "grown")
-		if os.path.exists(VDIO):
-			ran(VDIO, "-f", fmt, path, stdin=b"write %d 70000 7\n" % (9 * MIB - 70000))
-			content(path, fmt, data + bytes(9 * MIB - size - 70000) + b"\7" * 70000, "written where it grew")
+		need_vdio()
+		ran(VDIO, "-f", fmt, path, stdin=b"write %d 70000 7\n" % (9 * MIB - 70000))
+		content(path, fmt, data + bytes(9 * MIB - size - 70000) + b"\7" * 70000, "written where it grew")
 		refused("resize", "-f", fmt, path, "2M", mentions="--shrink")
 		r = run(VDISK, "resize", "--shrink", "-f", fmt, path, "2M")
 		if r.rc == 2:
@@ -208,11 +207,11 @@ def repair_what_a_crashed_qemu_left():
 	write_file("expected.raw", bytes(expected))
 	same_bytes("expected.raw", "out.raw", "a dirty image, read")
 	eq(before, sha256("a.qcow2"), "the dirty source")
-	if os.path.exists(VDIO):
-		shutil.copy("a.qcow2", "b.qcow2")
-		ran(VDIO, "-f", "qcow2", "b.qcow2", stdin=b"write 0 70000 200\n")
-		expected_b = b"\xc8" * 70000 + bytes(expected[70000:])
-		content("b.qcow2", "qcow2", expected_b, "a dirty image, written")
+	need_vdio()
+	shutil.copy("a.qcow2", "b.qcow2")
+	ran(VDIO, "-f", "qcow2", "b.qcow2", stdin=b"write 0 70000 200\n")
+	expected_b = b"\xc8" * 70000 + bytes(expected[70000:])
+	content("b.qcow2", "qcow2", expected_b, "a dirty image, written")
 	vdisk("check", "--repair", "a.qcow2")
 	content("a.qcow2", "qcow2", bytes(expected), "a dirty image, repaired")
 

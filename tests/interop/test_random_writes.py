@@ -7,7 +7,6 @@ import os, sys
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 from vdtest import *
 
-VDIO = os.path.join(BUILD, "tests", "vdio")
 ROUNDS = ITERATIONS or (4 if ALL else 1)
 TURNS = 6
 OPS = 40
@@ -149,11 +148,6 @@ def read_back(path, fmt, model, ours_wrote):
 		vdisk("convert", "--force", "-f", fmt, "-O", "raw", path, out)
 		model.compare(out, "what vdisk reads")
 	os.unlink(out)
-
-
-def need_vdio():
-	if not os.path.exists(VDIO):
-		skip("no %s" % VDIO)
 
 
 def create(fmt, options, path, size, by_us):

@@ -146,6 +146,16 @@ def qemu_io(path, fmt, *commands, opts=(), timeout=120):
 	return r
 
 
+VDIO = os.path.join(BUILD, "tests", "vdio") # tests/tools/vdio.c
+
+
+def need_vdio():
+	if not os.path.exists(VDIO):
+		if "VDISK_BUILD" in os.environ:
+			fail("the build has no %s" % VDIO)
+		skip("no %s: set VDISK_BUILD" % VDIO)
+
+
 def need(*programs):
 	for p in programs:
 		if not shutil.which(p):
