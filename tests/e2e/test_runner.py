@@ -1,0 +1,210 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""vdisk boot: small guests (tests/runner/guest.c) look at one device each.  They run on an emulated KVM, too."""
+import fcntl, os, signal, struct, subprocess, sys, time
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
+from vdtest import *
+
+FOLDER = os.path.join(SOURCE, "tests", "runner")
+
+
+def usable():
+	if not os.path.exists(os.path.join(BUILD, "vdisk-boot")):
+		skip("vdisk-boot is not built")
+	try:
+		fd = os.open("/dev/kvm", os.O_RDWR | os.O_CLOEXEC)
+	except OSError as e:
+		skip("/dev/kvm: %s" % e.strerror)
+	try:
+		for cap in (0, 36, 77, 136): # interrupt controllers, ioeventfd, MSI, immediate exit
+			if fcntl.ioctl(fd, 0xae03, cap) <= 0:
+				skip("/dev/kvm lacks capability %d" % cap)
+	finally:
+		os.close(fd)
+	need("cc", "ld")
+
+
+def kernel():
+	"""The guest as a bzImage: a setup header and its code."""
+	if not os.path.exists("guest.bin"):
+		ran("cc", "-O1", "-ffreestanding", "-fno-pic", "-fno-pie", "-static", "-nostdlib", "-mno-red-zone", "-mgeneral-regs-only",
+		    "-fno-stack-protector", "-fcf-protection=none", "-fno-asynchronous-unwind-tables", "-Wl,--build-id=none",
+		    "-Wl,--oformat=binary", "-Wl,--no-warn-rwx-segments", "-Wl,-e,entry", "-Wl,-T," + os.path.join(FOLDER, "guest.ld"), "-o", "guest.bin",
+		    os.path.join(FOLDER, "guest.c"))
+		head = bytearray(1024)
+		head[0x1f1] = 1
+		struct.pack_into("<H", head, 0x1fe, 0xaa55)
+		head[0x202:0x206] = b"HdrS"
+		struct.pack_into("<H", head, 0x206, 0x20f)
+		struct.pack_into("<I", head, 0x22c, 0x7fffffff)
+		struct.pack_into("<H", head, 0x236, 1)
+		struct.pack_into("<I", head, 0x238, 255)
+		struct.pack_into("<QI", head, 0x258, 0x100000, 0x100000)
+		with open("guest.bin", "rb") as f:
+			code = f.read()
+		with open("guest", "wb") as f:
+			f.write(bytes(head) + bytes(512) + code) # the entry is 0x200 into the code
+	return "guest"
+
+
+def boot(word, *args, rc=0, timeout=30, mem="64", **kw):
+	usable()
+	r = run(VDISK, "boot", "--kernel", kernel(), "--append", word, "--mem", mem, "--timeout", str(timeout), *args, **kw)
+	if r.rc != rc:
+		fail("exit status %d is due\n    %s" % (rc, r.show()))
+	return r
+
+
+def says(word, lines, *args, **kw):
+	r = boot(word, *args, **kw)
+	eq(lines, r.out.replace("\r", "").strip("\n").split("\n"), "what the guest %r says" % word)
+	return r
+
+
+def make_disk(path="disk.raw", size=MIB):
+	write_file(path, rng_for("disk").randbytes(size))
+	return path
+
+
+@case
+def serial():
+	r = says("serial one two", ["serial one two"])
+	eq("", r.err, "stderr")
+
+
+@case
+def serial_to_a_file():
+	r = boot("serial x", "--serial", "out.txt")
+	eq("", r.out, "stdout")
+	eq("serial x", open("out.txt").read(), "the file")
+
+
+@case
+def serial_input():
+	says("echo", ["abcde"], stdin=b"abcdefgh")
+
+
+@case
+def timer_interrupt():
+	says("pit", ["ticks 5"])
+
+
+@case
+def cmos_and_acpi_timer():
+	year = time.gmtime().tm_year % 100
+	says("cmos", ["battery 80", "year %02d" % year, "cpus 02", "timer runs"], "--cpus", "3")
+
+
+@case
+def keyboard_controller():
+	says("keyboard", ["self-test 55", "reset fa00", "ready aa", "status 00"])
+
+
+@case
+def initrd():
+	write_file("initrd", b"an initial RAM disk\n\0")
+	says("initrd", ["an initial RAM disk"], "--initrd", "initrd")
+
+
+@case
+def pci_configuration():
+	says("pci", ["pci 00 12378086", "pci 08 70008086", "pci 0b 71138086", "pci 18 10011af4", "off ffffffff", "bus1 ffffffff",
+	             "bar0 ffffff81", "bar4 ffffc000", "ro 10011af4"], make_disk())
+
+
+DISK = ["status 0f", "sectors 00000800", "read 00", None, "write 00", "flush 00", "zeroes 00", "back 23", "beyond 01", "far 01", "odd 01",
+        "unknown 02", "vdisk0"]
+
+
+def disk_session(image, *args):
+	raw = open("disk.raw", "rb").read()
+	lines = list(DISK)
+	lines[3] = raw[512:528].hex()
+	says("disk", lines, *args, image)
+
+
+@case
+def disk_overlay():
+	make_disk()
+	for fmt in ("raw", "qcow2", "vmdk", "vhd"):
+		image = "disk.raw"
+		if fmt != "raw":
+			image = "disk." + fmt
+			vdisk("convert", "-O", fmt, "disk.raw", image)
+		before = sha256(image)
+		os.mkdir("tmp")
+		os.environ["TMPDIR"] = os.path.abspath("tmp")
+		try:
+			disk_session(image)
+		finally:
+			del os.environ["TMPDIR"]
+		eq(before, sha256(image), "the image %s" % fmt)
+		os.rmdir("tmp") # nothing was left there
+
+
+@case
+def disk_written():
+	make_disk()
+	vdisk("convert", "-O", "qcow2", "disk.raw", "disk.qcow2")
+	disk_session("disk.qcow2", "--rw")
+	want = bytearray(open("disk.raw", "rb").read())
+	want[16 * 512:16 * 512 + 4096] = bytes(i * 7 & 255 for i in range(4096))
+	want[32 * 512:40 * 512] = bytes(4096)
+	write_file("want.raw", bytes(want))
+	same_as_raw("want.raw", "disk.qcow2", "qcow2")
+	qemu_check("disk.qcow2", "qcow2")
+
+
+@case
+def disk_over_a_chain():
+	make_disk()
+	vdisk("convert", "-O", "qcow2", "disk.raw", "base.qcow2")
+	vdisk("create", "-f", "qcow2", "-b", "base.qcow2", "-F", "qcow2", "top.qcow2")
+	disk_session("top.qcow2")
+
+
+@case
+def hostile_rings():
+	make_disk()
+	begin = ["status 0f", "sectors 00000800"]
+	says("hostile", (begin + ["hostile 4f"]) * 6 + begin + ["read 00"], "disk.raw")
+
+
+@case
+def resets():
+	for word in ("reset-cf9", "reset-8042", "reset-92"):
+		r = boot(word, "--no-reboot", rc=1)
+		check("reset by" in r.err, "stderr of %s: %r" % (word, r.err))
+
+
+@case
+def triple_fault():
+	r = boot("crash", rc=1)
+	eq("vdisk boot: triple fault on processor 0\n", r.err, "stderr")
+
+
+@case
+def hanging():
+	r = boot("hang", rc=1, timeout=1)
+	eq("vdisk boot: not done after 1 s\n", r.err, "stderr")
+	check(r.seconds < 10, "it took %.1f s" % r.seconds)
+
+
+@case
+def refusals():
+	usable()
+	k = kernel()
+	write_file("zeros", bytes(4096))
+	write_file("big", bytes(1000))
+	os.truncate("big", 200 * MIB)
+	for args, word in ((["--kernel", "zeros"], "bzImage"), (["--kernel", "nowhere"], "nowhere"), ([], "--kernel"),
+	                   (["--kernel", k, "--mem", "1.5G"], "memory"), (["--kernel", k, "--mem", "8"], "memory"),
+	                   (["--kernel", k, "--cpus", "17"], "17"), (["--kernel", k, "--cpus", "0"], "processors"),
+	                   (["--kernel", k, "--initrd", "big", "--mem", "64"], "fit"),
+	                   (["--kernel", k, "--append", "x" * 256], "255"),
+	                   (["--kernel", k, "nowhere.qcow2"], "nowhere.qcow2")):
+		r = refused("boot", *args, stdin=b"")
+		check(word in r.err, "no %r in %r" % (word, r.err))
+
+
+main()
