@@ -38,7 +38,8 @@ int bus_add(struct bus *bus, const struct bus_range *range, vdisk_error *err)
 	if (at < bus->n && bus->ranges[at].base - range->base < range->len)
 		clash = &bus->ranges[at];
 	if (clash)
-		return fail(err, VDISK_INVALID, "%s at %#" PRIx64 " overlaps %s at %#" PRIx64, range->name, range->base, clash->name, clash->base);
+		return fail(err, VDISK_INVALID, "%s at %#" PRIx64 " overlaps %s at %#" PRIx64, range->name, range->base, clash->name,
+		            clash->base);
 	if (bus->n == bus->cap) {
 		size_t cap = bus->cap ? bus->cap * 2 : 32;
 		struct bus_range *grown = realloc(bus->ranges, cap * sizeof(*grown));
@@ -69,7 +70,7 @@ static const struct bus_range *bus_find(const struct bus *bus, uint64_t addr, un
 	size_t at = bus_after(bus, addr);
 	const struct bus_range *r = at ? &bus->ranges[at - 1] : NULL;
 
-	if (!r || addr - r->base >= r->len || size > r->len - (addr - r->base))
+	if (!r || addr - r->base >= r->len || (!r->wide && size > r->len - (addr - r->base)))
 		return NULL;
 	return r;
 }

@@ -5,16 +5,17 @@
 
 #include "fail.h"
 
-/* `off` is relative to the range; size is 1, 2, 4 or 8, and off + size lies inside it.  Values are little-endian numbers of that size. */
+/* `off` is relative to the range; size is 1, 2, 4 or 8, and off + size lies inside it (but for `wide`).  Values are little-endian numbers of that size. */
 typedef uint64_t (*bus_read_fn)(void *dev, uint64_t off, unsigned size);
 typedef void (*bus_write_fn)(void *dev, uint64_t off, unsigned size, uint64_t value);
 
 struct bus_range {
-	uint64_t base, len;
+	uint64_t base, len; /* len counts addresses at which accesses may begin and, but for `wide`, end */
 	const char *name;
 	void *dev;
 	bus_read_fn read;   /* NULL: all ones */
 	bus_write_fn write; /* NULL: swallowed */
+	bool wide;          /* accesses may reach beyond its end */
 };
 
 struct bus {

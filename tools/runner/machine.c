@@ -5,6 +5,8 @@
  */
 #include "machine.h"
 #include "chipset.h"
+#include "firmware.h"
+#include "fwcfg.h"
 #include "i8042.h"
 #include "linux.h"
 #include "pci.h"
@@ -13,6 +15,7 @@
 #include "rtc.h"
 #include "serial.h"
 #include "vcpu.h"
+#include "vga.h"
 #include "virtio_blk.h"
 
 #include <stdarg.h>
@@ -26,7 +29,13 @@ static int devices_create(struct machine *m, vdisk_error *err)
 	if (serial_create(m, &m->serial, err) || rtc_create(m, &m->rtc, err) || i8042_create(m, &m->i8042, err) ||
 	    ports_create(m, &m->ports, err))
 		return -1;
-	if (pci_create(m, &m->pci, err) || chipset_create(m, NULL, 0, &m->chipset, err) || pm_create(m, &m->pm, err))
+	if (m->config->bios && firmware_create(m, &m->firmware, err))
+		return -1;
+	uint64_t rom_bytes;
+	void *rom = firmware_bytes(m->firmware, &rom_bytes);
+	if (pci_create(m, &m->pci, err) || chipset_create(m, rom, rom_bytes, &m->chipset, err) || pm_create(m, &m->pm, err))
+		return -1;
+	if (rom && (vga_create(m, m->config->video_bios, &m->vga, err) || fwcfg_create(m, &m->fwcfg, err) || firmware_tell(m, err)))
 		return -1;
 	for (unsigned i = 0; i < m->config->n_disks; i++)
 		if (virtio_blk_create(m, i, m->config->disks[i], &m->disks[i], err))
@@ -47,6 +56,8 @@ int machine_init(struct machine *m, const struct machine_config *config, vdisk_e
 	for (unsigned i = 0; i < config->n_cpus; i++)
 		if (vcpu_create(m, i, &m->vcpus[i], err))
 			return -1;
+	if (config->bios)
+		return 0;
 	chipset_route_default(m->chipset);
 	return pci_assign(m->pci, err) || linux_load(m, err) ? -1 : 0;
 }
@@ -65,6 +76,8 @@ void machine_destroy(struct machine *m)
 		vcpu_destroy(m->vcpus[i]);
 	for (unsigned i = 0; i < MACHINE_DISKS_MAX; i++)
 		virtio_blk_destroy(m->disks[i]);
+	fwcfg_destroy(m->fwcfg);
+	vga_destroy(m->vga);
 	pm_destroy(m->pm);
 	chipset_destroy(m->chipset);
 	pci_destroy(m->pci);
@@ -75,6 +88,7 @@ void machine_destroy(struct machine *m)
 	bus_destroy(&m->pio);
 	bus_destroy(&m->mmio);
 	vm_destroy(&m->vm);
+	firmware_destroy(m->firmware);
 	if (m->stop_fd >= 0)
 		close(m->stop_fd);
 	pthread_mutex_destroy(&m->stop_lock);

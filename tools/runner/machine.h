@@ -24,7 +24,7 @@ struct machine_config {
 	uint64_t mem_bytes;
 	unsigned n_cpus;
 	const char *kernel, *initrd, *append; /* direct boot where kernel is set */
-	const char *bios;                     /* firmware file otherwise */
+	const char *bios, *video_bios;        /* firmware's files otherwise */
 	const char *debug_log;                /* the firmware's own log; NULL: dropped */
 	int serial_fd;
 	vdisk_image *disks[MACHINE_DISKS_MAX];

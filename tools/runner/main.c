@@ -16,6 +16,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#define VIDEO_BIOS "/usr/share/seabios/vgabios-stdvga.bin"
+
 struct run {
 	struct options options;
 	struct machine_config config;
@@ -135,7 +137,7 @@ static int run_begin(struct run *run, vdisk_error *err)
 	sigset_t set;
 
 	run->config = (struct machine_config){ .mem_bytes = o->mem_bytes, .n_cpus = o->n_cpus, .kernel = o->kernel, .initrd = o->initrd,
-		.append = o->append, .serial_fd = STDOUT_FILENO };
+		.append = o->append, .bios = o->bios, .video_bios = o->bios ? VIDEO_BIOS : NULL, .debug_log = o->firmware_log, .serial_fd = STDOUT_FILENO };
 	if (o->serial) {
 		run->config.serial_fd = open(o->serial, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
 		if (run->config.serial_fd < 0) {

@@ -9,11 +9,16 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define SEABIOS "/usr/share/seabios/bios-256k.bin"
+
 static const char usage[] =
-	"usage: vdisk boot [OPTIONS] --kernel FILE [--initrd FILE] [--append TEXT] [IMG...]\n"
+	"usage: vdisk boot [OPTIONS] IMG...\n"
+	"       vdisk boot [OPTIONS] --kernel FILE [--initrd FILE] [--append TEXT] [IMG...]\n"
 	"\n"
 	"Boots a machine on KVM, with the images as its disks.  Its serial line is this terminal; Ctrl-A X leaves.\n"
 	"\n"
+	"      --firmware KIND      bios: SeaBIOS boots the first image (default: auto, which is bios)\n"
+	"      --firmware-log FILE  what the firmware says of itself is appended to FILE\n"
 	"      --kernel FILE        boot this Linux kernel (a bzImage) directly\n"
 	"      --initrd FILE        with this initial RAM disk\n"
 	"      --append TEXT        and this command line\n"
@@ -29,7 +34,7 @@ static const char usage[] =
 	"\n"
 	"Exit status: 0 the guest switched itself off, 1 it crashed, was reset (--no-reboot) or timed out, 2 trouble.\n";
 
-enum { OPT_KERNEL = 256, OPT_INITRD, OPT_APPEND, OPT_SERIAL, OPT_TIMEOUT, OPT_NO_REBOOT, OPT_RW, OPT_ALLOW_PARENT };
+enum { OPT_KERNEL = 256, OPT_INITRD, OPT_APPEND, OPT_SERIAL, OPT_TIMEOUT, OPT_NO_REBOOT, OPT_RW, OPT_ALLOW_PARENT, OPT_FIRMWARE, OPT_FIRMWARE_LOG };
 
 static const struct option longopts[] = {
 	{ "kernel", required_argument, NULL, OPT_KERNEL },
@@ -39,6 +44,8 @@ static const struct option longopts[] = {
 	{ "cpus", required_argument, NULL, 'c' },
 	{ "serial", required_argument, NULL, OPT_SERIAL },
 	{ "timeout", required_argument, NULL, OPT_TIMEOUT },
+	{ "firmware", required_argument, NULL, OPT_FIRMWARE },
+	{ "firmware-log", required_argument, NULL, OPT_FIRMWARE_LOG },
 	{ "format", required_argument, NULL, 'f' },
 	{ "allow-parent", required_argument, NULL, OPT_ALLOW_PARENT },
 	{ "rw", no_argument, NULL, OPT_RW },
@@ -91,6 +98,16 @@ static int count_parse(const char *text, unsigned min, unsigned max, const char 
 	return 0;
 }
 
+static int firmware_parse(struct options *o, const char *text)
+{
+	if (!strcmp(text, "uefi") || !strcmp(text, "none"))
+		return refuse("this firmware is not implemented yet", text);
+	if (strcmp(text, "bios") && strcmp(text, "auto"))
+		return refuse("not a kind of firmware: bios or auto", text);
+	o->bios = SEABIOS;
+	return 0;
+}
+
 static int option_apply(struct options *o, int c)
 {
 	switch (c) {
@@ -105,6 +122,8 @@ static int option_apply(struct options *o, int c)
 		o->allow[o->n_allow++] = optarg;
 		return 0;
 	case 'f': o->format = optarg; return 0;
+	case OPT_FIRMWARE: return firmware_parse(o, optarg);
+	case OPT_FIRMWARE_LOG: o->firmware_log = optarg; return 0;
 	case OPT_NO_REBOOT: o->no_reboot = true; return 0;
 	case 'm': return memory_parse(optarg, &o->mem_bytes);
 	case 'c': return count_parse(optarg, 1, MACHINE_CPUS_MAX, "not a number of processors from 1 to 16", &o->n_cpus);
@@ -130,9 +149,19 @@ int options_parse(struct options *o, int argc, char **argv)
 			return refuse("one disk too many", argv[optind]);
 		o->images[o->n_images++] = argv[optind];
 	}
-	if (!o->kernel) {
-		fprintf(stderr, "vdisk boot: nothing to boot without --kernel; --help tells more\n");
+	if (o->kernel && o->bios) {
+		fprintf(stderr, "vdisk boot: --kernel boots without firmware\n");
 		return -1;
 	}
+	if (!o->kernel && (o->initrd || o->append)) {
+		fprintf(stderr, "vdisk boot: --initrd and --append go with --kernel\n");
+		return -1;
+	}
+	if (!o->kernel && !o->n_images) {
+		fprintf(stderr, "vdisk boot: expects IMG or --kernel FILE; --help tells more\n");
+		return -1;
+	}
+	if (!o->kernel)
+		o->bios = SEABIOS;
 	return 0;
 }

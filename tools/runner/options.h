@@ -10,8 +10,6 @@
 #define OPTIONS_ALLOW_MAX 64
 #define OPTIONS_IMAGES_MAX 16
 
-enum firmware_kind { FIRMWARE_AUTO, FIRMWARE_BIOS };
-
 struct options {
 	const char *images[OPTIONS_IMAGES_MAX];
 	unsigned n_images;
@@ -20,8 +18,7 @@ struct options {
 	size_t n_allow;
 	uint64_t mem_bytes;
 	unsigned n_cpus;
-	enum firmware_kind firmware;
-	const char *kernel, *initrd, *append, *serial, *firmware_log;
+	const char *kernel, *initrd, *append, *serial, *bios, *firmware_log;
 	unsigned timeout; /* seconds; 0: none */
 	bool rw, no_reboot;
 };

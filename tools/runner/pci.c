@@ -91,6 +91,11 @@ unsigned pci_add_capability(struct pci_dev *dev, uint8_t id, unsigned len)
 	return at;
 }
 
+static unsigned bar_reg(unsigned i)
+{
+	return i == PCI_ROM ? 0x30 : PCI_BAR0 + 4 * i;
+}
+
 static void bar_unmap(struct pci_dev *dev, unsigned i)
 {
 	struct pci_bar *bar = &dev->bars[i];
@@ -110,12 +115,14 @@ static void bars_update(struct pci_dev *dev)
 
 	for (unsigned i = 0; i < PCI_BARS; i++) {
 		struct pci_bar *bar = &dev->bars[i];
-		uint64_t at = le32_get(dev->config + PCI_BAR0 + 4 * i) & (bar->io ? 0xfffcu : 0xfffffff0u);
+		uint64_t at = le32_get(dev->config + bar_reg(i)) & (bar->io ? 0xfffcu : 0xfffffff0u);
 		vdisk_error err;
 
 		if (!bar->size)
 			continue;
 		if (!(command & (bar->io ? COMMAND_IO : COMMAND_MEM)) || at == (bar->io ? 0xffffu : 0xffffffffu) - bar->size + 1)
+			at = 0;
+		if (i == PCI_ROM && !(dev->config[bar_reg(i)] & 1))
 			at = 0;
 		if (!bar->io && at && at < dev->pci->m->vm.low_bytes)
 			at = 0; /* memory wins */
@@ -139,8 +146,8 @@ int pci_add(struct pci *pci, struct pci_dev *dev, unsigned slot, unsigned functi
 		return fail(err, VDISK_INVALID, "PCI slot %u.%u is taken", slot, function);
 	for (unsigned i = 0; i < PCI_BARS; i++)
 		if (dev->bars[i].size) {
-			le32_put(dev->config + PCI_BAR0 + 4 * i, dev->bars[i].io ? 1 : 0);
-			le32_put(dev->writable + PCI_BAR0 + 4 * i, ~(dev->bars[i].size - 1));
+			le32_put(dev->config + bar_reg(i), dev->bars[i].io ? 1 : 0);
+			le32_put(dev->writable + bar_reg(i), ~(dev->bars[i].size - 1) | (i == PCI_ROM ? 1 : 0));
 		}
 	pci->devs[dev->devfn] = dev;
 	return 0;
@@ -153,7 +160,7 @@ static void config_write(struct pci_dev *dev, unsigned off, unsigned size, uint6
 
 		dev->config[off + i] = (uint8_t)((dev->config[off + i] & ~mask) | ((uint8_t)(value >> 8 * i) & mask));
 	}
-	if (off < PCI_COMMAND + 2 || (off + size > PCI_BAR0 && off < PCI_BAR0 + 4 * PCI_BARS))
+	if (off < PCI_COMMAND + 2 || (off + size > PCI_BAR0 && off < 0x34))
 		bars_update(dev);
 	if (dev->config_written)
 		dev->config_written(dev, off, size);
@@ -217,7 +224,7 @@ int pci_assign(struct pci *pci, vdisk_error *err)
 			if (!bar->size)
 				continue;
 			*next = (*next + bar->size - 1) & ~(uint64_t)(bar->size - 1);
-			le32_put(dev->config + PCI_BAR0 + 4 * b, (uint32_t)*next | (bar->io ? 1 : 0));
+			le32_put(dev->config + bar_reg(b), (uint32_t)*next | (bar->io ? 1 : 0));
 			*next += bar->size;
 			command |= bar->io ? COMMAND_IO : COMMAND_MEM;
 		}

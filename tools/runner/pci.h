@@ -5,7 +5,8 @@
 
 #include "machine.h"
 
-#define PCI_BARS     6
+#define PCI_BARS     7
+#define PCI_ROM      6 /* the expansion ROM counts as the last */
 #define PCI_LINES    4
 #define PCI_GSI_BASE 16 /* interrupt lines A to D are IOAPIC inputs 16 to 19, and what the ISA bridge routes them to */
 

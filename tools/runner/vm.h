@@ -16,7 +16,7 @@ enum vm_slot {
 	VM_SLOT_HIGH,   /* from 4 GiB */
 	VM_SLOT_SHADOW, /* 13 segments */
 	VM_SLOT_FIRMWARE = VM_SLOT_SHADOW + 13,
-	VM_SLOT_FLASH,
+	VM_SLOT_VIDEO_BIOS,
 	VM_SLOT_TEXT,
 	VM_SLOT_FRAMEBUFFER,
 };

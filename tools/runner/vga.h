@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* A VGA with Bochs's extension for linear modes: enough for a video BIOS, text and linear frame buffers. */
+#ifndef RUNNER_VGA_H
+#define RUNNER_VGA_H
+
+#include "machine.h"
+
+struct vga;
+
+/* `rom`: the video BIOS, a file; NULL: none. */
+int vga_create(struct machine *m, const char *rom, struct vga **out, vdisk_error *err);
+void vga_destroy(struct vga *v);
+
+#endif
