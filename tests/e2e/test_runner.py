@@ -190,6 +190,76 @@ def hanging():
 	check(r.seconds < 10, "it took %.1f s" % r.seconds)
 
 
+BOOT_SECTOR = """
+	.code16
+	.globl _start
+_start:	xor %ax, %ax
+	mov %ax, %ds
+	mov $text, %si
+1:	lodsb
+	test %al, %al
+	jz 2f
+	mov $0x3f8, %dx
+	out %al, %dx
+	mov $0x0e, %ah
+	mov $7, %bx
+	int $0x10
+	jmp 1b
+2:	mov $packet, %si
+	mov $0x80, %dl
+	mov $0x42, %ah
+	int $0x13
+	jc 3f
+	mov $0x8000, %si
+	mov $4, %cx
+	mov $0x3f8, %dx
+	rep outsb
+3:	mov $0x604, %dx
+	mov $0x2000, %ax
+	out %ax, %dx
+	hlt
+text:	.asciz "boot sector "
+packet:	.byte 16, 0, 1, 0
+	.word 0x8000, 0
+	.quad 3
+	.org 510
+	.word 0xaa55
+"""
+
+
+@case
+def seabios():
+	usable()
+	if not os.path.exists("/usr/share/seabios/bios-256k.bin"):
+		skip("seabios is not installed")
+	need("as")
+	write_file("boot.s", BOOT_SECTOR.encode())
+	ran("as", "--32", "boot.s", "-o", "boot.o")
+	ran("ld", "-m", "elf_i386", "-Ttext=0x7c00", "--oformat=binary", "-o", "boot.bin", "boot.o")
+	for fmt in ("raw", "qcow2"):
+		shutil.copy("boot.bin", "disk.raw")
+		os.truncate("disk.raw", MIB)
+		write_file("disk.raw", b"disk", 3 * 512)
+		if fmt != "raw":
+			vdisk("convert", "-O", fmt, "disk.raw", "disk." + fmt)
+		r = run(VDISK, "boot", "--mem", "128", "--timeout", "60", "--firmware-log", "log", "disk." + fmt)
+		eq((0, "boot sector disk"), (r.rc, r.out), "what the boot sector says\n    %s" % r.show())
+		log = open("log").read()
+		for words in ("QEMU fw_cfg DMA interface supported", "using modern (1.0) virtio mode", "Start SeaVGABIOS", "Booting from Hard Disk"):
+			check(words in log, "no %r in the firmware's log:\n%s" % (words, log))
+
+
+@case
+def no_boot_loader():
+	usable()
+	if not os.path.exists("/usr/share/seabios/bios-256k.bin"):
+		skip("seabios is not installed")
+	write_file("disk.raw", bytes(MIB))
+	r = run(VDISK, "boot", "--mem", "128", "--timeout", "5", "--firmware-log", "log", "disk.raw")
+	eq(1, r.rc, "exit status")
+	check("not a bootable disk" in open("log").read(), "the firmware's log: %s" % open("log").read())
+
+
 @case
 def refusals():
 	usable()
@@ -197,7 +267,8 @@ def refusals():
 	write_file("zeros", bytes(4096))
 	write_file("big", bytes(1000))
 	os.truncate("big", 200 * MIB)
-	for args, word in ((["--kernel", "zeros"], "bzImage"), (["--kernel", "nowhere"], "nowhere"), ([], "--kernel"),
+	for args, word in ((["--kernel", "zeros"], "bzImage"), (["--kernel", "nowhere"], "nowhere"), ([], "--kernel"), (["--firmware", "uefi", "x"], "uefi"), (["--firmware", "coreboot", "x"], "coreboot"),
+	                   (["--firmware", "bios", "--kernel", k], "--kernel"), (["--append", "x", "x"], "--kernel"),
 	                   (["--kernel", k, "--mem", "1.5G"], "memory"), (["--kernel", k, "--mem", "8"], "memory"),
 	                   (["--kernel", k, "--cpus", "17"], "17"), (["--kernel", k, "--cpus", "0"], "processors"),
 	                   (["--kernel", k, "--initrd", "big", "--mem", "64"], "fit"),
