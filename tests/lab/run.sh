@@ -3,30 +3,33 @@
 # The lab: a Debian kernel under QEMU's software emulation, which emulates SVM, so that the kernel has a real /dev/kvm; and a command run
 # inside it.
 #
-#   tests/lab/run.sh [-t SECONDS] [-m MIB] [-c CPUS] [-p PROGRAM]... [-f FILE]... [-d DISK]... COMMAND...
+#   tests/lab/run.sh [-t SECONDS] [-m MIB] [-c CPUS] [-p PROGRAM]... [-f FILE]... [-F FILE]... [-d DISK]...
+#                    COMMAND...
 #
 #   -p PROGRAM  a program with its libraries, put into /bin
 #   -f FILE     a file, put into /lab (NAME=FILE: under that name)
+#   -F FILE     a file, put where it lies here
 #   -d DISK     a raw file, seen as /dev/vda and so on
 #
 # COMMAND is run by busybox's shell in /lab.  Its output goes to standard output, its exit status is the script's; 77 if the lab cannot
 # be set up here, 124 if the time is over.  LAB_KERNEL names the kernel release (default: the newest cloud kernel of /boot).
 set -euo pipefail
 
-seconds=300 mem=1536 cpus=2 programs=() files=() disks=()
-while getopts t:m:c:p:f:d: o; do
+seconds=300 mem=1536 cpus=2 programs=() files=() same=() disks=()
+while getopts t:m:c:p:f:F:d: o; do
 	case $o in
 	t) seconds=$OPTARG ;;
 	m) mem=$OPTARG ;;
 	c) cpus=$OPTARG ;;
 	p) programs+=("$OPTARG") ;;
 	f) files+=("$OPTARG") ;;
+	F) same+=("$OPTARG") ;;
 	d) disks+=("$OPTARG") ;;
 	*) exit 2 ;;
 	esac
 done
 shift $((OPTIND - 1))
-[ $# -gt 0 ] || { sed -n '3,14s/^# \{0,1\}//p' "$0"; exit 2; }
+[ $# -gt 0 ] || { sed -n '3,16s/^# \{0,1\}//p' "$0"; exit 2; }
 
 lack() { echo "SKIP: no lab: $1 is missing" >&2; exit 77; }
 for p in qemu-system-x86_64 busybox cpio gzip timeout; do
@@ -55,6 +58,10 @@ done
 for f in "${files[@]}"; do
 	name=$(basename "${f%%=*}")
 	cp --sparse=always "${f#*=}" "$root/lab/$name"
+done
+for f in "${same[@]}"; do
+	mkdir -p "$root$(dirname "$f")"
+	cp -L "$f" "$root$f"
 done
 printf '%s\n' "$*" >"$root/lab/command.sh"
 cat >"$root/init" <<'INIT'
