@@ -99,8 +99,8 @@ static int compare_work(struct vd_ticket *ticket, unsigned stage, vd_error *err)
 		return vd_fail_in(err, "%s", c->b->path);
 	if (in_a && in_b)
 		at = first_difference(t->a.buf, t->b.buf, t->len);
-	else
-		at = first_nonzero(in_a ? t->a.buf : t->b.buf, t->len);
+	else /* neither: both are zeros, in several extents */
+		at = in_a || in_b ? first_nonzero(in_a ? t->a.buf : t->b.buf, t->len) : t->len;
 	t->differs = at < t->len;
 	t->at = t->off + at;
 	return 0;

@@ -318,4 +318,16 @@ def vmdk_writing_renews_the_cid():
 	check(r.rc != 0, "qemu-img sees the changed CID too: %s" % r.show())
 
 
+@case
+def compare_windows_of_zeros_in_several_extents():
+	"""Zero clusters and absent ones take turns behind data: equal to a hole."""
+	with open("flat.raw", "wb") as f:
+		f.write(rng_for("zeros").randbytes(8 * MIB))
+		f.truncate(40 * MIB)
+	qemu_img("convert", "-f", "raw", "-O", "qcow2", "flat.raw", "a.qcow2")
+	qemu_io("a.qcow2", "qcow2", *("write -z %d 65536" % at for at in range(8 * MIB, 40 * MIB, 262144)))
+	vdisk("compare", "-f", "qcow2", "-F", "raw", "a.qcow2", "flat.raw")
+	vdisk("compare", "-f", "raw", "-F", "qcow2", "flat.raw", "a.qcow2")
+
+
 main()
