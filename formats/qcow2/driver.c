@@ -276,6 +276,7 @@ const struct vd_driver vd_driver_qcow2 = {
 	.flush = qcow2_flush,
 	.resize = qcow2_resize,
 	.amend = qcow2_amend,
+	.set_parent = qcow2_set_parent,
 	.check = qcow2_check,
 	.values = qcow2_values,
 	.snapshots = &qcow2_snapshot_ops,

@@ -363,5 +363,7 @@ int qcow2_refcounts_mend(struct qcow2 *q, vd_error *err);
 /* resize.c, amend.c */
 int qcow2_resize(struct vd_layer *l, uint64_t size, vd_error *err);
 int qcow2_amend(struct vd_layer *l, const struct vd_options *o, vd_error *err);
+/* parent.c */
+int qcow2_set_parent(struct vd_layer *l, const struct vd_new_parent *p, vd_error *err);
 
 #endif

@@ -43,6 +43,7 @@ const struct vd_driver vd_driver_vhd = {
 	.flush = vhd_flush,
 	.resize = vhd_resize,
 	.amend = vhd_amend,
+	.set_parent = vhd_set_parent,
 	.check = vhd_check,
 	.values = vhd_values,
 	.layer_caps = layer_caps,

@@ -235,6 +235,8 @@ void vhd_footer_resize(struct vhd *v, uint64_t size);
 int vhd_resize(struct vd_layer *l, uint64_t size, vd_error *err);
 /* Footer and copy say what v->footer says, one after the other. */
 int vhd_footers_write(struct vd_layer *l, struct vhd *v, vd_error *err);
+/* reparent.c */
+int vhd_set_parent(struct vd_layer *l, const struct vd_new_parent *p, vd_error *err);
 int vhd_check(struct vd_layer *l, struct vd_report *r, vd_error *err);
 int vhd_amend(struct vd_layer *l, const struct vd_options *o, vd_error *err);
 int vhd_values(struct vd_layer *l, vdisk_value_fn fn, void *ctx, vd_error *err);

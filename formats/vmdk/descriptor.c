@@ -358,6 +358,24 @@ char *vmdk_desc_set(const char *text, const char *key, const char *value, bool q
 	return vd_asprintf("%s%s%s%s%s%s%s\n", text, nl, key, quoted ? " = " : "=", q, value, q);
 }
 
+char *vmdk_desc_overwrite(const char *text, const char *key, const char *value, bool keep)
+{
+	struct span rest = {text, strlen(text)}, line, k, old;
+	const char *from = text;
+	for (; line_next(&rest, &line); from = rest.p)
+		if (line.len && line.p[0] != '#' && split_value(line, &k, &old) && span_is(k, key))
+			break;
+	if (from == rest.p)
+		return vd_strdup(text);
+	if (!keep)
+		return vd_asprintf("%.*s%s", (int)(from - text), text, rest.p);
+	VD_AUTO_FREE char *new = value ? vd_asprintf("%s=\"%s\"", key, value) : vd_strdup("#");
+	int room = (int)(line.p + line.len - from);
+	if (!new || strlen(new) > (size_t)room)
+		return NULL;
+	return vd_asprintf("%.*s%-*s%s", (int)(from - text), text, room, new, line.p + line.len);
+}
+
 char *vmdk_desc_set_sectors(const char *text, size_t i, uint64_t sectors)
 {
 	struct span rest = {text, strlen(text)}, line;

@@ -54,6 +54,9 @@ const char *vmdk_access_name(enum vmdk_access a);
 bool vmdk_desc_value(const char *text, const char *key, char *buf, size_t cap);
 /* The text with the value of `key` replaced, or with a line for it added at the end.  Returns owned, NULL if out of memory. */
 char *vmdk_desc_set(const char *text, const char *key, const char *value, bool quoted);
+/* The text with the line of `key` taken out, or with `keep` replaced by one of the same length: `key="value"` and blanks, or without a
+   value a comment.  Returns owned, NULL if out of memory, or where there is no room for it. */
+char *vmdk_desc_overwrite(const char *text, const char *key, const char *value, bool keep);
 /* The text with the sector count of the i-th extent line replaced.  Returns owned; NULL if out of memory or there is no such line.
  */
 char *vmdk_desc_set_sectors(const char *text, size_t i, uint64_t sectors);

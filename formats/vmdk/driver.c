@@ -78,6 +78,7 @@ const struct vd_driver vd_driver_vmdk = {
     .flush = vmdk_flush,
     .resize = vmdk_resize,
     .amend = vmdk_amend,
+    .set_parent = vmdk_set_parent,
     .check = vmdk_check,
     .values = vmdk_values,
     .codec = &vmdk_codec,

@@ -172,6 +172,14 @@ struct vd_create {
 	struct vd_host *host;
 };
 
+/* What a layer is to say of its parent from now on. */
+struct vd_new_parent {
+	const char *name, *format;     /* as it is to be written; the format by its name here */
+	const struct vd_layer *layer;  /* opened, for its id and size */
+	const char *path;              /* its resolved path, absolute */
+	uint64_t mtime;                /* seconds since 1970 */
+};
+
 /* ---------------------------------------------------------------- check, info, snapshots */
 
 struct vd_report { /* check()'s ear */
@@ -256,14 +264,18 @@ struct vd_driver {
 	int (*reserve)(struct vd_layer *, struct vd_resv *, vd_error *);
 	int (*publish)(struct vd_layer *, const struct vd_resv *, size_t n, vd_error *); /* allocates nothing on the host */
 	void (*abandon)(struct vd_layer *, struct vd_resv *);
-	/* Whole allocation grains of the range (a tail at the disk's end counts as whole) become `to` (ZERO; ABSENT only where the layer
-	   has no parent), their space free for use once that is durable.  What cannot be freed cheaply is left as it is. */
+	/* Whole allocation grains of the range (a tail at the disk's end counts as whole) become `to` (ZERO; ABSENT where the layer has
+	   no parent, or where the parent says the same: only commit asks for that), their space free for use once that is durable.  What
+	   cannot be freed cheaply is left as it is. */
 	int (*unmap)(struct vd_layer *, uint64_t off, uint64_t len, enum vd_kind to, vd_error *);
 	/* Metadata and data of all files durable. */
 	int (*flush)(struct vd_layer *, vd_error *);
 
 	int (*resize)(struct vd_layer *, uint64_t size, vd_error *);
 	int (*amend)(struct vd_layer *, const struct vd_options *, vd_error *);
+	/* Another parent, or none (NULL).  Everything written before is flushed.  Durable when it returns; a crash leaves the old reference
+	   or the new one, whole.  What cannot be written so is VDISK_UNSUPPORTED, and nothing was changed.  NULL: refused by the core. */
+	int (*set_parent)(struct vd_layer *, const struct vd_new_parent *, vd_error *);
 	int (*check)(struct vd_layer *, struct vd_report *, vd_error *);
 	int (*values)(struct vd_layer *, vdisk_value_fn fn, void *ctx, vd_error *); /* info's facts */
 	const struct vd_snapshot_ops *snapshots; /* NULL: none */

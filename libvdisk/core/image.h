@@ -50,9 +50,26 @@ int vd_layer_publish(struct vd_layer *l, const struct vd_resv *r, size_t n, vd_e
 void vd_layer_abandon(struct vd_layer *l, struct vd_resv *r);
 int vd_layer_unmap(struct vd_layer *l, uint64_t off, uint64_t len, enum vd_kind to, vd_error *err);
 int vd_layer_flush(struct vd_layer *l, vd_error *err);
+/* The driver's call, and what the layer says of its parent, but not l->parent.  Flushes first. */
+int vd_layer_set_parent(struct vd_layer *l, const struct vd_new_parent *p, vd_error *err);
 uint32_t vd_layer_caps(const struct vd_layer *l);
 /* Writes buf at the place that r names, ciphered if it must be (then through a copy). */
 int vd_layer_write_at(struct vd_layer *l, const struct vd_resv *r, const void *buf, size_t len, vd_error *err);
+
+/* ---- surgery on a chain (core/pull.c); the image is alone in use where it says so */
+
+/* Where in [off, off+len) the top layer says nothing and the parents hold data, or where space of the top layer lies unused, the top
+   layer says it itself afterwards: the same bytes.  `other` (may be NULL): what is the same in that image, which is going to be the
+   parent, is left out; without it, what is zeros is left out, since there will be no parent.  *copied grows by the bytes written. */
+int vd_image_pull(vdisk_image *img, vdisk_image *other, uint64_t off, uint64_t len, uint64_t *copied, vd_error *err);
+/* img's parents are `parents` from now on (taken, its shell freed; NULL: none), as the image says already.  Alone. */
+int vd_image_replace_parents(vdisk_image *img, vdisk_image *parents, vd_error *err);
+/* Opens the first n layers of a chain; what the last one leaves to its parent reads as an error.  VDISK_INVALID if there are fewer. */
+int vd_image_open_part(const char *path, const struct vdisk_open_options *o, unsigned n, vdisk_image **out, vd_error *err);
+/* The parent that `child` names has the identity that it expects. */
+int vd_parent_judge(const vdisk_image *img, const struct vd_layer *child, const struct vd_layer *parent, vd_error *err);
+/* Whether the two are the same file of the host. */
+bool vd_layer_same_file(const struct vd_layer *a, const struct vd_layer *b);
 
 /* ---- creating (core/create.c) */
 

@@ -205,6 +205,52 @@ int vd_layer_flush(struct vd_layer *l, vd_error *err)
 	return rc ? vd_fail_in(err, "%s", l->path) : 0;
 }
 
+static int parent_ref_make(struct vd_parent_ref *ref, const struct vd_new_parent *p, vd_error *err)
+{
+	*ref = (struct vd_parent_ref){ 0 };
+	if (!p)
+		return 0;
+	ref->names[0] = vd_strdup(p->name);
+	ref->n_names = 1;
+	ref->format = vd_strdup(p->format);
+	return ref->names[0] && ref->format ? 0 : vd_fail_nomem(err, strlen(p->name));
+}
+
+static void parent_ref_clear(struct vd_parent_ref *ref)
+{
+	for (unsigned i = 0; i < ref->n_names; i++)
+		vd_free(ref->names[i]);
+	vd_free(ref->format);
+}
+
+int vd_layer_set_parent(struct vd_layer *l, const struct vd_new_parent *p, vd_error *err)
+{
+	struct vd_parent_ref ref;
+	int rc;
+
+	if (!l->drv->set_parent)
+		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "%s: %s images have no parents", l->path, l->drv->info.name);
+	if (vd_layer_begin(l, err) || vd_layer_flush(l, err))
+		return -1;
+	if (parent_ref_make(&ref, p, err)) {
+		parent_ref_clear(&ref);
+		return -1;
+	}
+	if (p && l->parent_ref.id.kind != VD_ID_NONE)
+		ref.id = p->layer->id;
+	pthread_rwlock_wrlock(&l->lock);
+	rc = l->drv->set_parent(l, p, err);
+	pthread_rwlock_unlock(&l->lock);
+	if (rc) {
+		l->broken = !err || err->kind != VDISK_UNSUPPORTED;
+		parent_ref_clear(&ref);
+		return vd_fail_in(err, "%s", l->path);
+	}
+	parent_ref_clear(&l->parent_ref);
+	l->parent_ref = ref;
+	return 0;
+}
+
 int vd_layer_write_at(struct vd_layer *l, const struct vd_resv *r, const void *buf, size_t len, vd_error *err)
 {
 	VD_AUTO_FREE uint8_t *copy = NULL;

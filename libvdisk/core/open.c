@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -186,7 +187,12 @@ static int cycle_check(const vdisk_image *img, const struct vd_file *f, const ch
 	return 0;
 }
 
-static int id_check(const vdisk_image *img, const struct vd_layer *child, const struct vd_layer *parent, vd_error *err)
+bool vd_layer_same_file(const struct vd_layer *a, const struct vd_layer *b)
+{
+	return same_file(a->files[0], b->files[0]);
+}
+
+int vd_parent_judge(const vdisk_image *img, const struct vd_layer *child, const struct vd_layer *parent, vd_error *err)
 {
 	const struct vd_id *want = &child->parent_ref.id, *have = &parent->id;
 	char a[VD_UUID_TEXT], b[VD_UUID_TEXT];
@@ -294,7 +300,7 @@ static int parent_open(vdisk_image *img, const struct vdisk_open_options *o, boo
 	}
 	if (layer_open(img, &a, f, drv, true, &l, err))
 		return -1;
-	if (id_check(img, child, l, err) || vd_image_push(img, l, err)) {
+	if (vd_parent_judge(img, child, l, err) || vd_image_push(img, l, err)) {
 		vd_layer_free(l);
 		return -1;
 	}
@@ -359,8 +365,8 @@ static int file_open(const char *path, const struct vdisk_open_options *o, struc
 	return vd_file_pipe_in(fd, "standard input", STREAM_WINDOW, f, err);
 }
 
-/* Takes f.  The leaf and, unless told otherwise, its ancestors. */
-static int chain_open(vdisk_image *img, struct vd_file *f, const struct vdisk_open_options *o, struct vd_host *host, bool parents,
+/* Takes f.  The leaf and its ancestors, `most` layers at most. */
+static int chain_open(vdisk_image *img, struct vd_file *f, const struct vdisk_open_options *o, struct vd_host *host, unsigned most,
                       vd_error *err)
 {
 	struct layer_args a = {
@@ -386,7 +392,7 @@ static int chain_open(vdisk_image *img, struct vd_file *f, const struct vdisk_op
 		vd_layer_free(l);
 		return -1;
 	}
-	while (parents && img->chain[img->n_layers - 1]->parent_ref.n_names) {
+	while (img->n_layers < most && img->chain[img->n_layers - 1]->parent_ref.n_names) {
 		if (parent_open(img, o, said, err))
 			return -1;
 		said = true; /* declared by the child, which was trusted */
@@ -394,10 +400,8 @@ static int chain_open(vdisk_image *img, struct vd_file *f, const struct vdisk_op
 	return 0;
 }
 
-int vdisk_open(const char *path, const struct vdisk_open_options *opts, vdisk_image **out, vdisk_error *err)
+static int image_open(const char *path, const struct vdisk_open_options *o, unsigned most, vdisk_image **out, vd_error *err)
 {
-	static const struct vdisk_open_options none;
-	const struct vdisk_open_options *o = opts ? opts : &none;
 	vdisk_image *img;
 	struct vd_file *f;
 
@@ -407,12 +411,32 @@ int vdisk_open(const char *path, const struct vdisk_open_options *opts, vdisk_im
 	img = vd_image_new(path, o->flags, o->log, o->log_ctx, err);
 	if (!img)
 		return -1;
-	if (file_open(path, o, &f, err) || chain_open(img, f, o, NULL, !(o->flags & (VDISK_OPEN_NO_PARENT | VDISK_OPEN_INFO)), err)) {
+	if (file_open(path, o, &f, err) || chain_open(img, f, o, NULL, most, err)) {
 		vd_image_free(img);
 		return -1;
 	}
 	*out = img;
 	return 0;
+}
+
+int vdisk_open(const char *path, const struct vdisk_open_options *opts, vdisk_image **out, vdisk_error *err)
+{
+	static const struct vdisk_open_options none;
+	const struct vdisk_open_options *o = opts ? opts : &none;
+
+	return image_open(path, o, o->flags & (VDISK_OPEN_NO_PARENT | VDISK_OPEN_INFO) ? 1 : UINT_MAX, out, err);
+}
+
+int vd_image_open_part(const char *path, const struct vdisk_open_options *o, unsigned n, vdisk_image **out, vd_error *err)
+{
+	if (image_open(path, o, n, out, err))
+		return -1;
+	if ((*out)->n_layers == n)
+		return 0;
+	vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "%s: the chain has only %u layers", path, (*out)->n_layers);
+	vd_image_free(*out);
+	*out = NULL;
+	return -1;
 }
 
 /* Moves `parent`'s layers below img's and frees its shell. */
@@ -450,7 +474,7 @@ int vd_image_open_file_as(struct vd_file *f, const struct vdisk_open_options *o,
 		vd_image_free(parent);
 		return -1;
 	}
-	if (chain_open(img, f, o, host, false, err)) {
+	if (chain_open(img, f, o, host, 1, err)) {
 		vd_image_free(parent);
 		vd_image_free(img);
 		return -1;

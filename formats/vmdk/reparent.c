@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Another parent, or none: parentCID and parentFileNameHint of the descriptor, which must change together or not at all.
+ *
+ *  - Where the new text differs from the old one in a single sector, that sector is written.
+ *  - An embedded descriptor is made anew in the upper half of its room, the header (one sector) is switched to it, and the same is done
+ *    back to the lower half: a text in use is never written to.
+ *  - In a descriptor file the old line is overwritten at its own length, if it is long enough; else it is refused.
+ */
+#include "vmdk.h"
+
+#include "base/alloc.h"
+#include "base/bytes.h"
+
+#include <stdio.h>
+#include <strings.h>
+
+/* ---------------------------------------------------------------- the new text */
+
+static int judge_name(const struct vmdk *s, const char *name, vd_error *err)
+{
+	bool plain = true;
+	for (const char *c = name; *c; c++) {
+		if (*c == '"' || (unsigned char)*c < ' ')
+			return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET,
+			               "a VMDK's descriptor has no way to write a name with quotes or control characters");
+		plain = plain && (unsigned char)*c < 128;
+	}
+	if (!plain && s->desc.encoding && strcasecmp(s->desc.encoding, "UTF-8"))
+		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "a name outside ASCII in a descriptor of the encoding %s", s->desc.encoding);
+	return 0;
+}
+
+/* `keep`: every line stays where it is; NULL then where that cannot be. */
+static char *text_make(const struct vmdk *s, uint32_t cid, const char *name, bool keep)
+{
+	char value[16];
+	snprintf(value, sizeof(value), "%08x", cid);
+	VD_AUTO_FREE char *with_cid = vmdk_desc_set(s->desc.text, "parentCID", value, false);
+	if (!with_cid || (keep && strlen(with_cid) != strlen(s->desc.text)))
+		return NULL;
+	if (keep || !name)
+		return vmdk_desc_overwrite(with_cid, "parentFileNameHint", name, keep);
+	return vmdk_desc_set(with_cid, "parentFileNameHint", name, true);
+}
+
+/* Sectors that differ, of two texts with zeros behind them. */
+static unsigned sectors_changed(const char *a, const char *b)
+{
+	size_t la = strlen(a), lb = strlen(b);
+	unsigned n = 0;
+	for (size_t off = 0; off < vd_max(la, lb); off += VMDK_SECTOR) {
+		size_t na = off < la ? vd_min(la - off, VMDK_SECTOR) : 0, nb = off < lb ? vd_min(lb - off, VMDK_SECTOR) : 0;
+		n += na != nb || memcmp(a + off, b + off, na);
+	}
+	return n;
+}
+
+/* ---------------------------------------------------------------- embedded */
+
+/* text at sector `at`, zeros up to sector `end`; then the header names [at, at + len). */
+static int text_switch(struct vd_layer *l, const char *text, uint64_t at, uint64_t end, uint64_t len, vd_error *err)
+{
+	struct vmdk *s = vmdk_of(l);
+	struct vd_file *f = l->files[0];
+	uint8_t head[VMDK_SPARSE_BYTES];
+	size_t room = (size_t)(end - at) * VMDK_SECTOR;
+	VD_AUTO_FREE char *padded = vd_calloc(1, room);
+	if (!padded)
+		return vd_fail_nomem(err, room);
+	memcpy(padded, text, strlen(text));
+	if (vd_file_pwrite(f, padded, room, at * VMDK_SECTOR, err) || vd_file_flush(f, err) || vd_file_pread(f, head, sizeof(head), 0, err))
+		return -1;
+	le64_put(head + 28, at);
+	le64_put(head + 36, len);
+	if (vd_file_pwrite(f, head, sizeof(head), 0, err) || vd_file_flush(f, err))
+		return -1;
+	s->v[0].h.desc_off = at;
+	s->v[0].h.desc_len = len;
+	s->desc_off = at * VMDK_SECTOR;
+	s->desc_room = len * VMDK_SECTOR;
+	return 0;
+}
+
+static int store_embedded(struct vd_layer *l, const char *text, vd_error *err)
+{
+	struct vmdk *s = vmdk_of(l);
+	uint64_t at = s->desc_off / VMDK_SECTOR, end = at + s->desc_room / VMDK_SECTOR, low = at;
+	const struct vmdk_extent *x = &s->v[0];
+	/* A crash between the switches left it in the upper half; below it there is nothing. */
+	if (s->n == 1 && x->gd_off >= end * VMDK_SECTOR && (!x->rgd_off || x->rgd_off >= end * VMDK_SECTOR))
+		low = 1;
+	uint64_t half = low < at ? at : low + (end - low) / 2;
+	if (s->n != 1 || x->kind != VMDK_SPARSE || strlen(text) >= vd_min(half - low, end - half) * VMDK_SECTOR)
+		return vd_fail(err, VDISK_UNSUPPORTED, s->desc_off, "the descriptor's room (%" PRIu64 " bytes) is too small for a second one",
+		               s->desc_room);
+	if (low == at && text_switch(l, text, half, end, end - half, err))
+		return -1;
+	return text_switch(l, text, low, half, end - low, err);
+}
+
+/* ---------------------------------------------------------------- a file of its own */
+
+/* The text grows by line ends, which say nothing, before the rest changes at its full length. */
+static int file_grow(struct vd_layer *l, size_t len, vd_error *err)
+{
+	struct vmdk *s = vmdk_of(l);
+	size_t old = strlen(s->desc.text);
+	if (old >= len)
+		return 0;
+	char *longer = vd_calloc(1, len + 1);
+	if (longer) {
+		memset(longer, '\n', len);
+		memcpy(longer, s->desc.text, old);
+	}
+	return vmdk_desc_store(l, longer, err) || vd_file_flush(l->files[0], err) ? -1 : 0;
+}
+
+/* `text` with line ends up to the length of the one that is there.  Takes it. */
+static char *file_pad(const struct vmdk *s, char *text)
+{
+	VD_AUTO_FREE char *old = text;
+	size_t len = old ? strlen(old) : 0, room = vd_max(len, strlen(s->desc.text));
+	char *padded = old ? vd_calloc(1, room + 1) : NULL;
+	if (!padded)
+		return NULL;
+	memset(padded, '\n', room);
+	memcpy(padded, old, len);
+	return padded;
+}
+
+/* ---------------------------------------------------------------- both */
+
+/* Takes text, which differs in one sector only. */
+static int store_at_once(struct vd_layer *l, char *text, vd_error *err)
+{
+	if (vmdk_of(l)->desc_room == 0 && file_grow(l, strlen(text), err)) {
+		vd_free(text);
+		return -1;
+	}
+	return vmdk_desc_store(l, text, err) || vd_file_flush(l->files[0], err) ? -1 : 0;
+}
+
+static int descriptor_change(struct vd_layer *l, uint32_t cid, const char *name, vd_error *err)
+{
+	struct vmdk *s = vmdk_of(l);
+	char *text = text_make(s, cid, name, false);
+	if (s->desc_room == 0)
+		text = file_pad(s, text);
+	if (!text)
+		return vd_fail_nomem(err, strlen(s->desc.text));
+	if (sectors_changed(s->desc.text, text) <= 1)
+		return store_at_once(l, text, err);
+	if (s->desc_room) {
+		int rc = store_embedded(l, text, err);
+		vd_free(rc ? text : s->desc.text);
+		if (!rc)
+			s->desc.text = text;
+		return rc;
+	}
+	vd_free(text);
+	text = text_make(s, cid, name, true);
+	if (text && sectors_changed(s->desc.text, text) <= 1)
+		return store_at_once(l, text, err);
+	vd_free(text);
+	return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET,
+	               "the descriptor is a file of its own, and this change is more than one sector of it: it cannot be done at one stroke");
+}
+
+int vmdk_set_parent(struct vd_layer *l, const struct vd_new_parent *p, vd_error *err)
+{
+	struct vmdk *s = vmdk_of(l);
+	uint32_t cid = p ? p->layer->id.cid : VMDK_CID_NONE;
+	char *hint = p ? vd_strdup(p->name) : NULL;
+	if (s->desc_room == VMDK_NO_DESC) {
+		vd_free(hint);
+		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "there is no descriptor to name a parent in");
+	}
+	if (p && p->layer->id.kind != VD_ID_CID) {
+		vd_free(hint);
+		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "the parent \"%s\" has no CID that a child could name", p->name);
+	}
+	if (p && !hint)
+		return vd_fail_nomem(err, strlen(p->name));
+	if ((p && judge_name(s, p->name, err)) || descriptor_change(l, cid, p ? p->name : NULL, err)) {
+		vd_free(hint);
+		return -1;
+	}
+	vd_free(s->desc.parent_hint);
+	s->desc.parent_hint = hint;
+	s->desc.parent_cid = cid;
+	s->has_parent = p != NULL;
+	return 0;
+}
