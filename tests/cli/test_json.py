@@ -65,6 +65,8 @@ SCHEMAS = {
 	"compare": {**HEAD, "equal": BOOL, "offset": MAYBE(NUMBER), "size-differs": BOOL, "size-a": NUMBER, "size-b": NUMBER},
 	"digest": {**HEAD, **SIDE, "method": TEXT, "digest": TEXT},
 	"measure": {**HEAD, "format": TEXT, "virtual-size": NUMBER, "required": NUMBER, "fully-allocated": NUMBER},
+	"flatten": {**HEAD, "path": TEXT, "format": TEXT, "layers": NUMBER, "bytes-copied": NUMBER},
+	"rebase": {**HEAD, "path": TEXT, "format": TEXT, "backing": MAYBE(TEXT), "unsafe": BOOL, "bytes-copied": NUMBER},
 	"resize": {**HEAD, "path": TEXT, "format": TEXT, "old-size": NUMBER, "new-size": NUMBER, "dry-run": BOOL},
 	"amend": {**HEAD, "path": TEXT, "format": TEXT, "options": None, "dry-run": BOOL},
 }
@@ -162,6 +164,10 @@ def the_rest():
 	check(0 < m["required"] <= m["fully-allocated"], "measure: %r" % m)
 	answer("measure", "-O", "vhd", "--size", "1G")
 	eq((2 * MIB, 3 * MIB), (lambda r: (r["old-size"], r["new-size"]))(answer("resize", "a.qcow2", "+1M")), "resize")
+	vdisk("create", "-b", "a.qcow2", "b.qcow2")
+	eq(("a.qcow2", False, 0), (lambda r: (r["backing"], r["unsafe"], r["bytes-copied"]))(answer("rebase", "-b", "a.qcow2", "b.qcow2")), "rebase")
+	o = answer("flatten", "b.qcow2")
+	check(o["layers"] == 2 and o["bytes-copied"] > 0, "flatten: %r" % o)
 
 
 @case

@@ -383,6 +383,30 @@ struct vdisk_measure_result {
 VDISK_API int vdisk_measure(vdisk_image *src, uint64_t size, const char *format, const char *const *options,
                             struct vdisk_measure_result *out, vdisk_error *err);
 
+/* ---------------------------------------------------------------- chains
+
+   Each of these may be stopped at any moment, by a kill or by the power: every image of the chain reads the same as before, or as after,
+   and the same call finishes the work.  Open the leaf with VDISK_OPEN_RW | VDISK_OPEN_KEEP_ID, as its content stays the same, and alone in
+   use.  An image whose internal snapshots rely on the parent too, and one whose format cannot change the parent's name at one stroke,
+   is VDISK_UNSUPPORTED. */
+
+/* What the parents hold is copied into the leaf, which then has no parent.  Without a parent there is nothing to do.  *copied (may be
+   NULL): bytes written. */
+VDISK_API int vdisk_flatten(vdisk_image *img, const struct vdisk_job_options *opts, uint64_t *copied, vdisk_error *err);
+
+#define VDISK_REBASE_UNSAFE 1u /* change the name only: the content becomes what the new parent makes of it; the old one need not be open
+                                  (VDISK_OPEN_NO_PARENT) */
+
+struct vdisk_rebase_options {
+	const char *backing;        /* the new parent's name, as it will be written, relative to the image's folder; NULL: none */
+	const char *backing_format; /* required with `backing` */
+	uint32_t flags;             /* VDISK_REBASE_* */
+	const char *const *allow_dirs, *const *parent_map; /* for the new parent's own chain, as in vdisk_open_options */
+	struct vdisk_job_options job;
+};
+/* Puts the image over another parent; where the two differ, the leaf gets the bytes first, so that its content stays the same. */
+VDISK_API int vdisk_rebase(vdisk_image *img, const struct vdisk_rebase_options *opts, uint64_t *copied, vdisk_error *err);
+
 #ifdef __cplusplus
 }
 #endif

@@ -1,0 +1,275 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Surgery on chains: whatever is done to the layers, and whenever it is killed, the disk reads the same."""
+import os, subprocess, sys
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
+from vdtest import *
+
+VDIO = os.path.join(BUILD, "tests", "vdio")
+ROUNDS = 200 if ALL else 20
+
+
+def qemu_reads(fmt):
+	return fmt in ("qcow2", "vmdk") # not differencing VHDs
+
+
+def change(path, fmt, model, rng, size, pieces=12, longest=700 * KIB, zeros=True):
+	"""Random writes and zeros into an image, and the same into the model."""
+	commands = []
+	with open(model, "r+b") as f:
+		for _ in range(pieces):
+			length = rng.choice((512, 4096, rng.randrange(1, longest), 65536))
+			off = rng.randrange(0, size - length)
+			value = rng.randrange(1, 256)
+			if zeros and rng.random() < 0.3:
+				value = 0
+			commands.append("zero %d %d" % (off, length) if not value else "write %d %d %d" % (off, length, value))
+			f.seek(off)
+			f.write(bytes([value]) * length)
+	ran(VDIO, "-f", fmt, path, stdin=("\n".join(commands) + "\n").encode())
+
+
+def chain(fmt, layers, rng, size=8 * MIB, base_fmt=None, pieces=12, options=""):
+	"""base, l1, l2 … of fmt; model.raw is what the last one reads as.  The layers' paths, the leaf last."""
+	if not os.path.exists(VDIO):
+		skip("no %s" % VDIO)
+	base_fmt = base_fmt or fmt
+	make_raw("model.raw", rng, size, pieces=max(40, size // (256 * KIB)))
+	paths = ["base." + base_fmt]
+	vdisk("convert", "-f", "raw", "-O", base_fmt, "model.raw", paths[0])
+	for i in range(1, layers):
+		shutil.copy("model.raw", "model%d.raw" % (i - 1))
+		paths.append("lay%d.%s" % (i, fmt))
+		vdisk("create", "-f", fmt, "-b", paths[-2], *(["-o", options] if options else []), paths[-1])
+		change(paths[-1], fmt, "model.raw", rng, size, pieces)
+	right(paths[-1], fmt)
+	return paths
+
+
+def right(path, fmt, model="model.raw", why="", leaks=False):
+	vdisk("compare", "-f", fmt, "-F", "raw", path, model)
+	if qemu_reads(fmt):
+		r = run("qemu-img", "compare", "-f", fmt, "-F", "raw", path, model)
+		if r.rc:
+			fail("%sqemu-img reads another content\n    %s" % (why, r.show()))
+	r = run(VDISK, "check", path)
+	if r.rc:
+		fail("%scheck is not clean\n    %s" % (why, r.show()))
+	if fmt == "qcow2":
+		r = run("qemu-img", "check", "-f", fmt, path)
+		check(r.rc == 0 or (leaks and r.rc == 3), "%sqemu-img check is not clean\n    %s" % (why, r.show()))
+
+
+def parent_of(path):
+	return vdisk("info", "--json", path).json()["layers"][0]["parent"]
+
+
+def unlink(*paths):
+	for p in paths:
+		os.unlink(p)
+
+
+def keep_all():
+	"""Every file here, to come back to."""
+	os.mkdir("kept")
+	for n in os.listdir("."):
+		if os.path.isfile(n):
+			ran("cp", "--sparse=always", n, "kept")
+
+
+def put_back():
+	for n in os.listdir("."):
+		if os.path.isfile(n):
+			os.unlink(n)
+	for n in os.listdir("kept"):
+		ran("cp", "--sparse=always", os.path.join("kept", n), n)
+
+
+def killed(words, rng, longest):
+	"""Starts vdisk and kills it; true if it had ended by itself."""
+	p = subprocess.Popen([VDISK, *words], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+	try:
+		p.wait(timeout=rng.random() * longest)
+	except subprocess.TimeoutExpired:
+		p.kill()
+	_, err = p.communicate()
+	if p.returncode not in (0, -signal.SIGKILL):
+		fail("vdisk %s: exit status %d: %r" % (" ".join(words), p.returncode, err))
+	return p.returncode == 0
+
+
+def kill_loop(words, rng, still_right, done):
+	"""ROUNDS times from the same state: killed at a random moment the chain is right; the second run finishes."""
+	keep_all()
+	begin = time.monotonic()
+	vdisk(*words)
+	longest = (time.monotonic() - begin) * 1.1
+	done()
+	ended = 0
+	for i in range(ROUNDS):
+		put_back()
+		ended += killed(words, rng, longest)
+		still_right()
+		vdisk(*words)
+		done()
+	print("    %d of %d runs were killed in the middle of %.2f s" % (ROUNDS - ended, ROUNDS, longest))
+
+
+# ---------------------------------------------------------------- flatten
+
+VARIANTS = [("qcow2", None, ""), ("qcow2", "raw", "compat=0.10"), ("qcow2", "vhd", "cluster_size=512"),
+            ("qcow2", "vmdk", "extended_l2=on"), ("vmdk", None, ""), ("vmdk", None, "subformat=twoGbMaxExtentSparse"),
+            ("vmdk", None, "subformat=vmfsSparse"), ("vhd", None, "")]
+
+
+def title(fmt, base_fmt, options):
+	return "%s over %s %s" % (fmt, base_fmt or fmt, options)
+
+
+def flatten(fmt, base_fmt, options):
+	rng = rng_for("flatten" + title(fmt, base_fmt, options))
+	paths = chain(fmt, 3, rng, base_fmt=base_fmt, options=options)
+	vdisk("flatten", paths[-1])
+	eq(None, parent_of(paths[-1]), "parent after flatten")
+	unlink(*paths[:-1])
+	right(paths[-1], fmt)
+	if fmt == "qcow2":
+		check("backing-filename" not in qemu_img("info", "--output=json", paths[-1]).json(), "qemu-img sees no backing file")
+	vdisk("flatten", paths[-1]) # nothing is left to do
+	change(paths[-1], fmt, "model.raw", rng, 8 * MIB)
+	right(paths[-1], fmt)
+	if fmt == "vhd":
+		same_as_raw("model.raw", paths[-1], "vpc", "driver=vpc,force_size_calc=current_size,file.driver=file,file.filename=" + paths[-1])
+
+
+for v in VARIANTS:
+	add("flatten " + title(*v), flatten, *v)
+
+
+def flatten_killed(fmt, options):
+	rng = rng_for("flatten killed " + fmt)
+	paths = chain(fmt, 3, rng, size=48 * MIB, options=options)
+
+	def done():
+		eq(None, parent_of(paths[-1]), "parent")
+		right(paths[-1], fmt, leaks=True)
+	kill_loop(["flatten", paths[-1]], rng, lambda: right_when_killed(paths[-1], fmt), done)
+
+
+def right_when_killed(path, fmt):
+	vdisk("compare", "-q", "-f", fmt, "-F", "raw", path, "model.raw")
+	if qemu_reads(fmt):
+		ran("qemu-img", "compare", "-f", fmt, "-F", "raw", path, "model.raw")
+
+
+for v in (("qcow2", ""), ("vmdk", ""), ("vhd", "")):
+	add("flatten killed, " + v[0], flatten_killed, *v)
+
+
+@case
+def flatten_refused():
+	rng = rng_for("flatten refused")
+	paths = chain("qcow2", 2, rng)
+	qemu_img("snapshot", "-c", "kept", paths[-1])
+	refused("flatten", paths[-1], mentions="internal snapshots")
+	make_raw("lone.raw", rng, MIB)
+	vdisk("flatten", "lone.raw")
+	os.unlink("model.raw")
+	os.unlink(paths[0])
+	refused("flatten", paths[-1], mentions=paths[0])
+
+
+# ---------------------------------------------------------------- rebase
+
+def other_base(fmt, name, rng, size, model):
+	"""A base that differs from the old one in places."""
+	shutil.copy(model, "other.raw")
+	with open("other.raw", "r+b") as f:
+		for _ in range(20):
+			length = rng.randrange(1, 300 * KIB)
+			f.seek(rng.randrange(0, size - length))
+			f.write(bytes(length) if rng.random() < 0.4 else rng.randbytes(length))
+	vdisk("convert", "-f", "raw", "-O", fmt, "other.raw", name)
+
+
+def rebase(fmt, base_fmt, options):
+	rng = rng_for("rebase" + title(fmt, base_fmt, options))
+	paths = chain(fmt, 3, rng, base_fmt=base_fmt, options=options)
+	base_fmt = base_fmt or fmt
+	leaf = paths[-1]
+	other_base(base_fmt, "bas2." + base_fmt, rng, 8 * MIB, "model0.raw")
+	vdisk("rebase", "-b", "bas2." + base_fmt, leaf)
+	eq("bas2." + base_fmt, parent_of(leaf).replace("./", ""), "parent after rebase")
+	right(leaf, fmt)
+	if fmt == "qcow2":
+		info = qemu_img("info", "--output=json", leaf).json()
+		eq(["bas2." + base_fmt, {"vhd": "vpc"}.get(base_fmt, base_fmt)], [info["backing-filename"], info["backing-filename-format"]], "says qemu-img")
+	change(leaf, fmt, "model.raw", rng, 8 * MIB)
+	right(leaf, fmt)
+	os.rename("bas2." + base_fmt, "bas3." + base_fmt)
+	vdisk("rebase", "--unsafe", "-b", "bas3." + base_fmt, leaf)
+	eq("bas3." + base_fmt, parent_of(leaf).replace("./", ""), "parent after rebase --unsafe")
+	right(leaf, fmt)
+	vdisk("rebase", "-b", paths[0], leaf)
+	unlink("bas3." + base_fmt, paths[1])
+	right(leaf, fmt)
+	vdisk("rebase", "--no-backing", leaf)
+	os.unlink(paths[0])
+	eq(None, parent_of(leaf), "parent after rebase --no-backing")
+	right(leaf, fmt)
+
+
+for v in VARIANTS:
+	add("rebase " + title(*v), rebase, *v)
+
+
+def rebase_killed(fmt):
+	rng = rng_for("rebase killed " + fmt)
+	size = 48 * MIB
+	paths = chain(fmt, 3, rng, size=size)
+	other_base(fmt, "bas2." + fmt, rng, size, "model0.raw")
+	words = ["rebase", "-b", "bas2." + fmt, paths[-1]]
+
+	def done():
+		eq("bas2." + fmt, parent_of(paths[-1]).replace("./", ""), "parent")
+		right(paths[-1], fmt, leaks=True)
+	kill_loop(words, rng, lambda: right_when_killed(paths[-1], fmt), done)
+
+
+for fmt in ("qcow2", "vmdk", "vhd"):
+	add("rebase killed, " + fmt, rebase_killed, fmt)
+
+
+@case
+def rebase_names_of_every_length():
+	"""The header's room for names, to its end: it is changed or refused, and the disk reads the same."""
+	rng = rng_for("names")
+	for options in ("cluster_size=512", "compat=0.10,cluster_size=512", ""):
+		paths = chain("qcow2", 2, rng, size=MIB, options=options, pieces=3)
+		refusals = 0
+		for n in list(range(1, 240, 17)) + [240]:
+			name = "n" * n + ".raw"
+			shutil.copy("model0.raw", name)
+			r = run(VDISK, "rebase", "-b", name, paths[-1])
+			check(r.rc == 0 or "at one stroke" in r.err, r.show())
+			refusals += r.rc != 0
+			right(paths[-1], "qcow2")
+		check(options or not refusals, "64 KiB have room for every name")
+		unlink(*[n for n in os.listdir(".") if os.path.isfile(n)])
+
+
+@case
+def rebase_refused():
+	rng = rng_for("rebase refused")
+	paths = chain("qcow2", 3, rng)
+	refused("rebase", "-b", paths[2], paths[1], mentions="")
+	refused("rebase", paths[1], mentions="--no-backing")
+	refused("rebase", "-b", "missing.qcow2", paths[1], mentions="missing.qcow2")
+	vdisk("convert", "-O", "vhd", "model.raw", "lone.vhd")
+	refused("rebase", "-b", "lone.vhd", "model.raw", mentions="raw images have no parents")
+	vdisk("convert", "-O", "vhd", "model.raw", "other.vhd")
+	refused("rebase", "--unsafe", "-b", "lone.vhd", "other.vhd", mentions="cannot be given a parent")
+
+
+if __name__ == "__main__":
+	main()
