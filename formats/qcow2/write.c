@@ -348,7 +348,8 @@ int qcow2_unmap(struct vd_layer *l, uint64_t off, uint64_t len, enum vd_kind to,
 
 	if (to == VD_ZERO && q->h.version < 3) /* it cannot say so */
 		return 0;
-	if (q->external && qcow2_unmap_external(q, off, len, err) < 0)
+	/* Over a parent the entries go first, and the bytes stay: they are shown until that is durable. */
+	if (q->external && !(to == VD_ABSENT && q->backing) && qcow2_unmap_external(q, off, len, err) < 0)
 		return -1;
 	while (off < end) {
 		uint64_t stop = vd_min(end, (off / qcow2_l2_span(q) + 1) * qcow2_l2_span(q));

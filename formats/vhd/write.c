@@ -229,11 +229,10 @@ int vhd_unmap(struct vd_layer *l, uint64_t off, uint64_t len, enum vd_kind to, v
 	uint64_t first = vd_div_up(off, v->block_bytes ? v->block_bytes : 1);
 	uint64_t end = off + len;
 
-	(void)to;
 	if (v->type == VHD_FIXED)
 		return vhd_fixed_unmap(l, off, len, err);
 	/* Without its bits a block shows the parent. */
-	if (v->type == VHD_DIFFERENCING)
+	if (v->type == VHD_DIFFERENCING && to != VD_ABSENT)
 		return 0;
 	end = end >= l->size ? v->n_blocks : end / v->block_bytes;
 	return first < end ? vhd_blocks_remove(v, first, end, err) : 0;

@@ -35,12 +35,17 @@ static void snapshot_count(void *ctx, const struct vdisk_snapshot_info *s)
 
 int vd_surgery_judge(vdisk_image *img, const char *what, vd_error *err)
 {
-	unsigned snapshots = 0;
-
 	if (!img->claims)
 		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "%s: not open for writing", img->path);
 	if (!img->top->drv->set_parent)
 		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "%s: %s images have no parents", img->path, img->top->drv->info.name);
+	return vd_snapshots_judge(img, what, err);
+}
+
+int vd_snapshots_judge(vdisk_image *img, const char *what, vd_error *err)
+{
+	unsigned snapshots = 0;
+
 	if (vdisk_snapshots(img, snapshot_count, &snapshots, err))
 		return -1;
 	if (snapshots)

@@ -18,5 +18,7 @@ int vd_sweep_run(struct vd_sweep *s, vd_error *err);
 
 /* Refuses an image that is not open for writing, whose format has no parents, or whose internal snapshots rely on the parent, too. */
 int vd_surgery_judge(vdisk_image *img, const char *what, vd_error *err);
+/* Of these the last. */
+int vd_snapshots_judge(vdisk_image *img, const char *what, vd_error *err);
 
 #endif

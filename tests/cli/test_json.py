@@ -67,6 +67,7 @@ SCHEMAS = {
 	"measure": {**HEAD, "format": TEXT, "virtual-size": NUMBER, "required": NUMBER, "fully-allocated": NUMBER},
 	"flatten": {**HEAD, "path": TEXT, "format": TEXT, "layers": NUMBER, "bytes-copied": NUMBER},
 	"rebase": {**HEAD, "path": TEXT, "format": TEXT, "backing": MAYBE(TEXT), "unsafe": BOOL, "bytes-copied": NUMBER},
+	"commit": {**HEAD, "path": TEXT, "layers": NUMBER, "bytes-copied": NUMBER, "emptied": BOOL},
 	"resize": {**HEAD, "path": TEXT, "format": TEXT, "old-size": NUMBER, "new-size": NUMBER, "dry-run": BOOL},
 	"amend": {**HEAD, "path": TEXT, "format": TEXT, "options": None, "dry-run": BOOL},
 }
@@ -166,6 +167,7 @@ def the_rest():
 	eq((2 * MIB, 3 * MIB), (lambda r: (r["old-size"], r["new-size"]))(answer("resize", "a.qcow2", "+1M")), "resize")
 	vdisk("create", "-b", "a.qcow2", "b.qcow2")
 	eq(("a.qcow2", False, 0), (lambda r: (r["backing"], r["unsafe"], r["bytes-copied"]))(answer("rebase", "-b", "a.qcow2", "b.qcow2")), "rebase")
+	eq((1, 0, True), (lambda r: (r["layers"], r["bytes-copied"], r["emptied"]))(answer("commit", "b.qcow2")), "commit")
 	o = answer("flatten", "b.qcow2")
 	check(o["layers"] == 2 and o["bytes-copied"] > 0, "flatten: %r" % o)
 

@@ -271,5 +271,100 @@ def rebase_refused():
 	refused("rebase", "--unsafe", "-b", "lone.vhd", "other.vhd", mentions="cannot be given a parent")
 
 
+# ---------------------------------------------------------------- commit
+
+def own_data(path):
+	"""Bytes of the disk that the leaf itself stores."""
+	return sum(x["length"] for x in vdisk("map", "--json", path).json()["extents"] if x.get("depth") == 0 and x["kind"] == "data")
+
+
+def commit(fmt, base_fmt, options):
+	rng = rng_for("commit" + title(fmt, base_fmt, options))
+	base_fmt = base_fmt or fmt
+	paths = chain(fmt, 4, rng, base_fmt=base_fmt, options=options)
+	leaf = paths[-1]
+	check(own_data(leaf) > 0, "the leaf has data")
+	vdisk("commit", "--keep", leaf)
+	check(own_data(leaf) > 0, "--keep leaves the leaf alone")
+	right(leaf, fmt)
+	right(paths[2], fmt)
+	vdisk("commit", leaf)
+	eq(0, own_data(leaf), "data in the leaf after commit")
+	right(leaf, fmt)
+	vdisk("commit", leaf)
+	right(leaf, fmt)
+	change(leaf, fmt, "model.raw", rng, 8 * MIB)
+	right(leaf, fmt)
+	vdisk("commit", "--to", paths[0], leaf)
+	eq(paths[0], parent_of(leaf).replace("./", ""), "parent after commit --to")
+	unlink(paths[1], paths[2])
+	right(leaf, fmt)
+	eq(0, own_data(leaf), "data in the leaf after commit --to")
+	vdisk("compare", "-f", base_fmt, "-F", "raw", paths[0], "model.raw")
+	change(leaf, fmt, "model.raw", rng, 8 * MIB)
+	right(leaf, fmt)
+
+
+for v in VARIANTS:
+	add("commit " + title(*v), commit, *v)
+
+
+@case
+def commit_sizes():
+	"""A leaf longer and shorter than its parents, whose ends hide what lies below."""
+	rng = rng_for("commit sizes")
+	for base_fmt in ("raw", "qcow2", "vhd"):
+		for sizes in ((4 * MIB, 6 * MIB + 512), (6 * MIB, 3 * MIB), (8 * MIB, 3 * MIB + 512, 5 * MIB), (3 * MIB, 4 * MIB, 6 * MIB)):
+			make_raw("model.raw", rng, sizes[0])
+			below = "base." + base_fmt
+			vdisk("convert", "-f", "raw", "-O", base_fmt, "model.raw", below)
+			for i, size in enumerate(sizes[1:]):
+				path = "s%d.qcow2" % i
+				vdisk("create", "-b", below, path, size)
+				os.truncate("model.raw", size)
+				change(path, "qcow2", "model.raw", rng, size, pieces=4)
+				below = path
+			right(path, "qcow2")
+			vdisk("commit", "--to", "base." + base_fmt, path)
+			right(path, "qcow2")
+			eq(0, own_data(path), "data in the leaf")
+			vdisk("convert", "-f", base_fmt, "-O", "raw", "base." + base_fmt, "got.raw")
+			os.truncate("got.raw", sizes[-1])
+			same_bytes("model.raw", "got.raw", "%s of %r" % (base_fmt, sizes))
+			unlink(*os.listdir("."))
+
+
+def commit_killed(fmt, to):
+	rng = rng_for("commit killed %s %s" % (fmt, to))
+	paths = chain(fmt, 4, rng, size=48 * MIB, pieces=60)
+	words = ["commit", *(["--to", paths[0]] if to else []), paths[-1]]
+
+	def done():
+		right(paths[-1], fmt, leaks=True)
+		eq(0, own_data(paths[-1]), "data in the leaf")
+		vdisk("compare", "-f", fmt, "-F", "raw", paths[0 if to else 2], "model.raw")
+	kill_loop(words, rng, lambda: right_when_killed(paths[-1], fmt), done)
+
+
+for fmt in ("qcow2", "vmdk", "vhd"):
+	for to in (False, True):
+		add("commit killed, %s%s" % (fmt, " --to" if to else ""), commit_killed, fmt, to)
+
+
+@case
+def commit_refused():
+	rng = rng_for("commit refused")
+	paths = chain("qcow2", 3, rng)
+	refused("commit", paths[0], mentions="no parent")
+	refused("commit", "--to", "elsewhere.qcow2", paths[-1], mentions="elsewhere.qcow2")
+	refused("commit", "-", mentions="standard input")
+	qemu_img("snapshot", "-c", "kept", paths[-1])
+	refused("commit", paths[-1], mentions="internal snapshots")
+	refused("commit", "--keep", paths[-1], mentions="internal snapshots")
+	vdisk("create", "-b", paths[0], "short.qcow2", "4M")
+	vdisk("create", "-b", "short.qcow2", "long.qcow2", "6M")
+	refused("commit", "long.qcow2", mentions="resize it first")
+
+
 if __name__ == "__main__":
 	main()

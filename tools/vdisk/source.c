@@ -70,26 +70,38 @@ static void stream_size_add(const struct source_args *s, struct opt_list *opts)
 	opt_list_add_pair(opts, "size", text);
 }
 
-int source_open(const char *path, const struct source_args *s, const struct content_args *content, uint32_t flags, bool stream,
-                vdisk_image **out)
+int source_judge(const char *path, const struct source_args *s)
 {
-	bool is_stream = !strcmp(path, "-");
-	if (is_stream && !stream)
+	if (!strcmp(path, "-"))
 		return fail_usage("standard input will not do here: an image with a name is wanted");
-	if (is_stream && isatty(STDIN_FILENO))
-		return fail("standard input is a terminal, not an image");
 	if (s->format && !vdisk_format_find(s->format))
 		return fail_usage("there is no format \"%s\"", s->format);
 	for (size_t i = 0; i < s->parents.n; i++)
 		if (!strchr(s->parents.v[i], '='))
 			return fail_usage("--parent: \"%s\" is not OLD=NEW", s->parents.v[i]);
+	return 0;
+}
+
+void source_options_collect(const struct source_args *s, struct opt_list *opts)
+{
+	opt_list_copy(opts, &s->open_opts);
+	if (s->vhd_size)
+		opt_list_add_pair(opts, "vhd-size", s->vhd_size);
+	if (s->key_file)
+		opt_list_add_pair(opts, "key-file", s->key_file);
+}
+
+int source_open(const char *path, const struct source_args *s, const struct content_args *content, uint32_t flags, bool stream,
+                vdisk_image **out)
+{
+	bool is_stream = !strcmp(path, "-");
+	if (is_stream && stream && isatty(STDIN_FILENO))
+		return fail("standard input is a terminal, not an image");
+	if (source_judge(is_stream && stream ? "" : path, s))
+		return EXIT_TROUBLE;
 
 	struct opt_list opts = { 0 };
-	opt_list_copy(&opts, &s->open_opts);
-	if (s->vhd_size)
-		opt_list_add_pair(&opts, "vhd-size", s->vhd_size);
-	if (s->key_file)
-		opt_list_add_pair(&opts, "key-file", s->key_file);
+	source_options_collect(s, &opts);
 	if (content && content->snapshot)
 		opt_list_add_pair(&opts, "snapshot", content->snapshot);
 	if (is_stream)

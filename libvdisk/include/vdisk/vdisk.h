@@ -407,6 +407,24 @@ struct vdisk_rebase_options {
 /* Puts the image over another parent; where the two differ, the leaf gets the bytes first, so that its content stays the same. */
 VDISK_API int vdisk_rebase(vdisk_image *img, const struct vdisk_rebase_options *opts, uint64_t *copied, vdisk_error *err);
 
+#define VDISK_COMMIT_KEEP 1u /* leave the leaf as it is */
+
+struct vdisk_commit_options {
+	const struct vdisk_open_options *open; /* how the leaf and its chain are opened; NULL: plainly */
+	const char *to;    /* the ancestor to write into, by its path or its name beside the leaf; NULL: the parent */
+	uint32_t flags;    /* VDISK_COMMIT_* */
+	struct vdisk_job_options job;
+};
+struct vdisk_commit_report {
+	uint64_t copied;   /* bytes of the disk that were written, zeros included */
+	unsigned depth;    /* layers that were written into the next one */
+	bool emptied;
+};
+/* Writes what the layers above the ancestor say into it, which grows if the leaf is longer, and keeps its identity; then the leaf lies
+   over it and is emptied.  Other images over it, and the layers in between, read differently afterwards.  Opens and closes all of them
+   itself.  `report` may be NULL. */
+VDISK_API int vdisk_commit(const char *path, const struct vdisk_commit_options *opts, struct vdisk_commit_report *report, vdisk_error *err);
+
 #ifdef __cplusplus
 }
 #endif
