@@ -5,7 +5,8 @@
 
 #include "fail.h"
 
-/* `off` is relative to the range; size is 1, 2, 4 or 8, and off + size lies inside it (but for `wide`).  Values are little-endian numbers of that size. */
+/* `off` is relative to the range; size is 1, 2, 4 or 8, and off + size lies inside it (but for `wide`).  Values are
+   little-endian numbers of that size. */
 typedef uint64_t (*bus_read_fn)(void *dev, uint64_t off, unsigned size);
 typedef void (*bus_write_fn)(void *dev, uint64_t off, unsigned size, uint64_t value);
 

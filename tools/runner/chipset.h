@@ -7,8 +7,8 @@
 
 struct chipset;
 
-/* `rom`: the firmware whose last 128 KiB are to be seen below 1 MiB until it turns on the memory there; NULL: memory from the start.
-   Borrowed until the machine is gone. */
+/* `rom`: the firmware whose last 128 KiB are to be seen below 1 MiB until it turns on the memory there; NULL: memory from the
+   start. Borrowed until the machine is gone. */
 int chipset_create(struct machine *m, void *rom, uint64_t rom_bytes, struct chipset **out, vdisk_error *err);
 void chipset_destroy(struct chipset *c);
 /* Interrupt routing as firmware sets it, for machines without one. */

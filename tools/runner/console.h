@@ -17,8 +17,8 @@ struct console {
 /* `fd` becomes raw if it is a terminal. */
 void console_begin(struct console *c, int fd);
 void console_end(struct console *c);
-/* Reads what was typed; the guest's share goes to `out` (as many bytes as there is `room`, at least 64), *n of them.  true: the user wants to leave.
-   End of input: fd becomes -1. */
+/* Reads what was typed; the guest's share goes to `out` (as many bytes as there is `room`, at least 64), *n of them.  true: the
+   user wants to leave. End of input: fd becomes -1. */
 bool console_read(struct console *c, uint8_t *out, size_t room, size_t *n);
 
 #endif

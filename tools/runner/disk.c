@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The overlay is a qcow2 over the image, in a folder of its own below $TMPDIR; both names are gone before the guest runs, so that nothing
- * stays behind however the run ends.
+ * The overlay is a qcow2 over the image, in a folder of its own below $TMPDIR; both names are gone before the guest runs, so
+ * that nothing stays behind however the run ends.
  */
 #include "disk.h"
 
@@ -13,7 +13,8 @@
 
 #define ALLOW_MAX 64
 
-static int overlay_open(const struct disk_open *o, const char *overlay, const char *image, const char *format, vdisk_image **out, vdisk_error *err)
+static int overlay_open(const struct disk_open *o, const char *overlay, const char *image, const char *format, vdisk_image **out,
+                        vdisk_error *err)
 {
 	char folder[PATH_MAX];
 	const char *allow[ALLOW_MAX + 2] = { folder };
@@ -43,7 +44,12 @@ static int overlay_open(const struct disk_open *o, const char *overlay, const ch
 
 int disk_open(const struct disk_open *o, vdisk_image **out, vdisk_error *err)
 {
-	struct vdisk_open_options open = { .format = o->format, .flags = o->rw ? VDISK_OPEN_RW : 0, .allow_dirs = o->allow_dirs, .log = o->log };
+	struct vdisk_open_options open = {
+		.format = o->format,
+		.flags = o->rw ? VDISK_OPEN_RW : 0,
+		.allow_dirs = o->allow_dirs,
+		.log = o->log,
+	};
 	char image[PATH_MAX], folder[PATH_MAX], overlay[PATH_MAX + 16], format[64];
 	const char *tmp = getenv("TMPDIR");
 	vdisk_image *img;

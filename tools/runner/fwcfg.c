@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Ports 0x510 (selector), 0x511 (data), 0x514 to 0x51b (address of a DMA request, big-endian).  Read-only: writing requests end with
- * the error bit.  Guarded by the machine's lock.
+ * Ports 0x510 (selector), 0x511 (data), 0x514 to 0x51b (address of a DMA request, big-endian).  Read-only: writing requests end
+ * with the error bit.  Guarded by the machine's lock.
  */
 #include "fwcfg.h"
 #include "buf.h"

@@ -3,8 +3,8 @@
  * The 64-bit boot protocol: Documentation/arch/x86/boot.rst of Linux.
  *
  * Memory below 1 MiB, all of it the kernel's to reuse: descriptors at 0x500, page tables (4 GiB, one to one, 2 MiB pages) from
- * 0x1000, boot parameters at 0x8000, the command line at 0x10000; ACPI tables at 0xe0000.  The kernel goes to 1 MiB, the initial RAM
- * disk as high as it may.
+ * 0x1000, boot parameters at 0x8000, the command line at 0x10000; ACPI tables at 0xe0000.  The kernel goes to 1 MiB, the
+ * initial RAM disk as high as it may.
  */
 #include "linux.h"
 #include "acpi.h"

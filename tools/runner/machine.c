@@ -6,6 +6,7 @@
 #include "machine.h"
 #include "chipset.h"
 #include "firmware.h"
+#include "flash.h"
 #include "fwcfg.h"
 #include "i8042.h"
 #include "linux.h"
@@ -33,6 +34,10 @@ static int devices_create(struct machine *m, vdisk_error *err)
 		return -1;
 	uint64_t rom_bytes;
 	void *rom = firmware_bytes(m->firmware, &rom_bytes);
+	const struct machine_config *c = m->config;
+	if (c->variables &&
+	    flash_create(m, VM_HIGH_BASE - rom_bytes - c->variables_bytes, c->variables, c->variables_bytes, &m->flash, err))
+		return -1;
 	if (pci_create(m, &m->pci, err) || chipset_create(m, rom, rom_bytes, &m->chipset, err) || pm_create(m, &m->pm, err))
 		return -1;
 	if (rom && (vga_create(m, m->config->video_bios, &m->vga, err) || fwcfg_create(m, &m->fwcfg, err) || firmware_tell(m, err)))
@@ -78,6 +83,7 @@ void machine_destroy(struct machine *m)
 		virtio_blk_destroy(m->disks[i]);
 	fwcfg_destroy(m->fwcfg);
 	vga_destroy(m->vga);
+	flash_destroy(m->flash);
 	pm_destroy(m->pm);
 	chipset_destroy(m->chipset);
 	pci_destroy(m->pci);

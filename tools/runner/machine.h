@@ -25,6 +25,8 @@ struct machine_config {
 	unsigned n_cpus;
 	const char *kernel, *initrd, *append; /* direct boot where kernel is set */
 	const char *bios, *video_bios;        /* firmware's files otherwise */
+	uint8_t *variables;                   /* of UEFI firmware, below its code; NULL: it has none.  Outlives resets */
+	uint64_t variables_bytes;
 	const char *debug_log;                /* the firmware's own log; NULL: dropped */
 	int serial_fd;
 	vdisk_image *disks[MACHINE_DISKS_MAX];
@@ -46,6 +48,7 @@ struct machine {
 	struct pm *pm;
 	struct fwcfg *fwcfg;
 	struct firmware *firmware;
+	struct flash *flash;
 	struct vga *vga;
 	struct virtio_blk *disks[MACHINE_DISKS_MAX];
 

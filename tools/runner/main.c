@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* vdisk-boot: boots machines one after the other, as often as the guest resets, over the same disks. */
+#include "boot.h"
 #include "console.h"
 #include "disk.h"
 #include "machine.h"
@@ -15,8 +16,6 @@
 #include <sys/signalfd.h>
 #include <time.h>
 #include <unistd.h>
-
-#define VIDEO_BIOS "/usr/share/seabios/vgabios-stdvga.bin"
 
 struct run {
 	struct options options;
@@ -137,7 +136,7 @@ static int run_begin(struct run *run, vdisk_error *err)
 	sigset_t set;
 
 	run->config = (struct machine_config){ .mem_bytes = o->mem_bytes, .n_cpus = o->n_cpus, .kernel = o->kernel, .initrd = o->initrd,
-		.append = o->append, .bios = o->bios, .video_bios = o->bios ? VIDEO_BIOS : NULL, .debug_log = o->firmware_log, .serial_fd = STDOUT_FILENO };
+		.append = o->append, .debug_log = o->firmware_log, .serial_fd = STDOUT_FILENO };
 	if (o->serial) {
 		run->config.serial_fd = open(o->serial, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
 		if (run->config.serial_fd < 0) {
@@ -168,9 +167,10 @@ int main(int argc, char **argv)
 
 	if (status)
 		return status > 0 ? 0 : 2;
-	status = run_begin(&run, &err) || disks_open(&run, &err) ? -1 : 0;
+	status = run_begin(&run, &err) || disks_open(&run, &err) || boot_choose(&run.config, &run.options, &err) ? -1 : 0;
 	if (!status)
 		status = run_all(&run, &err);
+	boot_release(&run.config);
 	if (disks_close(&run, status < 0, &err))
 		status = -1;
 	console_end(&run.console);

@@ -9,15 +9,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SEABIOS "/usr/share/seabios/bios-256k.bin"
-
 static const char usage[] =
 	"usage: vdisk boot [OPTIONS] IMG...\n"
 	"       vdisk boot [OPTIONS] --kernel FILE [--initrd FILE] [--append TEXT] [IMG...]\n"
 	"\n"
 	"Boots a machine on KVM, with the images as its disks.  Its serial line is this terminal; Ctrl-A X leaves.\n"
 	"\n"
-	"      --firmware KIND      bios: SeaBIOS boots the first image (default: auto, which is bios)\n"
+	"      --firmware KIND      bios, uefi, or auto: uefi if the first disk has an EFI system partition (default)\n"
 	"      --firmware-log FILE  what the firmware says of itself is appended to FILE\n"
 	"      --kernel FILE        boot this Linux kernel (a bzImage) directly\n"
 	"      --initrd FILE        with this initial RAM disk\n"
@@ -34,7 +32,18 @@ static const char usage[] =
 	"\n"
 	"Exit status: 0 the guest switched itself off, 1 it crashed, was reset (--no-reboot) or timed out, 2 trouble.\n";
 
-enum { OPT_KERNEL = 256, OPT_INITRD, OPT_APPEND, OPT_SERIAL, OPT_TIMEOUT, OPT_NO_REBOOT, OPT_RW, OPT_ALLOW_PARENT, OPT_FIRMWARE, OPT_FIRMWARE_LOG };
+enum {
+	OPT_KERNEL = 256,
+	OPT_INITRD,
+	OPT_APPEND,
+	OPT_SERIAL,
+	OPT_TIMEOUT,
+	OPT_NO_REBOOT,
+	OPT_RW,
+	OPT_ALLOW_PARENT,
+	OPT_FIRMWARE,
+	OPT_FIRMWARE_LOG,
+};
 
 static const struct option longopts[] = {
 	{ "kernel", required_argument, NULL, OPT_KERNEL },
@@ -100,12 +109,17 @@ static int count_parse(const char *text, unsigned min, unsigned max, const char 
 
 static int firmware_parse(struct options *o, const char *text)
 {
-	if (!strcmp(text, "uefi") || !strcmp(text, "none"))
+	static const char *const kinds[] = { [FIRMWARE_AUTO] = "auto", [FIRMWARE_BIOS] = "bios", [FIRMWARE_UEFI] = "uefi" };
+
+	if (!strcmp(text, "none"))
 		return refuse("this firmware is not implemented yet", text);
-	if (strcmp(text, "bios") && strcmp(text, "auto"))
-		return refuse("not a kind of firmware: bios or auto", text);
-	o->bios = SEABIOS;
-	return 0;
+	o->firmware_said = true;
+	for (unsigned i = 0; i < sizeof(kinds) / sizeof(*kinds); i++)
+		if (!strcmp(text, kinds[i])) {
+			o->firmware = (enum firmware_kind)i;
+			return 0;
+		}
+	return refuse("not a kind of firmware: auto, bios or uefi", text);
 }
 
 static int option_apply(struct options *o, int c)
@@ -149,7 +163,7 @@ int options_parse(struct options *o, int argc, char **argv)
 			return refuse("one disk too many", argv[optind]);
 		o->images[o->n_images++] = argv[optind];
 	}
-	if (o->kernel && o->bios) {
+	if (o->kernel && o->firmware_said) {
 		fprintf(stderr, "vdisk boot: --kernel boots without firmware\n");
 		return -1;
 	}
@@ -161,7 +175,5 @@ int options_parse(struct options *o, int argc, char **argv)
 		fprintf(stderr, "vdisk boot: expects IMG or --kernel FILE; --help tells more\n");
 		return -1;
 	}
-	if (!o->kernel)
-		o->bios = SEABIOS;
 	return 0;
 }

@@ -10,6 +10,8 @@
 #define OPTIONS_ALLOW_MAX 64
 #define OPTIONS_IMAGES_MAX 16
 
+enum firmware_kind { FIRMWARE_AUTO, FIRMWARE_BIOS, FIRMWARE_UEFI };
+
 struct options {
 	const char *images[OPTIONS_IMAGES_MAX];
 	unsigned n_images;
@@ -18,7 +20,9 @@ struct options {
 	size_t n_allow;
 	uint64_t mem_bytes;
 	unsigned n_cpus;
-	const char *kernel, *initrd, *append, *serial, *bios, *firmware_log;
+	const char *kernel, *initrd, *append, *serial, *firmware_log;
+	enum firmware_kind firmware;
+	bool firmware_said;
 	unsigned timeout; /* seconds; 0: none */
 	bool rw, no_reboot;
 };

@@ -65,7 +65,8 @@ void pci_route(struct pci *pci, unsigned line, unsigned isa_line)
 	pthread_mutex_unlock(&pci->line_lock);
 }
 
-void pci_dev_init(struct pci_dev *dev, uint16_t vendor, uint16_t device, uint32_t class_code, uint16_t subsystem_vendor, uint16_t subsystem)
+void pci_dev_init(struct pci_dev *dev, uint16_t vendor, uint16_t device, uint32_t class_code, uint16_t subsystem_vendor,
+                  uint16_t subsystem)
 {
 	le16_put(dev->config, vendor);
 	le16_put(dev->config + 2, device);

@@ -43,7 +43,8 @@ void pci_destroy(struct pci *pci);
 struct machine *pci_machine(const struct pci *pci);
 
 /* Fills in the header's identity and makes the usual bits writable. */
-void pci_dev_init(struct pci_dev *dev, uint16_t vendor, uint16_t device, uint32_t class_code, uint16_t subsystem_vendor, uint16_t subsystem);
+void pci_dev_init(struct pci_dev *dev, uint16_t vendor, uint16_t device, uint32_t class_code, uint16_t subsystem_vendor,
+                  uint16_t subsystem);
 /* `dev` stays the caller's, and stays put.  BARs must be set up. */
 int pci_add(struct pci *pci, struct pci_dev *dev, unsigned slot, unsigned function, vdisk_error *err);
 /* Offset of the new capability of `len` bytes (its first two are set). */

@@ -2,8 +2,8 @@
 /*
  * The vCPU's thread: KVM_RUN, and what its exits ask of the buses.
  *
- * Ending: `quit` is set, then `immediate_exit` in the shared page, then the signal is sent.  Whichever instruction of the thread the
- * signal hits, either KVM_RUN ends by it or the next one returns at once; the thread then reads `quit`.
+ * Ending: `quit` is set, then `immediate_exit` in the shared page, then the signal is sent.  Whichever instruction of the
+ * thread the signal hits, either KVM_RUN ends by it or the next one returns at once; the thread then reads `quit`.
  */
 #include "vcpu.h"
 #include "cpuid.h"
@@ -172,7 +172,8 @@ static void vcpu_exit(struct vcpu *cpu)
 		             vcpu_rip(cpu), run->internal.suberror);
 		break;
 	default:
-		machine_stop(cpu->m, MACHINE_CRASH, "processor %u at %#" PRIx64 ": unexpected exit %u", cpu->index, vcpu_rip(cpu), run->exit_reason);
+		machine_stop(cpu->m, MACHINE_CRASH, "processor %u at %#" PRIx64 ": unexpected exit %u", cpu->index, vcpu_rip(cpu),
+		             run->exit_reason);
 	}
 }
 

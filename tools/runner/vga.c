@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * PCI 1234:1111 at slot 2.  Registers are kept and read back; the memory below 768 KiB is plain memory, so text is what the guest
- * wrote at 0xb8000, while planar modes show nothing sensible.  BAR 0 is the linear frame buffer.  Ports 0x1ce and 0x1cf are the Bochs
- * extension (index, data).  Guarded by the machine's lock.
+ * PCI 1234:1111 at slot 2.  Registers are kept and read back; the memory below 768 KiB is plain memory, so text is what the
+ * guest wrote at 0xb8000, while planar modes show nothing sensible.  BAR 0 is the linear frame buffer.  Ports 0x1ce and 0x1cf
+ * are the Bochs extension (index, data).  Guarded by the machine's lock.
  */
 #include "vga.h"
 #include "pci.h"
@@ -147,7 +147,8 @@ static void dispi_write(void *opaque, uint64_t off, unsigned size, uint64_t valu
 {
 	struct vga *v = opaque;
 
-	if (size != 2 || off)
+	(void)off;
+	if (size != 2)
 		return;
 	if (v->dispi_index >= DISPI_MEMORY || (!v->dispi_index && (value < 0xb0c0 || value > DISPI_ID)))
 		return;
@@ -226,9 +227,9 @@ int vga_create(struct machine *m, const char *rom, struct vga **out, vdisk_error
 	if (pci_add(m->pci, &v->dev, 2, 0, err) || vm_slot_set(&m->vm, VM_SLOT_TEXT, TEXT_AT, v->text, TEXT_BYTES, false, err))
 		return -1;
 	struct bus_range ports = { VGA_PORTS, 0x30, "VGA", v, ports_read, ports_write };
-	/* Words at neighbouring ports: the second one's upper byte lies at 0x1d0. */
+	/* Words at neighbouring ports; who dislikes odd ones finds the data at 0x1d0, too. */
 	struct bus_range index = { 0x1ce, 1, "VGA extension", v, dispi_index_read, dispi_index_write, true };
-	struct bus_range data = { 0x1cf, 2, "VGA extension", v, dispi_read, dispi_write };
+	struct bus_range data = { 0x1cf, 2, "VGA extension", v, dispi_read, dispi_write, true };
 	return bus_add(&m->pio, &ports, err) || bus_add(&m->pio, &index, err) || bus_add(&m->pio, &data, err) ? -1 : 0;
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * One thread serves a disk's queues, one request after the other; io_lock is held over each, so that a reset of the device waits for
- * it.  A chain that was popped is pushed exactly once, whatever became of it.
+ * One thread serves a disk's queues, one request after the other; io_lock is held over each, so that a reset of the device
+ * waits for it.  A chain that was popped is pushed exactly once, whatever became of it.
  */
 #include "virtio_blk.h"
 #include "le.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * BAR 0: the legacy interface (ports).  BAR 1: MSI-X.  BAR 4: the modern one: common configuration at 0, ISR at 0x1000, the device's own
- * configuration at 0x2000, notifications at 0x3000 with 4 bytes a queue.
+ * BAR 0: the legacy interface (ports).  BAR 1: MSI-X.  BAR 4: the modern one: common configuration at 0, ISR at 0x1000, the
+ * device's own configuration at 0x2000, notifications at 0x3000 with 4 bytes a queue.
  *
  * Registers are guarded by the machine's lock; what I/O threads share, by io_lock and irq_lock (see the header for the order).
  */
@@ -372,7 +372,8 @@ int virtio_pci_init(struct virtio_pci *vp, struct machine *m, unsigned slot, con
 	capabilities_add(vp);
 	vp->dev.config_written = config_written;
 	vp->dev.config_reading = config_reading;
-	vp->dev.bars[0] = (struct pci_bar){ .size = LEGACY_BYTES, .io = true, .name = "virtio ports", .read = legacy_read, .write = legacy_write };
+	vp->dev.bars[0] = (struct pci_bar){ .size = LEGACY_BYTES, .io = true, .name = "virtio ports", .read = legacy_read,
+		.write = legacy_write };
 	vp->dev.bars[4] = (struct pci_bar){ .size = MODERN_BYTES, .name = "virtio", .read = modern_read, .write = modern_write,
 		.moved = modern_moved };
 	vp->dev.bars[1] = (struct pci_bar){ .size = 0x1000, .name = "MSI-X", .read = msix_read, .write = msix_write };

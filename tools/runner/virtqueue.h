@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* A split virtqueue, from the device's side: VIRTIO 1.2 section 2.7.  All that stands in it is the guest's and not to be trusted. */
+/* A split virtqueue, from the device's side: VIRTIO 1.2 section 2.7.  All that stands in it is the guest's and not to be
+   trusted. */
 #ifndef RUNNER_VIRTQUEUE_H
 #define RUNNER_VIRTQUEUE_H
 
@@ -28,7 +29,8 @@ struct chain {
 void virtqueue_reset(struct virtqueue *q);
 /* Takes the addresses; -1 where they are not guest memory or not aligned. */
 int virtqueue_enable(struct virtqueue *q, const struct vm *vm);
-/* 1: a chain, which the caller owes exactly one virtqueue_push(); 0: none is there; -1: the guest broke the ring, it is of no use until a reset. */
+/* 1: a chain, which the caller owes exactly one virtqueue_push(); 0: none is there; -1: the guest broke the ring, it is of no
+   use until a reset. */
 int virtqueue_pop(struct virtqueue *q, const struct vm *vm, struct chain *chain);
 void virtqueue_push(struct virtqueue *q, uint16_t head, uint32_t written);
 /* Does the driver want an interrupt for what was pushed since the last time it wanted one? */

@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Which firmware a machine gets. */
+#ifndef RUNNER_BOOT_H
+#define RUNNER_BOOT_H
+
+#include "machine.h"
+#include "options.h"
+
+/* Sets the firmware of *config by what is wished for and what the first disk looks like. */
+int boot_choose(struct machine_config *config, const struct options *o, vdisk_error *err);
+void boot_release(struct machine_config *config);
+
+#endif
