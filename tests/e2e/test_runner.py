@@ -29,8 +29,8 @@ def kernel():
 	if not os.path.exists("guest.bin"):
 		ran("cc", "-O1", "-ffreestanding", "-fno-pic", "-fno-pie", "-static", "-nostdlib", "-mno-red-zone", "-mgeneral-regs-only",
 		    "-fno-stack-protector", "-fcf-protection=none", "-fno-asynchronous-unwind-tables", "-Wl,--build-id=none",
-		    "-Wl,--oformat=binary", "-Wl,--no-warn-rwx-segments", "-Wl,-e,entry", "-Wl,-T," + os.path.join(FOLDER, "guest.ld"), "-o", "guest.bin",
-		    os.path.join(FOLDER, "guest.c"))
+		    "-Wl,--oformat=binary", "-Wl,--no-warn-rwx-segments", "-Wl,-e,entry",
+		    "-Wl,-T," + os.path.join(FOLDER, "guest.ld"), "-o", "guest.bin", os.path.join(FOLDER, "guest.c"))
 		head = bytearray(1024)
 		head[0x1f1] = 1
 		struct.pack_into("<H", head, 0x1fe, 0xaa55)
@@ -112,8 +112,8 @@ def pci_configuration():
 	             "bar0 ffffff81", "bar4 ffffc000", "ro 10011af4"], make_disk())
 
 
-DISK = ["status 0f", "sectors 00000800", "read 00", None, "write 00", "flush 00", "zeroes 00", "back 23", "beyond 01", "far 01", "odd 01",
-        "unknown 02", "vdisk0"]
+DISK = ["status 0f", "sectors 00000800", "read 00", None, "write 00", "flush 00", "zeroes 00", "back 23", "beyond 01", "far 01",
+        "odd 01", "unknown 02", "vdisk0"]
 
 
 def disk_session(image, *args):
@@ -245,7 +245,8 @@ def seabios():
 		r = run(VDISK, "boot", "--mem", "128", "--timeout", "60", "--firmware-log", "log", "disk." + fmt)
 		eq((0, "boot sector disk"), (r.rc, r.out), "what the boot sector says\n    %s" % r.show())
 		log = open("log").read()
-		for words in ("QEMU fw_cfg DMA interface supported", "using modern (1.0) virtio mode", "Start SeaVGABIOS", "Booting from Hard Disk"):
+		for words in ("QEMU fw_cfg DMA interface supported", "using modern (1.0) virtio mode", "Start SeaVGABIOS",
+		              "Booting from Hard Disk"):
 			check(words in log, "no %r in the firmware's log:\n%s" % (words, log))
 
 
@@ -267,7 +268,8 @@ def refusals():
 	write_file("zeros", bytes(4096))
 	write_file("big", bytes(1000))
 	os.truncate("big", 200 * MIB)
-	for args, word in ((["--kernel", "zeros"], "bzImage"), (["--kernel", "nowhere"], "nowhere"), ([], "--kernel"), (["--firmware", "uefi", "x"], "uefi"), (["--firmware", "coreboot", "x"], "coreboot"),
+	for args, word in ((["--kernel", "zeros"], "bzImage"), (["--kernel", "nowhere"], "nowhere"), ([], "--kernel"),
+	                   (["--firmware", "none", "x"], "none"), (["--firmware", "coreboot", "x"], "coreboot"),
 	                   (["--firmware", "bios", "--kernel", k], "--kernel"), (["--append", "x", "x"], "--kernel"),
 	                   (["--kernel", k, "--mem", "1.5G"], "memory"), (["--kernel", k, "--mem", "8"], "memory"),
 	                   (["--kernel", k, "--cpus", "17"], "17"), (["--kernel", k, "--cpus", "0"], "processors"),

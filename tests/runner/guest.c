@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A guest without a system, for the tests of vdisk boot: begins where a 64-bit Linux kernel would, does what the first word of its command line
- * says, writes what it found to the serial line, and switches itself off.
+ * A guest without a system, for the tests of vdisk boot: begins where a 64-bit Linux kernel would, does what the first word of
+ * its command line says, writes what it found to the serial line, and switches itself off.
  */
 #include <stdbool.h>
 #include <stdint.h>
