@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #define CACHE_LEAF   (16u << 20)
@@ -340,6 +341,27 @@ void vd_image_free(vdisk_image *img)
 	vd_free(img);
 }
 
+/* What "vdisk clone --linked" makes of a parent: no write permission (which root does not ask), and the layers in an attribute. */
+static int protection_check(const struct vd_file *f, const char *path, uint32_t flags, vd_error *err)
+{
+	char names[200], text[256];
+	struct stat st;
+	ssize_t n;
+
+	if (flags & VDISK_OPEN_FORCE || f->fd < 0 || fstat(f->fd, &st) || st.st_mode & 0222)
+		return 0;
+	n = fgetxattr(f->fd, "user.vdisk.children", names, sizeof(names));
+	if (n == 0 || (n < 0 && errno != ERANGE))
+		return 0;
+	if (n < 0)
+		return vd_fail(err, VDISK_REFUSED, VDISK_NO_OFFSET, "%s: is the parent of many linked clones; --force writes to it all the same", path);
+	for (ssize_t i = 0; i < n; i++)
+		if (names[i] == '\n')
+			names[i] = i + 1 < n ? ' ' : '\0';
+	vd_printable(text, sizeof(text), names, strnlen(names, (size_t)n));
+	return vd_fail(err, VDISK_REFUSED, VDISK_NO_OFFSET, "%s: is the parent of linked clones (%s); --force writes to it all the same", path, text);
+}
+
 static int file_open(const char *path, const struct vdisk_open_options *o, struct vd_file **f, vd_error *err)
 {
 	bool write = o->flags & VDISK_OPEN_RW;
@@ -349,7 +371,8 @@ static int file_open(const char *path, const struct vdisk_open_options *o, struc
 	if (!(o->flags & VDISK_OPEN_STREAM) || strcmp(path, "-")) {
 		if (vd_file_posix(AT_FDCWD, path, path, write ? VD_POSIX_RDWR : 0, f, err))
 			return -1;
-		if (!(o->flags & VDISK_OPEN_NO_LOCK) && vd_file_lock(*f, write, err)) {
+		if ((write && protection_check(*f, path, o->flags, err)) ||
+		    (!(o->flags & VDISK_OPEN_NO_LOCK) && vd_file_lock(*f, write, err))) {
 			vd_file_close(*f);
 			return -1;
 		}

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * A destination's files under temporary names, until all of them are whole: ".NAME.vdisk-partial" beside NAME, locked for writing.  One that
- * a killed run left behind is not locked and is replaced.  Core only.
+ * a killed run left behind is not locked and is replaced.
  */
 #ifndef VD_CORE_STAGING_H
 #define VD_CORE_STAGING_H

@@ -68,6 +68,7 @@ SCHEMAS = {
 	"flatten": {**HEAD, "path": TEXT, "format": TEXT, "layers": NUMBER, "bytes-copied": NUMBER},
 	"rebase": {**HEAD, "path": TEXT, "format": TEXT, "backing": MAYBE(TEXT), "unsafe": BOOL, "bytes-copied": NUMBER},
 	"commit": {**HEAD, "path": TEXT, "layers": NUMBER, "bytes-copied": NUMBER, "emptied": BOOL},
+	"clone": {**HEAD, "source": TEXT, **SIDE, "linked": BOOL},
 	"resize": {**HEAD, "path": TEXT, "format": TEXT, "old-size": NUMBER, "new-size": NUMBER, "dry-run": BOOL},
 	"amend": {**HEAD, "path": TEXT, "format": TEXT, "options": None, "dry-run": BOOL},
 }
@@ -168,6 +169,7 @@ def the_rest():
 	vdisk("create", "-b", "a.qcow2", "b.qcow2")
 	eq(("a.qcow2", False, 0), (lambda r: (r["backing"], r["unsafe"], r["bytes-copied"]))(answer("rebase", "-b", "a.qcow2", "b.qcow2")), "rebase")
 	eq((1, 0, True), (lambda r: (r["layers"], r["bytes-copied"], r["emptied"]))(answer("commit", "b.qcow2")), "commit")
+	eq(("a.qcow2", False), (lambda r: (r["source"], r["linked"]))(answer("clone", "a.qcow2", "full.qcow2")), "clone")
 	o = answer("flatten", "b.qcow2")
 	check(o["layers"] == 2 and o["bytes-copied"] > 0, "flatten: %r" % o)
 

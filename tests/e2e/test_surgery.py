@@ -366,5 +366,99 @@ def commit_refused():
 	refused("commit", "long.qcow2", mentions="resize it first")
 
 
+# ---------------------------------------------------------------- clone
+
+def children(path):
+	try:
+		return os.getxattr(path, "user.vdisk.children").decode().split("\n")[:-1]
+	except OSError as e:
+		if e.errno in (errno.ENOTSUP, errno.ENODATA):
+			skip("no extended attributes here")
+		raise
+
+
+def clone_linked(fmt):
+	rng = rng_for("linked " + fmt)
+	base = chain(fmt, 1, rng)[0]
+	os.mkdir("sub")
+	vdisk("clone", "--linked", base, "one." + fmt)
+	eq(0, os.stat(base).st_mode & 0o222, "write permissions of the parent")
+	vdisk("clone", "--linked", base, "sub/two." + fmt, "--allow-parent", ".")
+	eq([os.path.realpath("one." + fmt), os.path.realpath("sub/two." + fmt)], children(base), "the parent's children")
+	for words in (["resize", base, "+1M"], ["commit", "one." + fmt]):
+		refused(*words, mentions=["parent of linked clones", "one." + fmt, "--force"])
+	change("one." + fmt, fmt, "model.raw", rng, 8 * MIB)
+	right("one." + fmt, fmt)
+	vdisk("compare", "-f", fmt, "-F", "raw", "--allow-parent", ".", "sub/two." + fmt, base_model())
+	refused("clone", "--linked", base, "one." + fmt, mentions="exists")
+	refused("clone", "--linked", "--force", base, base, mentions="is what is to be cloned")
+	vdisk("commit", "--force", "one." + fmt)
+	right("one." + fmt, fmt)
+	vdisk("clone", "--linked", "one." + fmt, "three." + fmt)
+	right("three." + fmt, fmt)
+
+
+def base_model():
+	return "first.raw"
+
+
+def clone_linked_kept(fmt):
+	make_raw("first.raw", rng_for("linked " + fmt), 8 * MIB, pieces=40) # as chain() makes it
+	clone_linked(fmt)
+
+
+for fmt in ("qcow2", "vmdk", "vhd"):
+	add("clone --linked, " + fmt, clone_linked_kept, fmt)
+
+
+@case
+def clone_full():
+	rng = rng_for("clone full")
+	make_raw("model.raw", rng, 8 * MIB)
+	for name, options in (("a.raw", ""), ("a.qcow2", ""), ("b.qcow2", "compat=0.10,cluster_size=4K"), ("c.qcow2", "extended_l2=on"),
+	                      ("a.vmdk", ""), ("b.vmdk", "subformat=twoGbMaxExtentFlat"), ("a.vhd", ""), ("b.vhd", "subformat=fixed")):
+		fmt = name.split(".")[1]
+		vdisk("convert", "-f", "raw", "-O", fmt, *(["-o", options] if options else []), "model.raw", name)
+		vdisk("clone", name, "clone." + fmt)
+		vdisk("compare", "-f", "raw", "-F", fmt, "model.raw", "clone." + fmt)
+		keys = ("format", "variant", "alloc-grain", "virtual-size", "parent")
+		was, now = ([vdisk("info", "--json", p).json()["layers"][0][k] for k in keys] for p in (name, "clone." + fmt))
+		eq(was, now, "traits of the clone of %s" % name)
+		unlink(*[n for n in os.listdir(".") if n.startswith("clone")])
+	write_file("key", b"secret")
+	vdisk("create", "-o", "encrypt.format=luks,encrypt.key-file=key,encrypt.iter-time=10", "secret.qcow2", "1M")
+	r = run(VDISK, "clone", "--key-file", "key", "secret.qcow2", "clone.qcow2")
+	check(r.rc == 0 or "is encrypted" in r.err, r.show())
+	refused("clone", "a.qcow2", "-", mentions="standard output")
+	refused("clone", "--linked", "a.raw", "over.raw", mentions="raw images cannot have a backing image")
+	check(os.stat("a.raw").st_mode & 0o200, "what was refused is not protected")
+
+
+@case
+def clone_on_xfs():
+	"""Where the file system shares blocks: at once, and the same file byte for byte."""
+	need("mkfs.xfs", "mount")
+	if os.geteuid():
+		skip("wants to mount a file system")
+	with open("fs", "wb") as f:
+		f.truncate(400 * MIB)
+	if run("mkfs.xfs", "-q", "-m", "reflink=1", "fs").rc:
+		skip("no reflinks")
+	os.mkdir("mnt")
+	if run("mount", "-o", "loop", "fs", "mnt").rc:
+		skip("cannot mount")
+	try:
+		with open("mnt/a.raw", "wb") as f:
+			f.write(rng_for("xfs").randbytes(100 * MIB))
+		vdisk("convert", "mnt/a.raw", "mnt/a.qcow2")
+		for name in ("raw", "qcow2"):
+			r = vdisk("clone", "mnt/a." + name, "mnt/b." + name)
+			same_bytes("mnt/a." + name, "mnt/b." + name)
+			print("    %.0f ms for 100 MiB of %s" % (r.seconds * 1000, name))
+			check(r.seconds < 0.5 or sanitized(), "a clone of shared blocks took %.2f s" % r.seconds)
+	finally:
+		run("umount", "mnt")
+
+
 if __name__ == "__main__":
 	main()

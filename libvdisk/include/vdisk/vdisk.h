@@ -425,6 +425,18 @@ struct vdisk_commit_report {
    itself.  `report` may be NULL. */
 VDISK_API int vdisk_commit(const char *path, const struct vdisk_commit_options *opts, struct vdisk_commit_report *report, vdisk_error *err);
 
+#define VDISK_CLONE_LINKED    1u /* a layer over `src`, which loses its write permission and lists the layer in "user.vdisk.children" */
+#define VDISK_CLONE_OVERWRITE 2u /* replace what has that name */
+
+struct vdisk_clone_options {
+	uint32_t flags;          /* VDISK_CLONE_* */
+	struct vdisk_job_options job;
+	const char *const *allow_dirs;
+};
+/* Makes a disk of the same content and format.  Not linked: the file shared block by block where the file system can and it has no
+   parent, else a conversion to the same format and variant.  To write to a linked one's parent wants VDISK_OPEN_FORCE. */
+VDISK_API int vdisk_clone(vdisk_image *src, const char *path, const struct vdisk_clone_options *opts, vdisk_error *err);
+
 #ifdef __cplusplus
 }
 #endif
