@@ -25,7 +25,7 @@ int qcow2_grow_file(struct qcow2 *q, vd_error *err)
 		return 0;
 	if (q->file->flags & VD_FILE_BLOCKDEV)
 		return vd_fail_errno(err, ENOSPC, end, "the device of %" PRIu64 " bytes is full", vd_file_size(q->file));
-	return vd_file_truncate(q->file, end, err);
+	return vd_file_grow(q->file, end, err);
 }
 
 /* Up to `want` free clusters in a row below the cursor; *got 0: none found this time. */

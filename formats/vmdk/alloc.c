@@ -12,7 +12,7 @@
 
 int vmdk_file_grow(struct vd_file *f, uint64_t end, vd_error *err)
 {
-	return vd_file_size(f) < end && !(f->flags & VD_FILE_BLOCKDEV) ? vd_file_truncate(f, end, err) : 0;
+	return f->flags & VD_FILE_BLOCKDEV ? 0 : vd_file_grow(f, end, err);
 }
 
 int vmdk_space_append(struct vd_layer *l, struct vmdk_extent *x, uint64_t len, uint64_t *host, vd_error *err)

@@ -189,6 +189,7 @@ static const struct vd_file_ops crash_ops = {
 	.pwritev = crash_pwritev,
 	.flush = crash_flush,
 	.truncate = crash_truncate,
+	.grow = crash_truncate, /* no other thread appends here */
 	.zero = crash_zero,
 	.punch = crash_punch,
 	.extent = crash_extent,

@@ -79,6 +79,13 @@ static int fault_truncate(struct vd_file *f, uint64_t size, vd_error *err)
 	return 0;
 }
 
+static int fault_grow(struct vd_file *f, uint64_t size, vd_error *err)
+{
+	if (strikes(fault_of(f)->fault, VD_FAULT_OTHER))
+		return fail(f, VDISK_NO_OFFSET, "grow", err);
+	return size_follow(f, vd_file_grow(fault_of(f)->inner, size, err));
+}
+
 static int fault_zero(struct vd_file *f, uint64_t off, uint64_t len, bool may_punch, vd_error *err)
 {
 	if (strikes(fault_of(f)->fault, VD_FAULT_OTHER))
@@ -127,6 +134,7 @@ static const struct vd_file_ops fault_ops = {
 	.pwritev = fault_pwritev,
 	.flush = fault_flush,
 	.truncate = fault_truncate,
+	.grow = fault_grow,
 	.zero = fault_zero,
 	.punch = fault_punch,
 	.extent = fault_extent,

@@ -106,6 +106,22 @@ int vd_file_truncate(struct vd_file *f, uint64_t size, vd_error *err)
 	return f->ops->truncate(f, size, err);
 }
 
+int vd_file_grow(struct vd_file *f, uint64_t size, vd_error *err)
+{
+	if (size <= vd_file_size(f))
+		return 0;
+	if (writable(f, VDISK_NO_OFFSET, err))
+		return -1;
+	if (f->flags & VD_FILE_BLOCKDEV)
+		return vd_fail_errno(err, ENOSPC, VDISK_NO_OFFSET, "%s: has %" PRIu64 " bytes, %" PRIu64 " are needed", f->name, vd_file_size(f),
+		                     size);
+	if (size > INT64_MAX)
+		return vd_fail_errno(err, EFBIG, VDISK_NO_OFFSET, "%s: cannot make it %" PRIu64 " bytes long", f->name, size);
+	if (!f->ops->grow)
+		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "%s: cannot be made longer but by writing", f->name);
+	return f->ops->grow(f, size, err);
+}
+
 int vd_file_zero(struct vd_file *f, uint64_t off, uint64_t len, bool may_punch, vd_error *err)
 {
 	if (writable(f, off, err))

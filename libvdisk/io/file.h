@@ -27,6 +27,7 @@ struct vd_file_ops {
 	int (*pwritev)(struct vd_file *, const struct iovec *, int n, size_t total, uint64_t off, vd_error *);
 	int (*flush)(struct vd_file *, vd_error *);
 	int (*truncate)(struct vd_file *, uint64_t size, vd_error *);
+	int (*grow)(struct vd_file *, uint64_t size, vd_error *); /* judges the size and grows in one step */
 	int (*zero)(struct vd_file *, uint64_t off, uint64_t len, bool may_punch, vd_error *);
 	int (*punch)(struct vd_file *, uint64_t off, uint64_t len, vd_error *);
 	int (*extent)(struct vd_file *, uint64_t off, uint64_t *len, bool *data, vd_error *);
@@ -61,9 +62,12 @@ int vd_file_pwrite(struct vd_file *f, const void *buf, size_t len, uint64_t off,
 int vd_file_pwritev(struct vd_file *f, const struct iovec *iov, int n, uint64_t off, vd_error *err);
 /* Durable when it returns: data, and the size. */
 int vd_file_flush(struct vd_file *f, vd_error *err);
-/* Grows (the new part reads as zeros) or cuts, as the size is at the call; growing never cuts off what another thread appends
-   meanwhile.  A block device: VDISK_INVALID unless it stays the same. */
+/* Makes the file exactly that long: the new part reads as zeros, or the rest is cut off, whoever wrote it.  A block device: VDISK_INVALID
+   unless it stays the same. */
 int vd_file_truncate(struct vd_file *f, uint64_t size, vd_error *err);
+/* Makes the file at least that long, and never cuts off what another thread appends meanwhile, as a look at the size and a truncation
+   would.  A block device that is shorter: VDISK_IO with ENOSPC. */
+int vd_file_grow(struct vd_file *f, uint64_t size, vd_error *err);
 /* Makes the range read as zeros, growing the file over it if need be.  may_punch: as a hole where that is possible. */
 int vd_file_zero(struct vd_file *f, uint64_t off, uint64_t len, bool may_punch, vd_error *err);
 /* Gives the range's space back if the host can; it reads as zeros then (regular, memory) or as anything (block device).  Never

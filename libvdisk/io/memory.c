@@ -193,6 +193,13 @@ static int memory_truncate(struct vd_file *f, uint64_t size, vd_error *err)
 	return 0;
 }
 
+static int memory_grow(struct vd_file *f, uint64_t size, vd_error *err)
+{
+	(void)err;
+	vd_file_size_reach(f, size);
+	return 0;
+}
+
 static int memory_zero(struct vd_file *f, uint64_t off, uint64_t len, bool may_punch, vd_error *err)
 {
 	struct memory_file *m = memory_of(f);
@@ -265,6 +272,7 @@ static const struct vd_file_ops memory_ops = {
 	.pwritev = memory_pwritev,
 	.flush = memory_flush,
 	.truncate = memory_truncate,
+	.grow = memory_grow,
 	.zero = memory_zero,
 	.punch = memory_punch,
 	.extent = memory_extent,

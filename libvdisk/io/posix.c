@@ -134,12 +134,15 @@ static int posix_truncate(struct vd_file *f, uint64_t size, vd_error *err)
 	if (f->flags & VD_FILE_BLOCKDEV)
 		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET,
 		               "%s: a block device of %" PRIu64 " bytes cannot be made %" PRIu64 " bytes long", f->name, now, size);
-	if (size > now)
-		return vd_posix_grow(p, size, err);
 	pthread_rwlock_wrlock(&p->growth);
 	r = size_set(p, size, err);
 	pthread_rwlock_unlock(&p->growth);
 	return r;
+}
+
+static int posix_grow(struct vd_file *f, uint64_t size, vd_error *err)
+{
+	return vd_posix_grow(posix_of(f), size, err);
 }
 
 static int posix_extent(struct vd_file *f, uint64_t off, uint64_t *len, bool *data, vd_error *err)
@@ -192,6 +195,7 @@ static const struct vd_file_ops posix_ops = {
 	.pwritev = posix_pwritev,
 	.flush = posix_flush,
 	.truncate = posix_truncate,
+	.grow = posix_grow,
 	.zero = vd_posix_zero,
 	.punch = vd_posix_punch,
 	.extent = posix_extent,

@@ -119,6 +119,14 @@ static int handle_truncate(struct vd_file *f, uint64_t size, vd_error *err)
 	return ret;
 }
 
+static int handle_grow(struct vd_file *f, uint64_t size, vd_error *err)
+{
+	int ret = vd_file_grow(on(f), size, err);
+
+	grown(f);
+	return ret;
+}
+
 static int handle_zero(struct vd_file *f, uint64_t off, uint64_t len, bool may_punch, vd_error *err)
 {
 	int ret = vd_file_zero(on(f), off, len, may_punch, err);
@@ -160,6 +168,7 @@ static const struct vd_file_ops handle_ops = {
 	.pwritev = handle_pwritev,
 	.flush = handle_flush,
 	.truncate = handle_truncate,
+	.grow = handle_grow,
 	.zero = handle_zero,
 	.punch = handle_punch,
 	.extent = handle_extent,

@@ -290,6 +290,7 @@ static void grow_while_appending(void **state)
 	do { /* a size that is stale by the time it is used must do no harm */
 		uint64_t odd = (vd_file_size(f) | 1023) + 1 + 512;
 
+		assert_int_equal(vd_file_grow(f, odd - 1024, NULL), 0);
 		assert_int_equal(vd_file_zero(f, odd, 512, true, NULL), 0);
 	} while (atomic_load(&writers) > 0);
 	for (int i = 0; i < WRITERS; i++)
