@@ -16,7 +16,8 @@ enum machine_stop {
 	MACHINE_POWEROFF, /* the guest switched itself off */
 	MACHINE_RESET,
 	MACHINE_CRASH,    /* triple fault, or KVM gave up: the cause says which */
-	MACHINE_QUIT,     /* asked for from outside */
+	MACHINE_LEFT,     /* the user had enough */
+	MACHINE_QUIT,     /* a signal, or trouble of our own */
 	MACHINE_TIMEOUT,
 };
 

@@ -17,6 +17,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#define INPUT_BYTES 64
+
 struct run {
 	struct options options;
 	struct machine_config config;
@@ -35,11 +37,11 @@ static int64_t now_ms(void)
 
 static void run_input(struct run *run, struct machine *m)
 {
-	uint8_t bytes[64];
+	uint8_t bytes[INPUT_BYTES];
 	size_t n;
 
 	if (console_read(&run->console, bytes, sizeof(bytes), &n))
-		machine_stop(m, MACHINE_QUIT, "left");
+		machine_stop(m, MACHINE_LEFT, "left");
 	serial_input(m->serial, bytes, n);
 }
 
@@ -53,12 +55,17 @@ static void run_wait(struct run *run, struct machine *m)
 			{ .fd = run->console.fd, .events = POLLIN },
 		};
 		int64_t left = run->deadline ? run->deadline - now_ms() : -1;
+		int64_t wait = left > 1000000 ? 1000000 : left;
 
 		if (run->deadline && left <= 0) {
 			machine_stop(m, MACHINE_TIMEOUT, "not done after %u s", run->options.timeout);
 			break;
 		}
-		if (poll(p, 3, left > 1000000 ? 1000000 : (int)left) < 0 && errno != EINTR)
+		if (serial_room(m->serial) < INPUT_BYTES) { /* what is typed waits for the guest */
+			p[2].fd = -1;
+			wait = wait < 0 || wait > 20 ? 20 : wait;
+		}
+		if (poll(p, 3, (int)wait) < 0 && errno != EINTR)
 			machine_stop(m, MACHINE_QUIT, "poll: %s", strerror(errno));
 		if (p[1].revents)
 			machine_stop(m, MACHINE_QUIT, "stopped by a signal");
@@ -91,10 +98,10 @@ static int run_all(struct run *run, vdisk_error *err)
 			return -1;
 	} while (stop == MACHINE_RESET && !run->options.no_reboot);
 	console_end(&run->console);
-	if (stop == MACHINE_POWEROFF)
+	if (stop == MACHINE_POWEROFF || stop == MACHINE_LEFT)
 		return 0;
 	fprintf(stderr, "vdisk boot: %s\n", cause);
-	return stop == MACHINE_QUIT && run->console.fd >= 0 ? 0 : 1;
+	return 1;
 }
 
 static void log_line(void *ctx, enum vdisk_log_level level, const char *message)

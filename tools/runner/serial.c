@@ -60,15 +60,14 @@ static void serial_send(struct serial *s, uint8_t byte)
 		return;
 	}
 	int fd = s->m->config->serial_fd;
-	while (fd >= 0 && write(fd, &byte, 1) < 0) {
+	/* Never a write that could block: whoever stops the machine waits for this thread. */
+	while (fd >= 0 && !machine_stopped(s->m, NULL)) {
 		struct pollfd p = { .fd = fd, .events = POLLOUT };
 
-		if (errno == EAGAIN)
-			poll(&p, 1, 100);
-		else if (errno != EINTR)
-			break; /* nobody listens any more: the guest goes on */
-		if (machine_stopped(s->m, NULL))
-			break;
+		if (poll(&p, 1, 100) <= 0)
+			continue;
+		if (write(fd, &byte, 1) == 1 || (errno != EAGAIN && errno != EINTR))
+			break; /* done; or nobody listens any more, and the guest goes on */
 	}
 }
 
@@ -176,6 +175,14 @@ int serial_create(struct machine *m, struct serial **out, vdisk_error *err)
 void serial_destroy(struct serial *s)
 {
 	free(s);
+}
+
+size_t serial_room(struct serial *s)
+{
+	pthread_mutex_lock(&s->m->lock);
+	size_t room = SERIAL_FIFO - s->fifo_n;
+	pthread_mutex_unlock(&s->m->lock);
+	return room;
 }
 
 size_t serial_input(struct serial *s, const uint8_t *bytes, size_t n)

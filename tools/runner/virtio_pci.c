@@ -392,11 +392,12 @@ void virtio_pci_destroy(struct virtio_pci *vp)
 	pthread_mutex_destroy(&vp->io_lock);
 }
 
-static void interrupt(struct virtio_pci *vp, uint8_t isr, uint16_t vector)
+/* `vector` is read under the lock. */
+static void interrupt(struct virtio_pci *vp, uint8_t isr, const uint16_t *vector)
 {
 	pthread_mutex_lock(&vp->irq_lock);
 	if (vp->msix_on) {
-		msix_fire(vp, vector);
+		msix_fire(vp, *vector);
 	} else {
 		vp->isr |= isr;
 		pci_line_set(&vp->dev, !vp->line_off);
@@ -407,11 +408,11 @@ static void interrupt(struct virtio_pci *vp, uint8_t isr, uint16_t vector)
 void virtio_pci_interrupt(struct virtio_pci *vp, unsigned queue)
 {
 	if (virtqueue_wants_interrupt(&vp->queues[queue]))
-		interrupt(vp, 1, vp->queue_vectors[queue]);
+		interrupt(vp, 1, &vp->queue_vectors[queue]);
 }
 
 void virtio_pci_broken(struct virtio_pci *vp)
 {
 	vp->lost = true;
-	interrupt(vp, 2, vp->config_vector);
+	interrupt(vp, 2, &vp->config_vector);
 }
