@@ -85,6 +85,45 @@ def serial_input():
 
 
 @case
+def serial_input_waits():
+	text = bytes(97 + i % 26 for i in range(5000))
+	r = boot("cat", stdin=text)
+	eq(text, r.raw, "5000 bytes through the serial line")
+
+
+@case
+def nobody_listens():
+	"""The guest's output goes to a pipe that nobody reads: the time-out still ends it."""
+	usable()
+	k = kernel()
+	read, write = os.pipe()
+	begin = time.monotonic()
+	p = subprocess.Popen([VDISK, "boot", "--kernel", k, "--append", "flood", "--mem", "64", "--timeout", "2"], stdin=subprocess.DEVNULL,
+	                     stdout=write, stderr=subprocess.PIPE)
+	os.close(write)
+	try:
+		err = p.communicate(timeout=20)[1].decode()
+	finally:
+		p.kill()
+		os.close(read)
+	eq((1, "vdisk boot: not done after 2 s\n"), (p.returncode, err), "how it ended")
+	check(time.monotonic() - begin < 15, "it took %.1f s" % (time.monotonic() - begin))
+
+
+@case
+def stopped_by_a_signal():
+	usable()
+	p = subprocess.Popen([VDISK, "boot", "--kernel", kernel(), "--append", "hang", "--mem", "64"], stdin=subprocess.DEVNULL,
+	                     stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+	time.sleep(1)
+	p.send_signal(signal.SIGTERM)
+	try:
+		eq((1, b"vdisk boot: stopped by a signal\n"), (p.wait(20), p.stderr.read()), "how it ended")
+	finally:
+		p.kill()
+
+
+@case
 def timer_interrupt():
 	says("pit", ["ticks 5"])
 

@@ -17,7 +17,7 @@ release=$(ls /boot 2>/dev/null | sed -n 's/^vmlinuz-\(.*-cloud-amd64\)$/\1/p' | 
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 cd "$folder"
-mkdir -p early/{bin,dev,proc,sys,root} root/{bin,boot/grub,dev,proc}
+mkdir -p early/{bin,dev,proc,sys,disk} root/{bin,boot/grub,dev,proc}
 for r in early root; do
 	cp "$(command -v busybox)" "$r/bin/busybox"
 	ln -s busybox "$r/bin/sh"
@@ -32,8 +32,8 @@ cat >early/init <<'INIT'
 mount -t proc proc /proc
 mount -t devtmpfs dev /dev
 . /modules
-mount -t ext4 /dev/vda1 /root || echo "guest: cannot mount its root"
-exec switch_root /root /init
+mount -t ext4 /dev/vda1 /disk || echo "guest: cannot mount its root"
+exec switch_root /disk /init
 INIT
 cat >root/init <<'INIT'
 #!/bin/sh

@@ -349,6 +349,15 @@ __attribute__((used)) static void guest(const uint8_t *params)
 				;
 			put((char)in8(0x3f8));
 		}
+	else if (is(line, "cat"))
+		for (unsigned n = 0; n < 5000; n++) {
+			while (!(in8(0x3fd) & 1))
+				;
+			put((char)in8(0x3f8));
+		}
+	else if (is(line, "flood"))
+		for (;;)
+			say("more and more and more\n");
 	else if (is(line, "reset-cf9"))
 		out8(0xcf9, 6);
 	else if (is(line, "reset-8042"))
