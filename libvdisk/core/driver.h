@@ -231,6 +231,7 @@ struct vd_layer {
 	/* the core's: */
 	pthread_rwlock_t lock;
 	struct vd_layer *parent;
+	char *parent_problem;   /* VDISK_OPEN_CHAIN; owned */
 	_Atomic bool begun;     /* begin_write() was called */
 	_Atomic bool broken;    /* C4 */
 };

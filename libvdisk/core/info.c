@@ -49,6 +49,7 @@ int vdisk_layer_get(vdisk_image *img, unsigned depth, struct vdisk_layer_info *o
 		.alloc_grain = l->alloc_grain,
 		.parent_name = l->parent_ref.n_names ? l->parent_ref.names[0] : NULL,
 		.parent_format = l->parent_ref.format,
+		.parent_problem = l->parent_problem,
 		.n_files = l->n_files,
 	};
 	for (unsigned i = 0; i < l->n_files; i++) {

@@ -61,6 +61,7 @@ void vd_layer_free(struct vd_layer *l)
 	for (unsigned i = 0; i < l->parent_ref.n_names; i++)
 		vd_free(l->parent_ref.names[i]);
 	vd_free(l->parent_ref.format);
+	vd_free(l->parent_problem);
 	vd_free(l->path);
 	pthread_rwlock_destroy(&l->lock);
 	vd_free(l);

@@ -213,9 +213,13 @@ int vd_parent_judge(const vdisk_image *img, const struct vd_layer *child, const 
 		return vd_fail(err, VDISK_CORRUPT, VDISK_NO_OFFSET, "%s: parent UUID is %s, but %s has %s", child->path, a, parent->path, b);
 	}
 	if (child->parent_ref.mtime && parent->files[0]->fd >= 0 && !fstat(parent->files[0]->fd, &st) &&
-	    (uint64_t)st.st_mtime != child->parent_ref.mtime)
+	    (uint64_t)st.st_mtime != child->parent_ref.mtime) {
+		if (img->flags & VDISK_OPEN_CHAIN)
+			return vd_fail(err, VDISK_CORRUPT, VDISK_NO_OFFSET,
+			               "%s: its parent %s has another time stamp than when it was made (copying changes it)", child->path, parent->path);
 		vd_log(img, VDISK_LOG_WARNING, "%s: its parent %s has another time stamp than when it was made (copying changes it)", child->path,
 		       parent->path);
+	}
 	return 0;
 }
 
@@ -268,6 +272,18 @@ static int parent_find(const struct vd_layer *child, const struct vdisk_open_opt
 	return vd_fail_in(err, "%s: its parent", child->path);
 }
 
+/* Where only facts are wanted, what is wrong with a parent is one of them: -1 if it is not, or out of memory. */
+static int problem_keep(const vdisk_image *img, struct vd_layer *child, vd_error *err)
+{
+	if (!(img->flags & VDISK_OPEN_CHAIN) || err->kind == VDISK_NOMEM)
+		return -1;
+	child->parent_problem = vd_strdup(err->message);
+	if (!child->parent_problem)
+		return vd_fail_nomem(err, sizeof(err->message));
+	vd_error_clear(err);
+	return 0;
+}
+
 static int parent_open(vdisk_image *img, const struct vdisk_open_options *o, bool said, vd_error *err)
 {
 	struct vd_layer *child = img->chain[img->n_layers - 1], *l;
@@ -301,7 +317,7 @@ static int parent_open(vdisk_image *img, const struct vdisk_open_options *o, boo
 	}
 	if (layer_open(img, &a, f, drv, true, &l, err))
 		return -1;
-	if (vd_parent_judge(img, child, l, err) || vd_image_push(img, l, err)) {
+	if ((vd_parent_judge(img, child, l, err) && problem_keep(img, child, err)) || vd_image_push(img, l, err)) {
 		vd_layer_free(l);
 		return -1;
 	}
@@ -416,8 +432,15 @@ static int chain_open(vdisk_image *img, struct vd_file *f, const struct vdisk_op
 		return -1;
 	}
 	while (img->n_layers < most && img->chain[img->n_layers - 1]->parent_ref.n_names) {
-		if (parent_open(img, o, said, err))
+		vd_error why = { 0 };
+
+		if (parent_open(img, o, said, &why)) {
+			if (!problem_keep(img, img->chain[img->n_layers - 1], &why))
+				return 0;
+			if (err)
+				*err = why;
 			return -1;
+		}
 		said = true; /* declared by the child, which was trusted */
 	}
 	return 0;
@@ -447,7 +470,11 @@ int vdisk_open(const char *path, const struct vdisk_open_options *opts, vdisk_im
 	static const struct vdisk_open_options none;
 	const struct vdisk_open_options *o = opts ? opts : &none;
 
-	return image_open(path, o, o->flags & (VDISK_OPEN_NO_PARENT | VDISK_OPEN_INFO) ? 1 : UINT_MAX, out, err);
+	bool alone = o->flags & (VDISK_OPEN_NO_PARENT | VDISK_OPEN_INFO) && !(o->flags & VDISK_OPEN_CHAIN);
+
+	if (o->flags & VDISK_OPEN_CHAIN && (o->flags & VDISK_OPEN_RW || !(o->flags & VDISK_OPEN_INFO)))
+		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "%s: facts of a chain are for reading", path);
+	return image_open(path, o, alone ? 1 : UINT_MAX, out, err);
 }
 
 int vd_image_open_part(const char *path, const struct vdisk_open_options *o, unsigned n, vdisk_image **out, vd_error *err)

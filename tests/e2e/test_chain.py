@@ -330,4 +330,45 @@ def compare_windows_of_zeros_in_several_extents():
 	vdisk("compare", "-f", "raw", "-F", "qcow2", "flat.raw", "a.qcow2")
 
 
+@case
+def info_of_broken_chains():
+	"""info --chain tells what is wrong between the layers, and of those that are there."""
+	def problems(path):
+		layers = vdisk("info", "--chain", "--json", path).json()["layers"]
+		text = vdisk("info", "--chain", path).out
+		for l in layers:
+			check(("problem: " in text) == any(x["parent-problem"] for x in layers), "the text tells it too: %s" % text)
+		return [l["parent-problem"] for l in layers]
+
+	def one(found, n, where, *words):
+		eq(n, len(found), "layers told of: %r" % found)
+		for i, p in enumerate(found):
+			check((p is not None) == (i == where), "problem of layer %d: %r" % (i, p))
+		check(all(w in found[where] for w in words), "%r in %r" % (words, found[where]))
+
+	for fmt in ("qcow2", "vmdk", "vhd"):
+		vdisk("create", "a." + fmt, "4M")
+		vdisk("create", "-b", "a." + fmt, "b." + fmt)
+		vdisk("create", "-b", "b." + fmt, "c." + fmt)
+		eq([None] * 3, problems("c." + fmt), "problems of a sound chain")
+		os.utime("a." + fmt, (1000000000, 1000000000))
+		if fmt == "vhd":
+			one(problems("c.vhd"), 3, 1, "time stamp")
+	vdisk("resize", "a.vmdk", "+1M") # another CID
+	one(problems("c.vmdk"), 3, 1, "parentCID", "a.vmdk")
+	vdisk("amend", "-o", "uuid=01234567-89ab-cdef-0123-456789abcdef", "a.vhd")
+	one(problems("c.vhd"), 3, 1, "UUID", "a.vhd")
+	os.unlink("a.qcow2")
+	one(problems("c.qcow2"), 2, 1, "a.qcow2", "--parent")
+	refused("map", "c.qcow2", mentions="a.qcow2")
+	qemu_img("rebase", "-u", "-b", "c.qcow2", "-F", "qcow2", "b.qcow2")
+	one(problems("c.qcow2"), 2, 1, "its own ancestor")
+	qemu_img("create", "-q", "-u", "-f", "qcow2", "-b", "k000.qcow2", "-F", "qcow2", "first.qcow2", "1M")
+	with open("first.qcow2", "rb") as f:
+		b = f.read()
+	for i in range(260):
+		write_file("k%03d.qcow2" % i, b.replace(b"k000", b"k%03d" % (i + 1)))
+	one(problems("k000.qcow2"), 256, 255, "longer than 256")
+
+
 main()

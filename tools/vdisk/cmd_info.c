@@ -6,6 +6,7 @@
 
 #include <inttypes.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 
 struct info_args {
@@ -106,11 +107,19 @@ static void size_say(const char *what, uint64_t bytes)
 		say("%s: %s (%" PRIu64 " bytes)\n", what, size_human(text, bytes), bytes);
 }
 
+/* When the layer's own file was last written to; false: that cannot be told. */
+static bool modified_text(const char *path, char buf[40])
+{
+	struct stat st;
+	struct tm tm;
+	return !stat(path, &st) && gmtime_r(&st.st_mtime, &tm) && strftime(buf, 40, "%Y-%m-%dT%H:%M:%SZ", &tm);
+}
+
 static int layer_say(vdisk_image *img, unsigned depth, bool chain)
 {
 	struct vdisk_layer_info l;
 	vdisk_error err = { 0 };
-	char text[SIZE_TEXT];
+	char text[SIZE_TEXT], when[40];
 	if (vdisk_layer_get(img, depth, &l, &err))
 		return fail_vdisk(&err);
 	if (chain)
@@ -120,10 +129,14 @@ static int layer_say(vdisk_image *img, unsigned depth, bool chain)
 	size_say("virtual size", l.virtual_size);
 	size_say(l.n_files > 1 ? "length of its files" : "length of its file", l.host_size);
 	say("taken on disk: %s\n", size_human(text, l.allocated));
+	if (chain && modified_text(l.path, when))
+		say("last written: %s\n", when);
 	if (l.alloc_grain > 1)
 		say("allocated by: %s\n", size_human(text, l.alloc_grain));
 	if (l.parent_name)
 		say("parent: %s (%s)\n", shown(l.parent_name), l.parent_format ? shown(l.parent_format) : "format not declared");
+	if (l.parent_problem)
+		say("problem: %s\n", shown(l.parent_problem));
 	const char *name;
 	for (unsigned i = 0; l.n_files > 1 && i < l.n_files && (name = vdisk_layer_file(img, depth, i)); i++)
 		say("file %u: %s\n", i, shown(name));
@@ -135,6 +148,7 @@ static int layer_put(vdisk_image *img, unsigned depth, struct json_object *to)
 {
 	struct vdisk_layer_info l;
 	vdisk_error err = { 0 };
+	char when[40];
 	if (vdisk_layer_get(img, depth, &l, &err))
 		return fail_vdisk(&err);
 	struct json_object *o = json_must(json_object_new_object()), *details = json_must(json_object_new_object());
@@ -149,6 +163,8 @@ static int layer_put(vdisk_image *img, unsigned depth, struct json_object *to)
 	json_put_u64(o, "alloc-grain", l.alloc_grain);
 	json_put_text(o, "parent", l.parent_name);
 	json_put_text(o, "parent-format", l.parent_format);
+	json_put_text(o, "parent-problem", l.parent_problem);
+	json_put_text(o, "modified", modified_text(l.path, when) ? when : NULL);
 	const char *name;
 	for (unsigned i = 0; i < l.n_files && (name = vdisk_layer_file(img, depth, i)); i++) {
 		struct json_object *f = json_must(json_object_new_object());
@@ -206,7 +222,7 @@ static int run(const void *args, char **operands, unsigned n)
 	const struct info_args *a = args;
 	vdisk_image *img;
 	(void)n;
-	uint32_t flags = VDISK_OPEN_CHECK | (a->chain ? 0 : VDISK_OPEN_NO_PARENT | VDISK_OPEN_INFO);
+	uint32_t flags = VDISK_OPEN_CHECK | VDISK_OPEN_INFO | (a->chain ? VDISK_OPEN_CHAIN : VDISK_OPEN_NO_PARENT);
 	if (source_open(operands[0], &a->source, &a->content, flags, false, &img))
 		return EXIT_TROUBLE;
 	unsigned depth = a->chain ? vdisk_depth(img) : 1;

@@ -116,6 +116,8 @@ typedef struct vdisk_image vdisk_image;
 #define VDISK_OPEN_KEEP_ID  32u   /* writes do not renew the identity that children check (VMDK CID) */
 #define VDISK_OPEN_CHECK    64u   /* tolerate what check can mend (dirty, corrupt marks, leaks); no I/O on content */
 #define VDISK_OPEN_INFO    256u  /* facts only, with NO_PARENT: a missing extent file is no error; content cannot be read */
+#define VDISK_OPEN_CHAIN   512u /* facts of the whole chain, with INFO: where it breaks off or a parent is not the expected one, the layer's
+                                   parent_problem says so */
 #define VDISK_OPEN_STREAM  128u   /* path "-": standard input, read once and forward */
 
 struct vdisk_open_options {
@@ -208,6 +210,7 @@ struct vdisk_layer_info {
 	uint32_t alloc_grain;    /* cluster, grain, block; 1 for raw */
 	const char *parent_name; /* as written in the image; NULL: no parent */
 	const char *parent_format;
+	const char *parent_problem; /* with VDISK_OPEN_CHAIN: what is wrong with the parent, one line; NULL: nothing was found */
 	unsigned n_files;
 };
 
