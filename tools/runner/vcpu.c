@@ -39,12 +39,13 @@ static void vcpu_signal(int number)
 /* Sets an MSR where KVM takes it: under emulation any may be refused. */
 static void vcpu_msr_try(struct vcpu *cpu, uint32_t index, uint64_t value)
 {
-	struct {
-		struct kvm_msrs head;
-		struct kvm_msr_entry entry;
-	} msrs = { .head.nmsrs = 1, .entry = { .index = index, .data = value } };
+	_Alignas(struct kvm_msrs) uint8_t bytes[sizeof(struct kvm_msrs) + sizeof(struct kvm_msr_entry)] = { 0 };
+	struct kvm_msrs *msrs = (struct kvm_msrs *)bytes;
 
-	ioctl(cpu->fd, KVM_SET_MSRS, &msrs);
+	msrs->nmsrs = 1;
+	msrs->entries[0].index = index;
+	msrs->entries[0].data = value;
+	ioctl(cpu->fd, KVM_SET_MSRS, msrs);
 }
 
 int vcpu_create(struct machine *m, unsigned index, struct vcpu **out, vdisk_error *err)
