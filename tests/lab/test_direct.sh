@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# A Debian kernel on our machine, on a real /dev/kvm: it reaches init with two processors, reads its disk (a qcow2 over virtio), writes to
+# A Debian kernel on our machine, on a real /dev/kvm: it reaches init with four processors, reads its disk (a qcow2 over virtio), writes to
 # it, and switches the machine off; the image stays as it was.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
@@ -49,13 +49,13 @@ head -c 4194304 /dev/urandom >"$folder/disk.raw"
 status=0
 bash "$here/run.sh" -t 500 -p "$VDISK_BUILD/vdisk-boot" -f "vmlinuz=/boot/vmlinuz-$release" -f "$folder/guest.cpio.gz" -f "$folder/disk.qcow2" '
 	before=$(md5sum <disk.qcow2)
-	vdisk-boot --kernel vmlinuz --initrd guest.cpio.gz --cpus 2 --mem 384 --timeout 400 \
+	vdisk-boot --kernel vmlinuz --initrd guest.cpio.gz --cpus 4 --mem 384 --timeout 400 \
 		--append "console=ttyS0 tsc=reliable panic=-1 quiet" disk.qcow2
 	echo "status $?"
 	[ "$before" = "$(md5sum <disk.qcow2)" ] && echo "image unchanged"' >"$folder/out" || status=$?
 cat "$folder/out"
 [ "$status" = 77 ] && exit 77
-for line in "guest: init" "guest: processors 2" "guest: disk $(md5sum <"$folder/disk.raw")" "guest: written" "guest: discarded" "status 0" \
+for line in "guest: init" "guest: processors 4" "guest: disk $(md5sum <"$folder/disk.raw")" "guest: written" "guest: discarded" "status 0" \
 	"image unchanged"; do
 	grep -qxF "$line" "$folder/out" || { echo "missing: $line"; exit 1; }
 done
