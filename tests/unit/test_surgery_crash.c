@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Power cuts at every write boundary while a layer is flattened, and while it gets another parent: it reads the same over the parent that
+ * it names, and a second run finishes.  Of what was not flushed all, nothing or some is kept; sectors are whole, as headers have no copies.
+ */
+#include "ops_help.h"
+
+#define SIZE (384u * KIB)
+
+struct kind {
+	const char *format, *option;
+};
+
+/* An image between two opens: its bytes. */
+struct shelf {
+	struct vd_crash *clock;
+	unsigned id;
+};
+
+static struct vd_file *shelf_file(const struct shelf *s, unsigned long at, enum vd_crash_mode mode, uint64_t seed)
+{
+	struct vd_file *f;
+
+	must(vd_crash_image(s->clock, s->id, at, mode, seed, &f, err));
+	return f;
+}
+
+static struct vd_file *shelf_whole(const struct shelf *s)
+{
+	return shelf_file(s, vd_crash_ops(s->clock), VD_CRASH_KEEP, 0);
+}
+
+/* A file that is kept on *s; takes `inner`. */
+static struct vd_file *shelf_new(struct shelf *s, struct vd_file *inner)
+{
+	struct vd_file *f;
+
+	s->clock = vd_crash_new();
+	assert_non_null(s->clock);
+	must(vd_file_crash(s->clock, inner, &f, &s->id, err));
+	return f;
+}
+
+static struct vd_file *empty(const char *name)
+{
+	struct vd_file *f;
+
+	must(vd_file_memory(name, NULL, 0, &f, err));
+	return f;
+}
+
+static vdisk_image *opened(const struct kind *k, struct vd_file *f, uint32_t flags, vdisk_image *parent)
+{
+	vdisk_image *img;
+
+	must(vd_image_open_file(f, k->format, flags, NULL, parent, NULL, &img, err));
+	return img;
+}
+
+static void made(const struct kind *k, const char *name, vdisk_image *parent, const uint8_t *bytes, bool some, struct shelf *s)
+{
+	const char *options[] = { k->option, NULL };
+	vdisk_image *img;
+
+	must(vd_image_create_file(shelf_new(s, empty(name)), k->format, SIZE, k->option ? options : NULL, 0, parent, NULL, &img, err));
+	for (uint32_t at = 0; at < SIZE; at += 24 * KIB)
+		if (!some || at / (24 * KIB) % 3 == 1)
+			must(vdisk_pwrite(img, bytes + at, 24 * KIB, at, err));
+	must(vdisk_close(img, err));
+}
+
+struct chain {
+	const struct kind *k;
+	uint8_t *want;
+	struct shelf base, other, leaf;
+};
+
+/* What parent the leaf names.  Takes f, as do the others. */
+static const char *parent_in(const struct chain *c, struct vd_file *f)
+{
+	vdisk_image *img = opened(c->k, f, 0, NULL);
+	const struct vd_parent_ref *ref = &img->top->parent_ref;
+	const char *name = !ref->n_names ? "" : strstr(ref->names[0], "other") ? "other" : "base";
+
+	must(vdisk_close(img, err));
+	return name;
+}
+
+static vdisk_image *over(const struct chain *c, struct vd_file *f, uint32_t flags, const char *parent)
+{
+	return opened(c->k, f, flags, !*parent ? NULL : opened(c->k, shelf_whole(*parent == 'o' ? &c->other : &c->base), 0, NULL));
+}
+
+static void right(const struct chain *c, struct vd_file *f, const char *parent)
+{
+	vdisk_image *img = over(c, f, 0, parent);
+	uint8_t *got = vd_malloc(SIZE);
+
+	must(vdisk_pread(img, got, SIZE, 0, err));
+	for (uint32_t i = 0; i < SIZE; i++)
+		if (got[i] != c->want[i])
+			fail_msg("over \"%s\": byte %u is %u, should be %u", parent, i, got[i], c->want[i]);
+	vd_free(got);
+	must(vdisk_close(img, err));
+}
+
+/* The work, on a leaf that names `parent`; *s keeps its bytes. */
+static void surgery(const struct chain *c, struct vd_file *f, const char *parent, bool flatten, struct shelf *s)
+{
+	vdisk_image *img = over(c, shelf_new(s, f), VDISK_OPEN_RW | VDISK_OPEN_KEEP_ID, parent), *other;
+	uint64_t n = 0;
+
+	if (flatten) {
+		must(vdisk_flatten(img, NULL, &n, err));
+	} else {
+		struct vd_new_parent p = { .name = "other", .format = c->k->format, .path = "/other" };
+
+		other = opened(c->k, shelf_whole(&c->other), 0, NULL);
+		p.layer = other->top;
+		must(vd_image_pull(img, other, 0, SIZE, &n, err));
+		must(vd_layer_set_parent(img->top, &p, err));
+		must(vd_image_replace_parents(img, other, err));
+	}
+	must(vdisk_close(img, err));
+}
+
+static void cut_everywhere(const struct chain *c, bool flatten)
+{
+	const char *due = flatten ? "" : "other";
+	unsigned long before = 0, after = 0;
+	struct shelf s, again;
+
+	surgery(c, shelf_whole(&c->leaf), "base", flatten, &s);
+	for (unsigned long at = 0; at <= vd_crash_ops(s.clock); at++) {
+		for (int mode = VD_CRASH_KEEP; mode <= VD_CRASH_RANDOM; mode++) {
+			const char *parent;
+
+			print_message("%s%s: cut after %lu of %lu, mode %d\r", c->k->format, flatten ? " flatten" : " rebase", at, vd_crash_ops(s.clock), mode);
+			parent = parent_in(c, shelf_file(&s, at, (enum vd_crash_mode)mode, at));
+			*(!strcmp(parent, due) ? &after : &before) += 1;
+			right(c, shelf_file(&s, at, (enum vd_crash_mode)mode, at), parent);
+			surgery(c, shelf_file(&s, at, (enum vd_crash_mode)mode, at), parent, flatten, &again);
+			assert_string_equal(parent_in(c, shelf_whole(&again)), due);
+			right(c, shelf_whole(&again), due);
+			vd_crash_free(again.clock);
+		}
+	}
+	print_message("\n%s%s: %lu cuts before the switch, %lu after\n", c->k->format, flatten ? " flatten" : " rebase", before, after);
+	assert_true(before > 0 && after > 0);
+	vd_crash_free(s.clock);
+}
+
+static void test_kind(void **state)
+{
+	struct chain c = { .k = *state };
+	uint8_t *low = help_content(SIZE, 1), *otherwise = help_content(SIZE, 2), *high = help_content(SIZE, 3);
+
+	c.want = help_content(SIZE, 1);
+	for (uint32_t at = 24 * KIB; at < SIZE; at += 72 * KIB)
+		memcpy(c.want + at, high + at, vd_min(24 * KIB, SIZE - at));
+	made(c.k, "base", NULL, low, false, &c.base);
+	made(c.k, "other", NULL, otherwise, false, &c.other);
+	made(c.k, "leaf", opened(c.k, shelf_whole(&c.base), 0, NULL), high, true, &c.leaf);
+	right(&c, shelf_whole(&c.leaf), "base");
+	cut_everywhere(&c, true);
+	cut_everywhere(&c, false);
+	vd_crash_free(c.base.clock);
+	vd_crash_free(c.other.clock);
+	vd_crash_free(c.leaf.clock);
+	vd_free(c.want);
+	vd_free(low);
+	vd_free(otherwise);
+	vd_free(high);
+}
+
+int main(void)
+{
+	static struct kind kinds[] = {
+		{ "qcow2", NULL },
+		{ "qcow2", "cluster_size=4K" },
+		{ "qcow2", "compat=0.10" },
+		{ "vmdk", NULL },
+		{ "vhd", NULL },
+	};
+	struct CMUnitTest tests[] = {
+		{ "qcow2", test_kind, NULL, NULL, &kinds[0] },
+		{ "qcow2, 4 KiB clusters", test_kind, NULL, NULL, &kinds[1] },
+		{ "qcow2, version 2", test_kind, NULL, NULL, &kinds[2] },
+		{ "vmdk", test_kind, NULL, NULL, &kinds[3] },
+		{ "vhd", test_kind, NULL, NULL, &kinds[4] },
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
