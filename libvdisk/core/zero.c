@@ -123,27 +123,6 @@ static int zero_piece(vdisk_image *img, uint64_t off, uint64_t len, vd_error *er
 	return b < end ? zero_bytes(img, b, end - b, err) : 0;
 }
 
-int vd_zero(vdisk_image *img, uint64_t off, uint64_t len, vd_error *err)
-{
-	uint64_t end = off + len;
-
-	if (vd_layer_begin(img->top, err))
-		return -1;
-	while (off < end) {
-		uint64_t stop = end - off > ZERO_PIECE ? vd_down(off + ZERO_PIECE, img->top->alloc_grain) : end;
-		struct vd_claim k;
-		int rc;
-
-		vd_claim_units(img, &k, off, stop - off);
-		rc = zero_piece(img, off, stop - off, err);
-		vd_claim_drop(img->claims, &k);
-		if (rc)
-			return -1;
-		off = stop;
-	}
-	return 0;
-}
-
 static int discard_piece(vdisk_image *img, uint64_t off, uint64_t len, vd_error *err)
 {
 	struct vd_layer *l = img->top;
@@ -157,7 +136,9 @@ static int discard_piece(vdisk_image *img, uint64_t off, uint64_t len, vd_error 
 	return vd_layer_unmap(l, a, vd_min(b, l->size) - a, l->parent_ref.n_names || l->parent ? VD_ZERO : VD_ABSENT, err);
 }
 
-int vd_discard(vdisk_image *img, uint64_t off, uint64_t len, vd_error *err)
+/* Does one or the other to the range, a piece under one claim at a time, cut at a unit's boundary. */
+static int in_pieces(vdisk_image *img, uint64_t off, uint64_t len, int (*piece)(vdisk_image *, uint64_t, uint64_t, vd_error *),
+                     vd_error *err)
 {
 	uint64_t end = off + len;
 
@@ -169,11 +150,21 @@ int vd_discard(vdisk_image *img, uint64_t off, uint64_t len, vd_error *err)
 		int rc;
 
 		vd_claim_units(img, &k, off, stop - off);
-		rc = discard_piece(img, off, stop - off, err);
+		rc = piece(img, off, stop - off, err);
 		vd_claim_drop(img->claims, &k);
 		if (rc)
 			return -1;
 		off = stop;
 	}
 	return 0;
+}
+
+int vd_zero(vdisk_image *img, uint64_t off, uint64_t len, vd_error *err)
+{
+	return in_pieces(img, off, len, zero_piece, err);
+}
+
+int vd_discard(vdisk_image *img, uint64_t off, uint64_t len, vd_error *err)
+{
+	return in_pieces(img, off, len, discard_piece, err);
 }
