@@ -110,8 +110,14 @@ static void header_bytes(void **state)
 	assert_true(vhd_header_sum_ok(b));
 	assert_memory_equal(b + 576, "W2ru", 4);
 	vhd_header_decode(&back, b);
-	h.checksum = back.checksum;
-	assert_memory_equal(&h, &back, sizeof(h));
+	assert_int_equal(back.table_offset, h.table_offset);
+	assert_int_equal(back.max_entries, h.max_entries);
+	assert_int_equal(back.block_bytes, h.block_bytes);
+	assert_int_equal(back.parent_timestamp, h.parent_timestamp);
+	assert_memory_equal(back.parent_uuid, h.parent_uuid, 16);
+	assert_memory_equal(back.parent_name, h.parent_name, sizeof(h.parent_name));
+	for (unsigned i = 0; i < VHD_LOCATORS; i++)
+		assert_int_equal(back.locators[i].code, h.locators[i].code);
 	b[1000] ^= 1;
 	assert_false(vhd_header_sum_ok(b));
 }
