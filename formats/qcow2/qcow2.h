@@ -291,7 +291,7 @@ struct qcow2_snapshot {
 	uint64_t size;       /* of its disk */
 	uint64_t vm_state;
 	uint32_t date_sec, date_nsec;
-	uint64_t vm_clock;
+	uint64_t vm_clock, icount;
 	char *id, *name;     /* made printable; valid until the next step */
 };
 struct qcow2_snapshots { /* a walk over the table, in bounded memory */
@@ -336,9 +336,13 @@ struct qcow2_walk {
 	/* What is wrong at `where` of the file. */
 	void (*fault)(struct qcow2_walk *w, uint64_t where, const char *text);
 	struct vdisk_check_result *stats; /* of the active tables; NULL: not wanted */
+	bool to_sector; /* compressed clusters must be in the file to their last sector */
 };
 int qcow2_walk_all(struct qcow2_walk *w, vd_error *err);
 int qcow2_walk_active(struct qcow2_walk *w, vd_error *err);
+
+/* whole.c: refuses a file that was cut short. */
+int qcow2_whole_judge(struct qcow2 *q, vd_error *err);
 
 /* check.c, repair.c */
 struct qcow2_checker {

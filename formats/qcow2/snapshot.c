@@ -43,7 +43,7 @@ static int qcow2_snapshot_text(struct qcow2 *q, uint64_t at, uint32_t len, char 
 int qcow2_snapshots_next(struct qcow2_snapshots *w, vd_error *err)
 {
 	struct qcow2 *q = w->q;
-	uint8_t fixed[QCOW2_SNAPSHOT_FIXED + 16] = {0};
+	uint8_t fixed[QCOW2_SNAPSHOT_FIXED + 24] = {0};
 	uint32_t id_len, name_len, extra;
 	uint64_t end;
 
@@ -59,7 +59,7 @@ int qcow2_snapshots_next(struct qcow2_snapshots *w, vd_error *err)
 	if (end - q->h.snap_off > QCOW2_SNAPSHOT_TABLE_MAX)
 		return vd_fail(err, VDISK_CORRUPT, w->at, "snapshot table is larger than %u bytes at entry %" PRIu32, QCOW2_SNAPSHOT_TABLE_MAX,
 		               w->i);
-	if (extra && vd_file_pread(q->file, fixed + QCOW2_SNAPSHOT_FIXED, vd_min(extra, 16), w->at + QCOW2_SNAPSHOT_FIXED, err) < 0)
+	if (extra && vd_file_pread(q->file, fixed + QCOW2_SNAPSHOT_FIXED, vd_min(extra, 24), w->at + QCOW2_SNAPSHOT_FIXED, err) < 0)
 		return -1;
 	w->s.l1_off = be64_get(fixed);
 	w->s.l1_size = be32_get(fixed + 8);
@@ -68,6 +68,7 @@ int qcow2_snapshots_next(struct qcow2_snapshots *w, vd_error *err)
 	w->s.vm_clock = be64_get(fixed + 24);
 	w->s.vm_state = extra >= 8 ? be64_get(fixed + 40) : be32_get(fixed + 32);
 	w->s.size = extra >= 16 ? be64_get(fixed + 48) : q->h.size;
+	w->s.icount = extra >= 24 ? be64_get(fixed + 56) : UINT64_MAX;
 	if (qcow2_snapshot_text(q, w->at + QCOW2_SNAPSHOT_FIXED + extra, id_len, &w->s.id, err) < 0 ||
 	    qcow2_snapshot_text(q, w->at + QCOW2_SNAPSHOT_FIXED + extra + id_len, name_len, &w->s.name, err) < 0)
 		return -1;
@@ -91,6 +92,7 @@ static int qcow2_snapshot_list(struct vd_layer *l, vdisk_snapshot_fn fn, void *c
 			.vm_clock_nsec = w.s.vm_clock,
 			.vm_state_bytes = w.s.vm_state,
 			.virtual_size = w.s.size,
+			.icount = w.s.icount,
 		};
 		fn(ctx, &s);
 	}

@@ -189,8 +189,27 @@ struct vd_report { /* check()'s ear */
 	uint32_t repair;                   /* VDISK_CHECK_REPAIR_*; 0: write nothing */
 };
 
+struct vd_new_snapshot {
+	const char *name;        /* UTF-8, 1 to VDISK_SNAPSHOT_NAME_MAX bytes; others may have it, too */
+	uint64_t date_sec;       /* since 1970, UTC */
+	uint32_t date_nsec;
+	uint64_t vm_clock_nsec;
+};
+
+/*
+ * Internal snapshots.  The core calls begin_write() before the first of create, apply and remove, and no I/O runs meanwhile.  Each of the
+ * three happens at one stroke (C1 to C3): what went before is durable when it begins, new metadata lies in space that nothing uses until
+ * one write of one sector makes all of it count, and the space that this frees is used again only after that is durable.  So a crash
+ * leaves the image with the change or without it, whole, and at most a leak.  Durable when they return 0; on failure nothing was changed,
+ * or the layer is broken (C4).  They work on an image that is being created, too.
+ */
 struct vd_snapshot_ops {
 	int (*list)(struct vd_layer *, vdisk_snapshot_fn fn, void *ctx, vd_error *);
+	/* The disk as it is now, to be kept.  *id (VDISK_SNAPSHOT_ID_MAX): what it is called besides its name.  NULL: refused by the core. */
+	int (*create)(struct vd_layer *, const struct vd_new_snapshot *, char *id, vd_error *);
+	/* The disk becomes what the i-th of list() holds, with its size; the snapshots stay. */
+	int (*apply)(struct vd_layer *, uint32_t i, vd_error *);
+	int (*remove)(struct vd_layer *, uint32_t i, vd_error *);
 };
 
 /* Pure and thread-safe: they read nothing of the layer but what open() fixed. */

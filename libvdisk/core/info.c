@@ -78,19 +78,6 @@ int vdisk_layer_values(vdisk_image *img, unsigned depth, vdisk_value_fn fn, void
 	return rc;
 }
 
-int vdisk_snapshots(vdisk_image *img, vdisk_snapshot_fn fn, void *ctx, vdisk_error *err)
-{
-	struct vd_layer *l = img->top;
-	int rc;
-
-	if (!l->drv->snapshots)
-		return 0;
-	pthread_rwlock_rdlock(&l->lock);
-	rc = l->drv->snapshots->list(l, fn, ctx, err);
-	pthread_rwlock_unlock(&l->lock);
-	return rc;
-}
-
 /* ---------------------------------------------------------------- check */
 
 struct check {
@@ -151,22 +138,6 @@ static int grown_zero(vdisk_image *img, uint64_t old, vdisk_error *err)
 	return old < end ? vd_zero(img, old, end - old, err) || vd_layer_flush(img->top, err) : 0;
 }
 
-/* Growing a file that was cut short would turn what it lost into zeros that nobody notices: every entry must point inside it first. */
-static int layer_judge(struct vd_layer *l, vd_error *err)
-{
-	struct vd_extent buf[64];
-
-	for (uint64_t at = 0; at < l->size;) {
-		struct vd_extents e;
-
-		vd_extents_init(&e, buf, 64, at, l->size - at);
-		if (vd_layer_map(l, at, l->size - at, 0, &e, err))
-			return -1;
-		at = e.next;
-	}
-	return 0;
-}
-
 int vdisk_resize(vdisk_image *img, uint64_t size, uint32_t flags, vdisk_error *err)
 {
 	struct vd_layer *l = img->top;
@@ -181,7 +152,7 @@ int vdisk_resize(vdisk_image *img, uint64_t size, uint32_t flags, vdisk_error *e
 	if (size < l->size && !(flags & VDISK_RESIZE_SHRINK))
 		return vd_fail(err, VDISK_REFUSED, VDISK_NO_OFFSET, "%s: %" PRIu64 " bytes would cut off the end of the disk (%" PRIu64 " bytes); --shrink allows it",
 		               img->path, size, l->size);
-	if (layer_judge(l, err) || vd_layer_begin(l, err))
+	if (vd_layer_begin(l, err))
 		return -1;
 	vd_claim_take(img->claims, &k, 0, UINT64_MAX, true);
 	pthread_rwlock_wrlock(&l->lock);

@@ -226,10 +226,35 @@ struct vdisk_snapshot_info {
 	uint64_t vm_clock_nsec;
 	uint64_t vm_state_bytes;
 	uint64_t virtual_size;
+	uint64_t icount;         /* instructions that the machine had run; UINT64_MAX: not recorded */
 };
 typedef void (*vdisk_snapshot_fn)(void *ctx, const struct vdisk_snapshot_info *s);
 /* Internal snapshots of the leaf, in the image's order; none is not an error.  Open one with the open option "snapshot=ID". */
 VDISK_API int vdisk_snapshots(vdisk_image *img, vdisk_snapshot_fn fn, void *ctx, vdisk_error *err);
+
+#define VDISK_SNAPSHOT_NAME_MAX 255
+#define VDISK_SNAPSHOT_ID_MAX   128
+
+#define VDISK_SNAPSHOT_SAME_NAME 1u /* another snapshot may have the name already (a copy of an image that has such) */
+
+struct vdisk_snapshot_create_options {
+	const char *name;        /* UTF-8, 1 to VDISK_SNAPSHOT_NAME_MAX bytes; no other snapshot's name or ID */
+	uint64_t date_sec;       /* since 1970, UTC; UINT64_MAX: now (SOURCE_DATE_EPOCH where that is set) */
+	uint32_t date_nsec;
+	uint64_t vm_clock_nsec;  /* how long the machine had run */
+	uint32_t flags;          /* VDISK_SNAPSHOT_* */
+};
+
+/* Internal snapshots of the leaf, where its format has such (VDISK_UNSUPPORTED where not).  `img` is open for writing, or being created;
+   calls of other threads wait.  Each is durable when it returns, and happens at one stroke: after a kill or a power cut the image has
+   it or has not, and at most space is lost. */
+
+/* Keeps the disk as it is now.  *id (NULL, or VDISK_SNAPSHOT_ID_MAX bytes): what it is called besides its name. */
+VDISK_API int vdisk_snapshot_create(vdisk_image *img, const struct vdisk_snapshot_create_options *o, char *id, vdisk_error *err);
+/* The disk becomes what the snapshot holds, with its size; what was written since is lost, unless another snapshot holds it.  `which` is
+   an ID or a name; where it is the ID of one and the name of another, or the name of several: VDISK_INVALID. */
+VDISK_API int vdisk_snapshot_apply(vdisk_image *img, const char *which, vdisk_error *err);
+VDISK_API int vdisk_snapshot_delete(vdisk_image *img, const char *which, vdisk_error *err);
 
 /* ---------------------------------------------------------------- partitions */
 
