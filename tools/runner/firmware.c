@@ -31,20 +31,13 @@ int firmware_create(struct machine *m, struct firmware **out, vdisk_error *err)
 	if (!fw)
 		return fail(err, VDISK_NOMEM, "out of memory");
 	*out = fw;
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0 || fstat(fd, &st)) {
-		fail_errno(err, "firmware %s", path);
-		if (fd >= 0)
-			close(fd);
-		return -1;
-	}
+	int fd = m->config->fds[FILE_BIOS];
+	if (fstat(fd, &st))
+		return fail_errno(err, "firmware %s", path);
 	fw->len = (uint64_t)st.st_size;
-	if (!S_ISREG(st.st_mode) || fw->len < FIRMWARE_MIN || fw->len > FIRMWARE_MAX || fw->len & 0xfff) {
-		close(fd);
+	if (!S_ISREG(st.st_mode) || fw->len < FIRMWARE_MIN || fw->len > FIRMWARE_MAX || fw->len & 0xfff)
 		return fail(err, VDISK_INVALID, "firmware %s: %" PRIu64 " bytes: not a firmware's image", path, fw->len);
-	}
 	void *p = mmap(NULL, fw->len, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
-	close(fd);
 	if (p == MAP_FAILED)
 		return fail_errno(err, "firmware %s", path);
 	fw->bytes = p;

@@ -12,7 +12,6 @@
 #include "vcpu.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -33,13 +32,14 @@ struct file {
 	uint64_t size;
 };
 
-static int file_open(struct file *f, const char *path, vdisk_error *err)
+/* Borrows the descriptor. */
+static int file_open(struct file *f, const char *path, int fd, vdisk_error *err)
 {
 	struct stat st;
 
 	f->path = path;
-	f->fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (f->fd < 0 || fstat(f->fd, &st))
+	f->fd = fd;
+	if (fstat(fd, &st))
 		return fail_errno(err, "%s", path);
 	if (!S_ISREG(st.st_mode))
 		return fail(err, VDISK_INVALID, "%s: not a file", path);
@@ -91,7 +91,7 @@ static int initrd_load(struct machine *m, uint8_t *params, uint64_t kernel_end, 
 {
 	struct file f = { .fd = -1 };
 	uint64_t end = (uint64_t)le32_get(params + 0x22c) + 1, at = 0;
-	int r = file_open(&f, m->config->initrd, err);
+	int r = file_open(&f, m->config->initrd, m->config->fds[FILE_INITRD], err);
 
 	if (end > m->vm.low_bytes)
 		end = m->vm.low_bytes;
@@ -100,8 +100,6 @@ static int initrd_load(struct machine *m, uint8_t *params, uint64_t kernel_end, 
 		         m->config->mem_bytes >> 20);
 	if (!r)
 		r = file_load(&f, 0, &m->vm, at, err);
-	if (f.fd >= 0)
-		close(f.fd);
 	le32_put(params + 0x218, (uint32_t)at);
 	le32_put(params + 0x21c, (uint32_t)f.size);
 	return r;
@@ -174,9 +172,7 @@ int linux_load(struct machine *m, vdisk_error *err)
 	uint8_t *params = vm_ptr(&m->vm, PARAMS_AT, 0x1000);
 	struct acpi acpi = { 0 };
 
-	int r = file_open(&f, m->config->kernel, err) || kernel_load(m, &f, params, err) ? -1 : 0;
-	if (f.fd >= 0)
-		close(f.fd);
+	int r = file_open(&f, m->config->kernel, m->config->fds[FILE_KERNEL], err) || kernel_load(m, &f, params, err) ? -1 : 0;
 	if (r)
 		return -1;
 	memory_map(m, params);

@@ -56,7 +56,7 @@ int machine_init(struct machine *m, const struct machine_config *config, vdisk_e
 	m->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (m->stop_fd < 0)
 		return fail_errno(err, "eventfd");
-	if (vm_init(&m->vm, config->mem_bytes, err) || devices_create(m, err))
+	if (vm_init(&m->vm, config->fds[FILE_KVM], config->mem_bytes, err) || devices_create(m, err))
 		return -1;
 	for (unsigned i = 0; i < config->n_cpus; i++)
 		if (vcpu_create(m, i, &m->vcpus[i], err))

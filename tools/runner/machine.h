@@ -4,6 +4,7 @@
 #define RUNNER_MACHINE_H
 
 #include "bus.h"
+#include "files.h"
 #include "vm.h"
 
 #include <pthread.h>
@@ -21,6 +22,15 @@ enum machine_stop {
 	MACHINE_TIMEOUT,
 };
 
+/* Where the disks hang.  The last two are QEMU's alone (--engine qemu). */
+enum bus_kind { BUS_VIRTIO_BLK, BUS_AHCI, BUS_VIRTIO_SCSI, BUS_IDE };
+
+struct nic_config {
+	bool user;         /* user networking; false: no network card */
+	char mac[18];      /* "52:54:00:12:34:56"; "": a default one */
+	const char *model; /* NULL: virtio-net; others are QEMU's alone */
+};
+
 struct machine_config {
 	uint64_t mem_bytes;
 	unsigned n_cpus;
@@ -32,6 +42,10 @@ struct machine_config {
 	int serial_fd;
 	vdisk_image *disks[MACHINE_DISKS_MAX];
 	unsigned n_disks;
+	enum bus_kind bus;
+	struct nic_config nic;
+	int fds[FILES];                       /* of what is named above: files_open() */
+	bool opened;
 };
 
 struct machine {

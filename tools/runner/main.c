@@ -170,13 +170,15 @@ int main(int argc, char **argv)
 {
 	struct run run = { .signal_fd = -1 };
 	vdisk_error err = { 0 };
-	int status = options_parse(&run.options, argc, argv);
+	int status = options_parse(&run.options, "boot", argc, argv);
 
 	if (status)
 		return status > 0 ? 0 : 2;
-	status = run_begin(&run, &err) || disks_open(&run, &err) || boot_choose(&run.config, &run.options, &err) ? -1 : 0;
+	status = run_begin(&run, &err) || disks_open(&run, &err) || boot_choose(&run.config, &run.options, &err) ||
+			files_open(&run.config, &err) ? -1 : 0;
 	if (!status)
 		status = run_all(&run, &err);
+	files_close(&run.config);
 	boot_release(&run.config);
 	if (disks_close(&run, status < 0, &err))
 		status = -1;

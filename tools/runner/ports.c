@@ -5,7 +5,6 @@
  */
 #include "ports.h"
 
-#include <fcntl.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -69,13 +68,8 @@ int ports_create(struct machine *m, struct ports **out, vdisk_error *err)
 		return fail(err, VDISK_NOMEM, "out of memory");
 	p->m = m;
 	p->control_a = 2;
-	p->log_fd = -1;
 	*out = p;
-	if (m->config->debug_log) {
-		p->log_fd = open(m->config->debug_log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
-		if (p->log_fd < 0)
-			return fail_errno(err, "%s", m->config->debug_log);
-	}
+	p->log_fd = m->config->fds[FILE_DEBUG_LOG];
 	struct bus_range debug = { 0x402, 1, "debug port", p, debug_read, debug_write };
 	struct bus_range control = { 0x92, 1, "system control", p, control_read, control_write };
 	return bus_add(&m->pio, &debug, err) || bus_add(&m->pio, &control, err) ? -1 : 0;
@@ -86,7 +80,5 @@ void ports_destroy(struct ports *p)
 	if (!p)
 		return;
 	log_flush(p);
-	if (p->log_fd >= 0)
-		close(p->log_fd);
 	free(p);
 }

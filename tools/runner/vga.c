@@ -7,8 +7,6 @@
 #include "vga.h"
 #include "pci.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -182,16 +180,9 @@ static void rom_moved(struct pci_dev *dev, unsigned bar, uint64_t at, bool on)
 	slot_moved(dev, VM_SLOT_VIDEO_BIOS, ((struct vga *)dev)->rom, ROM_BYTES, at, on, true);
 }
 
-static int rom_load(struct vga *v, const char *path, vdisk_error *err)
+static int rom_load(struct vga *v, const char *path, int fd, vdisk_error *err)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	ssize_t n = fd < 0 ? -1 : read(fd, v->rom, ROM_BYTES);
-
-	if (n < 0)
-		fail_errno(err, "video BIOS %s", path);
-	if (fd >= 0)
-		close(fd);
-	return n < 0 ? -1 : 0;
+	return pread(fd, v->rom, ROM_BYTES, 0) < 0 ? fail_errno(err, "video BIOS %s", path) : 0;
 }
 
 static uint8_t *pages(size_t len)
@@ -220,7 +211,7 @@ int vga_create(struct machine *m, const char *rom, struct vga **out, vdisk_error
 	v->dev.config[0x08] = 2;
 	v->dev.bars[0] = (struct pci_bar){ .size = VRAM_BYTES, .name = "frame buffer", .moved = vram_moved };
 	if (rom) {
-		if (rom_load(v, rom, err))
+		if (rom_load(v, rom, m->config->fds[FILE_VIDEO_BIOS], err))
 			return -1;
 		v->dev.bars[PCI_ROM] = (struct pci_bar){ .size = ROM_BYTES, .name = "video BIOS", .moved = rom_moved };
 	}

@@ -3,7 +3,6 @@
 #include "vm.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <linux/kvm.h>
 #include <string.h>
@@ -11,11 +10,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-static int vm_open(struct vm *vm, vdisk_error *err)
+static int vm_probe(struct vm *vm, vdisk_error *err)
 {
-	vm->kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC);
-	if (vm->kvm < 0)
-		return fail_errno(err, "/dev/kvm");
 	int version = ioctl(vm->kvm, KVM_GET_API_VERSION, 0);
 	if (version != KVM_API_VERSION)
 		return fail(err, VDISK_UNSUPPORTED, "/dev/kvm speaks version %d of its interface, not %d", version, KVM_API_VERSION);
@@ -66,11 +62,11 @@ static int vm_create(struct vm *vm, vdisk_error *err)
 	return 0;
 }
 
-int vm_init(struct vm *vm, uint64_t ram_bytes, vdisk_error *err)
+int vm_init(struct vm *vm, int kvm, uint64_t ram_bytes, vdisk_error *err)
 {
-	*vm = (struct vm){ .kvm = -1, .fd = -1, .ram_bytes = ram_bytes };
+	*vm = (struct vm){ .kvm = kvm, .fd = -1, .ram_bytes = ram_bytes };
 	vm->low_bytes = ram_bytes < VM_LOW_MAX ? ram_bytes : VM_LOW_MAX;
-	if (vm_open(vm, err) || vm_create(vm, err))
+	if (vm_probe(vm, err) || vm_create(vm, err))
 		goto fail;
 	void *ram = mmap(NULL, ram_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (ram == MAP_FAILED) {
@@ -97,8 +93,6 @@ void vm_destroy(struct vm *vm)
 {
 	if (vm->fd >= 0)
 		close(vm->fd);
-	if (vm->kvm >= 0)
-		close(vm->kvm);
 	if (vm->ram)
 		munmap(vm->ram, vm->ram_bytes);
 	*vm = (struct vm){ .kvm = -1, .fd = -1 };

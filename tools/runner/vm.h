@@ -31,8 +31,8 @@ struct vm {
 	bool has_ioeventfd, has_readonly;
 };
 
-/* `ram_bytes`: whole MiB, at least 1. */
-int vm_init(struct vm *vm, uint64_t ram_bytes, vdisk_error *err);
+/* `kvm`: /dev/kvm, borrowed.  `ram_bytes`: whole MiB, at least 1. */
+int vm_init(struct vm *vm, int kvm, uint64_t ram_bytes, vdisk_error *err);
 void vm_destroy(struct vm *vm);
 
 /* Host memory of [addr, addr + len) if the whole of it is guest memory, otherwise NULL: what devices and loaders may touch. */
