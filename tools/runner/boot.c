@@ -59,8 +59,26 @@ static int variables_load(struct machine_config *config, const char *path, vdisk
 	return 0;
 }
 
+/* What only QEMU has, or what this machine has not got. */
+static int kvm_serves(const struct options *o, vdisk_error *err)
+{
+	if (o->engine == ENGINE_QEMU)
+		return fail(err, VDISK_UNSUPPORTED, "the engine qemu is not implemented for vdisk boot");
+	if (o->firmware == FIRMWARE_NONE)
+		return fail(err, VDISK_UNSUPPORTED, "--firmware none is not implemented");
+	if (o->bus != BUS_VIRTIO_BLK)
+		return fail(err, VDISK_UNSUPPORTED, "the own machine has the bus virtio-blk only");
+	if (o->nic.user)
+		return fail(err, VDISK_UNSUPPORTED, "the own machine has no network card");
+	return 0;
+}
+
 int boot_choose(struct machine_config *config, const struct options *o, vdisk_error *err)
 {
+	if (kvm_serves(o, err))
+		return -1;
+	config->bus = o->bus;
+	config->nic = o->nic;
 	if (config->kernel)
 		return 0;
 	if (o->firmware == FIRMWARE_UEFI || (o->firmware == FIRMWARE_AUTO && has_esp(config->disks[0]))) {

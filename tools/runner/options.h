@@ -1,19 +1,18 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The command line of vdisk boot. */
+/* The command lines of vdisk boot and vdisk verify. */
 #ifndef RUNNER_OPTIONS_H
 #define RUNNER_OPTIONS_H
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "machine.h"
 
 #define OPTIONS_ALLOW_MAX 64
-#define OPTIONS_IMAGES_MAX 16
 
-enum firmware_kind { FIRMWARE_AUTO, FIRMWARE_BIOS, FIRMWARE_UEFI };
+enum firmware_kind { FIRMWARE_AUTO, FIRMWARE_BIOS, FIRMWARE_UEFI, FIRMWARE_NONE };
+enum engine_kind { ENGINE_AUTO, ENGINE_KVM, ENGINE_QEMU };
 
 struct options {
-	const char *images[OPTIONS_IMAGES_MAX];
+	const char *command; /* "boot" or "verify" */
+	const char *images[MACHINE_DISKS_MAX];
 	unsigned n_images;
 	const char *format;
 	const char *allow[OPTIONS_ALLOW_MAX + 1];
@@ -23,11 +22,21 @@ struct options {
 	const char *kernel, *initrd, *append, *serial, *firmware_log;
 	enum firmware_kind firmware;
 	bool firmware_said;
+	enum engine_kind engine;
+	enum bus_kind bus;
+	struct nic_config nic;
 	unsigned timeout; /* seconds; 0: none */
 	bool rw, no_reboot;
+
+	/* verify */
+	const char *expect, *junit, *screenshot, *reference;
+	bool json;
 };
 
-/* 0: go on; 1: done; -1: bad usage, said. */
-int options_parse(struct options *o, int argc, char **argv);
+/* `command` decides which options there are.  0: go on; 1: done; -1: bad usage, said. */
+int options_parse(struct options *o, const char *command, int argc, char **argv);
+
+/* The text of --help. */
+const char *options_usage(const char *command);
 
 #endif
