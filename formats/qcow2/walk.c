@@ -63,6 +63,12 @@ static int qcow2_walk_entry(struct qcow2_walk *w, const struct qcow2_tree *tree,
 	if (!e.desc && !e.bitmap)
 		return 0;
 	fault = qcow2_entry_fault(q, e, off, valid);
+	if (!fault && w->to_sector && (e.desc & QCOW2_COMPRESSED)) {
+		struct qcow2_packed p = qcow2_packed_decode(q->bits, e.desc);
+
+		if (p.host + p.len - 512 >= vd_file_size(q->file))
+			fault = "is compressed, and its end is not in the file";
+	}
 	if (fault) {
 		qcow2_walk_fault(w, where, "L2 entry %#" PRIx64 " (guest offset %" PRIu64 ") %s", e.desc, off, fault);
 		if (host >= vd_file_size(q->file) || (host & (q->cluster - 1)))

@@ -31,6 +31,8 @@ int qcow2_begin_write(struct vd_layer *l, vd_error *err)
 
 	if (q->unfinished)
 		return 0;
+	if (!q->for_check && qcow2_whole_judge(q, err) < 0)
+		return -1;
 	if (dirty && qcow2_refcounts_mend(q, err) < 0)
 		return -1;
 	if (qcow2_bitmaps_distrust(q, false, err) < 0)

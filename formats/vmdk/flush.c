@@ -72,6 +72,9 @@ int vmdk_begin_write(struct vd_layer *l, vd_error *err)
 	struct vmdk *s = vmdk_of(l);
 	if (s->created)
 		return 0;
+	for (size_t i = 0; !(s->open_flags & VD_OPEN_CHECK) && i < s->n; i++)
+		if (vmdk_is_sparse(&s->v[i]) && vmdk_whole_judge(l, &s->v[i], err))
+			return -1;
 	if (s->unclean && !(s->open_flags & (VD_OPEN_CHECK | VD_OPEN_FORCE)) && vmdk_check_quick(l, err))
 		return vd_fail_in(err, "not closed cleanly, and damaged (check can repair it)");
 	if (s->desc_room != VMDK_NO_DESC && !(s->open_flags & VD_OPEN_KEEP_ID)) {

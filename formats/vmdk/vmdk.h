@@ -150,6 +150,9 @@ int vmdk_finish(struct vd_layer *l, vd_error *err);
 /* Writes the sparse header of x as it stands in memory. */
 int vmdk_header_write(struct vd_layer *l, struct vmdk_extent *x, bool unclean, vd_error *err);
 
+/* ---- whole.c: refuses a sparse extent whose file was cut short */
+int vmdk_whole_judge(struct vd_layer *l, struct vmdk_extent *x, vd_error *err);
+
 /* ---- desc_file.c: the descriptor where it lies */
 /* Takes `text` (NULL: out of memory) as the descriptor's new text and writes it. */
 int vmdk_desc_store(struct vd_layer *l, char *text, vd_error *err);

@@ -704,18 +704,6 @@ def unknown_feature_is_named():
 	same_bytes("source.raw", "out.raw")
 
 
-def resize_cut(fmt, *options):
-	"""Growing the file would make zeros of what was lost."""
-	random_raw("source.raw", 8 * MIB)
-	vdisk("convert", "-O", fmt, *options, "source.raw", "a." + fmt)
-	os.truncate("a." + fmt, os.path.getsize("a." + fmt) // 2)
-	refused("resize", "a." + fmt, "64M")
-
-
-for f, o in (("qcow2", ()), ("vmdk", ())):
-	add("resize of a cut %s" % f, resize_cut, f, *o)
-
-
 @case
 def snapshots_are_not_lost_without_a_word():
 	random_raw("source.raw", MIB)
