@@ -7,9 +7,9 @@
 
 struct virtio_blk;
 
-/* `img` is borrowed.  Returns owned in *out, with its thread running. */
+/* `img` is borrowed.  Returns owned in *out, with its threads running. */
 int virtio_blk_create(struct machine *m, unsigned index, vdisk_image *img, struct virtio_blk **out, vdisk_error *err);
-/* Lets the request that is under way end. */
+/* Lets the requests that are under way end. */
 void virtio_blk_destroy(struct virtio_blk *b);
 
 #endif

@@ -38,7 +38,11 @@ static void kick(struct virtio_pci *vp, unsigned queue)
 
 static void device_reset(struct virtio_pci *vp)
 {
-	pthread_mutex_lock(&vp->io_lock); /* a request that is under way ends first */
+	pthread_mutex_lock(&vp->io_lock);
+	vp->resetting = true;
+	while (vp->taken) /* requests that are under way end first: they use the guest's memory */
+		pthread_cond_wait(&vp->idle, &vp->io_lock);
+	vp->resetting = false;
 	for (unsigned i = 0; i < vp->config.n_queues; i++)
 		virtqueue_reset(&vp->queues[i]);
 	vp->features = 0;
@@ -360,6 +364,7 @@ int virtio_pci_init(struct virtio_pci *vp, struct machine *m, unsigned slot, con
 	vp->dev.pci = m->pci;
 	pthread_mutex_init(&vp->io_lock, NULL);
 	pthread_mutex_init(&vp->irq_lock, NULL);
+	pthread_cond_init(&vp->idle, NULL);
 	for (unsigned i = 0; i < VIRTIO_QUEUES_MAX; i++)
 		vp->kick_fds[i] = -1;
 	for (unsigned i = 0; i < config->n_queues; i++) {
@@ -388,6 +393,7 @@ void virtio_pci_destroy(struct virtio_pci *vp)
 	for (unsigned i = 0; i < VIRTIO_QUEUES_MAX; i++)
 		if (vp->kick_fds[i] >= 0)
 			close(vp->kick_fds[i]);
+	pthread_cond_destroy(&vp->idle);
 	pthread_mutex_destroy(&vp->irq_lock);
 	pthread_mutex_destroy(&vp->io_lock);
 }
@@ -405,14 +411,41 @@ static void interrupt(struct virtio_pci *vp, uint8_t isr, const uint16_t *vector
 	pthread_mutex_unlock(&vp->irq_lock);
 }
 
-void virtio_pci_interrupt(struct virtio_pci *vp, unsigned queue)
+bool virtio_pci_take(struct virtio_pci *vp, unsigned queue, struct chain *chain)
 {
-	if (virtqueue_wants_interrupt(&vp->queues[queue]))
-		interrupt(vp, 1, &vp->queue_vectors[queue]);
+	struct virtqueue *q = &vp->queues[queue];
+	bool again = true;
+	int r = 0;
+
+	pthread_mutex_lock(&vp->io_lock);
+	while (r == 0 && again) {
+		bool stopped = vp->resetting || vp->lost;
+
+		r = stopped ? 0 : virtqueue_pop(q, &pci_machine(vp->dev.pci)->vm, chain);
+		if (r < 0) {
+			vp->lost = true;
+			interrupt(vp, 2, &vp->config_vector);
+		}
+		/* Notifications are asked for at once: another thread may take the next chain while this one is busy. */
+		again = !stopped && r >= 0 && !virtqueue_rest(q);
+	}
+	if (r > 0)
+		vp->taken++;
+	pthread_mutex_unlock(&vp->io_lock);
+	if (again)
+		kick(vp, queue);
+	return r > 0;
 }
 
-void virtio_pci_broken(struct virtio_pci *vp)
+void virtio_pci_give(struct virtio_pci *vp, unsigned queue, uint16_t head, uint32_t written)
 {
-	vp->lost = true;
-	interrupt(vp, 2, &vp->config_vector);
+	struct virtqueue *q = &vp->queues[queue];
+
+	pthread_mutex_lock(&vp->io_lock);
+	virtqueue_push(q, head, written);
+	if (virtqueue_wants_interrupt(q))
+		interrupt(vp, 1, &vp->queue_vectors[queue]);
+	if (!--vp->taken)
+		pthread_cond_broadcast(&vp->idle);
+	pthread_mutex_unlock(&vp->io_lock);
 }

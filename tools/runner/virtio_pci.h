@@ -23,7 +23,7 @@ struct virtio_config {
 	unsigned n_bytes;
 };
 
-/* Devices begin with one of these and run their queues in threads of their own. */
+/* Devices begin with one of these and serve their queues in threads of their own. */
 struct virtio_pci {
 	struct pci_dev dev;       /* first */
 	struct virtio_config config;
@@ -33,7 +33,11 @@ struct virtio_pci {
 	uint8_t status;
 	bool lost;                /* a ring was broken: needs a reset */
 
-	pthread_mutex_t io_lock;  /* guards the queues and `features` against their threads; between the machine's lock and irq_lock */
+	pthread_mutex_t io_lock;  /* guards the queues, `features` and the three below against I/O threads; between the machine's lock and
+	                             irq_lock */
+	pthread_cond_t idle;
+	unsigned taken;           /* chains that were taken and not given back */
+	bool resetting;           /* none is taken any more */
 	struct virtqueue queues[VIRTIO_QUEUES_MAX];
 	int kick_fds[VIRTIO_QUEUES_MAX]; /* eventfds: the driver notified */
 
@@ -49,8 +53,10 @@ struct virtio_pci {
 int virtio_pci_init(struct virtio_pci *vp, struct machine *m, unsigned slot, const struct virtio_config *config, vdisk_error *err);
 void virtio_pci_destroy(struct virtio_pci *vp);
 
-/* From I/O threads, io_lock held: pushed chains want the driver's attention; the guest broke a ring. */
-void virtio_pci_interrupt(struct virtio_pci *vp, unsigned queue);
-void virtio_pci_broken(struct virtio_pci *vp);
+/* From I/O threads.  Takes a chain off a queue; the caller owes it a virtio_pci_give(), for which a reset of the device waits.
+   false: none is there.  Where more are there it wakes another thread. */
+bool virtio_pci_take(struct virtio_pci *vp, unsigned queue, struct chain *chain);
+/* The device wrote `written` bytes into the chain's buffers. */
+void virtio_pci_give(struct virtio_pci *vp, unsigned queue, uint16_t head, uint32_t written);
 
 #endif
