@@ -4,35 +4,13 @@
  * guest wrote at 0xb8000, while planar modes show nothing sensible.  BAR 0 is the linear frame buffer.  Ports 0x1ce and 0x1cf
  * are the Bochs extension (index, data).  Guarded by the machine's lock.
  */
-#include "vga.h"
-#include "pci.h"
+#include "vga_state.h"
 
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-#define TEXT_AT     0xa0000u
-#define TEXT_BYTES  0x20000u
-#define VRAM_BYTES  0x1000000u
-#define ROM_BYTES   0x10000u
-#define DISPI_REGS  11
-#define DISPI_ID    0xb0c5
-
-enum { DISPI_XRES = 1, DISPI_YRES, DISPI_BPP, DISPI_ENABLE, DISPI_MEMORY = 10 };
-
-struct vga {
-	struct pci_dev dev; /* first */
-	uint8_t *vram, *text, *rom;
-	uint16_t dispi[DISPI_REGS];
-	uint16_t dispi_index;
-	uint8_t sequencer[8], crtc[64], graphics[16], attribute[32], dac[768];
-	uint8_t sequencer_index, crtc_index, graphics_index, attribute_index, misc, feature, dac_mask;
-	bool attribute_data;
-	unsigned dac_read, dac_write;
-	uint8_t status;
-};
 
 static uint8_t port_read(struct vga *v, unsigned port)
 {
