@@ -4,6 +4,7 @@
  * target's metadata is touched by the calling thread only; what the tickets hold is in convert.h.
  */
 #include "ops/convert.h"
+#include "ops/manifest.h"
 #include "ops/reread.h"
 #include "ops/target.h"
 #include "base/alloc.h"
@@ -172,6 +173,8 @@ static int conv_judge(const char *path, const struct vdisk_convert_options *o, v
 		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "no format was given for the destination");
 	if (o->flags & VDISK_CONVERT_VERIFY && !strcmp(path, "-"))
 		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "what goes to a pipe cannot be read back to verify it");
+	if (o->manifest && !strcmp(path, o->manifest))
+		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "%s: cannot be the image and its manifest", path);
 	if (o->sparse_bytes && (!vd_is_pow2(o->sparse_bytes) || o->sparse_bytes < 512 || o->sparse_bytes > 1u << 30))
 		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "sparse size %u is not a power of two from 512 to 1 GiB", o->sparse_bytes);
 	return 0;
@@ -214,8 +217,13 @@ static int conv_move(struct vd_conv *c, vd_error *err)
 
 	if (conv_target(c, err) || vd_layer_begin(c->to, err))
 		return -1;
-	if (o->flags & (VDISK_CONVERT_DIGEST | VDISK_CONVERT_VERIFY) && vd_tree_new(c->size, &c->tree, err))
+	if ((o->flags & (VDISK_CONVERT_DIGEST | VDISK_CONVERT_VERIFY) || o->manifest) && vd_tree_new(c->size, &c->tree, err))
 		return -1;
+	if (o->manifest) {
+		if (vd_manifest_new(o->manifest, c->src, c->size, o->flags & VDISK_CONVERT_OVERWRITE, &c->manifest, err))
+			return -1;
+		vd_tree_tell(c->tree, vd_manifest_sink(c->manifest));
+	}
 	vd_walk_init(&c->walk, c->src, c->size, c->window);
 	if (c->backed)
 		vd_walk_init(&c->back_walk, c->dst, c->size, c->window);
@@ -229,7 +237,9 @@ static int conv_move(struct vd_conv *c, vd_error *err)
 	if (!c->tree)
 		return 0;
 	c->report.has_digest = true;
-	return vd_tree_end(c->tree, c->report.digest, err);
+	if (vd_tree_end(c->tree, c->report.digest, err))
+		return -1;
+	return c->manifest ? vd_manifest_finish(c->manifest, c->report.digest, err) : 0;
 }
 
 /* ---- the whole */
@@ -254,6 +264,14 @@ static int conv_verify(struct vd_conv *c, const char *path, vd_error *err)
 	return rc;
 }
 
+static int manifest_commit(struct vd_conv *c, vd_error *err)
+{
+	struct vd_manifest *m = c->manifest;
+
+	c->manifest = NULL;
+	return vd_manifest_commit(m, err);
+}
+
 static int conv_make(struct vd_conv *c, const char *path, vd_error *err)
 {
 	const struct vdisk_convert_options *o = c->opts;
@@ -265,7 +283,7 @@ static int conv_make(struct vd_conv *c, const char *path, vd_error *err)
 		return -1;
 	if (dry_run) {
 		c->report.size = c->size;
-		return 0;
+		return o->manifest ? vd_manifest_judge(o->manifest, c->src, o->flags & VDISK_CONVERT_OVERWRITE, err) : 0;
 	}
 	rc = vd_flow_init(&c->flow, &conv_ops, c, o->threads, o->cancel, err);
 	if (!rc)
@@ -278,6 +296,8 @@ static int conv_make(struct vd_conv *c, const char *path, vd_error *err)
 		return -1;
 	}
 	if (vd_image_commit(c->dst, err))
+		return -1;
+	if (c->manifest && manifest_commit(c, err))
 		return -1;
 	c->progress.done = c->size;
 	c->progress.zero = c->report.zero;
@@ -309,6 +329,7 @@ int vdisk_convert(vdisk_image *src, const char *path, const struct vdisk_convert
 	c->src = src;
 	rc = conv_make(c, path, err);
 	vd_tree_free(c->tree);
+	vd_manifest_abort(c->manifest);
 	vd_offload_free(c->offload);
 	c->report.seconds = seconds_since(&t0);
 	if (!rc && report)

@@ -81,6 +81,7 @@ struct vd_conv {
 	bool direct, append, packed, backed, new_zero, has_zero;
 	struct vd_walk walk, back_walk;
 	struct vd_tree *tree;  /* NULL: no digest is wanted */
+	struct vd_manifest *manifest; /* NULL: none is wanted */
 	struct vd_offload *offload; /* NULL: none */
 	struct vdisk_convert_report report;
 	uint64_t same;

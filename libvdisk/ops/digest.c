@@ -148,7 +148,7 @@ static void digester_end(struct digester *d, int rc)
 	vd_pacer_show(&d->pacer, &d->progress, true);
 }
 
-int vdisk_digest(vdisk_image *img, const struct vdisk_job_options *opts, uint8_t digest[32], vdisk_error *err)
+int vd_digest_image(vdisk_image *img, const struct vdisk_job_options *opts, struct vd_leaf_sink *sink, uint8_t digest[32], vd_error *err)
 {
 	static const struct vdisk_job_options none;
 	const struct vdisk_job_options *o = opts ? opts : &none;
@@ -163,12 +163,19 @@ int vdisk_digest(vdisk_image *img, const struct vdisk_job_options *opts, uint8_t
 	if (!rc)
 		rc = vd_tree_new(img->top->size, &d->tree, err);
 	if (!rc)
+		vd_tree_tell(d->tree, sink);
+	if (!rc)
 		rc = digest_run(d, o, err);
 	if (!rc)
 		rc = vd_tree_end(d->tree, digest, err);
 	digester_end(d, rc);
 	vd_tree_free(d->tree);
 	return rc;
+}
+
+int vdisk_digest(vdisk_image *img, const struct vdisk_job_options *opts, uint8_t digest[32], vdisk_error *err)
+{
+	return vd_digest_image(img, opts, NULL, digest, err);
 }
 
 int vdisk_sha256(vdisk_image *img, const struct vdisk_job_options *opts, uint8_t digest[32], vdisk_error *err)

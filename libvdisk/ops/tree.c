@@ -19,6 +19,7 @@ const uint8_t vd_leaf_zero[32] = {
 
 struct vd_tree {
 	struct vd_sha256 *hash;
+	struct vd_leaf_sink *sink; /* may be NULL */
 	uint64_t size, pos; /* leaves below pos are in */
 	uint8_t zeros[ZEROS_AT_ONCE * 32];
 };
@@ -50,9 +51,24 @@ void vd_tree_free(struct vd_tree *t)
 	vd_free(t);
 }
 
+void vd_tree_tell(struct vd_tree *t, struct vd_leaf_sink *sink)
+{
+	t->sink = sink;
+}
+
+/* A leaf that was read and found to be zeros is told like one that was not. */
+static int tree_tell(struct vd_tree *t, const uint8_t leaf[32], vd_error *err)
+{
+	if (!t->sink)
+		return 0;
+	return memcmp(leaf, vd_leaf_zero, 32) ? t->sink->leaf(t->sink, leaf, err) : t->sink->zeros(t->sink, 1, err);
+}
+
 int vd_tree_leaf(struct vd_tree *t, const uint8_t leaf[32], vd_error *err)
 {
 	assert(t->pos < t->size);
+	if (tree_tell(t, leaf, err))
+		return -1;
 	t->pos += vd_leaf_len(t->size, t->pos);
 	return vd_sha256_add(t->hash, leaf, 32, err);
 }
@@ -75,6 +91,8 @@ int vd_tree_zeros(struct vd_tree *t, uint64_t to, vd_error *err)
 {
 	uint64_t n = (vd_min(to, t->size) - t->pos) / VDISK_DIGEST_LEAF;
 
+	if (n && t->sink && t->sink->zeros(t->sink, n, err))
+		return -1;
 	for (t->pos += n * VDISK_DIGEST_LEAF; n > 0;) {
 		uint64_t now = vd_min(n, ZEROS_AT_ONCE);
 

@@ -17,7 +17,7 @@ struct convert_args {
 	struct content_args content;
 	struct target_args target;
 	struct progress_args progress;
-	const char *format;
+	const char *format, *manifest;
 	bool compress, verify, digest, no_copy_range;
 	struct opt_number level, jobs, sparse, memory;
 };
@@ -40,6 +40,8 @@ static const struct opt options[] = {
 	{ .name = "verify", .kind = OPT_FLAG, AT(verify),
 	  .help = "read the new image back and compare digests before it gets its name" },
 	{ .name = "digest", .kind = OPT_FLAG, AT(digest), .help = "print the content's digest, as \"vdisk digest\" does" },
+	{ .name = "manifest", .kind = OPT_TEXT, AT(manifest), .arg = "FILE", .domain = DOMAIN_FILE,
+	  .help = "leave the digests of all pieces in FILE, for \"vdisk verify-manifest\"" },
 	{ 0 },
 };
 #undef AT
@@ -102,6 +104,7 @@ static void report_json(const struct convert_args *a, vdisk_image *src, const ch
 		}
 		json_put(o, "lost-ranges", ranges);
 		json_put_text(o, "digest", rep->has_digest ? digest_text(text, rep->digest) : NULL);
+		json_put_text(o, "manifest", a->manifest);
 		json_put_bool(o, "verified", a->verify);
 		json_put_double(o, "seconds", rep->seconds);
 	}
@@ -181,6 +184,7 @@ static int convert(const struct convert_args *a, vdisk_image *src, const char *d
 		.threads = (unsigned)a->jobs.value,
 		.memory_bytes = a->memory.value,
 		.sparse_bytes = (uint32_t)a->sparse.value,
+		.manifest = a->manifest,
 		.allow_dirs = a->source.allow_dirs.v,
 		.progress = progress_tick,
 		.progress_ctx = &progress,

@@ -12,13 +12,17 @@ struct digest_args {
 	struct content_args content;
 	struct progress_args progress;
 	struct opt_number jobs, memory;
-	bool sha256;
+	const char *manifest;
+	bool sha256, force;
 };
 
 #define AT(member) .field = offsetof(struct digest_args, member)
 static const struct opt options[] = {
 	{ .name = "sha256", .kind = OPT_FLAG, AT(sha256),
 	  .help = "the plain SHA-256 of the flat content (what sha256sum says of the raw image)" },
+	{ .name = "manifest", .kind = OPT_TEXT, AT(manifest), .arg = "FILE", .domain = DOMAIN_FILE,
+	  .help = "leave the digests of all pieces in FILE, for \"vdisk verify-manifest\"" },
+	{ .name = "force", .kind = OPT_FLAG, AT(force), .help = "replace a FILE that exists" },
 	{ .letter = 'j', .name = "jobs", .kind = OPT_UINT, AT(jobs), .arg = "N", .min = 1, .max = 1024,
 	  .help = "threads; by default one for each processor" },
 	{ .name = "memory", .kind = OPT_SIZE, AT(memory), .arg = "SIZE", .min = 1u << 20,
@@ -26,6 +30,13 @@ static const struct opt options[] = {
 	{ 0 },
 };
 #undef AT
+
+static int compute(const struct digest_args *a, vdisk_image *img, const struct vdisk_job_options *o, uint8_t bytes[32], vdisk_error *err)
+{
+	if (a->sha256)
+		return vdisk_sha256(img, o, bytes, err);
+	return a->manifest ? vdisk_manifest_make(img, a->manifest, a->force, o, bytes, err) : vdisk_digest(img, o, bytes, err);
+}
 
 static int digest(const struct digest_args *a, vdisk_image *img)
 {
@@ -41,7 +52,7 @@ static int digest(const struct digest_args *a, vdisk_image *img)
 	uint8_t bytes[32];
 	char text[DIGEST_TEXT];
 	vdisk_error err = { 0 };
-	int failed = a->sha256 ? vdisk_sha256(img, &o, bytes, &err) : vdisk_digest(img, &o, bytes, &err);
+	int failed = compute(a, img, &o, bytes, &err);
 	progress_end(&progress);
 	if (failed)
 		return fail_vdisk(&err);
@@ -52,6 +63,7 @@ static int digest(const struct digest_args *a, vdisk_image *img)
 		json_put_u64(j, "virtual-size", vdisk_size(img));
 		json_put_text(j, "method", a->sha256 ? "sha256" : "tree");
 		json_put_text(j, "digest", digest_text(text, bytes));
+		json_put_text(j, "manifest", a->manifest);
 		json_print(j);
 	} else {
 		say("%s  %s\n", digest_text(text, bytes), shown(vdisk_path(img)));
@@ -64,6 +76,8 @@ static int run(const void *args, char **operands, unsigned n)
 	const struct digest_args *a = args;
 	vdisk_image *img;
 	(void)n;
+	if (a->sha256 && a->manifest)
+		return fail_usage("--manifest holds the tree digest, so it does not go with --sha256");
 	if (source_open(operands[0], &a->source, &a->content, 0, true, &img))
 		return EXIT_TROUBLE;
 	int status = digest(a, img);

@@ -76,8 +76,8 @@ void help_program(void)
 {
 	say("usage: vdisk COMMAND [OPTION]... [OPERAND]...\n\nDisk images: convert them, look into them, make and mend them.\n\n");
 	for (size_t i = 0; commands[i]; i++)
-		say("  %-10s %s\n", commands[i]->name, commands[i]->summary);
-	say("  %-10s %s\n\n", "help", "\"vdisk help COMMAND\", \"vdisk help formats\"");
+		say("  %-15s  %s\n", commands[i]->name, commands[i]->summary);
+	say("  %-15s  %s\n\n", "help", "\"vdisk help COMMAND\", \"vdisk help formats\"");
 	for (const struct program_option *o = program_options; o->name; o++) {
 		char head[48];
 		int n = o->letter ? snprintf(head, sizeof(head), "  -%c, ", o->letter) : snprintf(head, sizeof(head), "      ");

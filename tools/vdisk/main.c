@@ -11,10 +11,10 @@
 #include <unistd.h>
 
 extern const struct command cmd_convert, cmd_info, cmd_create, cmd_map, cmd_check, cmd_compare, cmd_digest, cmd_measure, cmd_resize,
-	cmd_amend, cmd_flatten, cmd_rebase, cmd_commit, cmd_clone;
+	cmd_amend, cmd_flatten, cmd_rebase, cmd_commit, cmd_clone, cmd_verify_manifest;
 
 const struct command *const commands[] = {
-	&cmd_convert, &cmd_info, &cmd_create, &cmd_map, &cmd_check, &cmd_compare, &cmd_digest, &cmd_measure, &cmd_resize,
+	&cmd_convert, &cmd_info, &cmd_create, &cmd_map, &cmd_check, &cmd_compare, &cmd_digest, &cmd_verify_manifest, &cmd_measure, &cmd_resize,
 	&cmd_amend, &cmd_flatten, &cmd_rebase, &cmd_commit, &cmd_clone, NULL,
 };
 

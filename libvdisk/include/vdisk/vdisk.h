@@ -282,6 +282,50 @@ struct vdisk_partition_table {
 VDISK_API int vdisk_partitions(vdisk_image *img, struct vdisk_partition_table *table, struct vdisk_partition *out, size_t cap, size_t *n,
                                vdisk_error *err);
 
+/* ---------------------------------------------------------------- logical volumes (LVM2)
+
+   Read from the label and metadata of the physical volumes that lie on the whole disk or in its partitions.  Linear and striped volumes
+   are told as ranges of the disk; any other, and one that lies partly on a disk which is not this one, carries a `problem`. */
+
+struct vdisk_range { uint64_t off, len; };
+
+struct vdisk_volume_segment {
+	uint64_t off, len;       /* bytes of the volume; ascending, without gaps */
+	uint32_t n_stripes;      /* 1: linear.  `len` is spread evenly over the stripes */
+	uint64_t stripe_bytes;   /* what goes to one stripe before the next one's turn */
+	const uint64_t *at;      /* [n_stripes]: where on the disk each stripe begins; it takes len / n_stripes bytes there */
+};
+
+struct vdisk_volume {
+	const char *group, *name, *uuid;
+	uint64_t len;
+	bool hidden;             /* a part of another volume */
+	bool writable;           /* neither read-only nor the origin of a snapshot */
+	const char *problem;     /* why it cannot be read, one line; NULL: it can.  Then: */
+	const struct vdisk_volume_segment *segments;
+	size_t n_segments;
+};
+
+struct vdisk_physical_volume {
+	uint64_t off, len;       /* bytes of the disk */
+	uint64_t data_off, data_len; /* of the disk: where extents lie; what is before and after is metadata.  data_len 0: in no volume group */
+	const char *uuid, *group;/* group NULL: in none, or unknown */
+	const char *problem;     /* why its metadata cannot be read, one line; NULL: it can */
+};
+
+typedef struct vdisk_volumes vdisk_volumes;
+
+/* Looks for LVM2 on the disk; none is not an error, and damage is told by the `problem` of what it concerns.  Returns owned in *out:
+   vdisk_volumes_free().  What it hands out lives as long, and does not need the image. */
+VDISK_API int vdisk_volumes_read(vdisk_image *img, vdisk_volumes **out, vdisk_error *err);
+VDISK_API void vdisk_volumes_free(vdisk_volumes *v);
+/* The i-th, or NULL past the last. */
+VDISK_API const struct vdisk_volume *vdisk_volumes_get(const vdisk_volumes *v, size_t i);
+VDISK_API const struct vdisk_physical_volume *vdisk_volumes_physical(const vdisk_volumes *v, size_t i);
+/* The ranges of the disk that [off, off+len) of a volume without a problem takes, in the volume's order: at most `cap`, perhaps fewer
+   bytes than asked for.  Returns how many; 0 only where the range is empty or outside the volume. */
+VDISK_API size_t vdisk_volume_map(const struct vdisk_volume *v, uint64_t off, uint64_t len, struct vdisk_range *out, size_t cap);
+
 /* ---------------------------------------------------------------- create, resize, amend */
 
 #define VDISK_CREATE_OVERWRITE 1u /* replace what has that name */
@@ -355,6 +399,8 @@ struct vdisk_convert_options {
 	unsigned threads;           /* 0: one for each processor */
 	uint64_t memory_bytes;      /* budget for data in flight; 0: default, 32 MiB */
 	uint32_t sparse_bytes;      /* smallest run of zeros that is left out, a power of two ≥ 512; 0: 4096 */
+	const char *manifest;       /* where to leave the content's manifest (vdisk_manifest_make()); NULL: nowhere.  Means VDISK_CONVERT_DIGEST;
+	                               VDISK_CONVERT_OVERWRITE replaces an old one.  It gets its name after the image got its own */
 	const char *const *allow_dirs;
 	vdisk_progress_fn progress;
 	void *progress_ctx;
@@ -402,6 +448,29 @@ VDISK_API int vdisk_compare(vdisk_image *a, vdisk_image *b, bool strict, const s
 VDISK_API int vdisk_digest(vdisk_image *img, const struct vdisk_job_options *opts, uint8_t digest[32], vdisk_error *err);
 /* Plain SHA-256 of the flat content (what `sha256sum` says of the raw image): one thread hashes, reads run ahead. */
 VDISK_API int vdisk_sha256(vdisk_image *img, const struct vdisk_job_options *opts, uint8_t digest[32], vdisk_error *err);
+
+/* Manifests: the tree digest with its leaves, as a text file (vdisk-digest(5)).  With one it can be proved later, and without the source,
+   that an image holds the same disk, and told where it does not.  The same disk makes the same manifest. */
+
+/* As vdisk_digest(), and leaves a manifest at `path`, which appears there when it is whole.  What has that name is replaced only if
+   `overwrite` (else VDISK_REFUSED), and never a file of the image. */
+VDISK_API int vdisk_manifest_make(vdisk_image *img, const char *path, bool overwrite, const struct vdisk_job_options *opts,
+                                  uint8_t digest[32], vdisk_error *err);
+
+struct vdisk_manifest_result {
+	bool equal;
+	bool size_differs;   /* then nothing was read */
+	uint64_t size;       /* of the disk that the manifest is of */
+	uint64_t differing;  /* bytes of the leaves that differ */
+	uint64_t offset;     /* of the first one */
+	uint8_t digest[32];  /* that disk's */
+};
+/* Guest bytes [off, off+len). */
+typedef void (*vdisk_range_fn)(void *ctx, uint64_t off, uint64_t len);
+/* Compares the image's content with a manifest.  `differs` (may be NULL) is called from the calling thread with each run of leaves that
+   differ, ascending.  A file that is no whole and unchanged manifest is VDISK_CORRUPT, before anything of the image is read. */
+VDISK_API int vdisk_manifest_verify(vdisk_image *img, const char *path, const struct vdisk_job_options *opts, vdisk_range_fn differs,
+                                    void *ctx, struct vdisk_manifest_result *out, vdisk_error *err);
 
 struct vdisk_measure_result {
 	uint64_t required;         /* bytes of host files that a conversion would take at most, without compression */
