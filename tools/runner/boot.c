@@ -66,8 +66,8 @@ static int kvm_serves(const struct options *o, vdisk_error *err)
 		return fail(err, VDISK_UNSUPPORTED, "the engine qemu is not implemented for vdisk boot");
 	if (o->firmware == FIRMWARE_NONE)
 		return fail(err, VDISK_UNSUPPORTED, "--firmware none is not implemented");
-	if (o->bus != BUS_VIRTIO_BLK)
-		return fail(err, VDISK_UNSUPPORTED, "the own machine has the bus virtio-blk only");
+	if (o->bus != BUS_VIRTIO_BLK && o->bus != BUS_AHCI)
+		return fail(err, VDISK_UNSUPPORTED, "the own machine has the buses virtio-blk and ahci only");
 	if (o->nic.user)
 		return fail(err, VDISK_UNSUPPORTED, "the own machine has no network card");
 	return 0;

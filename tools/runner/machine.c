@@ -4,6 +4,7 @@
  * (processors, then disks), then what they used.
  */
 #include "machine.h"
+#include "ahci.h"
 #include "chipset.h"
 #include "firmware.h"
 #include "flash.h"
@@ -42,8 +43,10 @@ static int devices_create(struct machine *m, vdisk_error *err)
 		return -1;
 	if (rom && (vga_create(m, m->config->video_bios, &m->vga, err) || fwcfg_create(m, &m->fwcfg, err) || firmware_tell(m, err)))
 		return -1;
+	if (m->config->bus == BUS_AHCI && m->config->n_disks)
+		return ahci_create(m, MACHINE_DISKS_SLOT, &m->ahci, err);
 	for (unsigned i = 0; i < m->config->n_disks; i++)
-		if (virtio_blk_create(m, i, m->config->disks[i], &m->disks[i], err))
+		if (virtio_blk_create(m, MACHINE_DISKS_SLOT + i, i, m->config->disks[i], &m->disks[i], err))
 			return -1;
 	return 0;
 }
@@ -81,6 +84,7 @@ void machine_destroy(struct machine *m)
 		vcpu_destroy(m->vcpus[i]);
 	for (unsigned i = 0; i < MACHINE_DISKS_MAX; i++)
 		virtio_blk_destroy(m->disks[i]);
+	ahci_destroy(m->ahci);
 	fwcfg_destroy(m->fwcfg);
 	vga_destroy(m->vga);
 	flash_destroy(m->flash);

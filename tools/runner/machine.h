@@ -12,6 +12,9 @@
 #define MACHINE_CPUS_MAX  16
 #define MACHINE_DISKS_MAX 16
 
+/* PCI slots; 0 to 2 are the chipset's and the VGA's. */
+#define MACHINE_DISKS_SLOT 3 /* virtio disks, one each; or the AHCI controller */
+
 enum machine_stop {
 	MACHINE_RUNS,
 	MACHINE_POWEROFF, /* the guest switched itself off */
@@ -65,7 +68,8 @@ struct machine {
 	struct firmware *firmware;
 	struct flash *flash;
 	struct vga *vga;
-	struct virtio_blk *disks[MACHINE_DISKS_MAX];
+	struct virtio_blk *disks[MACHINE_DISKS_MAX]; /* BUS_VIRTIO_BLK */
+	struct ahci *ahci;                           /* BUS_AHCI */
 
 	pthread_mutex_t stop_lock; /* guards the two below; a leaf */
 	enum machine_stop stop;

@@ -5,6 +5,7 @@
  * before it began, and vdisk_flush() promises just that.
  */
 #include "virtio_blk.h"
+#include "iov.h"
 #include "le.h"
 #include "virtio_pci.h"
 #include "workers.h"
@@ -38,54 +39,6 @@ struct virtio_blk {
 	uint8_t config[CONFIG_BYTES];
 	struct workers *workers;
 };
-
-/* ---- buffers */
-
-static uint64_t iov_bytes(const struct iovec *v, unsigned n)
-{
-	uint64_t sum = 0;
-
-	for (unsigned i = 0; i < n; i++)
-		sum += v[i].iov_len;
-	return sum;
-}
-
-/* Copies the first `len` bytes out and takes them off; -1 if there are fewer. */
-static int iov_take(struct iovec **v, unsigned *n, void *buf, size_t len)
-{
-	uint8_t *p = buf;
-
-	while (len) {
-		if (!*n)
-			return -1;
-		size_t part = (*v)->iov_len < len ? (*v)->iov_len : len;
-		memcpy(p, (*v)->iov_base, part);
-		p += part;
-		len -= part;
-		(*v)->iov_base = (uint8_t *)(*v)->iov_base + part;
-		(*v)->iov_len -= part;
-		if (!(*v)->iov_len) {
-			++*v;
-			--*n;
-		}
-	}
-	return 0;
-}
-
-static size_t iov_fill(const struct iovec *v, unsigned n, const void *buf, size_t len)
-{
-	size_t done = 0;
-
-	for (unsigned i = 0; i < n && done < len; i++) {
-		size_t part = v[i].iov_len < len - done ? v[i].iov_len : len - done;
-
-		memcpy(v[i].iov_base, (const uint8_t *)buf + done, part);
-		done += part;
-	}
-	return done;
-}
-
-/* ---- requests */
 
 static int transfer(struct virtio_blk *b, bool in, uint64_t sector, const struct iovec *v, unsigned n)
 {
@@ -197,7 +150,7 @@ static void config_encode(struct virtio_blk *b, unsigned n_queues)
 	b->config[56] = 1;
 }
 
-int virtio_blk_create(struct machine *m, unsigned index, vdisk_image *img, struct virtio_blk **out, vdisk_error *err)
+int virtio_blk_create(struct machine *m, unsigned slot, unsigned index, vdisk_image *img, struct virtio_blk **out, vdisk_error *err)
 {
 	struct virtio_blk *b = calloc(1, sizeof(*b));
 	unsigned n_queues = m->config->n_cpus;
@@ -219,7 +172,7 @@ int virtio_blk_create(struct machine *m, unsigned index, vdisk_image *img, struc
 	if (!vdisk_is_writable(img))
 		config.features = BLK_F_SEG_MAX | BLK_F_BLK_SIZE | BLK_F_MQ | BLK_F_RO;
 	*out = b;
-	if (virtio_pci_init(&b->vp, m, 3 + index, &config, err))
+	if (virtio_pci_init(&b->vp, m, slot, &config, err))
 		return -1;
 	return workers_create(b->vp.kick_fds, n_queues, THREADS, queue_serve, b, &b->workers, err);
 }
