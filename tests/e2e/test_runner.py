@@ -209,6 +209,34 @@ def hostile_rings():
 	says("hostile", (begin + ["hostile 4f"]) * 6 + begin + ["read 00"], "disk.raw")
 
 
+SATA = ["signature 00000101", "link 00000133", "identify 0050", "moved 00000200", "sectors 00000800", "vd", "read 0050", None, "write 0050",
+        "pio 0050", "flush 0050", "back 0050", "byte 23", "trim 0050", "verify 0050", "queued 20", "queued 20", "beyond 0451", "far 0451",
+        "short 0451", "unknown 0451", "nowhere 0451", "log 0050", "tag 09", "no list", "read 0050", "link 00000000", "link 00000133"]
+
+
+@case
+def sata():
+	make_disk()
+	raw = open("disk.raw", "rb").read()
+	lines = list(SATA)
+	lines[7] = raw[512:528].hex()
+	before = sha256("disk.raw")
+	says("sata", lines, "--bus", "ahci", "disk.raw")
+	eq(before, sha256("disk.raw"), "the image")
+	vdisk("convert", "-O", "qcow2", "disk.raw", "disk.qcow2")
+	says("sata", lines, "--bus", "ahci", "--rw", "disk.qcow2")
+	want = bytearray(raw)
+	want[16 * 512:24 * 512] = bytes(i * 7 & 255 for i in range(4096))
+	want[24 * 512:25 * 512] = want[16 * 512:17 * 512]
+	want[128 * 512:256 * 512] = bytes(128 * 512) # a whole cluster, which can be given back
+	for i in range(32):
+		at = (256 + 8 * (31 - i)) * 512
+		want[at:at + 4096] = bytes(i + j * 3 & 255 for j in range(4096))
+	write_file("want.raw", bytes(want))
+	same_as_raw("want.raw", "disk.qcow2", "qcow2")
+	qemu_check("disk.qcow2", "qcow2")
+
+
 @case
 def resets():
 	for word in ("reset-cf9", "reset-8042", "reset-92"):
@@ -275,16 +303,16 @@ def seabios():
 	write_file("boot.s", BOOT_SECTOR.encode())
 	ran("as", "--32", "boot.s", "-o", "boot.o")
 	ran("ld", "-m", "elf_i386", "-Ttext=0x7c00", "--oformat=binary", "-o", "boot.bin", "boot.o")
-	for fmt in ("raw", "qcow2"):
+	for fmt, bus, driver in (("raw", "virtio-blk", "using modern (1.0) virtio mode"), ("qcow2", "ahci", "AHCI/0: registering: ")):
 		shutil.copy("boot.bin", "disk.raw")
 		os.truncate("disk.raw", MIB)
 		write_file("disk.raw", b"disk", 3 * 512)
 		if fmt != "raw":
 			vdisk("convert", "-O", fmt, "disk.raw", "disk." + fmt)
-		r = run(VDISK, "boot", "--mem", "128", "--timeout", "60", "--firmware-log", "log", "disk." + fmt)
+		r = run(VDISK, "boot", "--mem", "128", "--timeout", "60", "--firmware-log", "log", "--bus", bus, "disk." + fmt)
 		eq((0, "boot sector disk"), (r.rc, r.out), "what the boot sector says\n    %s" % r.show())
 		log = open("log").read()
-		for words in ("QEMU fw_cfg DMA interface supported", "using modern (1.0) virtio mode", "Start SeaVGABIOS",
+		for words in ("QEMU fw_cfg DMA interface supported", driver, "Start SeaVGABIOS",
 		              "Booting from Hard Disk"):
 			check(words in log, "no %r in the firmware's log:\n%s" % (words, log))
 
