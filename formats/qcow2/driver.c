@@ -29,7 +29,8 @@ int qcow2_geometry_init(struct qcow2 *q, uint64_t cache_bytes, vd_error *err)
 	l->alloc_grain = q->cluster;
 	l->presence_grain = q->ext_l2 ? q->cluster / QCOW2_SUBCLUSTERS : q->cluster;
 	snprintf(l->variant, sizeof(l->variant), "v%" PRIu32, q->h.version);
-	return vd_cache_new(q->file, q->external ? q->data : NULL, q->table, cache_bytes ? cache_bytes : 4u << 20, &q->cache, err);
+	q->cache_bytes = cache_bytes ? cache_bytes : 4u << 20;
+	return vd_cache_new(q->file, q->external ? q->data : NULL, q->table, q->cache_bytes, &q->cache, err);
 }
 
 /* The first cluster: fields, extensions, the backing file's name. */

@@ -119,6 +119,7 @@ struct qcow2 {
 	bool data_fresh;        /* the external data file was made with this image: what was not written to it reads as zeros */
 	bool ext_l2;
 	bool unfinished;        /* being created: relaxed, marked by QCOW2_INCOMPAT_UNFINISHED */
+	bool shadowed;          /* h, cursor and the cache are a change's that the file does not show yet (shadow.c) */
 	struct qcow2_header h;  /* as it stands on the disk */
 	struct qcow2_exts x;
 	char *backing;          /* the name as stored; NULL: none */
@@ -131,6 +132,7 @@ struct qcow2 {
 	uint64_t l1_off;        /* the active L1 table, or a snapshot's */
 	uint32_t l1_size;
 	struct vd_cache *cache;
+	uint64_t cache_bytes;
 
 	/* Refcounts.  No cluster below `hint` is free.  Nothing at or after `cursor` is in use.  What lies at or after `virgin` reads as
 	   zeros and was never given out. */
@@ -185,9 +187,17 @@ int qcow2_refcount_put(struct qcow2 *q, uint64_t cluster, uint64_t count, vd_err
 int qcow2_refcount_claim(struct qcow2 *q, uint64_t first, uint64_t n, uint64_t *done, vd_error *err);
 /* Length of the run of counts from `first` on, at most n, that are zero (or not): *zero. */
 int qcow2_refcount_scan(struct qcow2 *q, uint64_t first, uint64_t n, bool *zero, uint64_t *run, vd_error *err);
+/* Adds delta, 1 or -1, to counts that are not 0: VDISK_CORRUPT where one is, VDISK_UNSUPPORTED past the largest count. */
+int qcow2_refcount_add(struct qcow2 *q, uint64_t first, uint64_t n, int delta, vd_error *err);
 
 /* Counts of [first, first+n) into out. */
 int qcow2_refcount_read(struct qcow2 *q, uint64_t first, uint64_t n, uint64_t *out, vd_error *err);
+
+/* entries.c: from *i on, the next entry of a table that is not 0; *i is then its number, or n (l1_size, all blocks): no more. */
+int qcow2_entry_next(struct qcow2 *q, uint64_t table_off, uint64_t n, unsigned rank, uint64_t *i, uint64_t *entry, vd_error *err);
+int qcow2_l1_next(struct qcow2 *q, uint64_t l1_off, uint64_t l1_size, uint64_t *i, uint64_t *entry, vd_error *err);
+/* The same of the refcount blocks, *off; fails as qcow2_block_at() does, *i being the one at fault. */
+int qcow2_block_next(struct qcow2 *q, uint64_t *i, uint64_t *off, vd_error *err);
 
 /* alloc.c */
 /* Up to `want` clusters in a row, at least one: *first, *got; their count becomes 1.  *zeroed: they read as zeros. */
@@ -305,7 +315,40 @@ void qcow2_snapshots_begin(struct qcow2_snapshots *w, struct qcow2 *q);
 int qcow2_snapshots_next(struct qcow2_snapshots *w, vd_error *err);
 void qcow2_snapshots_end(struct qcow2_snapshots *w);
 int qcow2_snapshot_choose(struct qcow2 *q, const char *which, vd_error *err);
+/* The snapshot's L1 table can be one. */
+int qcow2_snapshot_judge(const struct qcow2 *q, const struct qcow2_snapshot *s, vd_error *err);
 extern const struct vd_snapshot_ops qcow2_snapshot_ops;
+
+/* snapshot_change.c */
+int qcow2_snapshot_create(struct vd_layer *l, const struct vd_new_snapshot *n, char *id, vd_error *err);
+int qcow2_snapshot_apply(struct vd_layer *l, uint32_t i, vd_error *err);
+int qcow2_snapshot_remove(struct vd_layer *l, uint32_t i, vd_error *err);
+
+/* snapshot_table.c: the table, written anew while shadowed. */
+struct qcow2_snapshot_edit {
+	uint32_t drop;            /* this entry goes; UINT32_MAX: none */
+	const uint8_t *entry;     /* this one comes, at the end; NULL: none */
+	size_t entry_bytes;       /* a multiple of 8 */
+};
+/* Clusters that the table takes now, and that an entry more may take. */
+int qcow2_snapshot_table_size(struct qcow2 *q, uint64_t *bytes, vd_error *err);
+int qcow2_snapshot_table_write(struct qcow2 *q, const struct qcow2_snapshot_edit *e, vd_error *err);
+
+/* shadow.c: between begin and commit, q->h is what the header is going to say; counts, new tables and q->h may be changed, and space is
+   taken at the end only.  Whoever gets 0 from begin calls one of commit and abort. */
+struct qcow2_shadow {
+	struct qcow2 *q;
+	struct qcow2_header old;  /* as it stands in the file */
+	uint64_t cursor, file_size;
+	struct qcow2_meta blocks; /* the refcount blocks that were copied */
+};
+/* `more`: clusters that the change will take. */
+int qcow2_shadow_begin(struct qcow2_shadow *s, struct qcow2 *q, uint64_t more, vd_error *err);
+/* Durable when it returns 0; else nothing has changed, or the layer is broken. */
+int qcow2_shadow_commit(struct qcow2_shadow *s, vd_error *err);
+void qcow2_shadow_abort(struct qcow2_shadow *s);
+/* Discards the cache, dirty or not, and makes the set of tables anew. */
+int qcow2_tables_forget(struct qcow2 *q, vd_error *err);
 
 /* bitmap.c */
 struct qcow2_bitmap { uint64_t table_off; uint32_t table_size; uint32_t flags; uint64_t at; };

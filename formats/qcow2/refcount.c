@@ -7,6 +7,8 @@
  */
 #include "qcow2.h"
 
+#include <assert.h>
+
 uint64_t qcow2_count_get(const uint8_t *p, unsigned order, uint64_t i)
 {
 	switch (order) {
@@ -230,6 +232,34 @@ int qcow2_refcount_read(struct qcow2 *q, uint64_t first, uint64_t n, uint64_t *o
 	return 0;
 }
 
+int qcow2_refcount_add(struct qcow2 *q, uint64_t first, uint64_t n, int delta, vd_error *err)
+{
+	struct qcow2_counts c;
+
+	for (uint64_t at = first; at < first + n;) {
+		uint64_t stop, count = 0;
+
+		if (qcow2_counts_pin(q, at, &c, err) < 0)
+			return -1;
+		for (stop = vd_min(first + n, c.first + c.n); c.t && at < stop; at++) {
+			count = qcow2_count_get(c.t->data, q->h.refcount_order, at - c.first);
+			if (!count || (delta > 0 && count == q->count_max))
+				break;
+			qcow2_count_put(c.t->data, q->h.refcount_order, at - c.first, delta > 0 ? count + 1 : count - 1);
+		}
+		if (c.t)
+			vd_cache_dirty(q->cache, c.t);
+		qcow2_counts_put(q, &c);
+		if (at < stop && !count)
+			return vd_fail(err, VDISK_CORRUPT, at << q->bits, "refcount of the cluster in use at %#" PRIx64 " is 0", at << q->bits);
+		if (at < stop)
+			return vd_fail(err, VDISK_UNSUPPORTED, at << q->bits,
+			               "the cluster at %#" PRIx64 " has %" PRIu64 " references, and refcount_bits=%u cannot count one more", at << q->bits,
+			               count, 1u << q->h.refcount_order);
+	}
+	return 0;
+}
+
 /* ---------------------------------------------------------------- new blocks */
 
 /* All slices of the cluster at `off`, zeroed, in the cache. */
@@ -298,6 +328,7 @@ static int qcow2_reftable_grow(struct qcow2 *q, uint64_t need, vd_error *err)
 	uint64_t start = q->cursor, lo = start >> q->block_bits, old_entries = qcow2_reftable_entries(q), clusters, hi, blocks = 1, off = 0;
 	uint64_t old_first = qcow2_cluster_of(q, q->h.rt_off), old_n = q->h.rt_clusters, per = q->cluster / 8;
 
+	assert(!q->shadowed); /* qcow2_shadow_begin() made it large enough */
 	if (lo < old_entries && qcow2_block_at(q, lo, &off, err) < 0)
 		return -1;
 	need = vd_max(need, old_entries + old_entries / 2);

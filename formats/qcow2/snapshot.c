@@ -100,15 +100,22 @@ static int qcow2_snapshot_list(struct vd_layer *l, vdisk_snapshot_fn fn, void *c
 	return rc;
 }
 
-/* Reads the disk as the snapshot has it from here on. */
-static int qcow2_snapshot_use(struct qcow2 *q, const struct qcow2_snapshot *s, vd_error *err)
+int qcow2_snapshot_judge(const struct qcow2 *q, const struct qcow2_snapshot *s, vd_error *err)
 {
-	if (s->l1_size > QCOW2_L1_BYTES_MAX / 8 || s->l1_size < vd_div_up(s->size, qcow2_l2_span(q)))
+	if (s->l1_size > QCOW2_L1_BYTES_MAX / 8 || s->size > INT64_MAX || s->l1_size < vd_div_up(s->size, qcow2_l2_span(q)))
 		return vd_fail(err, VDISK_CORRUPT, VDISK_NO_OFFSET, "snapshot %s: an L1 table of %" PRIu32 " entries for %" PRIu64 " bytes", s->id,
 		               s->l1_size, s->size);
 	if (s->l1_off % q->cluster || !vd_within(s->l1_off, s->l1_size * 8ull, vd_file_size(q->file)) ||
 	    (s->l1_size && qcow2_is_core_meta(q, s->l1_off, s->l1_size * 8ull)))
 		return vd_fail(err, VDISK_CORRUPT, s->l1_off, "snapshot %s: its L1 table at %#" PRIx64 " lies where it cannot", s->id, s->l1_off);
+	return 0;
+}
+
+/* Reads the disk as the snapshot has it from here on. */
+static int qcow2_snapshot_use(struct qcow2 *q, const struct qcow2_snapshot *s, vd_error *err)
+{
+	if (qcow2_snapshot_judge(q, s, err) < 0)
+		return -1;
 	q->l1_off = s->l1_off;
 	q->l1_size = s->l1_size;
 	q->layer->size = s->size;
@@ -136,4 +143,9 @@ int qcow2_snapshot_choose(struct qcow2 *q, const char *which, vd_error *err)
 	return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "no internal snapshot has the ID or name \"%s\"", which);
 }
 
-const struct vd_snapshot_ops qcow2_snapshot_ops = {.list = qcow2_snapshot_list};
+const struct vd_snapshot_ops qcow2_snapshot_ops = {
+	.list = qcow2_snapshot_list,
+	.create = qcow2_snapshot_create,
+	.apply = qcow2_snapshot_apply,
+	.remove = qcow2_snapshot_remove,
+};
