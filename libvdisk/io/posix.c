@@ -42,31 +42,42 @@ static int posix_preadv(struct vd_file *f, const struct iovec *iov, int n, size_
 	}
 }
 
+/* Linux gives the page cache a folio as long as the write.  Large ones come from memory that a guest's kernel has not had for long, or has
+   just handed back to its hypervisor (free page reporting), and that is dear to touch: seen with 1 MiB writes, 0.8 to 1.9 s for a
+   conversion that takes 0.37 s with these. */
+#define WRITE_PIECE (256u << 10)
+
+/* The first of n pieces of memory that hold `limit` bytes, the last one cut. */
+static int iov_cut(struct iovec *v, int n, size_t limit)
+{
+	for (int i = 0; i < n; i++) {
+		if (v[i].iov_len >= limit) {
+			v[i].iov_len = limit;
+			return i + 1;
+		}
+		limit -= v[i].iov_len;
+	}
+	return n;
+}
+
 /* All of iov, whatever that does to the size. */
 static int write_all(struct vd_file *f, const struct iovec *iov, int n, size_t total, uint64_t off, vd_error *err)
 {
 	struct iovec part[VD_IOV_WINDOW];
-	const struct iovec *v = iov;
 	size_t done = 0;
-	int k = n;
 
-	if (k > IOV_MAX)
-		k = vd_iov_window(iov, n, 0, part, VD_IOV_WINDOW), v = part;
-	for (;;) {
-		off_t at = (off_t)(off + done);
-		ssize_t r = k == 1 ? pwrite(f->fd, v->iov_base, v->iov_len, at) : pwritev(f->fd, v, k, at);
+	while (done < total) {
+		uint64_t at = off + done;
+		int k = iov_cut(part, vd_iov_window(iov, n, done, part, VD_IOV_WINDOW), WRITE_PIECE - at % WRITE_PIECE);
+		ssize_t r = k == 1 ? pwrite(f->fd, part->iov_base, part->iov_len, (off_t)at) : pwritev(f->fd, part, k, (off_t)at);
 
 		if (r < 0 && errno == EINTR)
 			continue;
 		if (r <= 0)
-			return vd_fail_errno(err, r ? errno : ENOSPC, off + done, "%s: cannot write %zu bytes at offset %" PRIu64, f->name,
-			                     total, off);
+			return vd_fail_errno(err, r ? errno : ENOSPC, at, "%s: cannot write %zu bytes at offset %" PRIu64, f->name, total, off);
 		done += (size_t)r;
-		if (done == total)
-			return 0;
-		k = vd_iov_window(iov, n, done, part, VD_IOV_WINDOW);
-		v = part;
 	}
+	return 0;
 }
 
 static int posix_pwritev(struct vd_file *f, const struct iovec *iov, int n, size_t total, uint64_t off, vd_error *err)
