@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "options.h"
+
+#include "proto.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define NAME_MAX_BYTES 1024u
+#define SECONDS_MAX 31536000ul
+
+static const char usage[] =
+	"usage: vdisk nbd [--rw | --overlay FILE] [--socket PATH | --listen ADDR] [OPTIONS] IMG\n"
+	"\n"
+	"Serves the disk of IMG to NBD clients, until a SIGTERM or SIGINT ends it, and prints the URI that leads there.\n"
+	"\n"
+	"      --socket PATH           listen on this unix socket, which is the user's alone\n"
+	"      --listen ADDR           listen on HOST, HOST:PORT, [ADDRESS]:PORT or :PORT (default: localhost:10809; port 0: any)\n"
+	"      --allow-plain           without TLS on an address that others can reach, too\n"
+	"      --rw                    what clients write goes into IMG; otherwise they only read\n"
+	"      --overlay FILE          it goes into FILE, a qcow2 layer over IMG, made if it is not there; IMG stays as it is\n"
+	"      --overlay tmp           the same with a scratch layer that nobody keeps\n"
+	"      --partition N           serve this partition instead of the whole disk\n"
+	"      --name NAME             the export's name, besides the empty one\n"
+	"      --tls DIR               TLS only, with ca-cert.pem, server-cert.pem and server-key.pem of DIR; clients need a certificate\n"
+	"      --tls-any-client        clients need no certificate\n"
+	"      --tls-psk FILE          TLS only, with the shared keys of FILE (USER:HEXKEY lines, as psktool makes them)\n"
+	"      --clients N             so many connections at once, the next ones wait (default: 32)\n"
+	"      --timeout SECONDS       who pauses longer inside a message, or does not finish the handshake, is sent away (default: 30)\n"
+	"      --idle-timeout SECONDS  end after that long without a client\n"
+	"      --once                  end when the last client has left\n"
+	"      --run CMD               run a shell command, with the URI in $uri, and end with it and its exit status\n"
+	"      --fork                  return once it listens, and go on in the background\n"
+	"      --pid-file FILE         write the process's number there once it listens\n"
+	"  -f, --format FMT            the image's format; the default is what its bytes say\n"
+	"      --allow-parent DIR      parents and extents may lie below DIR\n"
+	"      --force                 with --rw: write to a protected image (a linked clone's parent, one marked corrupt)\n"
+	"  -U, --force-share           read although another program writes to the image\n"
+	"  -q, --quiet                 do not print the URI\n"
+	"  -h, --help                  this text\n";
+
+enum {
+	OPT_SOCKET = 256,
+	OPT_LISTEN,
+	OPT_ALLOW_PLAIN,
+	OPT_RW,
+	OPT_OVERLAY,
+	OPT_PARTITION,
+	OPT_NAME,
+	OPT_TLS,
+	OPT_TLS_ANY,
+	OPT_TLS_PSK,
+	OPT_CLIENTS,
+	OPT_TIMEOUT,
+	OPT_IDLE,
+	OPT_ONCE,
+	OPT_RUN,
+	OPT_FORK,
+	OPT_PID_FILE,
+	OPT_ALLOW_PARENT,
+	OPT_FORCE,
+};
+
+static const struct option longopts[] = {
+	{ "socket", required_argument, NULL, OPT_SOCKET },
+	{ "listen", required_argument, NULL, OPT_LISTEN },
+	{ "allow-plain", no_argument, NULL, OPT_ALLOW_PLAIN },
+	{ "rw", no_argument, NULL, OPT_RW },
+	{ "overlay", required_argument, NULL, OPT_OVERLAY },
+	{ "partition", required_argument, NULL, OPT_PARTITION },
+	{ "name", required_argument, NULL, OPT_NAME },
+	{ "tls", required_argument, NULL, OPT_TLS },
+	{ "tls-any-client", no_argument, NULL, OPT_TLS_ANY },
+	{ "tls-psk", required_argument, NULL, OPT_TLS_PSK },
+	{ "clients", required_argument, NULL, OPT_CLIENTS },
+	{ "timeout", required_argument, NULL, OPT_TIMEOUT },
+	{ "idle-timeout", required_argument, NULL, OPT_IDLE },
+	{ "once", no_argument, NULL, OPT_ONCE },
+	{ "run", required_argument, NULL, OPT_RUN },
+	{ "fork", no_argument, NULL, OPT_FORK },
+	{ "pid-file", required_argument, NULL, OPT_PID_FILE },
+	{ "format", required_argument, NULL, 'f' },
+	{ "allow-parent", required_argument, NULL, OPT_ALLOW_PARENT },
+	{ "force", no_argument, NULL, OPT_FORCE },
+	{ "force-share", no_argument, NULL, 'U' },
+	{ "quiet", no_argument, NULL, 'q' },
+	{ "help", no_argument, NULL, 'h' },
+	{ 0 },
+};
+
+static int bad(const char *what, const char *value)
+{
+	fprintf(stderr, "vdisk nbd: %s%s%s\n", what, value ? ": " : "", value ? value : "");
+	return -1;
+}
+
+static int number(const char *name, unsigned long max, unsigned *out)
+{
+	char *end;
+	unsigned long v;
+
+	errno = 0;
+	v = strtoul(optarg, &end, 10);
+	if (errno || *end || *optarg < '0' || *optarg > '9' || !v || v > max) {
+		fprintf(stderr, "vdisk nbd: %s wants a number from 1 to %lu: %s\n", name, max, optarg);
+		return -1;
+	}
+	*out = (unsigned)v;
+	return 0;
+}
+
+static int text(const char *name, const char **out)
+{
+	if (!*optarg)
+		return bad("the argument is empty", name);
+	*out = optarg;
+	return 0;
+}
+
+static int allow_add(struct source_options *s)
+{
+	if (s->n_allow == SOURCE_ALLOW_MAX)
+		return bad("more than 64 folders are allowed by --allow-parent", optarg);
+	s->allow[s->n_allow++] = optarg;
+	return 0;
+}
+
+static int option_take(struct options *o, int c)
+{
+	switch (c) {
+	case OPT_SOCKET: return text("--socket", &o->socket);
+	case OPT_LISTEN: return text("--listen", &o->listen);
+	case OPT_ALLOW_PLAIN: o->allow_plain = true; return 0;
+	case OPT_RW: o->source.rw = true; return 0;
+	case OPT_OVERLAY: return text("--overlay", &o->source.overlay);
+	case OPT_PARTITION: return number("--partition", 65535, &o->source.partition);
+	case OPT_NAME: o->name = optarg; return 0;
+	case OPT_TLS: return text("--tls", &o->tls.folder);
+	case OPT_TLS_ANY: o->tls.any_client = true; return 0;
+	case OPT_TLS_PSK: return text("--tls-psk", &o->tls.psk);
+	case OPT_CLIENTS: return number("--clients", 1024, &o->clients);
+	case OPT_TIMEOUT: return number("--timeout", 86400, &o->timeout_sec);
+	case OPT_IDLE: return number("--idle-timeout", SECONDS_MAX, &o->idle_timeout_sec);
+	case OPT_ONCE: o->once = true; return 0;
+	case OPT_RUN: return text("--run", &o->run);
+	case OPT_FORK: o->fork = true; return 0;
+	case OPT_PID_FILE: return text("--pid-file", &o->pid_file);
+	case 'f': return text("--format", &o->source.format);
+	case OPT_ALLOW_PARENT: return allow_add(&o->source);
+	case OPT_FORCE: o->source.force = true; return 0;
+	case 'U': o->source.force_share = true; return 0;
+	case 'q': o->quiet = true; return 0;
+	case 'h': return fputs(usage, stdout) < 0 || fflush(stdout) ? -1 : 1;
+	default: return -1;
+	}
+}
+
+static int judge(const struct options *o)
+{
+	const char *wrong = source_judge(&o->source);
+
+	if (wrong)
+		return bad(wrong, NULL);
+	if (o->socket && o->listen)
+		return bad("--socket and --listen exclude each other", NULL);
+	if (o->tls.any_client && !o->tls.folder)
+		return bad("--tls-any-client goes with --tls", NULL);
+	if (o->allow_plain && (o->tls.folder || o->tls.psk))
+		return bad("--allow-plain and TLS exclude each other", NULL);
+	if (o->fork && o->run)
+		return bad("--fork and --run exclude each other", NULL);
+	if (strlen(o->name) > NAME_MAX_BYTES)
+		return bad("a name of more than 1024 bytes", "--name");
+	return 0;
+}
+
+int options_parse(struct options *o, int argc, char **argv)
+{
+	int c;
+
+	*o = (struct options){ .name = "", .clients = 32, .timeout_sec = 30 };
+	while ((c = getopt_long(argc, argv, "f:Uqh", longopts, NULL)) != -1) {
+		int rc = option_take(o, c);
+
+		if (rc)
+			return rc;
+	}
+	if (argc - optind != 1)
+		return bad("expects one IMG; --help tells more", NULL);
+	o->source.image = argv[optind];
+	return judge(o);
+}

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The image that the user named, plainly or below a layer that takes the writes; and the window on it. */
+#ifndef VDISK_NBD_SOURCE_H
+#define VDISK_NBD_SOURCE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <vdisk/vdisk.h>
+
+#define SOURCE_ALLOW_MAX 64
+
+struct source_options {
+	const char *image, *format;
+	const char *allow[SOURCE_ALLOW_MAX + 1]; /* NULL-terminated */
+	size_t n_allow;
+	const char *overlay; /* a qcow2 layer over the image, made if it is not there; "tmp": one that nobody keeps; NULL: none */
+	unsigned partition;  /* 0: the whole disk */
+	bool rw, force, force_share;
+	vdisk_log_fn log;
+};
+
+struct source {
+	vdisk_image *img;
+	uint64_t off, len; /* bytes of its disk */
+	bool rw;
+};
+
+/* The options' sense, as a line for the user; NULL: they make sense. */
+const char *source_judge(const struct source_options *o);
+/* 0, or -1 with *err; nothing is left behind then. */
+int source_open(struct source *s, const struct source_options *o, vdisk_error *err);
+/* Closes the image, which may fail. */
+int source_close(struct source *s, vdisk_error *err);
+
+#endif
