@@ -19,6 +19,8 @@
 #include "vcpu.h"
 #include "vga.h"
 #include "virtio_blk.h"
+#include "virtio_net.h"
+#include "virtio_rng.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -42,6 +44,9 @@ static int devices_create(struct machine *m, vdisk_error *err)
 	if (pci_create(m, &m->pci, err) || chipset_create(m, rom, rom_bytes, &m->chipset, err) || pm_create(m, &m->pm, err))
 		return -1;
 	if (rom && (vga_create(m, m->config->video_bios, &m->vga, err) || fwcfg_create(m, &m->fwcfg, err) || firmware_tell(m, err)))
+		return -1;
+	if (virtio_rng_create(m, MACHINE_RNG_SLOT, &m->rng, err) ||
+	    (c->nic.user && virtio_net_create(m, MACHINE_NIC_SLOT, c->nic.mac, &m->net, err)))
 		return -1;
 	if (m->config->bus == BUS_AHCI && m->config->n_disks)
 		return ahci_create(m, MACHINE_DISKS_SLOT, &m->ahci, err);
@@ -85,6 +90,8 @@ void machine_destroy(struct machine *m)
 	for (unsigned i = 0; i < MACHINE_DISKS_MAX; i++)
 		virtio_blk_destroy(m->disks[i]);
 	ahci_destroy(m->ahci);
+	virtio_net_destroy(m->net);
+	virtio_rng_destroy(m->rng);
 	fwcfg_destroy(m->fwcfg);
 	vga_destroy(m->vga);
 	flash_destroy(m->flash);

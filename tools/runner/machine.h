@@ -14,6 +14,8 @@
 
 /* PCI slots; 0 to 2 are the chipset's and the VGA's. */
 #define MACHINE_DISKS_SLOT 3 /* virtio disks, one each; or the AHCI controller */
+#define MACHINE_RNG_SLOT   (MACHINE_DISKS_SLOT + MACHINE_DISKS_MAX)
+#define MACHINE_NIC_SLOT   (MACHINE_RNG_SLOT + 1)
 
 enum machine_stop {
 	MACHINE_RUNS,
@@ -70,6 +72,8 @@ struct machine {
 	struct vga *vga;
 	struct virtio_blk *disks[MACHINE_DISKS_MAX]; /* BUS_VIRTIO_BLK */
 	struct ahci *ahci;                           /* BUS_AHCI */
+	struct virtio_rng *rng;
+	struct virtio_net *net;                      /* config->nic.user */
 
 	pthread_mutex_t stop_lock; /* guards the two below; a leaf */
 	enum machine_stop stop;

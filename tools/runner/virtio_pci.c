@@ -372,7 +372,9 @@ int virtio_pci_init(struct virtio_pci *vp, struct machine *m, unsigned slot, con
 		if (vp->kick_fds[i] < 0)
 			return fail_errno(err, "eventfd");
 	}
-	pci_dev_init(&vp->dev, 0x1af4, (uint16_t)(0x0fff + config->type), config->class_code, 0x1af4, config->type);
+	/* The transitional numbers follow their own order. */
+	uint16_t device = config->type == 4 ? 0x1005 : (uint16_t)(0x0fff + config->type);
+	pci_dev_init(&vp->dev, 0x1af4, device, config->class_code, 0x1af4, config->type);
 	vp->dev.config[0x3d] = 1; /* pin A */
 	capabilities_add(vp);
 	vp->dev.config_written = config_written;

@@ -15,7 +15,7 @@
 #define VIRTIO_F_VERSION_1 (UINT64_C(1) << 32)
 
 struct virtio_config {
-	uint16_t type;            /* 2: block */
+	uint16_t type;            /* 1: network, 2: block, 4: entropy */
 	uint32_t class_code;
 	uint64_t features;        /* besides the ones above, which the transport adds */
 	unsigned n_queues;
