@@ -1,181 +1,225 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "populate.h"
+#include "info.h"
+#include "links.h"
 
-#include <blkid/blkid.h>
-#include <fcntl.h>
-#include <json-c/json.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <syslog.h>
 #include <unistd.h>
 
 #define PARTITIONS_MAX 1024
 
-static int no_memory(vdisk_error *err)
+/* ---------------------------------------------------------------- a disk and what is in it */
+
+static int add_window(struct fs *fs, struct node *in, const char *name, struct source *src, uint64_t off, uint64_t len, vdisk_error *err)
 {
-	err->kind = VDISK_NOMEM;
-	snprintf(err->message, sizeof(err->message), "out of memory");
-	return -1;
+	struct window w = { .src = src, .off = off, .len = len, .writable = src->writable };
+
+	return tree_window(fs->tree, in, name, &w) ? 0 : fail_nomem(err);
 }
 
-/* Blocks of 512 bytes that hold data in the window. */
-static int count_blocks(vdisk_image *img, uint64_t off, uint64_t len, uint64_t *blocks, vdisk_error *err)
+static int add_partitions(struct fs *fs, struct node *in, struct source *src, struct info *info, vdisk_error *err)
 {
-	uint64_t data = 0, end = off + len;
+	struct node *folder = tree_folder(fs->tree, in, "partitions", src);
 
-	while (off < end) {
-		struct vdisk_extent x[64];
-		size_t n;
-
-		if (vdisk_map(img, off, end - off, x, 64, &n, err))
+	if (!folder)
+		return fail_nomem(err);
+	if (vdisk_partitions(src->img, &info->table, info->parts, PARTITIONS_MAX, &info->n_parts, err)) {
+		if (err->kind != VDISK_CORRUPT)
 			return -1;
-		for (size_t i = 0; i < n; i++)
-			data += x[i].kind == VDISK_DATA ? x[i].len : 0;
-		off = x[n - 1].off + x[n - 1].len;
+		say(LOG_NOTICE, "%s; no partitions are shown", err->message);
+		info->n_parts = 0;
+		memset(&info->table, 0, sizeof(info->table));
 	}
-	*blocks = (data + 511) / 512;
+	if (info->n_parts > PARTITIONS_MAX)
+		info->n_parts = PARTITIONS_MAX;
+	for (size_t i = 0; i < info->n_parts; i++) {
+		const struct vdisk_partition *p = &info->parts[i];
+		char name[16];
+
+		snprintf(name, sizeof(name), "%u", p->number);
+		if (add_window(fs, folder, name, src, p->off, p->len, err))
+			return -1;
+	}
 	return 0;
 }
 
-static void json_u64(struct json_object *o, const char *key, uint64_t v)
+static void add_volume(struct fs *fs, struct node *folder, struct source *src, const struct vdisk_volume *v)
 {
-	json_object_object_add(o, key, json_object_new_uint64(v));
+	struct window w = { .src = src, .len = v->len, .volume = v, .writable = src->writable && v->writable };
+	struct node *group = tree_folder_get(fs->tree, folder, v->group, src);
+
+	if (!group || !tree_window(fs->tree, group, v->name, &w))
+		say(LOG_NOTICE, "volume %s/%s is not shown: another one has the name", v->group, v->name);
 }
 
-static void json_text(struct json_object *o, const char *key, const char *v)
+static int add_volumes(struct fs *fs, struct node *in, struct source *src, vdisk_error *err)
 {
-	json_object_object_add(o, key, json_object_new_string(v));
-}
+	struct node *folder = NULL;
+	const struct vdisk_volume *v;
+	const struct vdisk_physical_volume *p;
 
-static struct json_object *json_partition(const struct vdisk_partition *p)
-{
-	struct json_object *o = json_object_new_object();
-
-	json_u64(o, "number", p->number);
-	json_u64(o, "offset", p->off);
-	json_u64(o, "size", p->len);
-	json_text(o, "type", p->type);
-	json_text(o, "uuid", p->uuid);
-	json_text(o, "name", p->name);
-	return o;
-}
-
-static int add_info(struct fs *fs, const struct vdisk_partition_table *t, const struct vdisk_partition *v, size_t n, vdisk_error *err)
-{
-	static const char *const kinds[] = { "none", "mbr", "gpt" };
-	struct json_object *o = json_object_new_object(), *parts = json_object_new_array();
-	struct node *node;
-
-	json_u64(o, "schema-version", 1);
-	json_text(o, "path", vdisk_path(fs->img));
-	json_text(o, "format", vdisk_format_name(fs->img));
-	json_u64(o, "virtual-size", vdisk_size(fs->img));
-	json_u64(o, "layers", vdisk_depth(fs->img));
-	json_text(o, "partition-table", kinds[t->kind]);
-	for (size_t i = 0; i < n; i++)
-		json_object_array_add(parts, json_partition(&v[i]));
-	json_object_object_add(o, "partitions", parts);
-	node = tree_text(fs->tree, tree_root(fs->tree), "info.json", json_object_to_json_string_ext(o, JSON_C_TO_STRING_PRETTY));
-	json_object_put(o);
-	return node ? 0 : no_memory(err);
-}
-
-static int add_partition(struct fs *fs, struct node *folder, const struct vdisk_partition *p, vdisk_error *err)
-{
-	uint64_t blocks;
-	char name[16];
-
-	snprintf(name, sizeof(name), "%u", p->number);
-	if (count_blocks(fs->img, p->off, p->len, &blocks, err))
+	if (vdisk_volumes_read(src->img, &src->volumes, err))
 		return -1;
-	return tree_window(fs->tree, folder, name, p->off, p->len, blocks) ? 0 : no_memory(err);
+	for (size_t i = 0; (p = vdisk_volumes_physical(src->volumes, i)); i++)
+		if (p->problem)
+			say(LOG_NOTICE, "physical volume at offset %llu: %s", (unsigned long long)p->off, p->problem);
+	for (size_t i = 0; (v = vdisk_volumes_get(src->volumes, i)); i++) {
+		if (v->hidden)
+			continue;
+		if (v->problem) {
+			say(LOG_NOTICE, "volume %s/%s is not shown: %s", v->group, v->name, v->problem);
+			continue;
+		}
+		if (!folder)
+			folder = tree_folder(fs->tree, in, "volumes", src);
+		if (!folder)
+			return fail_nomem(err);
+		add_volume(fs, folder, src, v);
+	}
+	return 0;
 }
 
-int populate_image(struct fs *fs, vdisk_error *err)
+/* ---------------------------------------------------------------- other states of it */
+
+static struct source *source_add(struct fs *fs, const char *path, const char *format, const char *snapshot, uint32_t flags)
 {
-	struct vdisk_partition *v = calloc(PARTITIONS_MAX, sizeof(*v));
-	struct vdisk_partition_table t;
-	struct node *root = tree_root(fs->tree), *folder;
-	uint64_t blocks;
-	size_t n;
+	struct source *s = source_new(path, format, snapshot, fs->sources->allow, flags), **last;
+
+	for (last = &fs->sources; s && *last; last = &(*last)->next)
+		;
+	if (s)
+		*last = s;
+	return s;
+}
+
+/* Under another name where that is taken: "base.qcow2", "base.qcow2~2", … */
+static int add_state(struct fs *fs, struct node *in, const char *name, struct source *s, vdisk_error *err)
+{
+	struct node *folder = s ? tree_folder(fs->tree, in, name, s) : NULL;
+	char other[300];
+
+	for (unsigned i = 2; s && !folder && i < 1000; i++) {
+		snprintf(other, sizeof(other), "%.255s~%u", name, i);
+		folder = tree_folder(fs->tree, in, other, s);
+	}
+	if (!folder)
+		return fail_nomem(err);
+	folder->unfilled = true;
+	return 0;
+}
+
+struct adder {
+	struct fs *fs;
+	struct node *folder, *in;
+	struct source *src;
+	vdisk_error *err;
+	int rc;
+};
+
+static struct node *states_folder(struct adder *a)
+{
+	if (!a->folder)
+		a->folder = tree_folder_get(a->fs->tree, a->in, "snapshots", a->src);
+	return a->folder;
+}
+
+static void add_snapshot(void *ctx, const struct vdisk_snapshot_info *info)
+{
+	struct adder *a = ctx;
+	char option[300];
+	struct source *s;
+
+	if (a->rc)
+		return;
+	snprintf(option, sizeof(option), "snapshot=%.256s", info->id);
+	/* Our own lock would be in the way of reading a snapshot of the image that we write to; what a snapshot holds is never overwritten. */
+	s = source_add(a->fs, vdisk_path(a->src->img), vdisk_format_name(a->src->img), option,
+	               (a->src->flags & VDISK_OPEN_NO_LOCK) | (a->src->writable ? VDISK_OPEN_NO_LOCK : 0));
+	if (s)
+		s->mtime = (struct timespec){ .tv_sec = (time_t)info->date_sec, .tv_nsec = info->date_nsec };
+	a->rc = s && states_folder(a) ? add_state(a->fs, a->folder, *info->name ? info->name : info->id, s, a->err) : fail_nomem(a->err);
+}
+
+static int add_ancestors(struct adder *a)
+{
+	for (unsigned depth = 1; depth < vdisk_depth(a->src->img) && !a->rc; depth++) {
+		struct vdisk_layer_info info;
+		const char *slash;
+
+		if (vdisk_layer_get(a->src->img, depth, &info, a->err))
+			return -1;
+		slash = strrchr(info.path, '/');
+		a->rc = states_folder(a) ? add_state(a->fs, a->folder, slash ? slash + 1 : info.path,
+		                                     source_add(a->fs, info.path, info.format, NULL, a->src->flags & VDISK_OPEN_NO_LOCK), a->err)
+		                         : fail_nomem(a->err);
+	}
+	return a->rc;
+}
+
+static int add_states(struct fs *fs, struct node *in, struct source *src, vdisk_error *err)
+{
+	struct adder a = { .fs = fs, .in = in, .src = src, .err = err };
+
+	if (src->snapshot)
+		return 0;
+	if (vdisk_snapshots(src->img, add_snapshot, &a, err))
+		return -1;
+	return a.rc || src != fs->sources ? a.rc : add_ancestors(&a);
+}
+
+/* ---------------------------------------------------------------- all of it */
+
+static int populate(struct fs *fs, struct node *in, struct source *src, vdisk_error *err)
+{
+	struct info info = { .fs = fs, .src = src, .parts = calloc(PARTITIONS_MAX, sizeof(*info.parts)) };
+	char *text = NULL;
 	int rc = -1;
 
-	if (!v)
-		return no_memory(err);
-	if (count_blocks(fs->img, 0, vdisk_size(fs->img), &blocks, err))
+	if (!info.parts)
+		return fail_nomem(err);
+	if (add_window(fs, in, "disk", src, 0, vdisk_size(src->img), err) || add_partitions(fs, in, src, &info, err) ||
+	    add_volumes(fs, in, src, err) || add_states(fs, in, src, err))
 		goto out;
-	folder = tree_window(fs->tree, root, "disk", 0, vdisk_size(fs->img), blocks) ? tree_folder(fs->tree, root, "partitions") : NULL;
-	if (!folder) {
-		no_memory(err);
-		goto out;
-	}
-	if (vdisk_partitions(fs->img, &t, v, PARTITIONS_MAX, &n, err)) {
-		if (err->kind != VDISK_CORRUPT)
-			goto out;
-		fprintf(stderr, "vdisk mount: %s; no partitions are shown\n", err->message);
-		n = 0;
-		memset(&t, 0, sizeof(t));
-	}
-	n = n < PARTITIONS_MAX ? n : PARTITIONS_MAX;
-	for (size_t i = 0; i < n; i++)
-		if (add_partition(fs, folder, &v[i], err))
-			goto out;
-	rc = add_info(fs, &t, v, n, err);
+	text = info_text(&info);
+	rc = text && tree_text(fs->tree, in, "info.json", text, src) ? 0 : fail_nomem(err);
 out:
-	free(v);
+	free(text);
+	free(info.parts);
 	return rc;
 }
 
-static void link_add(struct fs *fs, struct node *partitions, const char *by, const char *name, const char *number)
+int populate_root(struct fs *fs, vdisk_error *err)
 {
-	struct node *folder = tree_find(fs->tree, partitions, by);
-	char target[32];
+	struct node *root = tree_root(fs->tree), *hidden = tree_folder(fs->tree, root, FS_HIDDEN, NULL);
+	char pid[16];
 
-	snprintf(target, sizeof(target), "../%s", number);
-	if (!folder)
-		folder = tree_folder(fs->tree, partitions, by);
-	if (folder)
-		tree_link(fs->tree, folder, name, target);
+	root->src = fs->sources;
+	snprintf(pid, sizeof(pid), "%d\n", (int)getpid());
+	if (!hidden || !tree_text(fs->tree, hidden, "pid", pid, NULL))
+		return fail_nomem(err);
+	hidden->hidden = true;
+	return populate(fs, root, fs->sources, err);
 }
 
-static void links_of(struct fs *fs, struct node *partitions, const struct node *part, blkid_probe pr)
+void populate_folder(struct fs *fs, struct node *folder)
 {
-	const char *v;
+	struct node *partitions;
+	vdisk_error err;
 
-	if (!blkid_probe_lookup_value(pr, "LABEL", &v, NULL))
-		link_add(fs, partitions, "by-label", v, part->name);
-	if (!blkid_probe_lookup_value(pr, "UUID", &v, NULL))
-		link_add(fs, partitions, "by-uuid", v, part->name);
-	if (!blkid_probe_lookup_value(pr, "TYPE", &v, NULL)) {
-		char name[64];
-
-		snprintf(name, sizeof(name), "%s-%s", v, part->name); /* several partitions may hold the same */
-		link_add(fs, partitions, "by-type", name, part->name);
-	}
-}
-
-void populate_links(struct fs *fs, const char *mountpoint)
-{
-	struct node *partitions = tree_find(fs->tree, tree_root(fs->tree), "partitions"), *part;
-
-	for (size_t i = 0; partitions && tree_child(fs->tree, partitions, i, &part); i++) {
-		blkid_probe pr;
-		char path[4200];
-		int fd;
-
-		if (part->kind != NODE_WINDOW)
-			continue;
-		snprintf(path, sizeof(path), "%s/partitions/%s", mountpoint, part->name);
-		fd = open(path, O_RDONLY | O_CLOEXEC);
-		pr = fd >= 0 ? blkid_new_probe() : NULL;
-		if (pr) {
-			blkid_probe_enable_superblocks(pr, 1);
-			blkid_probe_set_superblocks_flags(pr, BLKID_SUBLKS_LABEL | BLKID_SUBLKS_UUID | BLKID_SUBLKS_TYPE);
-			if (!blkid_probe_set_device(pr, fd, 0, 0) && !blkid_do_safeprobe(pr))
-				links_of(fs, partitions, part, pr);
-			blkid_free_probe(pr);
+	pthread_mutex_lock(&fs->fill_lock);
+	if (folder->unfilled) {
+		if (source_open(folder->src, &err) || populate(fs, folder, folder->src, &err)) {
+			say(LOG_WARNING, "%s", err.message);
+			tree_text(fs->tree, folder, "error", err.message, folder->src);
 		}
-		if (fd >= 0)
-			close(fd);
+		partitions = tree_find(fs->tree, folder, "partitions");
+		if (partitions && fs->links)
+			links_ask(fs->links, partitions);
+		folder->unfilled = false;
 	}
+	pthread_mutex_unlock(&fs->fill_lock);
 }

@@ -5,10 +5,9 @@
 
 #include "fs.h"
 
-/* disk, info.json, partitions/N: before the mount.  0, or -1 with *err. */
-int populate_image(struct fs *fs, vdisk_error *err);
-/* partitions/by-label, by-uuid, by-type: what libblkid says of the partitions' files below `mountpoint`, which must be served by then.
-   A file system that it does not know is no error. */
-void populate_links(struct fs *fs, const char *mountpoint);
+/* The root, for the first of fs->sources, which is open: before the mount.  0, or -1 with *err. */
+int populate_root(struct fs *fs, vdisk_error *err);
+/* A folder below snapshots/ that somebody looks into: opens its source.  What goes wrong becomes its file "error". */
+void populate_folder(struct fs *fs, struct node *folder);
 
 #endif

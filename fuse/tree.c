@@ -40,15 +40,18 @@ static struct node *find_locked(const struct node *folder, const char *name)
 /* Links n, which it takes, into the tree; NULL where that fails. */
 static struct node *node_add(struct tree *t, struct node *in, struct node *n)
 {
-	struct node **nodes, **children = NULL;
+	struct node **nodes, **children;
 
 	pthread_mutex_lock(&t->lock);
 	if (in && find_locked(in, n->name))
 		goto fail;
-	nodes = realloc(t->nodes, (t->n + 1) * sizeof(*nodes));
-	if (!nodes)
-		goto fail;
-	t->nodes = nodes;
+	if (t->n == t->cap) {
+		nodes = realloc(t->nodes, (t->cap * 2 + 16) * sizeof(*nodes));
+		if (!nodes)
+			goto fail;
+		t->nodes = nodes;
+		t->cap = t->cap * 2 + 16;
+	}
 	if (in) {
 		children = realloc(in->children, (in->n_children + 1) * sizeof(*children));
 		if (!children)
@@ -56,7 +59,7 @@ static struct node *node_add(struct tree *t, struct node *in, struct node *n)
 		in->children = children;
 		children[in->n_children++] = n;
 	}
-	nodes[t->n++] = n;
+	t->nodes[t->n++] = n;
 	n->ino = t->n;
 	n->parent = in ? in : n;
 	pthread_mutex_unlock(&t->lock);
@@ -67,13 +70,14 @@ fail:
 	return NULL;
 }
 
-static struct node *node_new(enum node_kind kind, const char *name, const char *text)
+static struct node *node_new(enum node_kind kind, const char *name, const char *text, struct source *src)
 {
 	struct node *n = calloc(1, sizeof(*n));
 
 	if (!n)
 		return NULL;
 	n->kind = kind;
+	n->src = src;
 	n->name = name_fit(name);
 	n->text = text ? strdup(text) : NULL;
 	if (n->name && (n->text || !text))
@@ -85,7 +89,7 @@ static struct node *node_new(enum node_kind kind, const char *name, const char *
 struct tree *tree_new(void)
 {
 	struct tree *t = calloc(1, sizeof(*t));
-	struct node *root = node_new(NODE_FOLDER, "root", NULL);
+	struct node *root = node_new(NODE_FOLDER, "root", NULL, NULL);
 
 	if (t && root) {
 		pthread_mutex_init(&t->lock, NULL);
@@ -142,35 +146,42 @@ bool tree_child(struct tree *t, const struct node *folder, size_t i, struct node
 	return is;
 }
 
-struct node *tree_folder(struct tree *t, struct node *in, const char *name)
+struct node *tree_folder(struct tree *t, struct node *in, const char *name, struct source *src)
 {
-	struct node *n = node_new(NODE_FOLDER, name, NULL);
+	struct node *n = node_new(NODE_FOLDER, name, NULL, src);
 
 	return n ? node_add(t, in, n) : NULL;
 }
 
-struct node *tree_window(struct tree *t, struct node *in, const char *name, uint64_t off, uint64_t len, uint64_t blocks)
+struct node *tree_folder_get(struct tree *t, struct node *in, const char *name, struct source *src)
 {
-	struct node *n = node_new(NODE_WINDOW, name, NULL);
+	struct node *n = tree_folder(t, in, name, src);
+
+	if (!n)
+		n = tree_find(t, in, name);
+	return n && n->kind == NODE_FOLDER ? n : NULL;
+}
+
+struct node *tree_window(struct tree *t, struct node *in, const char *name, const struct window *w)
+{
+	struct node *n = node_new(NODE_WINDOW, name, NULL, w->src);
 
 	if (!n)
 		return NULL;
-	n->off = off;
-	n->len = len;
-	n->blocks = blocks;
+	n->win = *w;
 	return node_add(t, in, n);
 }
 
-struct node *tree_text(struct tree *t, struct node *in, const char *name, const char *text)
+struct node *tree_text(struct tree *t, struct node *in, const char *name, const char *text, struct source *src)
 {
-	struct node *n = node_new(NODE_TEXT, name, text);
+	struct node *n = node_new(NODE_TEXT, name, text, src);
 
 	return n ? node_add(t, in, n) : NULL;
 }
 
-struct node *tree_link(struct tree *t, struct node *in, const char *name, const char *target)
+struct node *tree_link(struct tree *t, struct node *in, const char *name, const char *target, struct source *src)
 {
-	struct node *n = node_new(NODE_LINK, name, target);
+	struct node *n = node_new(NODE_LINK, name, target, src);
 
 	return n ? node_add(t, in, n) : NULL;
 }

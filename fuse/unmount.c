@@ -1,26 +1,42 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* vdisk-unmount: takes a mount of vdisk-mount away, also one whose program was killed. */
+#include "unmount.h"
+
 #include <errno.h>
-#include <stdio.h>
-#include <string.h>
+#include <fcntl.h>
+#include <spawn.h>
 #include <sys/mount.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
-int main(int argc, char **argv)
+extern char **environ;
+
+/* Users go through the helper that mounted it for them. */
+static int by_helper(const char *mountpoint, unsigned flags)
 {
-	if (argc == 2 && (!strcmp(argv[1], "-h") || !strcmp(argv[1], "--help")))
-		return puts("usage: vdisk unmount DIR") < 0 ? 2 : 0;
-	if (argc != 2 || argv[1][0] == '-') {
-		fprintf(stderr, "vdisk unmount: expects one DIR\n");
-		return 2;
+	char *argv[] = { (char *)"fusermount3", (char *)"-u", (char *)"-q", (char *)(flags & UNMOUNT_DETACH ? "-z" : "--"), (char *)mountpoint, 0 };
+	int status, rc;
+	pid_t pid;
+
+	rc = posix_spawnp(&pid, argv[0], NULL, NULL, argv, environ);
+	if (rc)
+		return rc;
+	while (waitpid(pid, &status, 0) < 0)
+		if (errno != EINTR)
+			return errno;
+	return WIFEXITED(status) && !WEXITSTATUS(status) ? 0 : EBUSY;
+}
+
+int unmount(const char *mountpoint, unsigned flags)
+{
+	if (flags & UNMOUNT_SYNC) {
+		int fd = open(mountpoint, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+		if (fd >= 0) {
+			syncfs(fd);
+			close(fd);
+		}
 	}
-	if (!umount2(argv[1], UMOUNT_NOFOLLOW))
+	if (!umount2(mountpoint, UMOUNT_NOFOLLOW | (flags & UNMOUNT_DETACH ? MNT_DETACH : 0)))
 		return 0;
-	if (errno == EPERM) { /* users go through the helper that mounted it for them */
-		execlp("fusermount3", "fusermount3", "-u", "--", argv[1], (char *)NULL);
-		fprintf(stderr, "vdisk unmount: fusermount3: %s\n", strerror(errno));
-		return 2;
-	}
-	fprintf(stderr, "vdisk unmount: %s: %s\n", argv[1], strerror(errno));
-	return 2;
+	return errno == EPERM ? by_helper(mountpoint, flags) : errno;
 }
