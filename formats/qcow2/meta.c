@@ -83,16 +83,16 @@ int qcow2_meta_load(struct qcow2 *q, vd_error *err)
 	uint64_t end = vd_file_size(q->file), entry;
 
 	for (uint64_t i = 0; i < q->h.l1_size; i++) {
-		if (qcow2_l1_get(q, q->h.l1_off, i, &entry, err) < 0)
+		if (qcow2_l1_next(q, q->h.l1_off, q->h.l1_size, &i, &entry, err) < 0)
 			return -1;
 		entry &= QCOW2_OFF_MASK;
 		if (entry < end && qcow2_meta_add(&q->meta, qcow2_cluster_of(q, entry), err) < 0)
 			return -1;
 	}
-	for (uint64_t i = 0; i < qcow2_reftable_entries(q) && vd_within(q->h.rt_off, (i + 1) * 8, end); i++) {
+	for (uint64_t i = 0; q->h.rt_off < end && i < vd_min(qcow2_reftable_entries(q), (end - q->h.rt_off) / 8); i++) {
 		vd_error inner = {0};
 
-		if (qcow2_block_at(q, i, &entry, &inner) < 0) {
+		if (qcow2_block_next(q, &i, &entry, &inner) < 0) {
 			if (inner.kind == VDISK_CORRUPT)
 				continue;
 			if (err)

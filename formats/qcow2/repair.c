@@ -101,7 +101,7 @@ int qcow2_reftable_check(struct qcow2_checker *k, vd_error *err)
 	}
 	for (uint64_t i = 0; i < qcow2_reftable_entries(q); i++) {
 		vd_error_clear(&inner);
-		if (qcow2_block_at(q, i, &off, &inner) < 0) {
+		if (qcow2_block_next(q, &i, &off, &inner) < 0) {
 			if (inner.kind != VDISK_CORRUPT) {
 				if (err)
 					*err = inner;

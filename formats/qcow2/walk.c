@@ -117,8 +117,6 @@ static int qcow2_walk_l1_entry(struct qcow2_walk *w, const struct qcow2_tree *tr
 
 	if (qcow2_l1_get(q, tree->l1_off, i, &entry, err) < 0)
 		return -1;
-	if (!entry)
-		return 0;
 	if (qcow2_l2_off_judge(q, entry, where, &inner) < 0)
 		return qcow2_walk_soften(w, where, &inner, err);
 	if (!(entry & QCOW2_OFF_MASK))
@@ -148,8 +146,12 @@ static int qcow2_walk_tree(struct qcow2_walk *w, const struct qcow2_tree *tree, 
 		rc = w->ref(w, QCOW2_REF_META, tree->l1_off, tree->l1_size * 8ull, "an L1 table", err);
 	if (rc)
 		return rc < 0 ? -1 : 0;
-	for (uint32_t i = 0; i < tree->l1_size; i++) {
-		if (qcow2_walk_l1_entry(w, tree, i, err) < 0)
+	for (uint64_t i = 0; i < tree->l1_size; i++) {
+		uint64_t entry;
+
+		if (qcow2_l1_next(q, tree->l1_off, tree->l1_size, &i, &entry, err) < 0)
+			return -1;
+		if (entry && qcow2_walk_l1_entry(w, tree, (uint32_t)i, err) < 0)
 			return -1;
 	}
 	return 0;
@@ -201,7 +203,7 @@ static int qcow2_walk_refcounts(struct qcow2_walk *w, vd_error *err)
 	if (w->ref(w, QCOW2_REF_META, q->h.rt_off, (uint64_t)q->h.rt_clusters << q->bits, "the refcount table", err) < 0)
 		return -1;
 	for (uint64_t i = 0; i < qcow2_reftable_entries(q); i++) {
-		if (qcow2_block_at(q, i, &off, err) < 0)
+		if (qcow2_block_next(q, &i, &off, err) < 0)
 			return -1; /* qcow2_reftable_check() saw to those that cannot be */
 		if (off && w->ref(w, QCOW2_REF_META, off, q->cluster, "a refcount block", err) < 0)
 			return -1;

@@ -61,7 +61,7 @@ static int qcow2_counted_end(struct qcow2 *q, uint64_t *end, vd_error *err)
 	bool zero;
 
 	for (uint64_t i = 0; i < qcow2_reftable_entries(q); i++) {
-		if (qcow2_block_at(q, i, &off, err) < 0)
+		if (qcow2_block_next(q, &i, &off, err) < 0)
 			return -1;
 		if (off)
 			last = i + 1;
