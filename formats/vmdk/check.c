@@ -208,7 +208,7 @@ static int mark_window(struct check *c)
 {
 	struct vmdk_extent *x = c->x;
 	uint64_t entry = x->kind == VMDK_SE ? 8 : 4;
-	memset(c->bits, 0, (WINDOW + 63) / 8);
+	memset(c->bits, 0, (c->to - c->from + 63) / 64 * 8);
 	mark(c, 0, x->kind == VMDK_COWD ? VMDK_COWD_BYTES : VMDK_SECTOR);
 	if (mark(c, x->gd_off, x->n_gts * entry) || (x->rgd && mark(c, x->rgd_off, x->n_gts * 4ull)))
 		if (damage(c, x->gd_off, false, "a grain directory shares its place with another owner"))
@@ -303,9 +303,10 @@ static int check_owners(struct check *c)
 {
 	uint64_t sectors = vd_file_size(c->l->files[c->x->file]) / VMDK_SECTOR;
 	bool leaks = c->r && !c->x->packed && c->x->kind != VMDK_SE;
-	c->bits = vd_malloc((WINDOW + 63) / 8);
+	uint64_t bytes = (vd_min(WINDOW, sectors) + 63) / 64 * 8;
+	c->bits = vd_malloc(bytes);
 	if (!c->bits)
-		return vd_fail_nomem(c->err, WINDOW / 8);
+		return vd_fail_nomem(c->err, bytes);
 	int ret = 0;
 	for (unsigned pass = 0; !ret && pass < (leaks && !c->unmended ? 2 : 1); pass++) {
 		for (c->from = 0; !ret && c->from < sectors; c->from = c->to) {
