@@ -1,5 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Small images of every variant of a format, as seeds for its fuzzer:  fuzz_seeds FORMAT FOLDER */
+/*
+ * Seeds for a format's fuzzer (sparse.h), one for each thing that fuzz.c does:
+ *   fuzz_seeds make FORMAT FOLDER     small images of every variant, as they are
+ *   fuzz_seeds pack FILE SEED         SEED-0, SEED-1 …; exit status 1: FILE is too large
+ *   fuzz_seeds unpack INPUT FILE      what an input is
+ */
+#include "sparse.h"
+
 #include "common/image.h"
 
 #include <stdio.h>
@@ -32,13 +39,66 @@ static void seed_make(const struct t_variant *v, const char *folder)
 	t_image_free(t);
 }
 
+static uint8_t *file_read(const char *path, size_t *len)
+{
+	FILE *f = fopen(path, "rb");
+	uint8_t *all = malloc(SPARSE_FILE_MAX + 1);
+
+	T_CHECK(f && all, "cannot read %s", path);
+	*len = fread(all, 1, SPARSE_FILE_MAX + 1, f);
+	fclose(f);
+	return all;
+}
+
+static void file_write(const char *path, const uint8_t *p, size_t len)
+{
+	FILE *f = fopen(path, "wb");
+
+	T_CHECK(f && fwrite(p, 1, len, f) == len && !fclose(f), "cannot write %s", path);
+}
+
+static int file_pack(const char *from, const char *seed)
+{
+	static uint8_t out[SPARSE_PACKED_MAX];
+	size_t len, n;
+	uint8_t *all = file_read(from, &len);
+
+	for (uint8_t mode = 0; mode < 5; mode++) {
+		char path[4096];
+
+		n = sparse_pack(mode, all, len, out, sizeof(out));
+		if (!n)
+			break;
+		snprintf(path, sizeof(path), "%s-%u", seed, mode);
+		file_write(path, out, n);
+	}
+	free(all);
+	return n ? 0 : 1;
+}
+
+static int file_unpack(const char *from, const char *to)
+{
+	size_t len, n = 0;
+	uint8_t *in = file_read(from, &len), *file = sparse_unpack(in, len, &n);
+
+	if (file)
+		file_write(to, file, n);
+	free(file);
+	free(in);
+	return file ? 0 : 1;
+}
+
 int main(int argc, char **argv)
 {
-	if (argc != 3)
+	if (argc != 4)
 		return 2;
-	t_seed("fuzz_seeds", argv[1]);
+	if (!strcmp(argv[1], "pack"))
+		return file_pack(argv[2], argv[3]);
+	if (!strcmp(argv[1], "unpack"))
+		return file_unpack(argv[2], argv[3]);
+	t_seed("fuzz_seeds", argv[2]);
 	for (const struct t_variant *v = t_variants; v->name; v++)
-		if (!strcmp(v->format, argv[1]))
-			seed_make(v, argv[2]);
+		if (!strcmp(v->format, argv[2]))
+			seed_make(v, argv[3]);
 	return 0;
 }
