@@ -49,7 +49,7 @@ def kernel():
 
 def boot(word, *args, rc=0, timeout=30, mem="64", **kw):
 	usable()
-	r = run(VDISK, "boot", "--kernel", kernel(), "--append", word, "--mem", mem, "--timeout", str(timeout), *args, **kw)
+	r = run(VDISK, "boot", "--engine", "kvm", "--kernel", kernel(), "--append", word, "--mem", mem, "--timeout", str(timeout), *args, **kw)
 	if r.rc != rc:
 		fail("exit status %d is due\n    %s" % (rc, r.show()))
 	return r
@@ -98,7 +98,7 @@ def nobody_listens():
 	k = kernel()
 	read, write = os.pipe()
 	begin = time.monotonic()
-	p = subprocess.Popen([VDISK, "boot", "--kernel", k, "--append", "flood", "--mem", "64", "--timeout", "2"], stdin=subprocess.DEVNULL,
+	p = subprocess.Popen([VDISK, "boot", "--engine", "kvm", "--kernel", k, "--append", "flood", "--mem", "64", "--timeout", "2"], stdin=subprocess.DEVNULL,
 	                     stdout=write, stderr=subprocess.PIPE)
 	os.close(write)
 	try:
@@ -113,7 +113,7 @@ def nobody_listens():
 @case
 def stopped_by_a_signal():
 	usable()
-	p = subprocess.Popen([VDISK, "boot", "--kernel", kernel(), "--append", "hang", "--mem", "64"], stdin=subprocess.DEVNULL,
+	p = subprocess.Popen([VDISK, "boot", "--engine", "kvm", "--kernel", kernel(), "--append", "hang", "--mem", "64"], stdin=subprocess.DEVNULL,
 	                     stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
 	time.sleep(1)
 	p.send_signal(signal.SIGTERM)
@@ -147,7 +147,7 @@ def initrd():
 
 @case
 def pci_configuration():
-	says("pci", ["pci 00 12378086", "pci 08 70008086", "pci 0b 71138086", "pci 18 10011af4", "off ffffffff", "bus1 ffffffff",
+	says("pci", ["pci 00 12378086", "pci 08 70008086", "pci 0b 71138086", "pci 18 10011af4", "pci 98 10051af4", "off ffffffff", "bus1 ffffffff",
 	             "bar0 ffffff81", "bar4 ffffc000", "ro 10011af4"], make_disk())
 
 
@@ -207,6 +207,18 @@ def hostile_rings():
 	make_disk()
 	begin = ["status 0f", "sectors 00000800"]
 	says("hostile", (begin + ["hostile 4f"]) * 6 + begin + ["read 00"], "disk.raw")
+
+
+@case
+def random_numbers():
+	says("rng", ["status 0f", "bytes 00000040", "bytes 00001000", "random 1"])
+
+
+@case
+def network():
+	answer = ["bytes 1", "buffers 01", "type 0806", "answer 02", "from 0a000202"]
+	says("net", ["status 0f", "525400123456"] + answer, "--nic", "user")
+	says("net", ["status 0f", "520000aabbcc"] + answer, "--nic", "user,mac=52:00:00:aa:BB:cc")
 
 
 SATA = ["signature 00000101", "link 00000133", "identify 0050", "moved 00000200", "sectors 00000800", "vd", "read 0050", None, "write 0050",
@@ -309,7 +321,7 @@ def seabios():
 		write_file("disk.raw", b"disk", 3 * 512)
 		if fmt != "raw":
 			vdisk("convert", "-O", fmt, "disk.raw", "disk." + fmt)
-		r = run(VDISK, "boot", "--mem", "128", "--timeout", "60", "--firmware-log", "log", "--bus", bus, "disk." + fmt)
+		r = run(VDISK, "boot", "--engine", "kvm", "--mem", "128", "--timeout", "60", "--firmware-log", "log", "--bus", bus, "disk." + fmt)
 		eq((0, "boot sector disk"), (r.rc, r.out), "what the boot sector says\n    %s" % r.show())
 		log = open("log").read()
 		for words in ("QEMU fw_cfg DMA interface supported", driver, "Start SeaVGABIOS",
@@ -323,7 +335,7 @@ def no_boot_loader():
 	if not os.path.exists("/usr/share/seabios/bios-256k.bin"):
 		skip("seabios is not installed")
 	write_file("disk.raw", bytes(MIB))
-	r = run(VDISK, "boot", "--mem", "128", "--timeout", "5", "--firmware-log", "log", "disk.raw")
+	r = run(VDISK, "boot", "--engine", "kvm", "--mem", "128", "--timeout", "5", "--firmware-log", "log", "disk.raw")
 	eq(1, r.rc, "exit status")
 	check("not a bootable disk" in open("log").read(), "the firmware's log: %s" % open("log").read())
 
@@ -336,14 +348,14 @@ def refusals():
 	write_file("big", bytes(1000))
 	os.truncate("big", 200 * MIB)
 	for args, word in ((["--kernel", "zeros"], "bzImage"), (["--kernel", "nowhere"], "nowhere"), ([], "--kernel"),
-	                   (["--firmware", "none", "x"], "none"), (["--firmware", "coreboot", "x"], "coreboot"),
+	                   (["--firmware", "coreboot", "x"], "coreboot"),
 	                   (["--firmware", "bios", "--kernel", k], "--kernel"), (["--append", "x", "x"], "--kernel"),
 	                   (["--kernel", k, "--mem", "1.5G"], "memory"), (["--kernel", k, "--mem", "8"], "memory"),
 	                   (["--kernel", k, "--cpus", "17"], "17"), (["--kernel", k, "--cpus", "0"], "processors"),
 	                   (["--kernel", k, "--initrd", "big", "--mem", "64"], "fit"),
 	                   (["--kernel", k, "--append", "x" * 256], "255"),
 	                   (["--kernel", k, "nowhere.qcow2"], "nowhere.qcow2")):
-		r = refused("boot", *args, stdin=b"")
+		r = refused("boot", "--engine", "kvm", *args, stdin=b"")
 		check(word in r.err, "no %r in %r" % (word, r.err))
 
 

@@ -59,26 +59,20 @@ static int variables_load(struct machine_config *config, const char *path, vdisk
 	return 0;
 }
 
-/* What only QEMU has, or what this machine has not got. */
-static int kvm_serves(const struct options *o, vdisk_error *err)
+int boot_possible(const struct options *o, vdisk_error *err)
 {
-	if (o->engine == ENGINE_QEMU)
-		return fail(err, VDISK_UNSUPPORTED, "the engine qemu is not implemented for vdisk boot");
-	if (o->firmware == FIRMWARE_NONE)
-		return fail(err, VDISK_UNSUPPORTED, "--firmware none is not implemented");
 	if (o->bus != BUS_VIRTIO_BLK && o->bus != BUS_AHCI)
-		return fail(err, VDISK_UNSUPPORTED, "the own machine has the buses virtio-blk and ahci only");
-	if (o->nic.user)
-		return fail(err, VDISK_UNSUPPORTED, "the own machine has no network card");
+		return fail(err, VDISK_UNSUPPORTED, "the machine on KVM has no bus %s; --engine qemu has",
+		            o->bus == BUS_IDE ? "ide" : "virtio-scsi");
+	if (o->nic.model)
+		return fail(err, VDISK_UNSUPPORTED, "the machine on KVM has the network card virtio-net only; --engine qemu has %s", o->nic.model);
 	return 0;
 }
 
 int boot_choose(struct machine_config *config, const struct options *o, vdisk_error *err)
 {
-	if (kvm_serves(o, err))
-		return -1;
-	config->bus = o->bus;
-	config->nic = o->nic;
+	if (o->firmware == FIRMWARE_NONE)
+		return fail(err, VDISK_UNSUPPORTED, "--firmware none is not implemented");
 	if (config->kernel)
 		return 0;
 	if (o->firmware == FIRMWARE_UEFI || (o->firmware == FIRMWARE_AUTO && has_esp(config->disks[0]))) {

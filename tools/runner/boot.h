@@ -6,6 +6,8 @@
 #include "machine.h"
 #include "options.h"
 
+/* Can the machine on KVM be as it is wished for?  What it lacks is refused by its name. */
+int boot_possible(const struct options *o, vdisk_error *err);
 /* Sets the firmware of *config by what is wished for and what the first disk looks like. */
 int boot_choose(struct machine_config *config, const struct options *o, vdisk_error *err);
 void boot_release(struct machine_config *config);

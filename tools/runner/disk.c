@@ -33,8 +33,10 @@ static int overlay_open(const struct disk_open *o, const char *overlay, const ch
 		.flags = VDISK_CREATE_ROUND_UP,
 		.allow_dirs = allow,
 		.log = o->log,
+		.log_ctx = o->log_ctx,
 	};
-	struct vdisk_open_options open = { .format = "qcow2", .flags = VDISK_OPEN_RW, .allow_dirs = allow, .log = o->log };
+	struct vdisk_open_options open = { .format = "qcow2", .flags = VDISK_OPEN_RW, .allow_dirs = allow, .log = o->log,
+		.log_ctx = o->log_ctx };
 	if (vdisk_create(overlay, &create, NULL, err))
 		return -1;
 	int r = vdisk_open(overlay, &open, out, err);
@@ -49,6 +51,7 @@ int disk_open(const struct disk_open *o, vdisk_image **out, vdisk_error *err)
 		.flags = o->rw ? VDISK_OPEN_RW : 0,
 		.allow_dirs = o->allow_dirs,
 		.log = o->log,
+		.log_ctx = o->log_ctx,
 	};
 	char image[PATH_MAX], folder[PATH_MAX], overlay[PATH_MAX + 16], format[64];
 	const char *tmp = getenv("TMPDIR");

@@ -10,6 +10,7 @@ struct disk_open {
 	const char *const *allow_dirs; /* NULL-terminated */
 	bool rw;                       /* false: what the guest writes goes into a throwaway overlay */
 	vdisk_log_fn log;
+	void *log_ctx;
 };
 
 /* Returns owned in *out. */

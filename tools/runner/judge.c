@@ -130,7 +130,8 @@ void judge_serial(struct judge *j, const uint8_t *bytes, size_t n, int64_t now)
 	j->serial_settled = false;
 }
 
-/* The rows of the screen, one after the other; a row that is full goes on in the next. */
+/* The rows of the screen, one after the other.  A prompt may stand in each that a blank one follows: where the memory of scrolled rows is
+   shown, too, the last one is not at the end. */
 static void screen_rows(struct judge *j, bool settled)
 {
 	char line[TRANSCRIPT_LINE_MAX + 1];
@@ -138,7 +139,7 @@ static void screen_rows(struct judge *j, bool settled)
 	for (const char *p = j->screen; *p;) {
 		size_t n = strcspn(p, "\n");
 		const char *next = p + n + (p[n] == '\n');
-		bool last = !next[strspn(next, " \n")];
+		bool last = !*next || *next == '\n';
 
 		transcript_clean(line, sizeof(line), (const uint8_t *)p, n);
 		line_judge(j, line, settled && last);

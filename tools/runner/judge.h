@@ -12,7 +12,7 @@
 /* Times are in ms since the first power-on and never go back. */
 #define JUDGE_SETTLE_MS 250 /* a line behind which nothing came for so long may be a prompt */
 #define JUDGE_RESETS    3   /* so many make a boot loop */
-#define JUDGE_SCREEN_MAX 16384
+#define JUDGE_SCREEN_MAX 40960
 
 enum verdict { VERDICT_NONE, VERDICT_BOOTED, VERDICT_FAILED, VERDICT_TIMEOUT };
 

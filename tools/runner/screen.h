@@ -6,7 +6,7 @@
 #include "fail.h"
 
 #define SCREEN_COLUMNS_MAX 160
-#define SCREEN_ROWS_MAX    64
+#define SCREEN_ROWS_MAX    208 /* all of the 32 KiB of text memory */
 #define SCREEN_PIXELS_MAX  8192 /* in each direction */
 
 enum screen_kind { SCREEN_NONE, SCREEN_TEXT, SCREEN_PICTURE };

@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The order matters: what is refused for its words comes before what is opened; the disks, before the firmware that is chosen by them. */
+#include "setup.h"
+#include "boot.h"
+#include "disk.h"
+#include "probe.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <time.h>
+#include <unistd.h>
+
+int64_t clock_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+static void log_line(void *ctx, enum vdisk_log_level level, const char *message)
+{
+	if (level == VDISK_LOG_WARNING)
+		fprintf(stderr, "vdisk %s: warning: %s\n", ((const struct options *)ctx)->command, message);
+}
+
+static int disks_open(struct setup *s, vdisk_error *err)
+{
+	const struct options *o = s->options;
+
+	for (unsigned i = 0; i < o->n_images; i++) {
+		struct disk_open d = { .path = o->images[i], .format = o->format, .allow_dirs = o->allow, .rw = o->rw, .log = log_line,
+			.log_ctx = (void *)o };
+
+		if (disk_open(&d, &s->config.disks[i], err))
+			return -1;
+		s->config.n_disks++;
+	}
+	return 0;
+}
+
+static int serial_open(struct setup *s, vdisk_error *err)
+{
+	const char *path = s->options->serial;
+
+	if (!path)
+		return 0;
+	s->config.serial_fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+	return s->config.serial_fd < 0 ? fail_errno(err, "%s", path) : 0;
+}
+
+static int signals_block(struct setup *s, vdisk_error *err)
+{
+	sigset_t set;
+
+	/* Threads inherit the mask, so that these signals come by the descriptor alone. */
+	sigemptyset(&set);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGHUP);
+	pthread_sigmask(SIG_BLOCK, &set, NULL);
+	signal(SIGPIPE, SIG_IGN);
+	s->signal_fd = signalfd(-1, &set, SFD_CLOEXEC);
+	return s->signal_fd < 0 ? fail_errno(err, "signals") : 0;
+}
+
+static int folder_make(struct setup *s, vdisk_error *err)
+{
+	const char *tmp = getenv("TMPDIR");
+
+	if (!tmp || !*tmp || strlen(tmp) > sizeof(s->folder) - 24)
+		tmp = "/tmp";
+	snprintf(s->folder, sizeof(s->folder), "%s/vdisk-run.XXXXXX", tmp);
+	if (mkdtemp(s->folder))
+		return 0;
+	s->folder[0] = '\0';
+	return fail_errno(err, "a folder for temporary files in %s", tmp);
+}
+
+static int engine_choose(struct setup *s, vdisk_error *err)
+{
+	const struct options *o = s->options;
+	char why[256] = "";
+	enum kvm_state kvm = KVM_GOOD;
+
+	if (o->engine == ENGINE_KVM)
+		return boot_possible(o, err);
+	kvm = kvm_probe(why);
+	if (o->engine == ENGINE_AUTO && kvm == KVM_GOOD && !boot_possible(o, err))
+		return 0;
+	if (!qemu_find(s->program)) {
+		if (o->engine == ENGINE_QEMU)
+			return fail(err, VDISK_UNSUPPORTED, "qemu-system-x86_64 is not installed");
+		if (kvm != KVM_GOOD)
+			return fail(err, VDISK_UNSUPPORTED, "%s, and qemu-system-x86_64, which would serve, is not installed; --engine kvm tries "
+			            "all the same", why);
+		return -1; /* the refusal by the own machine */
+	}
+	s->engine.ops = &engine_qemu;
+	if (o->engine == ENGINE_AUTO)
+		snprintf(s->note, sizeof(s->note), "%s: running %s%s", kvm == KVM_GOOD ? err->message : why, strrchr(s->program, '/') + 1,
+		         kvm == KVM_GOOD ? "" : ", which takes longer");
+	s->engine_config.program = s->program;
+	s->engine_config.accelerated = kvm == KVM_GOOD;
+	return folder_make(s, err);
+}
+
+int setup_open(struct setup *s, const struct options *o, bool capture, vdisk_error *err)
+{
+	*s = (struct setup){ .options = o, .signal_fd = -1, .engine = { .ops = &engine_kvm, .event_fd = -1, .output_fd = -1 } };
+	s->config = (struct machine_config){ .mem_bytes = o->mem_bytes, .n_cpus = o->n_cpus, .kernel = o->kernel, .initrd = o->initrd,
+		.append = o->append, .debug_log = o->firmware_log, .serial_fd = capture ? -1 : STDOUT_FILENO, .bus = o->bus, .nic = o->nic };
+	s->engine_config = (struct engine_config){ .machine = &s->config, .capture = capture, .folder = s->folder };
+	s->engine.config = &s->engine_config;
+	if (signals_block(s, err) || engine_choose(s, err) || serial_open(s, err) || disks_open(s, err) ||
+	    boot_choose(&s->config, o, err))
+		return -1;
+	return s->engine.ops == &engine_kvm ? files_open(&s->config, err) : 0;
+}
+
+int setup_close(struct setup *s, bool failed, vdisk_error *err)
+{
+	vdisk_error late;
+	int r = 0;
+
+	s->engine.ops->end(&s->engine);
+	files_close(&s->config);
+	boot_release(&s->config);
+	for (unsigned i = 0; i < s->config.n_disks; i++)
+		if (vdisk_close(s->config.disks[i], failed || r ? &late : err) && s->options->rw)
+			r = -1;
+	if (s->folder[0] && rmdir(s->folder) && !failed && !r)
+		r = fail_errno(err, "%s", s->folder);
+	if (s->options->serial && s->config.serial_fd >= 0)
+		close(s->config.serial_fd);
+	if (s->signal_fd >= 0)
+		close(s->signal_fd);
+	return r;
+}
