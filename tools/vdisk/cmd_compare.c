@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* vdisk compare: do two images hold the same disk?  0: yes, 1: no, 2: trouble. */
+#include "job.h"
 #include "output.h"
-#include "progress.h"
 #include "source.h"
 
 #include <inttypes.h>
@@ -11,8 +11,7 @@ struct compare_args {
 	struct common_args common;
 	struct source_args source, second;
 	struct content_args content;
-	struct progress_args progress;
-	struct opt_number jobs, memory;
+	struct job_args job;
 	bool strict;
 };
 
@@ -23,10 +22,6 @@ static const struct opt options[] = {
 	{ .letter = 'F', .name = "second-format", .kind = OPT_TEXT, AT(second.format), .arg = "FMT", .domain = DOMAIN_FORMAT,
 	  .help = "format of B (-f, --open-opt, --vhd-size, --key-file and --snapshot are for A)" },
 	{ .name = "second-open-opt", .kind = OPT_PAIRS, AT(second.open_opts), .arg = "K=V", .help = "option for opening B" },
-	{ .letter = 'j', .name = "jobs", .kind = OPT_UINT, AT(jobs), .arg = "N", .min = 1, .max = 1024,
-	  .help = "threads; by default one for each processor" },
-	{ .name = "memory", .kind = OPT_SIZE, AT(memory), .arg = "SIZE", .min = 1u << 20,
-	  .help = "budget for data in flight; by default 32M" },
 	{ 0 },
 };
 #undef AT
@@ -34,14 +29,7 @@ static const struct opt options[] = {
 static int compare(const struct compare_args *a, vdisk_image *one, vdisk_image *two)
 {
 	struct progress progress;
-	progress_begin(&progress, &a->progress, a->common.quiet, "comparing");
-	struct vdisk_job_options o = {
-		.threads = (unsigned)a->jobs.value,
-		.memory_bytes = a->memory.value,
-		.progress = progress_tick,
-		.progress_ctx = &progress,
-		.cancel = cancel_by_signals(),
-	};
+	struct vdisk_job_options o = job_begin(&progress, &a->job, a->common.quiet, "comparing");
 	struct vdisk_compare_result r = { 0 };
 	vdisk_error err = { 0 };
 	int failed = vdisk_compare(one, two, a->strict, &o, &r, &err);
@@ -109,9 +97,10 @@ const struct command cmd_compare = {
 	.args_bytes = sizeof(struct compare_args),
 	.groups = {
 		{ options, 0 },
+		{ job_options, offsetof(struct compare_args, job) },
 		{ source_options, offsetof(struct compare_args, source) },
 		{ content_options, offsetof(struct compare_args, content) },
-		{ progress_options, offsetof(struct compare_args, progress) },
+		{ progress_options, offsetof(struct compare_args, job.progress) },
 		{ common_options, 0 },
 	},
 	.run = run,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* vdisk digest: a number for the disk's content, whatever image it is in. */
+#include "job.h"
 #include "output.h"
-#include "progress.h"
 #include "source.h"
 
 #include <string.h>
@@ -10,8 +10,7 @@ struct digest_args {
 	struct common_args common;
 	struct source_args source;
 	struct content_args content;
-	struct progress_args progress;
-	struct opt_number jobs, memory;
+	struct job_args job;
 	const char *manifest;
 	bool sha256, force;
 };
@@ -23,10 +22,6 @@ static const struct opt options[] = {
 	{ .name = "manifest", .kind = OPT_TEXT, AT(manifest), .arg = "FILE", .domain = DOMAIN_FILE,
 	  .help = "leave the digests of all pieces in FILE, for \"vdisk verify-manifest\"" },
 	{ .name = "force", .kind = OPT_FLAG, AT(force), .help = "replace a FILE that exists" },
-	{ .letter = 'j', .name = "jobs", .kind = OPT_UINT, AT(jobs), .arg = "N", .min = 1, .max = 1024,
-	  .help = "threads; by default one for each processor" },
-	{ .name = "memory", .kind = OPT_SIZE, AT(memory), .arg = "SIZE", .min = 1u << 20,
-	  .help = "budget for data in flight; by default 32M" },
 	{ 0 },
 };
 #undef AT
@@ -41,14 +36,7 @@ static int compute(const struct digest_args *a, vdisk_image *img, const struct v
 static int digest(const struct digest_args *a, vdisk_image *img)
 {
 	struct progress progress;
-	progress_begin(&progress, &a->progress, a->common.quiet, "reading");
-	struct vdisk_job_options o = {
-		.threads = (unsigned)a->jobs.value,
-		.memory_bytes = a->memory.value,
-		.progress = progress_tick,
-		.progress_ctx = &progress,
-		.cancel = cancel_by_signals(),
-	};
+	struct vdisk_job_options o = job_begin(&progress, &a->job, a->common.quiet, "reading");
 	uint8_t bytes[32];
 	char text[DIGEST_TEXT];
 	vdisk_error err = { 0 };
@@ -96,9 +84,10 @@ const struct command cmd_digest = {
 	.args_bytes = sizeof(struct digest_args),
 	.groups = {
 		{ options, 0 },
+		{ job_options, offsetof(struct digest_args, job) },
 		{ source_options, offsetof(struct digest_args, source) },
 		{ content_options, offsetof(struct digest_args, content) },
-		{ progress_options, offsetof(struct digest_args, progress) },
+		{ progress_options, offsetof(struct digest_args, job.progress) },
 		{ common_options, 0 },
 	},
 	.run = run,

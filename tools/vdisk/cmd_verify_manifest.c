@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* vdisk verify-manifest: is this the disk that the manifest was made of?  0: yes, 1: no, 2: trouble. */
+#include "job.h"
 #include "output.h"
-#include "progress.h"
 #include "source.h"
 
 #include <inttypes.h>
@@ -14,19 +14,8 @@ struct verify_args {
 	struct common_args common;
 	struct source_args source;
 	struct content_args content;
-	struct progress_args progress;
-	struct opt_number jobs, memory;
+	struct job_args job;
 };
-
-#define AT(member) .field = offsetof(struct verify_args, member)
-static const struct opt options[] = {
-	{ .letter = 'j', .name = "jobs", .kind = OPT_UINT, AT(jobs), .arg = "N", .min = 1, .max = 1024,
-	  .help = "threads; by default one for each processor" },
-	{ .name = "memory", .kind = OPT_SIZE, AT(memory), .arg = "SIZE", .min = 1u << 20,
-	  .help = "budget for data in flight; by default 32M" },
-	{ 0 },
-};
-#undef AT
 
 struct ranges {
 	uint64_t (*v)[2];
@@ -88,14 +77,7 @@ static void report_text(vdisk_image *img, const char *manifest, const struct vdi
 static int verify(const struct verify_args *a, vdisk_image *img, const char *manifest)
 {
 	struct progress progress;
-	progress_begin(&progress, &a->progress, a->common.quiet, "verifying");
-	struct vdisk_job_options o = {
-		.threads = (unsigned)a->jobs.value,
-		.memory_bytes = a->memory.value,
-		.progress = progress_tick,
-		.progress_ctx = &progress,
-		.cancel = cancel_by_signals(),
-	};
+	struct vdisk_job_options o = job_begin(&progress, &a->job, a->common.quiet, "verifying");
 	struct vdisk_manifest_result m;
 	struct ranges ranges = { 0 };
 	vdisk_error err = { 0 };
@@ -133,10 +115,10 @@ const struct command cmd_verify_manifest = {
 	.domain = DOMAIN_FILE,
 	.args_bytes = sizeof(struct verify_args),
 	.groups = {
-		{ options, 0 },
+		{ job_options, offsetof(struct verify_args, job) },
 		{ source_options, offsetof(struct verify_args, source) },
 		{ content_options, offsetof(struct verify_args, content) },
-		{ progress_options, offsetof(struct verify_args, progress) },
+		{ progress_options, offsetof(struct verify_args, job.progress) },
 		{ common_options, 0 },
 	},
 	.run = run,
