@@ -18,7 +18,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define GRACE_MS 10000 /* for what clients have asked before we were told to stop */
+#define GRACE_MS 5000 /* for what clients have asked before we were told to stop */
 #define SHORTAGE_MS 200 /* of descriptors, say: a pause before the next try */
 
 struct entry {
