@@ -1,12 +1,23 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The formats of this build, in the order in which probes of equal certainty win; and what the build says of itself, which names them. */
 #include "core/driver.h"
 
-extern const struct vd_driver vd_driver_qcow2, vd_driver_vmdk, vd_driver_vhd, vd_driver_raw;
+#ifndef VDISK_VERSION
+#error "the build must say VDISK_VERSION"
+#endif
 
-const struct vd_driver *const vd_drivers[] = {
-	&vd_driver_qcow2,
-	&vd_driver_vmdk,
-	&vd_driver_vhd,
-	&vd_driver_raw,
-	NULL,
-};
+#define NOTHING
+#define FORMATS(X, BETWEEN) \
+	X(qcow2) BETWEEN \
+	X(vmdk) BETWEEN \
+	X(vhd) BETWEEN \
+	X(raw)
+
+#define DECLARE(format) extern const struct vd_driver vd_driver_##format;
+FORMATS(DECLARE, NOTHING)
+
+#define ENTRY(format) &vd_driver_##format,
+const struct vd_driver *const vd_drivers[] = { FORMATS(ENTRY, NOTHING) NULL };
+
+#define NAME(format) #format
+const char vd_version_text[] = VDISK_VERSION " (" FORMATS(NAME, " ") "; zlib zstd luks)";

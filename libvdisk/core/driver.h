@@ -305,5 +305,6 @@ struct vd_driver {
 
 /* formats/registry.c: NULL-terminated, the order in which probes of equal certainty win. */
 extern const struct vd_driver *const vd_drivers[];
+extern const char vd_version_text[]; /* vdisk_version() */
 
 #endif

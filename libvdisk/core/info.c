@@ -7,13 +7,9 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-#ifndef VDISK_VERSION
-#error "the build must say VDISK_VERSION"
-#endif
-
 const char *vdisk_version(void)
 {
-	return VDISK_VERSION " (raw qcow2 vmdk vhd; zlib zstd luks)";
+	return vd_version_text;
 }
 
 uint64_t vdisk_size(const vdisk_image *img) { return img->top->size; }
