@@ -44,7 +44,9 @@ void vd_cache_set_relaxed(struct vd_cache *c, bool relaxed);
 int vd_cache_get(struct vd_cache *c, uint64_t off, unsigned rank, bool tail_ok, struct vd_table **out, vd_error *err);
 /* The same for a table that is new at `off`: zeroed, dirty, nothing read. */
 int vd_cache_new_table(struct vd_cache *c, uint64_t off, unsigned rank, struct vd_table **out, vd_error *err);
-/* Under the layer's exclusive lock, before or after the change, while pinned. */
+/* Under the layer's exclusive lock, while pinned.  Call it after the change wherever another table was got since the table became dirty
+   (or was new): getting one may write dirty ones back to make room, pinned ones too, and mark them clean; what is changed in them
+   afterwards would be lost without another call. */
 void vd_cache_dirty(struct vd_cache *c, struct vd_table *t);
 void vd_cache_put(struct vd_cache *c, struct vd_table *t);
 /* Forgets the table at `off`, dirty or not (its space was freed), unless it is pinned. */
