@@ -73,11 +73,11 @@ int qcow2_crypt_open(struct qcow2 *q, const struct vd_open *o, vd_error *err)
 	int rc = 0;
 
 	if (!q->crypt_method)
-		return path ? vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "option key-file: the image is not encrypted") : 0;
+		return path ? vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "--key-file: the image is not encrypted") : 0;
 	if (!path && (o->flags & (VD_OPEN_INFO | VD_OPEN_CHECK)))
 		return 0;
 	if (!path)
-		return vd_fail(err, VDISK_INVALID, 32, "the image is encrypted (%s): name the file with its passphrase by the option key-file=FILE",
+		return vd_fail(err, VDISK_INVALID, 32, "the image is encrypted (%s): --key-file FILE names the file with its passphrase",
 		               q->crypt_method == QCOW2_CRYPT_LUKS ? "luks" : "aes");
 	if (qcow2_passphrase_read(path, &pass, &len, err) < 0)
 		return -1;
@@ -119,7 +119,7 @@ int qcow2_crypt_create(struct qcow2 *q, const struct qcow2_plan *p, const struct
 int qcow2_crypt_run(const struct qcow2 *q, bool encrypt, uint64_t off, uint64_t host, uint8_t *buf, size_t len, vd_error *err)
 {
 	if (!q->crypt)
-		return vd_fail(err, VDISK_INVALID, 32, "the image is encrypted, and no key was given (option key-file=FILE)");
+		return vd_fail(err, VDISK_INVALID, 32, "the image is encrypted, and no key was given (--key-file FILE)");
 	return luks_cipher_run(&q->crypt->cipher, encrypt, (q->crypt->by_host ? host : off) / 512, buf, len, err);
 }
 
