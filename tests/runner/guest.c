@@ -155,11 +155,11 @@ struct desc {
 	uint16_t flags, next;
 };
 
-static struct {
+static struct ring {
 	struct desc desc[256] __attribute__((aligned(4096)));
 	volatile uint16_t avail[4 + 256];
 	volatile uint16_t used[4096] __attribute__((aligned(4096)));
-} ring;
+} ring, ring1;
 
 static struct {
 	uint32_t type, zero;
@@ -179,13 +179,23 @@ static void queue_address(unsigned off, volatile void *p)
 	*reg32(off + 4) = 0;
 }
 
-static void disk_begin(void)
+static void queue_begin(uint16_t n, struct ring *r)
 {
 	for (unsigned i = 0; i < 4; i++)
-		ring.used[i] = ring.avail[i] = 0;
-	pci_set(0x18, 0x04, 0);
-	pci_set(0x18, 0x20, BASE);
-	pci_set(0x18, 0x04, 6);
+		r->used[i] = r->avail[i] = 0;
+	*reg16(22) = n;
+	queue_address(32, r->desc);
+	queue_address(40, r->avail);
+	queue_address(48, r->used);
+	*reg16(28) = 1;
+}
+
+/* A virtio device with one queue or two. */
+static void virtio_begin(unsigned devfn, unsigned queues)
+{
+	pci_set(devfn, 0x04, 0);
+	pci_set(devfn, 0x20, BASE);
+	pci_set(devfn, 0x04, 6);
 	*reg8(20) = 0;
 	while (*reg8(20))
 		;
@@ -195,13 +205,16 @@ static void disk_begin(void)
 	*reg32(8) = 0;
 	*reg32(12) = 0;
 	*reg8(20) = 11;
-	*reg16(22) = 0;
-	queue_address(32, ring.desc);
-	queue_address(40, ring.avail);
-	queue_address(48, ring.used);
-	*reg16(28) = 1;
+	queue_begin(0, &ring);
+	if (queues > 1)
+		queue_begin(1, &ring1);
 	*reg8(20) = 15;
 	fact("status", *reg8(20), 2);
+}
+
+static void disk_begin(void)
+{
+	virtio_begin(0x18, 1);
 	fact("sectors", *reg32(0x2000), 8);
 }
 
@@ -286,6 +299,70 @@ static void test_hostile(void)
 	disk_begin();
 	disk_do(0, 1, data, 4096, true);
 	fact("read", status, 2);
+}
+
+/* The chain at `head` is offered to queue `n`. */
+static void ring_offer(uint16_t n, struct ring *r, uint16_t head)
+{
+	uint16_t at = r->avail[1];
+
+	r->avail[2 + at % 256] = head;
+	__asm__ volatile("" ::: "memory");
+	r->avail[1] = (uint16_t)(at + 1);
+	__asm__ volatile("mfence" ::: "memory");
+	*reg16(0x3000 + 4u * n) = n;
+}
+
+static uint32_t used_length(const struct ring *r, unsigned i)
+{
+	return r->used[2 + 4 * i + 2] | (uint32_t)r->used[2 + 4 * i + 3] << 16;
+}
+
+static void test_rng(void)
+{
+	unsigned zeros = 0;
+
+	virtio_begin(0x98, 1);
+	for (unsigned i = 0; i < 2; i++) { /* a small one, and one that is more than the device gives at once */
+		ring.desc[0] = (struct desc){ (uintptr_t)data, i ? 0x100000 : 64, 2, 0 };
+		ring_offer(0, &ring, 0);
+		while (ring.used[1] != i + 1)
+			;
+		fact("bytes", used_length(&ring, i), 8);
+	}
+	for (unsigned i = 0; i < sizeof(data); i++)
+		zeros += !data[i];
+	fact("random", zeros < 64, 1);
+}
+
+/* Asks who has 10.0.2.2. */
+static void test_net(void)
+{
+	static uint8_t in[2048], out[12 + 60] = {
+		[12] = 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x52, 0x54, 0, 1, 2, 3, 8, 6, 0, 1, 8, 0, 6, 4, 0, 1,
+		0x52, 0x54, 0, 1, 2, 3, 10, 0, 2, 15, 0, 0, 0, 0, 0, 0, 10, 0, 2, 2,
+	};
+
+	virtio_begin(0xa0, 2);
+	for (unsigned i = 0; i < 6; i++)
+		hex(*reg8(0x2000 + i), 2);
+	put('\n');
+	ring.desc[0] = (struct desc){ (uintptr_t)in, sizeof(in), 2, 0 };
+	ring1.desc[0] = (struct desc){ (uintptr_t)out, 12, 1, 1 };
+	ring1.desc[1] = (struct desc){ (uintptr_t)out + 12, 60, 0, 0 };
+	in[0] = 0xee;
+	ring_offer(1, &ring1, 0);
+	while (!ring1.used[1])
+		;
+	ring_offer(0, &ring, 0); /* the answer waits for a buffer */
+	while (!ring.used[1])
+		;
+	__asm__ volatile("" ::: "memory");
+	fact("bytes", used_length(&ring, 0) >= 12 + 42, 1);
+	fact("buffers", in[10], 2);
+	fact("type", (uint64_t)in[24] << 8 | in[25], 4);
+	fact("answer", in[33], 2);
+	fact("from", (uint64_t)in[40] << 24 | (uint64_t)in[41] << 16 | (uint64_t)in[42] << 8 | in[43], 8);
 }
 
 /* ---- a disk over AHCI */
@@ -533,6 +610,10 @@ __attribute__((used)) static void guest(const uint8_t *params)
 		test_disk();
 	else if (is(line, "hostile"))
 		test_hostile();
+	else if (is(line, "rng"))
+		test_rng();
+	else if (is(line, "net"))
+		test_net();
 	else if (is(line, "sata"))
 		test_sata();
 	else if (is(line, "cmos"))
