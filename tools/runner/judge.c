@@ -30,11 +30,13 @@ static void conclude(struct judge *j, enum verdict verdict, const char *format, 
 
 static void stage_reach(struct judge *j, enum stage stage)
 {
-	if (j->stages[stage] < 0)
-		j->stages[stage] = j->now;
+	if (j->stages[stage] >= 0)
+		return;
+	j->stages[stage] = j->now;
+	j->hint[0] = '\0';
 }
 
-/* Where a verdict's line alone would not say why, the last error before it does. */
+/* Where a verdict's line alone would not say why, the first error of its stage does. */
 static void line_failed(struct judge *j, const char *line, const char *meaning)
 {
 	if (meaning && *j->hint)
@@ -71,7 +73,8 @@ static void line_judge(struct judge *j, const char *line, bool settled)
 		stage_reach(j, STAGE_KERNEL);
 		break;
 	case SIGN_HINT:
-		memcpy(j->hint, j->last, sizeof(j->hint));
+		if (!*j->hint)
+			memcpy(j->hint, j->last, sizeof(j->hint));
 		break;
 	case SIGN_FAILED:
 		line_failed(j, line, meaning);

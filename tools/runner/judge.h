@@ -32,7 +32,7 @@ struct judge {
 	char screen[JUDGE_SCREEN_MAX];
 	int64_t screen_ms;
 	bool screen_settled;
-	char hint[256], last[256]; /* the last error that was worth a hint; the last line of all */
+	char hint[256], last[256]; /* the first error of this stage that was worth a hint; the last line of all */
 };
 
 /* `expect`: an extended regular expression; NULL: the built-in signs. */

@@ -117,7 +117,7 @@ static const struct pattern patterns[] = {
 	{ SIGN_FAILED, ANYWHERE, "UNEXPECTED INCONSISTENCY; RUN fsck MANUALLY", NULL },
 	{ SIGN_KERNEL, BEGIN, "systemd[1]: ", NULL },
 	{ SIGN_KERNEL, BEGIN, "INIT: version ", NULL },
-	{ SIGN_KERNEL, BEGIN, "Welcome to ", NULL },
+	{ SIGN_KERNEL, BEGIN, "Welcome to ", NULL }, /* and not "Welcome to GRUB!", which stands above */
 	{ SIGN_BOOTED, ANYWHERE, "Reached target Multi-User System", NULL },
 	{ SIGN_BOOTED, ANYWHERE, "Reached target multi-user.target", NULL },
 	{ SIGN_BOOTED, ANYWHERE, "Reached target Graphical Interface", NULL },
@@ -199,7 +199,7 @@ enum sign pattern_find(const char *line, bool settled, const char **meaning)
 	const char *text = stamp_skip(line, &stamped);
 	*meaning = NULL;
 	for (size_t i = 0; i < sizeof(patterns) / sizeof(*patterns); i++)
-		if (patterns[i].sign > best && pattern_matches(&patterns[i], line, text, settled)) {
+		if (patterns[i].sign > best && !(best == SIGN_LOADER && patterns[i].sign == SIGN_KERNEL) && pattern_matches(&patterns[i], line, text, settled)) {
 			best = patterns[i].sign;
 			*meaning = patterns[i].meaning;
 		}

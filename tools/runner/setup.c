@@ -104,8 +104,7 @@ static int engine_choose(struct setup *s, vdisk_error *err)
 	}
 	s->engine.ops = &engine_qemu;
 	if (o->engine == ENGINE_AUTO)
-		snprintf(s->note, sizeof(s->note), "%s: running %s%s", kvm == KVM_GOOD ? err->message : why, strrchr(s->program, '/') + 1,
-		         kvm == KVM_GOOD ? "" : ", which takes longer");
+		snprintf(s->note, sizeof(s->note), "%s: running %s", kvm == KVM_GOOD ? err->message : why, strrchr(s->program, '/') + 1);
 	s->engine_config.program = s->program;
 	s->engine_config.accelerated = kvm == KVM_GOOD;
 	return folder_make(s, err);
