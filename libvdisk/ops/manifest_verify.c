@@ -32,7 +32,7 @@ struct verifier {
 	struct vd_manifest_reader *r;
 	uint64_t zeros, leaf;  /* of the manifest's line: zeros left of it; leaves passed */
 	uint64_t size, from, to; /* a run of leaves that differ, not yet told: bytes; from == to: none */
-	vdisk_range_fn fn;
+	vdisk_differs_fn fn;
 	void *ctx;
 	struct vdisk_manifest_result *out;
 };
@@ -163,7 +163,7 @@ static int verify(vdisk_image *img, struct verifier *v, const struct vdisk_job_o
 	return 0;
 }
 
-int vdisk_manifest_verify(vdisk_image *img, const char *path, const struct vdisk_job_options *opts, vdisk_range_fn differs, void *ctx,
+int vdisk_manifest_verify(vdisk_image *img, const char *path, const struct vdisk_job_options *opts, vdisk_differs_fn differs, void *ctx,
                           struct vdisk_manifest_result *out, vdisk_error *err)
 {
 	struct verifier v = { .sink = { .leaf = sink_leaf, .zeros = sink_zeros }, .fn = differs, .ctx = ctx, .out = out };

@@ -466,10 +466,10 @@ struct vdisk_manifest_result {
 	uint8_t digest[32];  /* that disk's */
 };
 /* Guest bytes [off, off+len). */
-typedef void (*vdisk_range_fn)(void *ctx, uint64_t off, uint64_t len);
+typedef void (*vdisk_differs_fn)(void *ctx, uint64_t off, uint64_t len);
 /* Compares the image's content with a manifest.  `differs` (may be NULL) is called from the calling thread with each run of leaves that
    differ, ascending.  A file that is no whole and unchanged manifest is VDISK_CORRUPT, before anything of the image is read. */
-VDISK_API int vdisk_manifest_verify(vdisk_image *img, const char *path, const struct vdisk_job_options *opts, vdisk_range_fn differs,
+VDISK_API int vdisk_manifest_verify(vdisk_image *img, const char *path, const struct vdisk_job_options *opts, vdisk_differs_fn differs,
                                     void *ctx, struct vdisk_manifest_result *out, vdisk_error *err);
 
 struct vdisk_measure_result {
