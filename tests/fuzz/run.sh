@@ -24,7 +24,7 @@ if [ -d "$folder" ]; then
 		esac
 	done
 fi
-"$tool" make "$format" "$work/flat" >"$work/seeds.log"
+[ "$format" = nbd ] && cp "$here"/corpus/nbd/* "$work/seeds" || "$tool" make "$format" "$work/flat" >"$work/seeds.log" # no images there
 find "$work/flat" -type f | while read -r file; do
 	"$tool" pack "$file" "$work/seeds/$(basename "$file")" || echo "${file##*/}: too large for a seed" >>"$work/seeds.log"
 done
