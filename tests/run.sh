@@ -12,6 +12,8 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source=$PWD
+# shellcheck source=tools/packages.sh
+. tools/packages.sh
 
 tier=default
 jobs=$(nproc)
@@ -32,23 +34,6 @@ if [ "$tier" = all ]; then
 	export VDISK_ALL=1 VDISK_ITERATIONS=${VDISK_ITERATIONS:-3000} VDISK_FUZZ_SECONDS=${VDISK_FUZZ_SECONDS:-600}
 fi
 
-install_packages() {
-	local wanted missing="" package as_root=""
-	wanted=$(sed -e 's/#.*//' -e 's/[[:space:]]//g' -e '/^$/d' tools/packages.txt tests/packages.txt | sort -u)
-	command -v dpkg-query >/dev/null || { echo "run.sh: no dpkg here; taking it that these are installed:" $wanted; return 0; }
-	for package in $wanted; do
-		[ "$(dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null)" = installed ] || missing="$missing $package"
-	done
-	[ -n "$missing" ] || return 0
-	if [ "$(id -u)" != 0 ]; then
-		command -v sudo >/dev/null || { echo "run.sh: not root, and no sudo to install:$missing" >&2; exit 2; }
-		as_root=sudo
-	fi
-	echo "== installing:$missing"
-	$as_root apt-get update -qq
-	$as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing </dev/null
-}
-
 # What a build has to make: everything where the programs are under test, the suites alone elsewhere.
 build() {
 	local preset=$1 target=suites
@@ -60,7 +45,8 @@ build() {
 		{ tail -n 60 "build/$preset.build.log" >&2; exit 2; }
 }
 
-install_packages
+mapfile -t wanted < <(packages_listed tools/packages.txt tests/packages.txt)
+packages_install run.sh "$source/build/packages.log" "${wanted[@]}"
 mkdir -p build/all
 for preset in $presets; do
 	build "$preset"

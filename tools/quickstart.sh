@@ -7,7 +7,9 @@
 # Without IMAGE a small disk with a file system in it is made.  The results go to the folder vdisk-quickstart, where you stand.
 set -euo pipefail
 source=$(cd "$(dirname "$0")/.." && pwd)
-packages=$(sed 's/#.*//' "$source/tools/packages.txt")
+# shellcheck source=tools/packages.sh
+. "$source/tools/packages.sh"
+mapfile -t packages < <(packages_listed "$source/tools/packages.txt")
 
 case ${1-} in
 -h | --help) sed -n '3,7s/^# \{0,1\}//p' "$0"; exit 0 ;;
@@ -20,31 +22,11 @@ if [ $# = 1 ]; then
 	image=$1
 	case $image in -*) image=./$image ;; esac
 else
-	packages="$packages e2fsprogs"
+	packages+=(e2fsprogs)
 fi
 
 say() { printf '\n== %s\n' "$*"; }
 show() { printf '$ %s\n' "$*"; "$@"; }
-
-install_packages() {
-	local missing="" package as_root=""
-	command -v dpkg-query >/dev/null || { say "no dpkg here; taking it that these are installed:" $packages; return 0; }
-	for package in $packages; do
-		[ "$(dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null)" = installed ] || missing="$missing $package"
-	done
-	[ -n "$missing" ] || return 0
-	if [ "$(id -u)" != 0 ]; then
-		command -v sudo >/dev/null || { echo "quickstart.sh: not root, and no sudo to install:$missing" >&2; exit 2; }
-		as_root=sudo
-	fi
-	say "installing with apt-get:$missing"
-	mkdir -p "$source/build"
-	{
-		$as_root apt-get update
-		$as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $missing </dev/null
-	} >"$source/build/packages.log" 2>&1 ||
-		{ tail -n 20 "$source/build/packages.log" >&2; echo "quickstart.sh: the packages could not be installed" >&2; exit 2; }
-}
 
 build() {
 	say "building (into $source/build/release)"
@@ -66,7 +48,7 @@ make_image() {
 	image=$out/sample.vmdk
 }
 
-install_packages
+packages_install quickstart.sh "$source/build/packages.log" "${packages[@]}"
 build
 PATH=$source/build/release:$PATH
 out=vdisk-quickstart

@@ -55,8 +55,11 @@ done
 
 export PKG_CONFIG_PATH=$libdir/pkgconfig
 config() { pkg-config --define-variable=prefix="$prefix" "$@" vdisk; }
-cc -std=c99 $(config --cflags) "$work/app/app.c" -o "$work/pc_shared" $(config --libs)
+read -ra cflags < <(config --cflags)
+read -ra libs < <(config --libs)
+read -ra static_libs < <(config --static --libs | sed 's/-lvdisk\b//')
+cc -std=c99 "${cflags[@]}" "$work/app/app.c" -o "$work/pc_shared" "${libs[@]}"
 echo "pkg-config, shared: $(LD_LIBRARY_PATH=$libdir "$work/pc_shared" "$work/pc_shared.raw")"
-cc -std=c99 $(config --cflags) "$work/app/app.c" -o "$work/pc_static" "$libdir/libvdisk.a" $(config --static --libs | sed 's/-lvdisk\b//')
+cc -std=c99 "${cflags[@]}" "$work/app/app.c" -o "$work/pc_static" "$libdir/libvdisk.a" "${static_libs[@]}"
 echo "pkg-config, static: $("$work/pc_static" "$work/pc_static.raw")"
 "$prefix/bin/vdisk" --version

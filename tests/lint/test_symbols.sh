@@ -9,10 +9,10 @@ trap 'rm -rf "$work"' EXIT
 faults=0
 
 for layer in base io formats core ops; do
-	files=$(objects "$layer")
-	[ -n "$files" ] || { echo "layer $layer has no objects"; exit 1; }
-	nm --defined-only -g $files | awk 'NF == 3 { print $3 }' | sort -u >"$work/$layer.defined"
-	nm -u $files | awk '$1 == "U" || $1 == "w" { print $2 }' | sort -u >"$work/$layer.wanted"
+	mapfile -t files < <(objects "$layer")
+	[ ${#files[@]} -gt 0 ] || { echo "layer $layer has no objects"; exit 1; }
+	nm --defined-only -g "${files[@]}" | awk 'NF == 3 { print $3 }' | sort -u >"$work/$layer.defined"
+	nm -u "${files[@]}" | awk '$1 == "U" || $1 == "w" { print $2 }' | sort -u >"$work/$layer.wanted"
 done
 sort -u "$work"/*.defined >"$work/ours"
 
@@ -22,12 +22,12 @@ judge() {
 	shift
 	bad=$(comm -12 "$work/$layer.wanted" "$work/ours" | comm -23 - <(for l in "$@"; do cat "$work/$l.defined"; done | sort -u))
 	if [ -n "$bad" ]; then
-		echo "$layer calls upwards:" $bad
+		echo "$layer calls upwards: ${bad//$'\n'/ }"
 		faults=$((faults + 1))
 	fi
 }
 cat >"$work/driver.defined" <<< vd_extents_add
-cat >"$work/registry.defined" <<< vd_drivers
+cat >"$work/registry.defined" <<< $'vd_drivers\nvd_version_text'
 judge base base
 judge io io base
 judge formats formats io base driver
@@ -49,7 +49,7 @@ for word in exit abort _exit printf puts perror putchar stdout stderr malloc cal
 done
 
 # Process-wide state that changes: what lies in .data or .bss (tables of pointers are .data.rel.ro, constant once loaded).
-writable=$(for layer in base io formats core ops; do objdump -t $(objects "$layer"); done |
+writable=$(for layer in base io formats core ops; do objects "$layer"; done | xargs -r -d '\n' objdump -t |
 	awk 'NF > 2 && $(NF-2) ~ /^\.(data|bss|tdata|tbss)(\.|$)/ && $(NF-2) !~ /^\.data\.rel\.ro/ && $NF !~ /^\./ { print $NF }' | sort -u)
 for symbol in $writable; do
 	echo "writable data: $symbol"
@@ -57,7 +57,7 @@ for symbol in $writable; do
 done
 so=$(nm -D --defined-only "$VDISK_BUILD/libvdisk.so" | awk '{ print $NF }' | grep -v -e '^vdisk_' -e '^VDISK_' || true)
 if [ -n "$so" ]; then
-	echo "libvdisk.so exports more than vdisk_*:" $so
+	echo "libvdisk.so exports more than vdisk_*: ${so//$'\n'/ }"
 	faults=$((faults + 1))
 fi
 readelf -d "$VDISK_BUILD/libvdisk.so" | grep -q 'SONAME.*libvdisk\.so\.0' || { echo "no SONAME libvdisk.so.0"; faults=$((faults + 1)); }
