@@ -92,6 +92,11 @@ static int plan_time(struct plan *p, const struct vd_new_image *n, vd_error *err
 	const char *epoch = getenv("SOURCE_DATE_EPOCH"), *slash = strrchr(n->path, '/');
 	char *end;
 
+	if (n->now) {
+		p->create.now = n->now;
+		p->create.seed = n->seed;
+		return 0;
+	}
 	if (!epoch || !*epoch) {
 		p->create.now = (uint64_t)time(NULL);
 		return 0;
@@ -222,6 +227,8 @@ static int dest_open(const struct vd_new_image *n, struct plan *p, struct vd_fil
 {
 	int fd;
 
+	if (n->kept)
+		return vd_staging_resume(n->path, n->overwrite, n->kept, n->n_kept, &p->host.staging, f, err);
 	if (strcmp(n->path, "-"))
 		return vd_staging_new(n->path, n->overwrite, &p->host.staging, f, err);
 	if (!(p->drv->info.caps & VDISK_FORMAT_STREAM_OUT))
@@ -234,7 +241,7 @@ static int dest_open(const struct vd_new_image *n, struct plan *p, struct vd_fil
 
 static int create_judge(const struct vd_new_image *n, vd_error *err)
 {
-	return strcmp(n->path, "-") ? vd_staging_judge(n->path, n->overwrite, err) : 0;
+	return strcmp(n->path, "-") && !n->kept ? vd_staging_judge(n->path, n->overwrite, err) : 0;
 }
 
 int vd_image_create(const struct vd_new_image *n, vdisk_image **out, uint64_t *size_out, vd_error *err)
@@ -311,6 +318,12 @@ int vd_image_commit(vdisk_image *img, vd_error *err)
 	else if (s)
 		rc = vd_staging_commit(s, err);
 	return rc;
+}
+
+void vd_image_keep(vdisk_image *img)
+{
+	if (img->staging)
+		vd_staging_keep(img->staging);
 }
 
 void vd_image_abort(vdisk_image *img)

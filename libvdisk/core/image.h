@@ -11,6 +11,7 @@
 #define VD_CHAIN_MAX 256
 
 struct vd_claims;
+struct vd_kept_file;
 
 struct vdisk_image {
 	struct vd_layer *top;      /* parents by ->parent */
@@ -19,6 +20,7 @@ struct vdisk_image {
 	struct vd_claims *claims;  /* NULL: opened read-only */
 	uint32_t flags;            /* VDISK_OPEN_* */
 	char *path;
+	char *open_options;        /* what the leaf was opened with, "key=value" lines; "" where nothing was said */
 	vdisk_log_fn log;
 	void *log_ctx;
 	struct vd_staging *staging; /* being created: temporary names (core/create.c); NULL otherwise */
@@ -83,6 +85,9 @@ struct vd_new_image {
 	bool overwrite, round_up, dry_run;
 	uint32_t create_flags;        /* VD_CREATE_COMPRESSED | VD_CREATE_ORDERED | VD_CREATE_UNFINISHED */
 	int level;
+	uint64_t now, seed;           /* 0: as SOURCE_DATE_EPOCH or the clock say, random ids; else as vd_create has it */
+	const struct vd_kept_file *kept; /* goes on with what a run left behind (core/staging.h); must outlive the image; NULL: anew */
+	size_t n_kept;
 	uint64_t need_bytes;          /* host space that will be wanted (measure's answer); refused at once where the file system has less */
 	vdisk_log_fn log;
 	void *log_ctx;
@@ -97,6 +102,8 @@ int vd_image_finish(vdisk_image *img, vd_error *err);
    removes what it made and leaves what was there. */
 int vd_image_commit(vdisk_image *img, vd_error *err);
 void vd_image_abort(vdisk_image *img);
+/* From now on vd_image_abort(), and a commit that fails, leave the unfinished files under their temporary names. */
+void vd_image_keep(vdisk_image *img);
 /* measure() of a format for these arguments; also what vdisk_measure() calls. */
 int vd_image_measure(const struct vd_new_image *n, uint64_t data, uint64_t units, uint64_t *required, uint64_t *full, vd_error *err);
 

@@ -354,7 +354,20 @@ void vd_image_free(vdisk_image *img)
 	vd_free(img->chain);
 	vd_claims_free(img->claims);
 	vd_free(img->path);
+	vd_free(img->open_options);
 	vd_free(img);
+}
+
+static int options_keep(vdisk_image *img, const char *const *options, vd_error *err)
+{
+	img->open_options = vd_strdup("");
+	for (; img->open_options && options && *options; options++) {
+		char *more = vd_asprintf("%s%s\n", img->open_options, *options);
+
+		vd_free(img->open_options);
+		img->open_options = more;
+	}
+	return img->open_options ? 0 : vd_fail_nomem(err, 64);
 }
 
 /* What "vdisk clone --linked" makes of a parent: no write permission (which root does not ask), and the layers in an attribute. */
@@ -457,7 +470,7 @@ static int image_open(const char *path, const struct vdisk_open_options *o, unsi
 	img = vd_image_new(path, o->flags, o->log, o->log_ctx, err);
 	if (!img)
 		return -1;
-	if (file_open(path, o, &f, err) || chain_open(img, f, o, NULL, most, err)) {
+	if (options_keep(img, o->options, err) || file_open(path, o, &f, err) || chain_open(img, f, o, NULL, most, err)) {
 		vd_image_free(img);
 		return -1;
 	}

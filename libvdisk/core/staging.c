@@ -22,7 +22,9 @@ struct vd_staging {
 	char *path;    /* the destination, links followed */
 	char *folder;
 	int dirfd;
-	bool overwrite, in_place;
+	bool overwrite, in_place, keep;
+	const struct vd_kept_file *kept; /* NULL: everything is new */
+	size_t n_kept;
 	struct staged *v; /* [0] is the image's own file */
 	size_t n;
 };
@@ -48,8 +50,13 @@ const char *vd_staging_base_name(const struct vd_staging *s)
 	return base_of(s->path);
 }
 
-/* *exists_dev: a block device stands there. */
-static int judge(const char *path, bool overwrite, bool *block_device, vd_error *err)
+static bool is_kept(const struct stat *st, const struct vd_kept_file *k)
+{
+	return k && (uint64_t)st->st_dev == k->dev && (uint64_t)st->st_ino == k->ino;
+}
+
+/* *block_device: one stands there.  `kept` (may be NULL): what stands there may be that. */
+static int judge(const char *path, bool overwrite, const struct vd_kept_file *kept, bool *block_device, vd_error *err)
 {
 	struct stat st;
 
@@ -66,7 +73,7 @@ static int judge(const char *path, bool overwrite, bool *block_device, vd_error 
 	*block_device = S_ISBLK(st.st_mode);
 	if (!S_ISREG(st.st_mode) && !*block_device)
 		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "%s: neither a regular file nor a block device", path);
-	if (!overwrite)
+	if (!overwrite && !is_kept(&st, kept))
 		return vd_fail(err, VDISK_REFUSED, VDISK_NO_OFFSET, "%s: exists; --force replaces it", path);
 	return 0;
 }
@@ -78,7 +85,7 @@ int vd_staging_judge(const char *path, bool overwrite, vd_error *err)
 
 	if (!folder)
 		return vd_fail_nomem(err, strlen(path));
-	if (judge(path, overwrite, &dev, err))
+	if (judge(path, overwrite, NULL, &dev, err))
 		return -1;
 	if (access(dev ? path : folder, W_OK | (dev ? 0 : X_OK)))
 		return dev ? vd_fail_errno(err, errno, VDISK_NO_OFFSET, "%s", path)
@@ -102,6 +109,31 @@ int vd_staging_room(const char *path, uint64_t bytes, vd_error *err)
 	                     room);
 }
 
+/* Where a new file of that name would be made: existing links are followed. */
+static char *resolve(const char *path)
+{
+	char real[PATH_MAX];
+
+	return vd_strdup(realpath(path, real) ? real : path);
+}
+
+char *vd_staging_side(const char *path, const char *word)
+{
+	VD_AUTO_FREE char *real = resolve(path);
+	VD_AUTO_FREE char *folder = real ? folder_of(real) : NULL;
+
+	return folder ? vd_asprintf("%s/.%s.vdisk-%s", strcmp(folder, "/") ? folder : "", base_of(real), word) : NULL;
+}
+
+/* The record of how far a run got, which is about that run's files only. */
+static void record_remove(struct vd_staging *s)
+{
+	VD_AUTO_FREE char *side = vd_staging_side(s->path, VD_STAGING_RECORD);
+
+	if (side)
+		(void)unlink(side);
+}
+
 /* A temporary file that nobody has locked was left by a run that was killed. */
 static int temp_create(struct vd_staging *s, const char *temp, const char *shown, struct vd_file **f, vd_error *err)
 {
@@ -122,10 +154,41 @@ static int temp_create(struct vd_staging *s, const char *temp, const char *shown
 			vd_file_close(old);
 			return vd_fail(err, VDISK_BUSY, VDISK_NO_OFFSET, "%s: is being written by another run (%s/%s)", shown, s->folder, temp);
 		}
+		if (!s->n)
+			record_remove(s); /* before another file can have that inode */
 		unlinkat(s->dirfd, temp, 0);
 		vd_file_close(old);
 	}
 	return -1;
+}
+
+static bool name_is_kept(const struct vd_staging *s, const char *name, const struct vd_kept_file *k)
+{
+	struct stat st;
+
+	return !fstatat(s->dirfd, name, &st, AT_SYMLINK_NOFOLLOW) && S_ISREG(st.st_mode) && is_kept(&st, k);
+}
+
+/* What the run before left of the next file.  It may have died between giving some files their names and the last one. */
+static int temp_resume(struct vd_staging *s, const char *name, const char *temp, const char *shown, struct vd_file **f, vd_error *err)
+{
+	const struct vd_kept_file *k = s->n < s->n_kept ? &s->kept[s->n] : NULL;
+	struct vd_file *inner;
+
+	if (!name_is_kept(s, temp, k)) {
+		if (!name_is_kept(s, name, k))
+			return vd_fail(err, VDISK_REFUSED, VDISK_NO_OFFSET, "%s: %s/%s, which was to be gone on with, is not there any more", shown,
+			               s->folder, temp);
+		if (renameat2(s->dirfd, name, s->dirfd, temp, RENAME_NOREPLACE))
+			return vd_fail_errno(err, errno, VDISK_NO_OFFSET, "%s: cannot take its name back", shown);
+	}
+	if (vd_file_posix(s->dirfd, temp, shown, VD_POSIX_RDWR, &inner, err))
+		return -1;
+	if (vd_file_lock(inner, true, err)) {
+		vd_file_close(inner);
+		return vd_fail(err, VDISK_BUSY, VDISK_NO_OFFSET, "%s: is being written by another run (%s/%s)", shown, s->folder, temp);
+	}
+	return vd_file_kept(inner, k->v, k->n, f, err);
 }
 
 static int stage(struct vd_staging *s, const char *name, const char *shown, struct vd_file **f, vd_error *err)
@@ -138,7 +201,8 @@ static int stage(struct vd_staging *s, const char *name, const char *shown, stru
 	s->v = v;
 	v[s->n] = (struct staged){ .temp = vd_asprintf(".%s.vdisk-partial", name), .name = vd_strdup(name) };
 	temp = v[s->n].temp;
-	if (!temp || !v[s->n].name || temp_create(s, temp, shown, f, err)) {
+	if (!temp || !v[s->n].name ||
+	    (s->kept ? temp_resume(s, name, temp, shown, f, err) : temp_create(s, temp, shown, f, err))) {
 		if (!temp || !v[s->n].name)
 			vd_fail_nomem(err, strlen(name));
 		vd_free(temp);
@@ -149,20 +213,13 @@ static int stage(struct vd_staging *s, const char *name, const char *shown, stru
 	return 0;
 }
 
-/* Where a new file of that name would be made: existing links are followed. */
-static char *resolve(const char *path)
-{
-	char real[PATH_MAX];
-
-	return vd_strdup(realpath(path, real) ? real : path);
-}
-
-int vd_staging_new(const char *path, bool overwrite, struct vd_staging **out, struct vd_file **f, vd_error *err)
+int vd_staging_resume(const char *path, bool overwrite, const struct vd_kept_file *kept, size_t n, struct vd_staging **out,
+                      struct vd_file **f, vd_error *err)
 {
 	struct vd_staging *s;
 	bool dev;
 
-	if (judge(path, overwrite, &dev, err))
+	if (judge(path, overwrite, kept, &dev, err))
 		return -1;
 	s = vd_calloc(1, sizeof(*s));
 	if (!s)
@@ -170,6 +227,9 @@ int vd_staging_new(const char *path, bool overwrite, struct vd_staging **out, st
 	s->dirfd = -1;
 	s->overwrite = overwrite;
 	s->in_place = dev;
+	s->kept = kept;
+	s->n_kept = n;
+	s->keep = kept;
 	s->path = resolve(path);
 	s->folder = s->path ? folder_of(s->path) : NULL;
 	if (!s->folder) {
@@ -190,12 +250,24 @@ int vd_staging_new(const char *path, bool overwrite, struct vd_staging **out, st
 		}
 	} else if (stage(s, base_of(s->path), path, f, err)) {
 		goto fail;
+	} else if (!kept) {
+		record_remove(s);
 	}
 	*out = s;
 	return 0;
 fail:
 	vd_staging_abort(s);
 	return -1;
+}
+
+int vd_staging_new(const char *path, bool overwrite, struct vd_staging **out, struct vd_file **f, vd_error *err)
+{
+	return vd_staging_resume(path, overwrite, NULL, 0, out, f, err);
+}
+
+void vd_staging_keep(struct vd_staging *s)
+{
+	s->keep = true;
 }
 
 int vd_staging_add(struct vd_staging *s, const char *name, struct vd_file **f, vd_error *err)
@@ -208,7 +280,8 @@ int vd_staging_add(struct vd_staging *s, const char *name, struct vd_file **f, v
 		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "%s: an image of several files does not fit a block device", s->path);
 	if (!name[0] || strchr(name, '/'))
 		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "'%s' is no name for a file beside the image", name);
-	if (!s->overwrite && !faccessat(s->dirfd, name, F_OK, AT_SYMLINK_NOFOLLOW))
+	if (!s->overwrite && !faccessat(s->dirfd, name, F_OK, AT_SYMLINK_NOFOLLOW) &&
+	    !name_is_kept(s, name, s->n < s->n_kept ? &s->kept[s->n] : NULL))
 		return vd_fail(err, VDISK_REFUSED, VDISK_NO_OFFSET, "%s: exists; --force replaces it", shown);
 	return stage(s, name, shown, f, err);
 }
@@ -264,7 +337,7 @@ void vd_staging_abort(struct vd_staging *s)
 {
 	if (!s)
 		return;
-	for (size_t i = 0; i < s->n; i++)
+	for (size_t i = 0; i < s->n && !s->keep; i++)
 		unlinkat(s->dirfd, s->v[i].renamed ? s->v[i].name : s->v[i].temp, 0);
 	staging_free(s);
 }

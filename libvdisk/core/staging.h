@@ -10,9 +10,27 @@
 
 struct vd_staging;
 
+/* A file of a run that was broken off, by its identity, and what of it is done. */
+struct vd_kept_file {
+	uint64_t dev, ino;
+	struct vd_range *v; /* ascending, apart */
+	size_t n;
+};
+
 /* `path` is the destination; symbolic links are followed to what they name.  A block device is written in place.  An existing file
    without `overwrite` is VDISK_REFUSED.  Returns owned in *out; the image's own file in *f (returned owned). */
 int vd_staging_new(const char *path, bool overwrite, struct vd_staging **out, struct vd_file **f, vd_error *err);
+/* Goes on where a run was broken off: the files that it left behind, under their temporary names or, where it died while renaming, under
+   their own, as vd_file_kept() shows them.  kept[0] is the image's own file, then come those of vd_staging_add() in their order; borrowed
+   for the life of s.  Nothing is removed on failure, by vd_staging_abort() neither. */
+int vd_staging_resume(const char *path, bool overwrite, const struct vd_kept_file *kept, size_t n, struct vd_staging **out,
+                      struct vd_file **f, vd_error *err);
+/* From now on vd_staging_abort(), and a commit that fails, leave the files where they are. */
+void vd_staging_keep(struct vd_staging *s);
+/* What an unfinished conversion is gone on with (ops/checkpoint.h).  vd_staging_new() removes an old one, which is about other files. */
+#define VD_STAGING_RECORD "resume"
+/* The name of a further file for that destination, beside it: "FOLDER/.NAME.vdisk-WORD".  Returns owned; NULL: out of memory. */
+char *vd_staging_side(const char *path, const char *word);
 /* Judges what vd_staging_new() would, and makes nothing. */
 int vd_staging_judge(const char *path, bool overwrite, vd_error *err);
 /* One more file, that will appear as `name` in the same folder; a name with a slash is VDISK_INVALID. */

@@ -98,6 +98,13 @@ int vd_file_memory(const char *name, const void *init, size_t len, struct vd_fil
 /* A read-only view of the caller's bytes, which must outlive it; no copy (fuzzing). */
 int vd_file_memory_view(const char *name, const void *bytes, size_t len, struct vd_file **out, vd_error *err);
 
+struct vd_range {
+	uint64_t off, len;
+};
+/* A regular file of a run that was broken off, as an empty one that is written anew (takes `inner`).  What `ranges` name (ascending, apart,
+   copied) is there already and stays whatever is done to it; all else is given back first, and is a hole. */
+int vd_file_kept(struct vd_file *inner, const struct vd_range *ranges, size_t n, struct vd_file **out, vd_error *err);
+
 /* Append-only output to fd (takes it): writes may come in any order from several threads; each waits until all before it is
    written.  Reading, zero, truncate: VDISK_UNSUPPORTED.  zero() past the end writes zeros.  size is what was appended. */
 int vd_file_pipe_out(int fd, const char *name, struct vd_file **out, vd_error *err);

@@ -24,7 +24,13 @@
 
 static int conv_plan(struct vd_flow *f, struct vd_ticket *t, bool *more, vd_error *err)
 {
-	return vd_conv_plan(f->ctx, (struct vd_window *)t, more, err);
+	struct vd_conv *c = f->ctx;
+	struct vd_window *w = (struct vd_window *)t;
+
+	if (vd_conv_plan(c, w, more, err))
+		return -1;
+	w->after = (struct vd_walk_point){ c->walk.pos, c->walk.answer.off, c->back_walk.answer.off, c->walk.lost };
+	return 0;
 }
 
 static int conv_work(struct vd_ticket *t, unsigned stage, vd_error *err)
@@ -59,14 +65,9 @@ static int conv_hash(struct vd_conv *c, struct vd_window *w, vd_error *err)
 	return 0;
 }
 
-static int conv_step(struct vd_ticket *t, unsigned stage, vd_error *err)
+int vd_conv_count(struct vd_conv *c, struct vd_window *w, vd_error *err)
 {
-	struct vd_conv *c = t->flow->ctx;
-	struct vd_window *w = (struct vd_window *)t;
-
-	if (stage + 1 < c->flow.n_stages)
-		return vd_conv_reserve(c, w, err);
-	if (vd_conv_publish(c, w, err) || conv_hash(c, w, err))
+	if (conv_hash(c, w, err))
 		return -1;
 	c->report.data += w->data;
 	c->report.offloaded += w->offloaded;
@@ -79,6 +80,19 @@ static int conv_step(struct vd_ticket *t, unsigned stage, vd_error *err)
 	return 0;
 }
 
+static int conv_step(struct vd_ticket *t, unsigned stage, vd_error *err)
+{
+	struct vd_conv *c = t->flow->ctx;
+	struct vd_window *w = (struct vd_window *)t;
+
+	if (stage + 1 < c->flow.n_stages)
+		return vd_conv_reserve(c, w, err);
+	if (vd_conv_publish(c, w, err) || vd_conv_count(c, w, err))
+		return -1;
+	vd_resume_window(c, w);
+	return c->punch ? vd_punch_tick(c, err) : 0;
+}
+
 static void conv_drop(struct vd_ticket *t, unsigned stage)
 {
 	(void)stage;
@@ -89,6 +103,7 @@ static void conv_tick(struct vd_flow *f)
 {
 	struct vd_conv *c = f->ctx;
 
+	vd_resume_tick(c);
 	vd_pacer_show(&c->pacer, &c->progress, false);
 }
 
@@ -175,6 +190,8 @@ static int conv_judge(const char *path, const struct vdisk_convert_options *o, v
 		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "what goes to a pipe cannot be read back to verify it");
 	if (o->manifest && !strcmp(path, o->manifest))
 		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "%s: cannot be the image and its manifest", path);
+	if (o->flags & (VDISK_CONVERT_RESUME | VDISK_CONVERT_PUNCH_SOURCE) && !(o->flags & VDISK_CONVERT_CHECKPOINT))
+		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "a conversion that keeps no record cannot be resumed");
 	if (o->sparse_bytes && (!vd_is_pow2(o->sparse_bytes) || o->sparse_bytes < 512 || o->sparse_bytes > 1u << 30))
 		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "sparse size %u is not a power of two from 512 to 1 GiB", o->sparse_bytes);
 	return 0;
@@ -217,7 +234,7 @@ static int conv_move(struct vd_conv *c, vd_error *err)
 
 	if (conv_target(c, err) || vd_layer_begin(c->to, err))
 		return -1;
-	if ((o->flags & (VDISK_CONVERT_DIGEST | VDISK_CONVERT_VERIFY) || o->manifest) && vd_tree_new(c->size, &c->tree, err))
+	if (vd_conv_digests(o) && vd_tree_new(c->size, &c->tree, err))
 		return -1;
 	if (o->manifest) {
 		if (vd_manifest_new(o->manifest, c->src, c->size, o->flags & VDISK_CONVERT_OVERWRITE, &c->manifest, err))
@@ -229,8 +246,9 @@ static int conv_move(struct vd_conv *c, vd_error *err)
 		vd_walk_init(&c->back_walk, c->dst, c->size, c->window);
 	c->pacer = (struct vd_pacer){ .fn = o->progress, .ctx = o->progress_ctx };
 	c->progress.total = c->size;
-	if (conv_run(c, err))
+	if (vd_resume_start(c, err) || (o->flags & VDISK_CONVERT_PUNCH_SOURCE && vd_punch_new(c, err)) || conv_run(c, err))
 		return -1;
+	vd_resume_settle(c);
 	c->report.size = c->size;
 	c->report.zero = c->size - c->report.data - c->same;
 	c->report.lost = c->walk.lost;
@@ -279,7 +297,7 @@ static int conv_make(struct vd_conv *c, const char *path, vd_error *err)
 	struct vd_new_image n;
 	int rc;
 
-	if (vd_target_new(c->src, path, o, &n, err) || vd_image_create(&n, &c->dst, &c->size, err))
+	if (vd_target_new(c->src, path, o, &n, err) || vd_resume_begin(c, path, &n, err) || vd_image_create(&n, &c->dst, &c->size, err))
 		return -1;
 	if (dry_run) {
 		c->report.size = c->size;
@@ -292,11 +310,14 @@ static int conv_make(struct vd_conv *c, const char *path, vd_error *err)
 	if (!rc && o->flags & VDISK_CONVERT_VERIFY)
 		rc = conv_verify(c, path, err);
 	if (rc) {
+		vd_resume_leave(c, err);
 		vd_image_abort(c->dst);
 		return -1;
 	}
-	if (vd_image_commit(c->dst, err))
+	if (vd_resume_commit(c, err))
 		return -1;
+	if (c->punch)
+		vd_punch_finish(c);
 	if (c->manifest && manifest_commit(c, err))
 		return -1;
 	c->progress.done = c->size;
@@ -317,9 +338,11 @@ int vdisk_convert(vdisk_image *src, const char *path, const struct vdisk_convert
                   vdisk_error *err)
 {
 	VD_AUTO_FREE struct vd_conv *c = vd_calloc(1, sizeof(*c));
+	vd_error unwanted = { 0 };
 	struct timespec t0;
 	int rc;
 
+	err = err ? err : &unwanted;
 	clock_gettime(CLOCK_MONOTONIC, &t0);
 	if (!c)
 		return vd_fail_nomem(err, sizeof(*c));
@@ -331,8 +354,10 @@ int vdisk_convert(vdisk_image *src, const char *path, const struct vdisk_convert
 	vd_tree_free(c->tree);
 	vd_manifest_abort(c->manifest);
 	vd_offload_free(c->offload);
+	vd_punch_free(c);
+	vd_resume_end(c);
 	c->report.seconds = seconds_since(&t0);
-	if (!rc && report)
-		*report = c->report;
+	if (report)
+		*report = rc ? (struct vdisk_convert_report){ .resumable = c->report.resumable } : c->report;
 	return rc;
 }

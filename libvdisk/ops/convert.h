@@ -9,6 +9,8 @@
  *   convert_place.c   space for them in the target, and their publication                    (coordinator)
  *   convert_write.c   bytes into that space                                                  (pool)
  *   offload.c         bytes that the kernel moves, or shares, instead
+ *   resume.c          going on with what another run left behind, or leaving it (checkpoint.h)
+ *   punch.c           the source's space given back as the target becomes durable
  *   convert.c         the whole of it
  *
  * A target whose bytes have fixed places (VD_LAYER_FIXED) needs no decision between reading and writing: there the place comes first
@@ -48,10 +50,18 @@ struct vd_place {
 	const uint8_t *packed;
 };
 
+/* Where the walks stand. */
+struct vd_walk_point {
+	uint64_t pos;
+	uint64_t from, back_from; /* where the map was asked last */
+	uint64_t lost;
+};
+
 struct vd_conv;
 
 struct vd_window {
 	struct vd_ticket t;
+	struct vd_walk_point after; /* when this window was planned */
 	uint64_t off;
 	uint64_t len;    /* up to the disk's end at most; 0: nothing but a step of progress */
 	size_t span;     /* len, rounded up to the target's grain */
@@ -87,7 +97,15 @@ struct vd_conv {
 	uint64_t same;
 	struct vd_pacer pacer;
 	struct vdisk_progress progress;
+	struct vd_resume *resume; /* NULL: no record is kept */
+	struct vd_punch *punch;   /* NULL: the source is left alone */
 };
+
+/* Digests of the leaves are wanted. */
+static inline bool vd_conv_digests(const struct vdisk_convert_options *o)
+{
+	return o->flags & (VDISK_CONVERT_DIGEST | VDISK_CONVERT_VERIFY) || o->manifest;
+}
 
 int vd_window_init(struct vd_conv *c, struct vd_window *w, vd_error *err);
 void vd_window_free(struct vd_window *w);
@@ -109,6 +127,39 @@ int vd_conv_reserve(struct vd_conv *c, struct vd_window *w, vd_error *err);
 int vd_conv_publish(struct vd_conv *c, struct vd_window *w, vd_error *err);
 void vd_conv_abandon(struct vd_conv *c, struct vd_window *w);
 int vd_conv_write(struct vd_conv *c, struct vd_window *w, vd_error *err);
+
+/* A window is done: digests and counts. */
+int vd_conv_count(struct vd_conv *c, struct vd_window *w, vd_error *err);
+
+/* ---- resume.c */
+
+struct vd_new_image;
+
+/* Before the target is made: what to go on with, if anything; fills in the rest of *n. */
+int vd_resume_begin(struct vd_conv *c, const char *path, struct vd_new_image *n, vd_error *err);
+/* When the target is there: does again what the record says, and begins to record. */
+int vd_resume_start(struct vd_conv *c, vd_error *err);
+void vd_resume_window(struct vd_conv *c, const struct vd_window *w);
+void vd_resume_tick(struct vd_conv *c);
+/* Everything up to now is durable and recorded; the guest offset that it reaches in *pos. */
+int vd_resume_save(struct vd_conv *c, uint64_t *pos, vd_error *err);
+/* All windows are through: the record is complete, and nothing is flushed behind the caller's back any more. */
+void vd_resume_settle(struct vd_conv *c);
+/* vd_image_commit(), but what an earlier run had done is not thrown away if that fails. */
+int vd_resume_commit(struct vd_conv *c, vd_error *err);
+/* After a failure, the image being open still: leaves what can be gone on with, if it is to be; then vd_image_abort() removes nothing. */
+void vd_resume_leave(struct vd_conv *c, const vd_error *why);
+/* Removes the record, unless it was left; frees. */
+void vd_resume_end(struct vd_conv *c);
+
+/* ---- punch.c */
+
+int vd_punch_new(struct vd_conv *c, vd_error *err);
+/* After each window. */
+int vd_punch_tick(struct vd_conv *c, vd_error *err);
+/* The target has its name: the source's files go. */
+void vd_punch_finish(struct vd_conv *c);
+void vd_punch_free(struct vd_conv *c);
 
 /* ---- offload.c */
 

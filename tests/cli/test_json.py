@@ -51,7 +51,7 @@ SIDE = {"path": TEXT, "format": TEXT, "virtual-size": NUMBER}
 SCHEMAS = {
 	"convert": {**HEAD, "source": SIDE, "destination": SIDE, "dry-run": BOOL, "data?": NUMBER, "zero?": NUMBER, "offloaded?": NUMBER,
 	            "packed-in?": NUMBER, "packed-out?": NUMBER, "lost?": NUMBER, "lost-ranges?": [{"offset": NUMBER, "length": NUMBER}],
-	            "digest?": MAYBE(TEXT), "manifest?": MAYBE(TEXT), "verified?": BOOL, "seconds?": float},
+	            "digest?": MAYBE(TEXT), "manifest?": MAYBE(TEXT), "verified?": BOOL, "resumed?": NUMBER, "seconds?": float},
 	"info": {**HEAD, **SIDE, "layers": [{"depth": NUMBER, **SIDE, "variant": TEXT, "host-size": NUMBER, "allocated": NUMBER,
 	         "alloc-grain": NUMBER, "parent": MAYBE(TEXT), "parent-format": MAYBE(TEXT), "parent-problem": MAYBE(TEXT),
 	         "modified": MAYBE(TEXT), "files": [{"path": TEXT}], "details": None}],

@@ -92,8 +92,13 @@ def killed(fmt, args):
 		check(r.rc != 0, "qemu-img takes the unfinished %s: %s" % (name, r.show()))
 		r = run(VDISK, "convert", "-f", fmt, "-O", "raw", path, "left2.raw")
 		check(r.rc == 2, "vdisk takes the unfinished %s: %s" % (name, r.show()))
-	# And the next one is not in its way.
-	vdisk("convert", "-f", "raw", "-O", fmt, *args, "source.raw", os.path.join("out", dst))
+	# And the next one is not in its way: refused only where there is something to go on with, which is done then.
+	words = ["convert", "-f", "raw", "-O", fmt, *args, "source.raw", os.path.join("out", dst)]
+	if os.path.exists(os.path.join("out", "." + dst + ".vdisk-resume")):
+		refused(*words, folder="out", mentions="--resume")
+		words.append("--resume")
+	vdisk(*words)
+	eq([], [n for n in os.listdir("out") if n.startswith(".")], "what was left behind")
 	vdisk("compare", "-f", "raw", "source.raw", os.path.join("out", dst))
 
 
@@ -101,9 +106,22 @@ def signalled(fmt, args, sig):
 	dst = "disk." + fmt
 	rc = repeat_interrupted(fmt, args, dst, lambda p: p.send_signal(sig))
 	check(rc in (2, 128 + sig, -sig), "exit status %s after signal %d" % (rc, sig))
-	eq([], os.listdir("out"), "what the interrupted conversion left")
+	left = os.listdir("out")
+	check(dst not in left, "an interrupted conversion left something under the destination's name")
 	with open("stderr.txt") as f:
-		check(len(f.read().splitlines()) <= 1, "more than one line on stderr")
+		text = f.read()
+	check(len(text.splitlines()) <= 1, "more than one line on stderr: %s" % text)
+	if not left: # it had done nothing yet
+		return
+	check(all(n == "." + dst + ".vdisk-resume" or n.startswith(".") and n.endswith(".vdisk-partial") for n in left),
+	      "what the interrupted conversion left: %s" % left)
+	# The message tells the command that goes on.
+	again = text.split("to go on: ", 1)
+	eq(2, len(again), "the command that goes on, in: %s" % text)
+	import shlex
+	ran(*shlex.split(again[1]))
+	vdisk("compare", "-f", "raw", "source.raw", os.path.join("out", dst))
+	eq([], [n for n in os.listdir("out") if n.startswith(".")], "what was left behind")
 
 
 def no_space_midway(fmt, args):

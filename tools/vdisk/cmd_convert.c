@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* vdisk convert: SRC, of whatever format, to a new image DST. */
+#include "again.h"
 #include "output.h"
 #include "progress.h"
 #include "sizes.h"
@@ -17,8 +18,8 @@ struct convert_args {
 	struct content_args content;
 	struct target_args target;
 	struct progress_args progress;
-	const char *format, *manifest;
-	bool compress, verify, digest, no_copy_range;
+	const char *format, *manifest, *punch;
+	bool compress, verify, digest, no_copy_range, resume;
 	struct opt_number level, jobs, sparse, memory;
 };
 
@@ -42,6 +43,10 @@ static const struct opt options[] = {
 	{ .name = "digest", .kind = OPT_FLAG, AT(digest), .help = "print the content's digest, as \"vdisk digest\" does" },
 	{ .name = "manifest", .kind = OPT_TEXT, AT(manifest), .arg = "FILE", .domain = DOMAIN_FILE,
 	  .help = "leave the digests of all pieces in FILE, for \"vdisk verify-manifest\"" },
+	{ .name = "resume", .kind = OPT_FLAG, AT(resume),
+	  .help = "go on with what an earlier run of the same conversion left unfinished, if one did" },
+	{ .name = "punch-source", .kind = OPT_CHOICE, AT(punch), .arg = "WORD", .choices = "destroy-source",
+	  .help = "move: give the source's space back as the new image becomes durable, and remove it at the end; WORD confirms it" },
 	{ 0 },
 };
 #undef AT
@@ -106,6 +111,7 @@ static void report_json(const struct convert_args *a, vdisk_image *src, const ch
 		json_put_text(o, "digest", rep->has_digest ? digest_text(text, rep->digest) : NULL);
 		json_put_text(o, "manifest", a->manifest);
 		json_put_bool(o, "verified", a->verify);
+		json_put_u64(o, "resumed", rep->resumed);
 		json_put_double(o, "seconds", rep->seconds);
 	}
 	json_print(o);
@@ -161,6 +167,18 @@ static void snapshots_warn(vdisk_image *src)
 		     names.text, names.n > 8 ? ", ..." : "");
 }
 
+/* What a failure left behind, and how to go on with it. */
+static int fail_convert(const vdisk_error *err, const struct vdisk_convert_report *rep)
+{
+	char *again = rep->resumable ? command_again("--resume") : NULL;
+	const char *what = err->kind == VDISK_CANCELLED ? "interrupted" : err->message;
+	if (!rep->resumable)
+		return fail_vdisk(err);
+	fail("%s; to go on: %s", what, again ? again : "the same with --resume");
+	free(again);
+	return EXIT_TROUBLE;
+}
+
 static int convert(const struct convert_args *a, vdisk_image *src, const char *dst, const struct vdisk_format_info *f)
 {
 	const char *backing_format;
@@ -179,7 +197,8 @@ static int convert(const struct convert_args *a, vdisk_image *src, const char *d
 		         (a->target.dry_run ? VDISK_CONVERT_DRY_RUN : 0) |
 		         (target_rounds_up(&a->target) ? VDISK_CONVERT_ROUND_UP : 0) | (a->verify ? VDISK_CONVERT_VERIFY : 0) |
 		         (a->digest ? VDISK_CONVERT_DIGEST : 0) |
-		         (a->no_copy_range ? VDISK_CONVERT_NO_COPY_RANGE : 0),
+		         (a->no_copy_range ? VDISK_CONVERT_NO_COPY_RANGE : 0) | VDISK_CONVERT_CHECKPOINT |
+		         (a->resume ? VDISK_CONVERT_RESUME : 0) | (a->punch ? VDISK_CONVERT_PUNCH_SOURCE : 0),
 		.level = (int)a->level.value,
 		.threads = (unsigned)a->jobs.value,
 		.memory_bytes = a->memory.value,
@@ -196,7 +215,7 @@ static int convert(const struct convert_args *a, vdisk_image *src, const char *d
 	int r = vdisk_convert(src, dst, &o, &rep, &err);
 	progress_end(&progress);
 	if (r)
-		return fail_vdisk(&err);
+		return fail_convert(&err, &rep);
 	struct lost lost = { 0 };
 	if (rep.lost && strcmp(vdisk_path(src), "-") && lost_find(src, &lost))
 		return EXIT_TROUBLE;
@@ -231,7 +250,8 @@ static int run(const void *args, char **operands, unsigned n)
 			return fail("standard output is a terminal: an image will not go there");
 	}
 	vdisk_image *src;
-	if (source_open(operands[0], &a->source, &a->content, 0, true, &src))
+	uint32_t flags = a->punch ? VDISK_OPEN_RW | VDISK_OPEN_KEEP_ID : 0;
+	if (source_open(operands[0], &a->source, &a->content, flags, true, &src))
 		return EXIT_TROUBLE;
 	int status = convert(a, src, dst, f);
 	source_close(src);

@@ -24,9 +24,13 @@ const struct opt progress_options[] = {
 static atomic_bool bar_shown;
 static volatile int cancel_flag;
 
+/* The second one, of whatever kind, is not waited for. */
 static void on_signal(int number)
 {
-	(void)number;
+	if (cancel_flag) {
+		signal(number, SIG_DFL);
+		raise(number);
+	}
 	cancel_flag = 1;
 }
 

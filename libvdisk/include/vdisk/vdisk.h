@@ -389,6 +389,13 @@ typedef void (*vdisk_progress_fn)(void *ctx, const struct vdisk_progress *p);
 #define VDISK_CONVERT_VERIFY    16u /* read the result back and compare digests */
 #define VDISK_CONVERT_DIGEST    32u /* compute the content's digest in passing */
 #define VDISK_CONVERT_NO_COPY_RANGE 64u /* never reflink or copy_file_range */
+#define VDISK_CONVERT_CHECKPOINT 128u /* record beside the destination how far it got (".NAME.vdisk-resume"), so that what is stopped or killed
+                                         can be resumed.  Not for pipes, block devices and encrypted targets: there nothing is recorded */
+#define VDISK_CONVERT_RESUME    256u /* with CHECKPOINT: go on with what a run left behind, if one did; VDISK_REFUSED where the source, the
+                                        target, an option or the program is another.  I/O errors leave what there is, too */
+#define VDISK_CONVERT_PUNCH_SOURCE 512u /* with CHECKPOINT: give the source's space back as the destination becomes durable, and remove its files
+                                           at the end: the source is lost, also if the conversion fails and is never resumed.  It must
+                                           be open with VDISK_OPEN_RW, and have neither a parent nor internal snapshots */
 
 struct vdisk_convert_options {
 	const char *format;         /* of the destination; required */
@@ -418,10 +425,14 @@ struct vdisk_convert_report {
 	bool has_digest;
 	uint8_t digest[32];    /* see vdisk_digest() */
 	double seconds;
+	bool resumable;        /* set on failure, too, when all else is 0: VDISK_CONVERT_RESUME goes on with what was left */
+	uint64_t resumed;      /* guest bytes that an earlier run had done */
 };
 
 /* Copies the content of `src` to a new image at `path` ("-": standard output, where format and variant can stream).  On any
-   failure nothing is left under `path`, and what was there before is untouched.  `report` may be NULL. */
+   failure nothing is left under `path`, and what was there before is untouched.  With VDISK_CONVERT_CHECKPOINT, a conversion to `path` that
+   can be resumed is VDISK_REFUSED unless _RESUME or _OVERWRITE (which starts anew) is given, and one that is cancelled leaves its state.
+   `report` may be NULL. */
 VDISK_API int vdisk_convert(vdisk_image *src, const char *path, const struct vdisk_convert_options *opts,
                             struct vdisk_convert_report *report, vdisk_error *err);
 
