@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The order matters: what is refused for its words comes before what is opened; the disks, before the firmware that is chosen by them. */
+/* The order matters: what is refused for its words comes before what is opened; the disks, before the firmware that is chosen by
+   them; and all of it before the process is confined and can open nothing more. */
 #include "setup.h"
 #include "boot.h"
+#include "confine.h"
 #include "disk.h"
 #include "probe.h"
 
@@ -110,6 +112,14 @@ static int engine_choose(struct setup *s, vdisk_error *err)
 	return folder_make(s, err);
 }
 
+/* With all open that the machine needs.  QEMU confines itself, if it does. */
+static int self_confine(const struct options *o, vdisk_error *err)
+{
+	const struct confine c = { .outputs = { o->junit, o->screenshot }, .network = o->nic.user };
+
+	return confine(&c, err);
+}
+
 int setup_open(struct setup *s, const struct options *o, bool capture, vdisk_error *err)
 {
 	*s = (struct setup){ .options = o, .signal_fd = -1, .engine = { .ops = &engine_kvm, .event_fd = -1, .output_fd = -1 } };
@@ -120,7 +130,7 @@ int setup_open(struct setup *s, const struct options *o, bool capture, vdisk_err
 	if (signals_block(s, err) || engine_choose(s, err) || serial_open(s, err) || disks_open(s, err) ||
 	    boot_choose(&s->config, o, err))
 		return -1;
-	return s->engine.ops == &engine_kvm ? files_open(&s->config, err) : 0;
+	return s->engine.ops == &engine_kvm && (files_open(&s->config, err) || self_confine(o, err)) ? -1 : 0;
 }
 
 int setup_close(struct setup *s, bool failed, vdisk_error *err)
