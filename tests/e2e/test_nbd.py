@@ -502,6 +502,15 @@ def server_facts(pid):
 	return len(os.listdir("/proc/%d/fd" % pid)), len(os.listdir("/proc/%d/task" % pid)), rss
 
 
+def at_rest(s):
+	"""Its facts with nobody there, after a first client."""
+	connect().close()
+	end = time.monotonic() + 10
+	while server_facts(s.p.pid)[1] > 1 and time.monotonic() < end:
+		time.sleep(0.02)
+	return server_facts(s.p.pid)
+
+
 def settled(s, before, what):
 	"""Descriptors and threads are what they were before, soon."""
 	end = time.monotonic() + 10
@@ -530,11 +539,7 @@ def garbage():
 	         hello + go + req(nbd.DISC) * 3, hello + go + b"\x25"]
 	lines += [hello + go + rng.randbytes(200) for _ in range(20)] + [rng.randbytes(300) for _ in range(20)]
 	with served("disk.qcow2") as s:
-		connect().close()
-		settle = time.monotonic() + 5
-		while server_facts(s.p.pid)[1] > 1 and time.monotonic() < settle:
-			time.sleep(0.02)
-		before = server_facts(s.p.pid)
+		before = at_rest(s)
 		for line in lines:
 			c = Client("s", greet=False)
 			with contextlib.suppress(ConnectionError):
@@ -626,7 +631,7 @@ def thousand_connections():
 			except Exception as e:
 				wrong.append(repr(e))
 	with served("disk.qcow2") as s:
-		before = server_facts(s.p.pid)
+		before = at_rest(s)
 		rng = rng_for("thousand")
 		threads = [threading.Thread(target=opener, args=(rng.random(),)) for _ in range(8)]
 		[t.start() for t in threads]
