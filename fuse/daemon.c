@@ -191,7 +191,7 @@ static int serve_mounted(struct server *s)
 
 /* ---------------------------------------------------------------- end */
 
-static int sources_close(struct fs *fs)
+static int sources_close(struct fs *fs, bool served)
 {
 	vdisk_error err;
 	int rc = 0;
@@ -200,6 +200,8 @@ static int sources_close(struct fs *fs)
 		struct source *s = fs->sources;
 
 		fs->sources = s->next;
+		if (!served && s->fresh)
+			unlink(s->path);
 		if (source_close(s, &err)) {
 			say(LOG_ERR, "%s", err.message);
 			rc = 2;
@@ -211,19 +213,20 @@ static int sources_close(struct fs *fs)
 int daemon_serve(struct args *a, int ready_fd)
 {
 	struct server s = { .ready_fd = ready_fd, .idle = a->idle_seconds * SECOND };
+	bool served = false;
 	vdisk_error err;
 	sigset_t set;
 	int rc = 2;
 
 	signals_block(&set);
 	prctl(PR_SET_IO_FLUSHER, 1, 0, 0, 0); /* a loop device over us must not wait for its own write-back; needs a capability, so may fail */
-	if (image_open(&s.fs, a, &err)) {
-		say(LOG_ERR, "%s", err.message);
-		goto out;
-	}
 	s.mountpoint = realpath(a->dir, NULL);
 	if (!s.mountpoint) {
 		say(LOG_ERR, "%s: %s", a->dir, strerror(errno));
+		return 2;
+	}
+	if (image_open(&s.fs, a, &err)) {
+		say(LOG_ERR, "%s", err.message);
 		goto out;
 	}
 	s.se = session_new(&s.fs, a);
@@ -231,6 +234,7 @@ int daemon_serve(struct args *a, int ready_fd)
 		say(LOG_ERR, "%s: cannot be mounted on", s.mountpoint);
 		goto out;
 	}
+	served = true;
 	rc = serve_mounted(&s);
 	fuse_session_unmount(s.se);
 	links_free(s.fs.links);
@@ -238,7 +242,7 @@ out:
 	if (s.se)
 		fuse_session_destroy(s.se);
 	tree_free(s.fs.tree);
-	if (sources_close(&s.fs))
+	if (sources_close(&s.fs, served))
 		rc = 2;
 	free(s.mountpoint);
 	return rc;

@@ -11,6 +11,7 @@ struct info {
 	struct vdisk_partition_table table;
 	struct vdisk_partition *parts;
 	size_t n_parts;
+	vdisk_error table_problem; /* of kind VDISK_OK: none */
 };
 
 /* Returns owned; NULL: out of memory. */

@@ -102,7 +102,9 @@ static struct source *kept_open(const struct args *a, const struct base *b, vdis
 	if (made && layer_make(a, a->overlay, b, err))
 		return NULL;
 	s = layer_open(a, a->overlay, b, err);
-	if (!s && made)
+	if (s)
+		s->fresh = made;
+	else if (made)
 		unlink(a->overlay);
 	return s;
 }

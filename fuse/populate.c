@@ -30,7 +30,7 @@ static int add_partitions(struct fs *fs, struct node *in, struct source *src, st
 	if (vdisk_partitions(src->img, &info->table, info->parts, PARTITIONS_MAX, &info->n_parts, err)) {
 		if (err->kind != VDISK_CORRUPT)
 			return -1;
-		say(LOG_NOTICE, "%s; no partitions are shown", err->message);
+		info->table_problem = *err;
 		info->n_parts = 0;
 		memset(&info->table, 0, sizeof(info->table));
 	}
@@ -186,6 +186,8 @@ static int populate(struct fs *fs, struct node *in, struct source *src, vdisk_er
 		goto out;
 	text = info_text(&info);
 	rc = text && tree_text(fs->tree, in, "info.json", text, src) ? 0 : fail_nomem(err);
+	if (!rc && info.table_problem.kind) /* only now: where nothing else can be read either, one message is enough */
+		say(LOG_NOTICE, "%s; no partitions are shown", info.table_problem.message);
 out:
 	free(text);
 	free(info.parts);

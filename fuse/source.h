@@ -20,7 +20,7 @@ struct source {
 	const char *const *allow;
 	uint32_t flags;          /* VDISK_OPEN_* */
 	bool writable;
-	bool main;               /* what was named on the command line: shows the others below snapshots/ */
+	bool fresh;              /* a layer that was made for this mount: goes away again if that fails */
 	struct timespec mtime;   /* the image's, when it was opened; of an internal snapshot, when it was made */
 	_Atomic uint64_t writes; /* calls that changed something */
 	_Atomic int64_t written; /* the last one's time, ns since 1970; 0: none */

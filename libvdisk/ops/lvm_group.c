@@ -246,15 +246,20 @@ static struct vdisk_volume *volume_find(struct vdisk_volumes *out, size_t from, 
 	return NULL;
 }
 
-/* A segment of type "snapshot" ties a volume to the store of what it was: the store is no disk by itself, and a write to the volume would
-   have to be noted there. */
-static int snapshot_apply(struct group *g, size_t from, const struct vd_lvm_node *s, vd_error *err)
+/* A volume with a segment of type "snapshot" only ties its origin to the store of what that was, by whose name everybody knows the
+   snapshot: the store is no disk by itself, and a write to the origin would have to be noted there. */
+static int snapshot_apply(struct group *g, size_t from, const char *holder, const struct vd_lvm_node *s, vd_error *err)
 {
 	const char *merging = vd_lvm_str(g->t, s, "merging_store"), *store = merging ? merging : vd_lvm_str(g->t, s, "cow_store");
 	struct vdisk_volume *origin = volume_find(g->out, from, vd_lvm_str(g->t, s, "origin")), *cow = volume_find(g->out, from, store);
+	struct vdisk_volume *tie = volume_find(g->out, from, holder);
 
-	if (cow && !cow->problem && problem_set(cow, "it is a snapshot, which is not read", NULL, err))
-		return -1;
+	if (cow) {
+		tie->hidden = true;
+		cow->hidden = false;
+		if (problem_set(cow, "it is a snapshot, which is not read", NULL, err))
+			return -1;
+	}
 	if (!origin)
 		return 0;
 	origin->writable = false;
@@ -274,7 +279,7 @@ static int snapshots_apply(struct group *g, size_t from, vd_error *err)
 				continue;
 			if (++n > g->out->n)
 				return vd_fail(err, VDISK_CORRUPT, VDISK_NO_OFFSET, "LVM metadata: more snapshots than volumes");
-			if (snapshot_apply(g, from, s, err))
+			if (snapshot_apply(g, from, lv->key, s, err))
 				return -1;
 		}
 	}
