@@ -58,6 +58,8 @@ static void line_judge(struct judge *j, const char *line, bool settled)
 		return;
 	enum sign sign = pattern_find(line, settled, &meaning);
 	stage_reach(j, STAGE_FIRMWARE);
+	if (pattern_stamped(line))
+		stage_reach(j, STAGE_KERNEL);
 	transcript_clean(j->last, sizeof(j->last), (const uint8_t *)line, strlen(line));
 	if (j->has_expect && !regexec(&j->expect, line, 0, NULL, 0)) {
 		conclude(j, VERDICT_BOOTED, "%s", line);

@@ -92,7 +92,6 @@ static const struct pattern patterns[] = {
 	{ SIGN_KERNEL, ANYWHERE, "as init process", NULL },
 
 	/* Initial RAM disks: initramfs-tools, dracut, mkinitcpio, Alpine's. */
-	{ SIGN_HINT, ANYWHERE, "Gave up waiting for root", NULL },
 	{ SIGN_FAILED, BEGIN, "ALERT!  ", NULL },
 	{ SIGN_FAILED, PROMPT, "(initramfs)", "the initial RAM disk's shell" },
 	{ SIGN_HINT, ANYWHERE, "dracut-initqueue: timeout", NULL },
@@ -115,6 +114,8 @@ static const struct pattern patterns[] = {
 	{ SIGN_FAILED, ANYWHERE, "Reached target rescue.target", NULL },
 	{ SIGN_FAILED, ANYWHERE, "Freezing execution", NULL },
 	{ SIGN_FAILED, ANYWHERE, "UNEXPECTED INCONSISTENCY; RUN fsck MANUALLY", NULL },
+	{ SIGN_HINT, ANYWHERE, "Timed out waiting for device", NULL },
+	{ SIGN_HINT, ANYWHERE, "Dependency failed for", NULL },
 	{ SIGN_KERNEL, BEGIN, "systemd[1]: ", NULL },
 	{ SIGN_KERNEL, BEGIN, "INIT: version ", NULL },
 	{ SIGN_KERNEL, BEGIN, "Welcome to ", NULL }, /* and not "Welcome to GRUB!", which stands above */
@@ -203,7 +204,13 @@ enum sign pattern_find(const char *line, bool settled, const char **meaning)
 			best = patterns[i].sign;
 			*meaning = patterns[i].meaning;
 		}
-	if (best < SIGN_BOOTED && login_overwritten(line))
-		best = SIGN_BOOTED;
-	return best == SIGN_NONE && stamped ? SIGN_KERNEL : best;
+	return best < SIGN_BOOTED && login_overwritten(line) ? SIGN_BOOTED : best;
+}
+
+bool pattern_stamped(const char *line)
+{
+	bool stamped;
+
+	stamp_skip(line, &stamped);
+	return stamped;
 }

@@ -57,6 +57,10 @@ static void disks_add(struct qemu_args *a, const struct machine_config *m, const
 		[BUS_IDE] = "ide-hd" };
 
 	for (unsigned i = 0; i < m->n_disks; i++) {
+		char order[32] = ""; /* a kernel that was said comes before all disks */
+
+		if (!m->kernel)
+			snprintf(order, sizeof(order), ",bootindex=%u", i);
 		if (m->bus == BUS_AHCI && i % 6 == 0) {
 			add(a, "-device");
 			add(a, "ich9-ahci,id=ahci%u", i / 6);
@@ -70,13 +74,13 @@ static void disks_add(struct qemu_args *a, const struct machine_config *m, const
 		add(a, "-device");
 		switch (m->bus) {
 		case BUS_AHCI:
-			add(a, "%s,drive=disk%u,serial=vdisk%u,bus=ahci%u.%u,bootindex=%u", devices[m->bus], i, i, i / 6, i % 6, i);
+			add(a, "%s,drive=disk%u,serial=vdisk%u,bus=ahci%u.%u%s", devices[m->bus], i, i, i / 6, i % 6, order);
 			break;
 		case BUS_IDE:
-			add(a, "%s,drive=disk%u,serial=vdisk%u,bus=ide.%u,unit=%u,bootindex=%u", devices[m->bus], i, i, i / 2, i % 2, i);
+			add(a, "%s,drive=disk%u,serial=vdisk%u,bus=ide.%u,unit=%u%s", devices[m->bus], i, i, i / 2, i % 2, order);
 			break;
 		default:
-			add(a, "%s,drive=disk%u,serial=vdisk%u,bootindex=%u", devices[m->bus], i, i, i);
+			add(a, "%s,drive=disk%u,serial=vdisk%u%s", devices[m->bus], i, i, order);
 		}
 	}
 }
