@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Between a program and libc, with LD_PRELOAD: counts calls and makes the nth one the last (SIGKILL), or fail.  A kill then hits any
+ * moment that can be told apart from outside, however fast the machine is.
+ *
+ *   SHIM_OP     read | write | sync | name (rename, unlink, truncate) | punch (fallocate), joined by commas
+ *   SHIM_NTH    which call of these, from 1
+ *   SHIM_DO     kill | a number: that errno, from then on
+ *   SHIM_MATCH  only files whose name has this in it
+ *   SHIM_DELAY  microseconds that each of the calls takes longer
+ *   SHIM_BOOT   a file that is read for the identity of this boot
+ *   SHIM_COUNT  a file that gets the number of calls at the end
+ */
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+static atomic_long count;
+static long nth, delay;
+static int error;
+static const char *ops, *match;
+
+__attribute__((constructor)) static void begin(void)
+{
+	const char *what = getenv("SHIM_DO"), *n = getenv("SHIM_NTH"), *d = getenv("SHIM_DELAY");
+
+	ops = getenv("SHIM_OP");
+	match = getenv("SHIM_MATCH");
+	nth = n ? atol(n) : 0;
+	delay = d ? atol(d) : 0;
+	error = what && strcmp(what, "kill") ? atoi(what) : 0;
+}
+
+__attribute__((destructor)) static void end(void)
+{
+	const char *path = getenv("SHIM_COUNT");
+	FILE *f = path ? fopen(path, "w") : NULL;
+
+	if (!f)
+		return;
+	fprintf(f, "%ld\n", atomic_load(&count));
+	fclose(f);
+}
+
+static int is_meant(const char *op, int fd, const char *path)
+{
+	char link[64], name[PATH_MAX];
+	ssize_t n;
+
+	if (!ops || !strstr(ops, op))
+		return 0;
+	if (!match)
+		return 1;
+	if (path)
+		return strstr(path, match) != NULL;
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	n = readlink(link, name, sizeof(name) - 1);
+	if (n < 0)
+		return 0;
+	name[n] = '\0';
+	return strstr(name, match) != NULL;
+}
+
+/* 0: do it; else -1 with errno. */
+static int strike(const char *op, int fd, const char *path)
+{
+	long now;
+
+	if (!is_meant(op, fd, path))
+		return 0;
+	if (delay)
+		usleep((useconds_t)delay);
+	now = atomic_fetch_add(&count, 1) + 1;
+	if (!nth || now < nth)
+		return 0;
+	if (!error) {
+		kill(getpid(), SIGKILL);
+		pause();
+	}
+	errno = error;
+	return -1;
+}
+
+#define NEXT(name) __typeof__(name) *next = (__typeof__(name) *)dlsym(RTLD_NEXT, #name)
+#define WRAP(ret, name, params, args, op, fd, path) \
+	ret name params; \
+	ret name params \
+	{ \
+		NEXT(name); \
+		return strike(op, fd, path) ? -1 : next args; \
+	}
+
+WRAP(ssize_t, pread64, (int fd, void *b, size_t n, off64_t o), (fd, b, n, o), "read", fd, NULL)
+WRAP(ssize_t, preadv64, (int fd, const struct iovec *v, int n, off64_t o), (fd, v, n, o), "read", fd, NULL)
+WRAP(ssize_t, pwrite64, (int fd, const void *b, size_t n, off64_t o), (fd, b, n, o), "write", fd, NULL)
+WRAP(ssize_t, pwritev64, (int fd, const struct iovec *v, int n, off64_t o), (fd, v, n, o), "write", fd, NULL)
+WRAP(int, fdatasync, (int fd), (fd), "sync", fd, NULL)
+WRAP(int, fsync, (int fd), (fd), "sync", fd, NULL)
+WRAP(int, ftruncate64, (int fd, off64_t n), (fd, n), "name", fd, NULL)
+WRAP(int, fallocate64, (int fd, int mode, off64_t o, off64_t n), (fd, mode, o, n), "punch", fd, NULL)
+WRAP(int, unlink, (const char *p), (p), "name", -1, p)
+WRAP(int, unlinkat, (int d, const char *p, int f), (d, p, f), "name", -1, p)
+WRAP(int, renameat, (int d, const char *p, int e, const char *q), (d, p, e, q), "name", -1, q)
+WRAP(int, renameat2, (int d, const char *p, int e, const char *q, unsigned f), (d, p, e, q, f), "name", -1, q)
+
+int open64(const char *path, int flags, ...);
+int open64(const char *path, int flags, ...)
+{
+	NEXT(open64);
+	const char *boot = getenv("SHIM_BOOT");
+	va_list ap;
+	unsigned mode;
+
+	va_start(ap, flags);
+	mode = flags & (O_CREAT | O_TMPFILE) ? va_arg(ap, unsigned) : 0;
+	va_end(ap);
+	return next(boot && !strcmp(path, "/proc/sys/kernel/random/boot_id") ? boot : path, flags, mode);
+}
