@@ -24,7 +24,11 @@ if [ -d "$folder" ]; then
 		esac
 	done
 fi
-[ "$format" = nbd ] && cp "$here"/corpus/nbd/* "$work/seeds" || "$tool" make "$format" "$work/flat" >"$work/seeds.log" # no images there
+case $format in # no images with the first two
+nbd) cp "$here"/corpus/nbd/* "$work/seeds" ;;
+devices) python3 "$here/seeds_devices.py" "$work/seeds" ;;
+*) "$tool" make "$format" "$work/flat" >"$work/seeds.log" ;;
+esac
 find "$work/flat" -type f | while read -r file; do
 	"$tool" pack "$file" "$work/seeds/$(basename "$file")" || echo "${file##*/}: too large for a seed" >>"$work/seeds.log"
 done
