@@ -293,7 +293,7 @@ static void out_of_memory(void **state)
 	vd_error err;
 
 	(void)state;
-	for (long n = 0; n < 5; n++) {
+	for (long n = 0; n < 9; n++) {
 		int r;
 
 		alloc_fail_at(n);
@@ -301,7 +301,7 @@ static void out_of_memory(void **state)
 		if (!r)
 			break;
 		assert_int_equal(err.kind, VDISK_NOMEM);
-		assert_true(n < 4);
+		assert_true(n < 8);
 	}
 	alloc_fail_at(0);
 	assert_int_equal(vd_file_pwrite(f, "x", 1, 1 << 20, &err), -1);
