@@ -88,23 +88,6 @@ static int raw_open(struct vd_layer *l, const struct vd_open *o, vd_error *err)
 	return 0;
 }
 
-static int raw_preallocate(struct vd_file *f, const char *how, uint64_t size, vd_error *err)
-{
-	enum { CHUNK = 1 << 20 };
-	VD_AUTO_FREE uint8_t *zeros = NULL;
-
-	if (!strcmp(how, "falloc"))
-		return vd_file_zero(f, 0, size, false, err);
-	zeros = vd_calloc(1, CHUNK);
-	if (!zeros)
-		return vd_fail_nomem(err, CHUNK);
-	for (uint64_t off = 0; off < size; off += CHUNK) {
-		if (vd_file_pwrite(f, zeros, vd_min(CHUNK, size - off), off, err))
-			return -1;
-	}
-	return 0;
-}
-
 static int raw_create(struct vd_layer *l, const struct vd_create *c, vd_error *err)
 {
 	struct vd_file *f = l->files[0];
@@ -136,7 +119,7 @@ static int raw_create(struct vd_layer *l, const struct vd_create *c, vd_error *e
 	if (vd_file_truncate(f, c->size, err))
 		return -1;
 	l->flags |= VD_LAYER_NEW_ZERO;
-	return off ? 0 : raw_preallocate(f, prealloc, c->size, err);
+	return off ? 0 : vd_file_preallocate(f, c->size, !strcmp(prealloc, "full"), err);
 }
 
 static int raw_measure(const struct vd_create *c, uint64_t data, uint64_t units, uint64_t *required, uint64_t *full, vd_error *err)

@@ -133,6 +133,23 @@ int vd_file_zero(struct vd_file *f, uint64_t off, uint64_t len, bool may_punch, 
 	return f->ops->zero(f, off, len, may_punch, err);
 }
 
+int vd_file_preallocate(struct vd_file *f, uint64_t size, bool full, vd_error *err)
+{
+	enum { CHUNK = 1 << 20 };
+	VD_AUTO_FREE uint8_t *zeros = NULL;
+
+	if (!full)
+		return vd_file_zero(f, 0, size, false, err);
+	zeros = vd_calloc(1, CHUNK);
+	if (!zeros)
+		return vd_fail_nomem(err, CHUNK);
+	for (uint64_t off = 0; off < size; off += CHUNK) {
+		if (vd_file_pwrite(f, zeros, vd_min(CHUNK, size - off), off, err))
+			return -1;
+	}
+	return 0;
+}
+
 int vd_file_punch(struct vd_file *f, uint64_t off, uint64_t len, vd_error *err)
 {
 	uint64_t size = vd_file_size(f);

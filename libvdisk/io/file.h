@@ -70,6 +70,8 @@ int vd_file_truncate(struct vd_file *f, uint64_t size, vd_error *err);
 int vd_file_grow(struct vd_file *f, uint64_t size, vd_error *err);
 /* Makes the range read as zeros, growing the file over it if need be.  may_punch: as a hole where that is possible. */
 int vd_file_zero(struct vd_file *f, uint64_t off, uint64_t len, bool may_punch, vd_error *err);
+/* Space for the first `size` bytes, which read as zeros: reserved, or (full) written. */
+int vd_file_preallocate(struct vd_file *f, uint64_t size, bool full, vd_error *err);
 /* Gives the range's space back if the host can; it reads as zeros then (regular, memory) or as anything (block device).  Never
    changes the size.  No support is success. */
 int vd_file_punch(struct vd_file *f, uint64_t off, uint64_t len, vd_error *err);
