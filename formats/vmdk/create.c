@@ -61,8 +61,11 @@ static int make_extent(struct vd_layer *l, struct vmdk_extent *x, const struct v
 {
 	struct vmdk *s = vmdk_of(l);
 	x->kind = p->kind;
-	if (p->kind == VMDK_FLAT)
-		return vd_file_truncate(l->files[x->file], x->len, err);
+	if (p->kind == VMDK_FLAT) {
+		if (vd_file_truncate(l->files[x->file], x->len, err))
+			return -1;
+		return p->falloc || p->full ? vd_file_preallocate(l->files[x->file], x->len, p->full, err) : 0;
+	}
 	if (p->kind == VMDK_COWD ? make_cowd(l, x, p, err) : make_sparse(l, x, p, err))
 		return -1;
 	if (p->packed)

@@ -28,6 +28,8 @@ const struct vdisk_option_info vmdk_options[] = {
      "version of the guest's VMware Tools; the default says: not VMware's to manage", VDISK_OPT_FOR_CREATE | VDISK_OPT_FOR_AMEND},
     {"zeroed_grain", VDISK_OPT_BOOL, NULL, "off", "grains of zeros cost a table entry only; needs a reader of version 2 extents",
      VDISK_OPT_FOR_CREATE},
+    {"preallocation", VDISK_OPT_ENUM, "off|falloc|full", "off",
+     "of flat extents; off: sparse files; falloc: reserve their space; full: write zeros", VDISK_OPT_FOR_CREATE},
     {"grain_size", VDISK_OPT_SIZE, NULL, NULL, "unit of allocation; default 64K, for vmfsSparse 512", VDISK_OPT_FOR_CREATE},
     {NULL},
 };
@@ -69,6 +71,12 @@ static int judge_options(const struct vd_create *c, struct vmdk_plan *p, vd_erro
 	if (p->zero_gte && (p->kind != VMDK_SPARSE || p->packed))
 		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "option zeroed_grain: %s has no such entries",
 			       p->subformat);
+	const char *prealloc = vd_options_str(c->options, "preallocation");
+	p->falloc = !strcmp(prealloc, "falloc");
+	p->full = !strcmp(prealloc, "full");
+	if (sparse && (p->falloc || p->full))
+		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "option preallocation=%s: %s takes its space as it is written to",
+			       prealloc, p->subformat);
 	p->grain = !sparse ? 1 : p->kind == VMDK_COWD ? VMDK_SECTOR : 65536;
 	if (vd_options_given(c->options, "grain_size")) {
 		uint64_t grain = vd_options_u64(c->options, "grain_size");
@@ -206,7 +214,7 @@ int vmdk_measure(const struct vd_create *c, uint64_t data, uint64_t units, uint6
 		*required += measure_extent(&p, bytes, units);
 		*full += measure_extent(&p, bytes, UINT64_MAX);
 	}
-	*required += p.kind == VMDK_FLAT ? data : vd_min(units, all) * grain;
+	*required += p.falloc || p.full ? c->size : p.kind == VMDK_FLAT ? data : vd_min(units, all) * grain;
 	*full += p.kind == VMDK_FLAT ? c->size : all * grain;
 	return 0;
 }

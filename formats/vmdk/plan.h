@@ -17,6 +17,7 @@ struct vmdk_plan {
 	bool files;    /* extents have files of their own; otherwise the one extent holds the descriptor */
 	bool split_up; /* at 2,047 MiB */
 	bool packed, zero_gte, thin;
+	bool falloc, full; /* flat extents get their space at once; and zeros written to it */
 	uint32_t grain; /* bytes; 1 for flat extents */
 	uint64_t split; /* bytes of all extents but the last */
 	size_t n;       /* extents */
