@@ -4,11 +4,15 @@
 
 #include "base/alloc.h"
 
-static int amend_one(struct vd_layer *l, const struct vd_options *o, const char *option, const char *key, vd_error *err)
+/* Takes text (NULL: out of memory). */
+static char *amend_one(char *text, const struct vd_options *o, const char *option, const char *key)
 {
-	if (!vd_options_given(o, option))
-		return 0;
-	return vmdk_desc_store(l, vmdk_desc_set(vmdk_of(l)->desc.text, key, vd_options_str(o, option), true), err);
+	VD_AUTO_FREE char *before = text;
+	if (!before || !vd_options_given(o, option)) {
+		before = NULL;
+		return text;
+	}
+	return vmdk_desc_set(before, key, vd_options_str(o, option), true);
 }
 
 int vmdk_amend(struct vd_layer *l, const struct vd_options *o, vd_error *err)
@@ -16,8 +20,10 @@ int vmdk_amend(struct vd_layer *l, const struct vd_options *o, vd_error *err)
 	struct vmdk *s = vmdk_of(l);
 	if (s->desc_room == VMDK_NO_DESC)
 		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "there is no descriptor to amend");
-	if (amend_one(l, o, "adapter_type", "ddb.adapterType", err) || amend_one(l, o, "hwversion", "ddb.virtualHWVersion", err) ||
-	    amend_one(l, o, "toolsversion", "ddb.toolsVersion", err))
+	char *text = amend_one(vd_strdup(s->desc.text), o, "adapter_type", "ddb.adapterType");
+	text = amend_one(text, o, "hwversion", "ddb.virtualHWVersion");
+	text = amend_one(text, o, "toolsversion", "ddb.toolsVersion");
+	if (vmdk_desc_store(l, text, err))
 		return -1;
 	return vd_file_flush(l->files[0], err);
 }

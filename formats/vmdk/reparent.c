@@ -3,8 +3,7 @@
  * Another parent, or none: parentCID and parentFileNameHint of the descriptor, which must change together or not at all.
  *
  *  - Where the new text differs from the old one in a single sector, that sector is written.
- *  - An embedded descriptor is made anew in the upper half of its room, the header (one sector) is switched to it, and the same is done
- *    back to the lower half: a text in use is never written to.
+ *  - Else an embedded descriptor is switched (D2 of desc_file.c).
  *  - In a descriptor file the old line is overwritten at its own length, if it is long enough; else it is refused.
  */
 #include "vmdk.h"
@@ -44,61 +43,6 @@ static char *text_make(const struct vmdk *s, uint32_t cid, const char *name, boo
 	return vmdk_desc_set(with_cid, "parentFileNameHint", name, true);
 }
 
-/* Sectors that differ, of two texts with zeros behind them. */
-static unsigned sectors_changed(const char *a, const char *b)
-{
-	size_t la = strlen(a), lb = strlen(b);
-	unsigned n = 0;
-	for (size_t off = 0; off < vd_max(la, lb); off += VMDK_SECTOR) {
-		size_t na = off < la ? vd_min(la - off, VMDK_SECTOR) : 0, nb = off < lb ? vd_min(lb - off, VMDK_SECTOR) : 0;
-		n += na != nb || memcmp(a + off, b + off, na);
-	}
-	return n;
-}
-
-/* ---------------------------------------------------------------- embedded */
-
-/* text at sector `at`, zeros up to sector `end`; then the header names [at, at + len). */
-static int text_switch(struct vd_layer *l, const char *text, uint64_t at, uint64_t end, uint64_t len, vd_error *err)
-{
-	struct vmdk *s = vmdk_of(l);
-	struct vd_file *f = l->files[0];
-	uint8_t head[VMDK_SPARSE_BYTES];
-	size_t room = (size_t)(end - at) * VMDK_SECTOR;
-	VD_AUTO_FREE char *padded = vd_calloc(1, room);
-	if (!padded)
-		return vd_fail_nomem(err, room);
-	memcpy(padded, text, strlen(text));
-	if (vd_file_pwrite(f, padded, room, at * VMDK_SECTOR, err) || vd_file_flush(f, err) || vd_file_pread(f, head, sizeof(head), 0, err))
-		return -1;
-	le64_put(head + 28, at);
-	le64_put(head + 36, len);
-	if (vd_file_pwrite(f, head, sizeof(head), 0, err) || vd_file_flush(f, err))
-		return -1;
-	s->v[0].h.desc_off = at;
-	s->v[0].h.desc_len = len;
-	s->desc_off = at * VMDK_SECTOR;
-	s->desc_room = len * VMDK_SECTOR;
-	return 0;
-}
-
-static int store_embedded(struct vd_layer *l, const char *text, vd_error *err)
-{
-	struct vmdk *s = vmdk_of(l);
-	uint64_t at = s->desc_off / VMDK_SECTOR, end = at + s->desc_room / VMDK_SECTOR, low = at;
-	const struct vmdk_extent *x = &s->v[0];
-	/* A crash between the switches left it in the upper half; below it there is nothing. */
-	if (s->n == 1 && x->gd_off >= end * VMDK_SECTOR && (!x->rgd_off || x->rgd_off >= end * VMDK_SECTOR))
-		low = 1;
-	uint64_t half = low < at ? at : low + (end - low) / 2;
-	if (s->n != 1 || x->kind != VMDK_SPARSE || strlen(text) >= vd_min(half - low, end - half) * VMDK_SECTOR)
-		return vd_fail(err, VDISK_UNSUPPORTED, s->desc_off, "the descriptor's room (%" PRIu64 " bytes) is too small for a second one",
-		               s->desc_room);
-	if (low == at && text_switch(l, text, half, end, end - half, err))
-		return -1;
-	return text_switch(l, text, low, half, end - low, err);
-}
-
 /* ---------------------------------------------------------------- a file of its own */
 
 /* The text grows by line ends, which say nothing, before the rest changes at its full length. */
@@ -113,20 +57,7 @@ static int file_grow(struct vd_layer *l, size_t len, vd_error *err)
 		memset(longer, '\n', len);
 		memcpy(longer, s->desc.text, old);
 	}
-	return vmdk_desc_store(l, longer, err) || vd_file_flush(l->files[0], err) ? -1 : 0;
-}
-
-/* `text` with line ends up to the length of the one that is there.  Takes it. */
-static char *file_pad(const struct vmdk *s, char *text)
-{
-	VD_AUTO_FREE char *old = text;
-	size_t len = old ? strlen(old) : 0, room = vd_max(len, strlen(s->desc.text));
-	char *padded = old ? vd_calloc(1, room + 1) : NULL;
-	if (!padded)
-		return NULL;
-	memset(padded, '\n', room);
-	memcpy(padded, old, len);
-	return padded;
+	return vmdk_desc_put(l, longer, err) || vd_file_flush(l->files[0], err) ? -1 : 0;
 }
 
 /* ---------------------------------------------------------------- both */
@@ -146,13 +77,13 @@ static int descriptor_change(struct vd_layer *l, uint32_t cid, const char *name,
 	struct vmdk *s = vmdk_of(l);
 	char *text = text_make(s, cid, name, false);
 	if (s->desc_room == 0)
-		text = file_pad(s, text);
+		text = vmdk_desc_pad(s, text);
 	if (!text)
 		return vd_fail_nomem(err, strlen(s->desc.text));
-	if (sectors_changed(s->desc.text, text) <= 1)
+	if (vmdk_desc_sectors_changed(s->desc.text, text) <= 1)
 		return store_at_once(l, text, err);
 	if (s->desc_room) {
-		int rc = store_embedded(l, text, err);
+		int rc = vmdk_desc_switch(l, text, err);
 		vd_free(rc ? text : s->desc.text);
 		if (!rc)
 			s->desc.text = text;
@@ -160,7 +91,7 @@ static int descriptor_change(struct vd_layer *l, uint32_t cid, const char *name,
 	}
 	vd_free(text);
 	text = text_make(s, cid, name, true);
-	if (text && sectors_changed(s->desc.text, text) <= 1)
+	if (text && vmdk_desc_sectors_changed(s->desc.text, text) <= 1)
 		return store_at_once(l, text, err);
 	vd_free(text);
 	return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET,

@@ -156,6 +156,14 @@ int vmdk_whole_judge(struct vd_layer *l, struct vmdk_extent *x, vd_error *err);
 /* ---- desc_file.c: the descriptor where it lies */
 /* Takes `text` (NULL: out of memory) as the descriptor's new text and writes it. */
 int vmdk_desc_store(struct vd_layer *l, char *text, vd_error *err);
+/* The same as it is: not filled up with line ends. */
+int vmdk_desc_put(struct vd_layer *l, char *text, vd_error *err);
+/* Where more than one sector changes, as vmdk_desc_store() does it to an embedded one; VDISK_UNSUPPORTED: its room is too small. */
+int vmdk_desc_switch(struct vd_layer *l, const char *text, vd_error *err);
+/* `text` (NULL: out of memory, and then NULL) with line ends up to the length of the one that is there.  Takes it. */
+char *vmdk_desc_pad(const struct vmdk *s, char *text);
+/* Of two texts with zeros behind them. */
+unsigned vmdk_desc_sectors_changed(const char *a, const char *b);
 /* A CID and a long content ID that were not there before. */
 int vmdk_desc_renew(struct vd_layer *l, vd_error *err);
 /* Random bytes; from `seed` where it is not 0, moved on by this call. */
