@@ -53,12 +53,15 @@ static int name_from(const char *layer, const char *image, char *out, size_t roo
 	return 0;
 }
 
+/* Subclusters of 4 KiB: a small write then brings nothing of the image along with it. */
 static int layer_make(const struct args *a, const char *layer, const struct base *b, vdisk_error *err)
 {
+	static const char *const options[] = { "extended_l2=on", "cluster_size=128k", NULL };
 	char name[PATH_MAX];
 	struct vdisk_create_options c = {
 		.format = "qcow2",
 		.size = UINT64_MAX,
+		.options = options,
 		.backing = name,
 		.backing_format = b->format,
 		.flags = VDISK_CREATE_ROUND_UP,
