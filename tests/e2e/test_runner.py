@@ -135,6 +135,11 @@ def cmos_and_acpi_timer():
 
 
 @case
+def clock_interrupts():
+	says("clock", ["ticks 16", "seconds 1", "year 2000", "day 0101", "weekday 07", "hour 00", "hour 0c", "more 0"])
+
+
+@case
 def keyboard_controller():
 	says("keyboard", ["self-test 55", "reset fa00", "ready aa", "status 00"])
 

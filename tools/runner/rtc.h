@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The clock and its CMOS memory: an MC146818 at ports 0x70 and 0x71.  It tells the host's time, in UTC. */
+/* The clock and its CMOS memory: an MC146818 at ports 0x70 and 0x71.  It starts with the host's time, in UTC. */
 #ifndef RUNNER_RTC_H
 #define RUNNER_RTC_H
 
