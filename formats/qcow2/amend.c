@@ -56,14 +56,11 @@ static int qcow2_version_set(struct qcow2 *q, uint32_t version, vd_error *err)
 	q->h.version = version;
 	q->h.header_len = version < 3 ? QCOW2_HEADER_V2 : QCOW2_HEADER_OURS;
 	q->h.incompat = q->h.compat = q->h.autoclear = 0;
-	snprintf(q->layer->variant, sizeof(q->layer->variant), "v%" PRIu32, version);
 	return 0;
 }
 
-int qcow2_amend(struct vd_layer *l, const struct vd_options *o, vd_error *err)
+static int qcow2_amend_fields(struct qcow2 *q, const struct vd_options *o, vd_error *err)
 {
-	struct qcow2 *q = qcow2_of(l);
-
 	if (vd_options_given(o, "compat")) {
 		const char *compat = vd_options_str(o, "compat");
 		if (qcow2_version_set(q, !strcmp(compat, "0.10") || !strcmp(compat, "v2") ? 2 : 3, err) < 0)
@@ -75,7 +72,28 @@ int qcow2_amend(struct vd_layer *l, const struct vd_options *o, vd_error *err)
 			return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "compat=0.10 has no lazy_refcounts");
 		q->h.compat = lazy ? q->h.compat | QCOW2_COMPAT_LAZY : q->h.compat & ~QCOW2_COMPAT_LAZY;
 	}
-	if (qcow2_header_rewrite(q, err) < 0)
+	return 0;
+}
+
+/* The fixed fields alone where that is enough; the other version's are more or fewer, so that the extensions move. */
+int qcow2_amend(struct vd_layer *l, const struct vd_options *o, vd_error *err)
+{
+	struct qcow2 *q = qcow2_of(l);
+	struct qcow2_header old = q->h;
+	int rc = qcow2_flush_layer(q, err);
+
+	if (!rc && qcow2_amend_fields(q, o, err) < 0) {
+		q->h = old;
 		return -1;
-	return qcow2_flush_layer(q, err);
+	}
+	if (!rc && q->h.version == old.version)
+		rc = qcow2_header_write(q, err) < 0 || vd_file_flush(q->file, err) < 0 ? -1 : 0;
+	else if (!rc)
+		rc = qcow2_header_strike(q, q->backing, old.header_len, err);
+	if (rc && err && err->kind == VDISK_UNSUPPORTED)
+		q->h = old; /* nothing was written */
+	else if (rc)
+		l->broken = true; /* which header the file has is not known */
+	snprintf(l->variant, sizeof(l->variant), "v%" PRIu32, q->h.version);
+	return rc;
 }

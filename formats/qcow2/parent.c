@@ -22,9 +22,9 @@ static uint64_t qcow2_name_place(const struct qcow2 *q, uint64_t exts_end, size_
 }
 
 /* Where the extensions that are in the file now end. */
-static int qcow2_exts_end(const struct qcow2 *q, uint64_t *end, vd_error *err)
+static int qcow2_exts_end(const struct qcow2 *q, uint32_t header_len, uint64_t *end, vd_error *err)
 {
-	uint64_t at = q->h.header_len;
+	uint64_t at = header_len;
 
 	for (;;) {
 		uint8_t b[8];
@@ -53,7 +53,7 @@ static int qcow2_sector_make(struct qcow2 *q, const char *name, uint64_t old_end
 	*name_at = name ? qcow2_name_place(q, old_end, len) : 0;
 	if (qcow2_exts_encode(&h, &q->x, *name_at ? 0 : len, sector + h.header_len, room, &used, err) < 0)
 		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET,
-		               "the header's first sector has no room for its extensions: the backing file cannot be changed at one stroke");
+		               "the header's first sector has no room for its extensions: it cannot be changed at one stroke");
 	h.backing_off = !name ? 0 : *name_at ? *name_at : h.header_len + used;
 	h.backing_len = (uint32_t)len;
 	if (name && !*name_at)
@@ -62,14 +62,14 @@ static int qcow2_sector_make(struct qcow2 *q, const char *name, uint64_t old_end
 	return 0;
 }
 
-static int qcow2_sector_write(struct qcow2 *q, const char *name, vd_error *err)
+int qcow2_header_strike(struct qcow2 *q, const char *name, uint32_t old_len, vd_error *err)
 {
 	uint64_t old_end, name_at;
 	uint8_t sector[QCOW2_SECTOR];
 
 	if (q->h.header_len > QCOW2_SECTOR - 8)
 		return vd_fail(err, VDISK_UNSUPPORTED, 100, "a header of %" PRIu32 " bytes cannot be rewritten at one stroke", q->h.header_len);
-	if (qcow2_exts_end(q, &old_end, err) < 0 || qcow2_sector_make(q, name, old_end, sector, &name_at, err) < 0)
+	if (qcow2_exts_end(q, old_len, &old_end, err) < 0 || qcow2_sector_make(q, name, old_end, sector, &name_at, err) < 0)
 		return -1;
 	if (name_at && (vd_file_pwrite(q->file, name, strlen(name), name_at, err) < 0 || vd_file_flush(q->file, err) < 0))
 		return -1;
@@ -105,7 +105,7 @@ int qcow2_set_parent(struct vd_layer *l, const struct vd_new_parent *p, vd_error
 	}
 	if (p && (!q->x.backing_format || !name))
 		vd_fail_nomem(err, strlen(p->name));
-	else if (!qcow2_sector_write(q, name, err)) {
+	else if (!qcow2_header_strike(q, name, q->h.header_len, err)) {
 		vd_free(old_format);
 		vd_free(q->backing);
 		q->backing = name;

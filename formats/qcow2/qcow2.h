@@ -411,6 +411,9 @@ int qcow2_refcounts_mend(struct qcow2 *q, vd_error *err);
 int qcow2_resize(struct vd_layer *l, uint64_t size, vd_error *err);
 int qcow2_amend(struct vd_layer *l, const struct vd_options *o, vd_error *err);
 /* parent.c */
+/* Header and extensions anew, with `name` (NULL: none) as the backing file's, durable: in one sector, so it happens or not.  The extensions
+   that are in the file begin at old_len. */
+int qcow2_header_strike(struct qcow2 *q, const char *name, uint32_t old_len, vd_error *err);
 int qcow2_set_parent(struct vd_layer *l, const struct vd_new_parent *p, vd_error *err);
 
 #endif
