@@ -162,7 +162,7 @@ static int compare_survey(vdisk_image *img, const volatile int *cancel, vd_error
 {
 	struct vd_survey s;
 
-	return vd_image_is_forward(img) ? 0 : vd_survey_image(img, 65536, cancel, &s, err);
+	return vd_image_is_forward(img) ? 0 : vd_survey_image(img, 65536, NULL, 0, cancel, &s, err);
 }
 
 int vdisk_compare(vdisk_image *a, vdisk_image *b, bool strict, const struct vdisk_job_options *opts,

@@ -197,6 +197,13 @@ static int conv_judge(const char *path, const struct vdisk_convert_options *o, v
 	return 0;
 }
 
+static int skip_judge(vdisk_image *src, const struct vdisk_convert_options *o, vd_error *err)
+{
+	if (o->n_skip && vd_image_is_forward(src))
+		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "%s: of what comes from a pipe nothing can be left out", src->path);
+	return vd_skip_judge(o->skip, o->n_skip, src->top->size, err);
+}
+
 /* What of the target decides how windows are cut and judged. */
 static int conv_target(struct vd_conv *c, vd_error *err)
 {
@@ -242,6 +249,8 @@ static int conv_move(struct vd_conv *c, vd_error *err)
 		vd_tree_tell(c->tree, vd_manifest_sink(c->manifest));
 	}
 	vd_walk_init(&c->walk, c->src, c->size, c->window);
+	c->walk.skip = o->skip;
+	c->walk.n_skip = o->n_skip;
 	if (c->backed)
 		vd_walk_init(&c->back_walk, c->dst, c->size, c->window);
 	c->pacer = (struct vd_pacer){ .fn = o->progress, .ctx = o->progress_ctx };
@@ -297,7 +306,8 @@ static int conv_make(struct vd_conv *c, const char *path, vd_error *err)
 	struct vd_new_image n;
 	int rc;
 
-	if (vd_target_new(c->src, path, o, &n, err) || vd_resume_begin(c, path, &n, err) || vd_image_create(&n, &c->dst, &c->size, err))
+	if (vd_target_new(c->src, path, o, &n, &c->report.skipped, err) || vd_resume_begin(c, path, &n, err) ||
+	    vd_image_create(&n, &c->dst, &c->size, err))
 		return -1;
 	if (dry_run) {
 		c->report.size = c->size;
@@ -346,7 +356,7 @@ int vdisk_convert(vdisk_image *src, const char *path, const struct vdisk_convert
 	clock_gettime(CLOCK_MONOTONIC, &t0);
 	if (!c)
 		return vd_fail_nomem(err, sizeof(*c));
-	if (conv_judge(path, opts, err) || vd_image_whole(src, err))
+	if (conv_judge(path, opts, err) || vd_image_whole(src, err) || skip_judge(src, opts, err))
 		return -1;
 	c->opts = opts;
 	c->src = src;

@@ -102,6 +102,18 @@ static int backing_lines(struct lines *l, const char *path, const struct vdisk_c
 	return rc;
 }
 
+static int skip_line(struct lines *l, const struct vdisk_convert_options *o, vd_error *err)
+{
+	uint8_t sum[32];
+
+	if (!o->n_skip)
+		return 0;
+	if (vd_sha256_of(o->skip, o->n_skip * sizeof(*o->skip), sum, err))
+		return -1;
+	line_add(l, "left out %zu ranges (%016" PRIx64 ")", o->n_skip, be64_get(sum));
+	return 0;
+}
+
 int vd_fingerprint_make(struct vd_conv *c, const char *path, char **out, vd_error *err)
 {
 	const uint32_t passing = VDISK_CONVERT_OVERWRITE | VDISK_CONVERT_DRY_RUN | VDISK_CONVERT_DIGEST | VDISK_CONVERT_VERIFY |
@@ -120,7 +132,7 @@ int vd_fingerprint_make(struct vd_conv *c, const char *path, char **out, vd_erro
 	         vd_conv_digests(o) ? "yes" : "no");
 	line_add(&l, "epoch %s", epoch ? epoch : "");
 	line_add(&l, "source salvaged %s", c->src->flags & VDISK_OPEN_SALVAGE ? "yes" : "no");
-	rc = rc || line_add_long(&l, "source options", c->src->open_options, err) ||
+	rc = rc || skip_line(&l, o, err) || line_add_long(&l, "source options", c->src->open_options, err) ||
 	     chain_lines(&l, "source", c->src, !(o->flags & VDISK_CONVERT_PUNCH_SOURCE), err) || backing_lines(&l, path, o, err);
 	if (rc || l.nomem || strlen(l.text) > VD_CKPT_TEXT_MAX / 2) {
 		vd_free(l.text);

@@ -13,7 +13,7 @@ int vdisk_measure(vdisk_image *src, uint64_t size, const char *format, const cha
 		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "unknown format '%s'", format ? format : "");
 	if (src && vd_image_is_forward(src))
 		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "%s: cannot measure what comes from a pipe", src->path);
-	if (src && (vd_image_whole(src, err) || vd_survey_image(src, vd_target_grain(format, options), NULL, &s, err)))
+	if (src && (vd_image_whole(src, err) || vd_survey_image(src, vd_target_grain(format, options), NULL, 0, NULL, &s, err)))
 		return -1;
 	return vd_image_measure(&n, s.data, s.units, &out->required, &out->fully_allocated, err);
 }

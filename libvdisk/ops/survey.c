@@ -5,22 +5,39 @@
 
 struct counter {
 	uint64_t grain, next_unit; /* units below this are counted */
+	const struct vdisk_range *skip;
+	size_t n_skip;
 	struct vd_survey *out;
 };
 
+static void data_add(struct counter *c, uint64_t off, uint64_t len)
+{
+	uint64_t first = off / c->grain, last = (off + len - 1) / c->grain;
+
+	c->out->data += len;
+	first = vd_max(first, c->next_unit);
+	if (last >= first) {
+		c->out->units += last - first + 1;
+		c->next_unit = last + 1;
+	}
+}
+
 static void counter_add(struct counter *c, const struct vd_extent *x)
 {
-	uint64_t first = x->off / c->grain, last = (x->off + x->len - 1) / c->grain;
+	uint64_t end = x->off + x->len, stop;
 
 	if (x->kind != VD_DATA) {
 		c->out->whole = false;
 		return;
 	}
-	c->out->data += x->len;
-	first = vd_max(first, c->next_unit);
-	if (last >= first) {
-		c->out->units += last - first + 1;
-		c->next_unit = last + 1;
+	for (uint64_t at = x->off; at < end; at = stop) {
+		bool skipped = vd_skip_at(c->skip, c->n_skip, at, &stop);
+
+		stop = vd_min(stop, end);
+		if (skipped)
+			c->out->skipped += stop - at;
+		else
+			data_add(c, at, stop - at);
 	}
 }
 
@@ -44,9 +61,10 @@ static int survey_pass(vdisk_image *img, struct vd_owners *owners, struct counte
 	return 0;
 }
 
-int vd_survey_image(vdisk_image *img, uint64_t grain, const volatile int *cancel, struct vd_survey *out, vd_error *err)
+int vd_survey_image(vdisk_image *img, uint64_t grain, const struct vdisk_range *skip, size_t n_skip, const volatile int *cancel,
+                    struct vd_survey *out, vd_error *err)
 {
-	struct counter counter = { .grain = grain, .out = out };
+	struct counter counter = { .grain = grain, .skip = skip, .n_skip = n_skip, .out = out };
 	struct vd_owners *owners = NULL;
 	int rc;
 

@@ -75,7 +75,8 @@ static bool room_is_known(const vdisk_image *src, const char *path, const struct
 	return stat(path, &st) || S_ISREG(st.st_mode);
 }
 
-int vd_target_new(vdisk_image *src, const char *path, const struct vdisk_convert_options *o, struct vd_new_image *n, vd_error *err)
+int vd_target_new(vdisk_image *src, const char *path, const struct vdisk_convert_options *o, struct vd_new_image *n, uint64_t *skipped,
+                  vd_error *err)
 {
 	struct vd_survey s;
 	uint64_t full;
@@ -100,8 +101,9 @@ int vd_target_new(vdisk_image *src, const char *path, const struct vdisk_convert
 		return -1;
 	if (vd_image_is_forward(src))
 		return 0;
-	if (vd_survey_image(src, vd_target_grain(o->format, o->options), o->cancel, &s, err))
+	if (vd_survey_image(src, vd_target_grain(o->format, o->options), o->skip, o->n_skip, o->cancel, &s, err))
 		return -1;
+	*skipped = s.skipped;
 	if (!room_is_known(src, path, o, &s))
 		return 0;
 	return vd_image_measure(n, s.data, s.units, &n->need_bytes, &full, err);

@@ -52,8 +52,43 @@ void vd_walk_init(struct vd_walk *w, vdisk_image *img, uint64_t size, uint64_t f
 	w->size = size;
 	w->piece = vd_image_is_forward(img) ? forward_piece : VD_WALK_ZERO_MAX;
 	w->lost = 0;
+	w->skip = NULL;
+	w->n_skip = 0;
 	w->next = 0;
 	vd_extents_init(&w->answer, w->v, VD_WALK_EXTENTS, 0, 0);
+}
+
+int vd_skip_judge(const struct vdisk_range *skip, size_t n, uint64_t size, vd_error *err)
+{
+	uint64_t end = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		if (!skip[i].len || skip[i].off < end || !vd_within(skip[i].off, skip[i].len, size))
+			return vd_fail(err, VDISK_INVALID, skip[i].off,
+			               "range %zu to be left out, %" PRIu64 " bytes at offset %" PRIu64 ", is empty, out of order or outside the disk",
+			               i, skip[i].len, skip[i].off);
+		end = skip[i].off + skip[i].len;
+	}
+	return 0;
+}
+
+bool vd_skip_at(const struct vdisk_range *skip, size_t n, uint64_t pos, uint64_t *to)
+{
+	size_t low = 0, high = n;
+
+	while (low < high) { /* the first that ends after pos */
+		size_t mid = low + (high - low) / 2;
+
+		if (skip[mid].off + skip[mid].len <= pos)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	*to = UINT64_MAX;
+	if (low == n)
+		return false;
+	*to = skip[low].off <= pos ? skip[low].off + skip[low].len : skip[low].off;
+	return skip[low].off <= pos;
 }
 
 /* The extent at w->pos, whole as the map gave it. */
@@ -100,9 +135,17 @@ static void extent_cut(struct vd_extent *x, uint64_t from, uint64_t to)
 
 int vd_walk_next(struct vd_walk *w, uint64_t end, struct vd_extent *x, vd_error *err)
 {
+	uint64_t stop;
+
+	end = vd_min(end, w->size);
+	if (vd_skip_at(w->skip, w->n_skip, w->pos, &stop)) {
+		*x = (struct vd_extent){ .off = w->pos, .len = vd_min(stop, end) - w->pos, .kind = VD_ABSENT };
+		w->pos += x->len;
+		return 0;
+	}
 	if (walk_peek(w, x, err))
 		return -1;
-	extent_cut(x, w->pos, vd_min(end, w->size));
+	extent_cut(x, w->pos, vd_min(end, stop));
 	w->pos += x->len;
 	if (x->flags & VD_EXT_LOST)
 		w->lost += x->len;
@@ -112,10 +155,15 @@ int vd_walk_next(struct vd_walk *w, uint64_t end, struct vd_extent *x, vd_error 
 int vd_walk_zeros(struct vd_walk *w, uint64_t *end, vd_error *err)
 {
 	struct vd_extent x;
+	uint64_t stop;
 
 	*end = w->pos;
 	if (w->pos >= w->size)
 		return 0;
+	if (vd_skip_at(w->skip, w->n_skip, w->pos, &stop)) {
+		*end = vd_min(stop, w->size);
+		return 0;
+	}
 	if (walk_peek(w, &x, err))
 		return -1;
 	/* LOST ones are counted as they are passed, one by one. */
@@ -126,8 +174,10 @@ int vd_walk_zeros(struct vd_walk *w, uint64_t *end, vd_error *err)
 
 void vd_walk_skip(struct vd_walk *w, uint64_t to)
 {
+	uint64_t stop;
+
 	assert(to >= w->pos && to <= w->size);
-	if (w->next < w->answer.n && w->v[w->next].flags & VD_EXT_LOST)
+	if (!vd_skip_at(w->skip, w->n_skip, w->pos, &stop) && w->next < w->answer.n && w->v[w->next].flags & VD_EXT_LOST)
 		w->lost += to - w->pos;
 	w->pos = to;
 }

@@ -20,6 +20,8 @@ struct vd_walk {
 	uint64_t size;       /* the walk's end; past the image's own: ABSENT */
 	uint64_t piece;      /* asked of the map at once */
 	uint64_t lost;       /* bytes of LOST extents passed */
+	const struct vdisk_range *skip; /* taken for ABSENT, whatever the map says; ascending; set after vd_walk_init() */
+	size_t n_skip;
 	struct vd_extents answer;
 	size_t next;         /* in answer */
 	struct vd_extent v[VD_WALK_EXTENTS];
@@ -43,13 +45,20 @@ bool vd_image_is_forward(const vdisk_image *img);
 /* ---- survey: one pass, or several, over the map */
 
 struct vd_survey {
-	uint64_t data;     /* guest bytes that are stored */
+	uint64_t data;     /* guest bytes that are stored and not skipped */
+	uint64_t skipped;  /* that are stored and skipped */
 	uint64_t units;    /* of `grain`, touched by data */
 	bool whole;        /* no zeros were found in the map: what is stored may well be zeros */
 };
+/* `skip`: as in struct vdisk_convert_options. */
+int vd_skip_judge(const struct vdisk_range *skip, size_t n, uint64_t size, vd_error *err);
+/* True if a range of `skip` covers `pos`, and then where it ends in *to; else where the next one begins (UINT64_MAX: nowhere). */
+bool vd_skip_at(const struct vdisk_range *skip, size_t n, uint64_t pos, uint64_t *to);
+
 /* Counts, and refuses host space that two guest ranges own (VDISK_CORRUPT), unless the image was opened for salvage.  Metadata is
    read, no data.  `grain`: power of two, for `units`.  Not for forward images. */
-int vd_survey_image(vdisk_image *img, uint64_t grain, const volatile int *cancel, struct vd_survey *out, vd_error *err);
+int vd_survey_image(vdisk_image *img, uint64_t grain, const struct vdisk_range *skip, size_t n_skip, const volatile int *cancel,
+                    struct vd_survey *out, vd_error *err);
 
 /* ---- owners of host space (ops/owners.c) */
 

@@ -46,10 +46,12 @@ def keys(schema):
 		yield from keys(schema[0])
 
 
+REGION = {"name": TEXT, "type": MAYBE(TEXT), "length": NUMBER, "free": NUMBER, "note": MAYBE(TEXT)}
 HEAD = {"schema-version": NUMBER, "command": TEXT}
 SIDE = {"path": TEXT, "format": TEXT, "virtual-size": NUMBER}
 SCHEMAS = {
-	"convert": {**HEAD, "source": SIDE, "destination": SIDE, "dry-run": BOOL, "data?": NUMBER, "zero?": NUMBER, "offloaded?": NUMBER,
+	"convert": {**HEAD, "source": SIDE, "destination": SIDE, "dry-run": BOOL,
+	            "regions": [REGION], "data?": NUMBER, "zero?": NUMBER, "skipped?": NUMBER, "offloaded?": NUMBER,
 	            "packed-in?": NUMBER, "packed-out?": NUMBER, "lost?": NUMBER, "lost-ranges?": [{"offset": NUMBER, "length": NUMBER}],
 	            "digest?": MAYBE(TEXT), "manifest?": MAYBE(TEXT), "verified?": BOOL, "resumed?": NUMBER, "seconds?": float},
 	"info": {**HEAD, **SIDE, "layers": [{"depth": NUMBER, **SIDE, "variant": TEXT, "host-size": NUMBER, "allocated": NUMBER,
@@ -58,6 +60,8 @@ SCHEMAS = {
 	         "snapshots": [{"id": TEXT, "name": TEXT, "date": TEXT, "date-nsec": NUMBER, "vm-clock-nsec": NUMBER, "vm-state-size": NUMBER,
 	         "virtual-size": NUMBER}], "snapshots-unlisted": NUMBER},
 	"create": {**HEAD, **SIDE, "backing": MAYBE(TEXT), "backing-format": MAYBE(TEXT), "dry-run": BOOL},
+	"compact": {**HEAD, "path": TEXT, "dry-run": BOOL, "regions": [REGION], "free?": NUMBER, "zero?": NUMBER, "allocated-before?": NUMBER,
+	            "allocated-after?": NUMBER},
 	"map": {**HEAD, **SIDE, "extents": [{"offset": NUMBER, "length": NUMBER, "kind": TEXT, "compressed": BOOL, "encrypted": BOOL, "lost": BOOL,
 	        "depth?": NUMBER, "file?": TEXT, "host-offset?": NUMBER, "host-length?": NUMBER}]},
 	"check": {**HEAD, "path": TEXT, "format": TEXT, "corruptions": NUMBER, "leaks": NUMBER, "corruptions-fixed": NUMBER, "leaks-fixed": NUMBER,
@@ -120,6 +124,23 @@ def convert():
 		r = vdisk("convert", "--json", "-O", "raw", "disk.raw", "-", stdout=out)
 	same_bytes("disk.raw", "out.raw")
 	check(r.err.lstrip().startswith("{"), "the report goes to stderr where the image has standard output")
+
+
+@case
+def compact():
+	disk()
+	o = answer("compact", "--zeros-only", "disk.raw")
+	eq(("disk.raw", False, [], 0), (o["path"], o["dry-run"], o["regions"], o["free"]), "what was done")
+
+
+@case
+def verify_manifest():
+	disk()
+	vdisk("digest", "--manifest", "m", "disk.raw")
+	eq((True, []), (lambda o: (o["equal"], o["differences"]))(answer("verify-manifest", "disk.raw", "m")), "the same disk")
+	with open("disk.raw", "r+b") as f:
+		f.write(b"changed")
+	eq([{"offset": 0, "length": MIB}], answer("verify-manifest", "disk.raw", "m", rc=1)["differences"], "another one")
 
 
 @case

@@ -6,6 +6,7 @@
 #include "sizes.h"
 #include "source.h"
 #include "target.h"
+#include "used.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -19,7 +20,7 @@ struct convert_args {
 	struct target_args target;
 	struct progress_args progress;
 	const char *format, *manifest, *punch;
-	bool compress, verify, digest, no_copy_range, resume;
+	bool compress, verify, digest, no_copy_range, resume, used_only;
 	struct opt_number level, jobs, sparse, memory;
 };
 
@@ -38,6 +39,8 @@ static const struct opt options[] = {
 	  .help = "budget for data in flight; by default 32M" },
 	{ .name = "no-copy-range", .kind = OPT_FLAG, AT(no_copy_range),
 	  .help = "never let the host's file system share or copy blocks" },
+	{ .name = "used-only", .kind = OPT_FLAG, AT(used_only),
+	  .help = "leave out what the guest's file systems call free; it is zeros in the new image" },
 	{ .name = "verify", .kind = OPT_FLAG, AT(verify),
 	  .help = "read the new image back and compare digests before it gets its name" },
 	{ .name = "digest", .kind = OPT_FLAG, AT(digest), .help = "print the content's digest, as \"vdisk digest\" does" },
@@ -80,7 +83,7 @@ static int lost_find(vdisk_image *src, struct lost *lost)
 }
 
 static void report_json(const struct convert_args *a, vdisk_image *src, const char *dst, const char *format,
-                        const struct vdisk_convert_report *rep, const struct lost *lost)
+                        const struct vdisk_convert_report *rep, const struct lost *lost, const struct used *used)
 {
 	char text[DIGEST_TEXT];
 	struct json_object *o = json_report(), *s = json_must(json_object_new_object()), *d = json_must(json_object_new_object());
@@ -93,9 +96,11 @@ static void report_json(const struct convert_args *a, vdisk_image *src, const ch
 	json_put_u64(d, "virtual-size", rep->size);
 	json_put(o, "destination", d);
 	json_put_bool(o, "dry-run", a->target.dry_run);
+	json_put(o, "regions", used_json(used));
 	if (!a->target.dry_run) {
 		json_put_u64(o, "data", rep->data);
 		json_put_u64(o, "zero", rep->zero);
+		json_put_u64(o, "skipped", rep->skipped);
 		json_put_u64(o, "offloaded", rep->offloaded);
 		json_put_u64(o, "packed-in", rep->packed_in);
 		json_put_u64(o, "packed-out", rep->packed_out);
@@ -134,6 +139,8 @@ static void report_text(const struct convert_args *a, const char *dst, const cha
 		        size_human(data, rep->data), size_human(zero, rep->zero), rep->seconds,
 		        size_human(rate, (uint64_t)((double)rep->size / (rep->seconds > 0.001 ? rep->seconds : 0.001))),
 		        a->verify ? ", verified" : "");
+		if (rep->skipped)
+			fprintf(stderr, "left out as free: %s\n", size_human(data, rep->skipped));
 		if (rep->packed_in)
 			fprintf(stderr, "compressed %s to %s (%.1f %%)\n", size_human(data, rep->packed_in),
 			        size_human(zero, rep->packed_out), (double)rep->packed_out * 100 / (double)rep->packed_in);
@@ -179,7 +186,8 @@ static int fail_convert(const vdisk_error *err, const struct vdisk_convert_repor
 	return EXIT_TROUBLE;
 }
 
-static int convert(const struct convert_args *a, vdisk_image *src, const char *dst, const struct vdisk_format_info *f)
+static int convert(const struct convert_args *a, vdisk_image *src, const char *dst, const struct vdisk_format_info *f,
+                   const struct used *used)
 {
 	const char *backing_format;
 	if (target_backing_format(&a->target, &backing_format))
@@ -204,6 +212,8 @@ static int convert(const struct convert_args *a, vdisk_image *src, const char *d
 		.memory_bytes = a->memory.value,
 		.sparse_bytes = (uint32_t)a->sparse.value,
 		.manifest = a->manifest,
+		.skip = used->free.v,
+		.n_skip = used->free.n,
 		.allow_dirs = a->source.allow_dirs.v,
 		.progress = progress_tick,
 		.progress_ctx = &progress,
@@ -220,9 +230,12 @@ static int convert(const struct convert_args *a, vdisk_image *src, const char *d
 	if (rep.lost && strcmp(vdisk_path(src), "-") && lost_find(src, &lost))
 		return EXIT_TROUBLE;
 	if (a->common.json)
-		report_json(a, src, dst, f->name, &rep, &lost);
+		report_json(a, src, dst, f->name, &rep, &lost, used);
 	else
 		report_text(a, dst, f->name, progress.mode == PROGRESS_BAR, &rep, &lost);
+	if (!a->common.json && a->common.verbose)
+		used_tell(used);
+	used_warn(used);
 	free(lost.v);
 	return EXIT_YES;
 }
@@ -244,6 +257,10 @@ static int run(const void *args, char **operands, unsigned n)
 		return fail_usage("-S: %" PRIu64 " is no power of two", a->sparse.value);
 	if (a->level.given && !a->compress)
 		return fail_usage("--level is for -c");
+	if (a->used_only && a->punch)
+		return fail_usage("--used-only and --punch-source do not go together");
+	if (a->used_only && !strcmp(operands[0], "-"))
+		return fail_usage("--used-only wants to look at the source beforehand, which standard input does not allow");
 	if (!strcmp(dst, "-")) {
 		output_to_stderr();
 		if (isatty(STDOUT_FILENO))
@@ -253,7 +270,11 @@ static int run(const void *args, char **operands, unsigned n)
 	uint32_t flags = a->punch ? VDISK_OPEN_RW | VDISK_OPEN_KEEP_ID : 0;
 	if (source_open(operands[0], &a->source, &a->content, flags, true, &src))
 		return EXIT_TROUBLE;
-	int status = convert(a, src, dst, f);
+	struct used used = { 0 };
+	int status = EXIT_TROUBLE;
+	if (!a->used_only || !used_find(src, &a->source, &a->content, cancel_by_signals(), &used))
+		status = convert(a, src, dst, f, &used);
+	used_free(&used);
 	source_close(src);
 	return status;
 }

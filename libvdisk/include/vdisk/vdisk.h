@@ -408,6 +408,9 @@ struct vdisk_convert_options {
 	uint32_t sparse_bytes;      /* smallest run of zeros that is left out, a power of two ≥ 512; 0: 4096 */
 	const char *manifest;       /* where to leave the content's manifest (vdisk_manifest_make()); NULL: nowhere.  Means VDISK_CONVERT_DIGEST;
 	                               VDISK_CONVERT_OVERWRITE replaces an old one.  It gets its name after the image got its own */
+	const struct vdisk_range *skip; /* of the source, what nobody will miss (blocks that its file systems call free): not read, zeros in
+	                               the result; ascending, none overlapping, inside the disk */
+	size_t n_skip;
 	const char *const *allow_dirs;
 	vdisk_progress_fn progress;
 	void *progress_ctx;
@@ -422,6 +425,7 @@ struct vdisk_convert_report {
 	uint64_t offloaded;    /* of `data`: reflinked or copied by the kernel */
 	uint64_t packed_in, packed_out; /* guest bytes that were compressed, and what they take */
 	uint64_t lost;         /* bytes that --salvage filled with zeros */
+	uint64_t skipped;      /* of `zero`: bytes that the source stores in the ranges of `skip` */
 	bool has_digest;
 	uint8_t digest[32];    /* see vdisk_digest() */
 	double seconds;
@@ -482,6 +486,21 @@ typedef void (*vdisk_differs_fn)(void *ctx, uint64_t off, uint64_t len);
    differ, ascending.  A file that is no whole and unchanged manifest is VDISK_CORRUPT, before anything of the image is read. */
 VDISK_API int vdisk_manifest_verify(vdisk_image *img, const char *path, const struct vdisk_job_options *opts, vdisk_differs_fn differs,
                                     void *ctx, struct vdisk_manifest_result *out, vdisk_error *err);
+
+struct vdisk_compact_options {
+	const struct vdisk_range *skip; /* as in struct vdisk_convert_options: what nobody will miss */
+	size_t n_skip;
+	struct vdisk_job_options job;
+};
+struct vdisk_compact_report {
+	uint64_t free, zero; /* guest bytes that the leaf stored: of `skip`; in whole units of zeros */
+	uint64_t allocated_before, allocated_after; /* what the leaf's files take on the host's disk */
+};
+/* Gives space back to the host, in place: of the ranges, whose bytes read as before or as zeros afterwards, and of what is zeros anyway.
+   The leaf, open for writing and alone in use, is changed, no parent.  Its files do not get shorter: they get holes, where the host's file
+   system can make them.  May be stopped at any moment.  `opts` and `report` may be NULL. */
+VDISK_API int vdisk_compact(vdisk_image *img, const struct vdisk_compact_options *opts, struct vdisk_compact_report *report,
+                            vdisk_error *err);
 
 struct vdisk_measure_result {
 	uint64_t required;         /* bytes of host files that a conversion would take at most, without compression */
