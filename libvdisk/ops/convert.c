@@ -230,7 +230,7 @@ static int conv_target(struct vd_conv *c, vd_error *err)
 	/* To a pipe, a place follows what was written; packed units come one window after the other. */
 	c->flow.n_stages = c->direct ? 1 : 2;
 	c->flow.one_by_one = c->append && !c->direct;
-	if (!(o->flags & VDISK_CONVERT_NO_COPY_RANGE) && !c->packed && !c->backed && !c->append)
+	if (!(o->flags & VDISK_CONVERT_NO_REFLINK) && !c->packed && !c->backed && !c->append)
 		return vd_offload_new(c->src, c->dst->path, &c->offload, err);
 	return 0;
 }

@@ -42,7 +42,7 @@ def same(args):
 	source()
 	suffix = args[1]
 	first = None
-	runs = [["-j", "1"], ["-j", "2"], ["-j", "16"], ["-j", "16"], ["-j", "3", "--memory", "1M"], [], ["--no-copy-range"]]
+	runs = [["-j", "1"], ["-j", "2"], ["-j", "16"], ["-j", "16"], ["-j", "3", "--memory", "1M"], [], ["--no-reflink"]]
 	for i, extra in enumerate(runs):
 		os.mkdir("out")
 		# In different seconds at least twice, were it to look at the clock.

@@ -20,7 +20,7 @@ struct convert_args {
 	struct target_args target;
 	struct progress_args progress;
 	const char *format, *manifest, *punch;
-	bool compress, verify, digest, no_copy_range, resume, used_only;
+	bool compress, verify, digest, no_reflink, resume, used_only;
 	struct opt_number level, jobs, sparse, memory;
 };
 
@@ -37,8 +37,8 @@ static const struct opt options[] = {
 	  .help = "shortest run of zeros that is left out, a power of two; by default 4K" },
 	{ .name = "memory", .kind = OPT_SIZE, AT(memory), .arg = "SIZE", .min = 1u << 20,
 	  .help = "budget for data in flight; by default 32M" },
-	{ .name = "no-copy-range", .kind = OPT_FLAG, AT(no_copy_range),
-	  .help = "never let the host's file system share or copy blocks" },
+	{ .name = "no-reflink", .kind = OPT_FLAG, AT(no_reflink),
+	  .help = "never let the host's file system share blocks of source and destination" },
 	{ .name = "used-only", .kind = OPT_FLAG, AT(used_only),
 	  .help = "leave out what the guest's file systems call free; it is zeros in the new image" },
 	{ .name = "verify", .kind = OPT_FLAG, AT(verify),
@@ -205,7 +205,7 @@ static int convert(const struct convert_args *a, vdisk_image *src, const char *d
 		         (a->target.dry_run ? VDISK_CONVERT_DRY_RUN : 0) |
 		         (target_rounds_up(&a->target) ? VDISK_CONVERT_ROUND_UP : 0) | (a->verify ? VDISK_CONVERT_VERIFY : 0) |
 		         (a->digest ? VDISK_CONVERT_DIGEST : 0) |
-		         (a->no_copy_range ? VDISK_CONVERT_NO_COPY_RANGE : 0) | VDISK_CONVERT_CHECKPOINT |
+		         (a->no_reflink ? VDISK_CONVERT_NO_REFLINK : 0) | VDISK_CONVERT_CHECKPOINT |
 		         (a->resume ? VDISK_CONVERT_RESUME : 0) | (a->punch ? VDISK_CONVERT_PUNCH_SOURCE : 0),
 		.level = (int)a->level.value,
 		.threads = (unsigned)a->jobs.value,

@@ -388,7 +388,7 @@ typedef void (*vdisk_progress_fn)(void *ctx, const struct vdisk_progress *p);
 #define VDISK_CONVERT_ROUND_UP   8u
 #define VDISK_CONVERT_VERIFY    16u /* read the result back and compare digests */
 #define VDISK_CONVERT_DIGEST    32u /* compute the content's digest in passing */
-#define VDISK_CONVERT_NO_COPY_RANGE 64u /* never reflink or copy_file_range */
+#define VDISK_CONVERT_NO_REFLINK 64u /* never share blocks with the source, where the file system could */
 #define VDISK_CONVERT_CHECKPOINT 128u /* record beside the destination how far it got (".NAME.vdisk-resume"), so that what is stopped or killed
                                          can be resumed.  Not for pipes, block devices and encrypted targets: there nothing is recorded */
 #define VDISK_CONVERT_RESUME    256u /* with CHECKPOINT: go on with what a run left behind, if one did; VDISK_REFUSED where the source, the
