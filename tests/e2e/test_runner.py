@@ -255,6 +255,14 @@ def sata():
 
 
 @case
+def disk_many_at_once():
+	make_disk()
+	vdisk("convert", "-O", "qcow2", "disk.raw", "disk.qcow2")
+	begin, end = ["status 0f", "sectors 00000800"], ["once 40", "good 40"]
+	says("many", begin + (end * 2 + ["right 40"]) * 5 + ["late 0000"] + begin + end, "disk.qcow2")
+
+
+@case
 def resets():
 	for word in ("reset-cf9", "reset-8042", "reset-92"):
 		r = boot(word, "--no-reboot", rc=1)

@@ -441,6 +441,83 @@ static void test_net(void)
 	fact("from", (uint64_t)in[40] << 24 | (uint64_t)in[41] << 16 | (uint64_t)in[42] << 8 | in[43], 8);
 }
 
+/* ---- many requests of a disk at once */
+
+#define MANY 64
+static uint8_t many[MANY][512];
+static struct {
+	uint32_t type, zero;
+	uint64_t sector;
+	uint8_t status;
+} many_headers[MANY];
+
+static void many_offer(uint32_t type)
+{
+	for (uint16_t i = 0; i < MANY; i++) {
+		many_headers[i].type = type;
+		many_headers[i].sector = 512 + 3 * i;
+		many_headers[i].status = 0xee;
+		ring.desc[3 * i] = (struct desc){ (uintptr_t)&many_headers[i], 16, 1, (uint16_t)(3 * i + 1) };
+		ring.desc[3 * i + 1] = (struct desc){ (uintptr_t)many[i], 512, type ? 1 : 3, (uint16_t)(3 * i + 2) };
+		ring.desc[3 * i + 2] = (struct desc){ (uintptr_t)&many_headers[i].status, 1, 2, 0 };
+		ring.avail[2 + (ring.avail[1] + i) % 256] = (uint16_t)(3 * i);
+	}
+	__asm__ volatile("" ::: "memory");
+	ring.avail[1] = (uint16_t)(ring.avail[1] + MANY);
+	__asm__ volatile("mfence" ::: "memory");
+	*reg16(0x3000) = 0;
+}
+
+static void many_wait(void)
+{
+	uint8_t seen[MANY] = { 0 };
+	unsigned once = 0, good = 0;
+
+	while (ring.used[1] != ring.avail[1])
+		;
+	__asm__ volatile("" ::: "memory");
+	for (uint16_t i = 0; i < MANY; i++) {
+		uint16_t head = ring.used[2 + 4 * ((ring.used[1] - 1u - i) % 256)];
+
+		seen[head / 3 % MANY]++;
+		good += !many_headers[i].status;
+	}
+	for (unsigned i = 0; i < MANY; i++)
+		once += seen[i] == 1;
+	fact("once", once, 2);
+	fact("good", good, 2);
+}
+
+static void test_many(void)
+{
+	disk_begin();
+	for (unsigned round = 0; round < 5; round++) {
+		for (unsigned i = 0; i < MANY; i++)
+			for (unsigned j = 0; j < 512; j++)
+				many[i][j] = (uint8_t)(i * 5 + j + round);
+		many_offer(1);
+		many_wait();
+		for (unsigned i = 0; i < MANY; i++)
+			many[i][round] = 0;
+		many_offer(0);
+		many_wait();
+		unsigned right = 0;
+		for (unsigned i = 0; i < MANY; i++)
+			right += many[i][round] == (uint8_t)(i * 5 + 2 * round);
+		fact("right", right, 2);
+	}
+	/* A reset in the midst of them: what was under way ends first, and nothing is written to the ring after it. */
+	many_offer(1);
+	*reg8(20) = 0;
+	uint16_t used = ring.used[1];
+	for (unsigned i = 0; i < 100000; i++)
+		__asm__ volatile("pause");
+	fact("late", (uint16_t)(ring.used[1] - used), 4);
+	disk_begin();
+	many_offer(0);
+	many_wait();
+}
+
 /* ---- a disk over AHCI */
 
 #define ABAR 0xe1000000u
@@ -688,6 +765,8 @@ __attribute__((used)) static void guest(const uint8_t *params)
 		test_hostile();
 	else if (is(line, "clock"))
 		test_clock();
+	else if (is(line, "many"))
+		test_many();
 	else if (is(line, "rng"))
 		test_rng();
 	else if (is(line, "net"))
