@@ -69,6 +69,8 @@ VARIANTS = [
 	same("vmdk monolithicFlat", "vmdk", "subformat=monolithicFlat", check=False),
 	same("vmdk twoGbMaxExtentSparse", "vmdk", "subformat=twoGbMaxExtentSparse", libyal="vmdk"),
 	same("vmdk twoGbMaxExtentFlat", "vmdk", "subformat=twoGbMaxExtentFlat", libyal="vmdk", check=False),
+	Variant("vmdk flat falloc", "vmdk", "subformat=monolithicFlat,preallocation=falloc", None, check=False),
+	Variant("vmdk twoGb flat full", "vmdk", "subformat=twoGbMaxExtentFlat,preallocation=full", None, check=False),
 	same("vmdk streamOptimized", "vmdk", "subformat=streamOptimized", libyal="vmdk"),
 	same("vmdk zeroed grains", "vmdk", "subformat=monolithicSparse,zeroed_grain=on"),
 	Variant("vmdk grains of 4K", "vmdk", "subformat=monolithicSparse,grain_size=4K", None),
