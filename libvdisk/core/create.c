@@ -52,15 +52,11 @@ static int host_create_file(struct vd_host *h, struct vd_layer *l, const char *n
 static void host_log(struct vd_host *h, enum vdisk_log_level level, const char *fmt, ...)
 {
 	struct create_host *ch = h->ctx;
-	char text[VDISK_ERROR_MESSAGE_MAX];
 	va_list ap;
 
-	if (!ch->img)
-		return;
 	va_start(ap, fmt);
-	vsnprintf(text, sizeof(text), fmt, ap);
+	vd_log_in(ch->img, ch->img ? ch->img->path : NULL, level, fmt, ap);
 	va_end(ap);
-	vd_log(ch->img, level, "%s: %s", ch->img->path, text);
 }
 
 /* ---------------------------------------------------------------- judging the arguments */

@@ -23,17 +23,26 @@
 #define CACHE_PARENT (4u << 20)
 #define STREAM_WINDOW (64u << 20)
 
-void vd_log(const vdisk_image *img, enum vdisk_log_level level, const char *fmt, ...)
+void vd_log_in(const vdisk_image *img, const char *name, enum vdisk_log_level level, const char *fmt, va_list ap)
 {
 	char text[VDISK_ERROR_MESSAGE_MAX];
+	int n;
+
+	if (!img || !img->log)
+		return;
+	n = name ? snprintf(text, sizeof(text), "%s: ", name) : 0;
+	if (n >= 0 && (size_t)n < sizeof(text))
+		vsnprintf(text + n, sizeof(text) - (size_t)n, fmt, ap);
+	img->log(img->log_ctx, level, text);
+}
+
+void vd_log(const vdisk_image *img, enum vdisk_log_level level, const char *fmt, ...)
+{
 	va_list ap;
 
-	if (!img->log)
-		return;
 	va_start(ap, fmt);
-	vsnprintf(text, sizeof(text), fmt, ap);
+	vd_log_in(img, NULL, level, fmt, ap);
 	va_end(ap);
-	img->log(img->log_ctx, level, text);
 }
 
 /* ---------------------------------------------------------------- the services that a driver is given while it opens */
@@ -69,13 +78,11 @@ static int host_create_file(struct vd_host *h, struct vd_layer *l, const char *n
 static void host_log(struct vd_host *h, enum vdisk_log_level level, const char *fmt, ...)
 {
 	struct open_host *oh = h->ctx;
-	char text[VDISK_ERROR_MESSAGE_MAX];
 	va_list ap;
 
 	va_start(ap, fmt);
-	vsnprintf(text, sizeof(text), fmt, ap);
+	vd_log_in(oh->img, oh->trust.image, level, fmt, ap);
 	va_end(ap);
-	vd_log(oh->img, level, "%s: %s", oh->trust.image, text);
 }
 
 /* ---------------------------------------------------------------- one layer */
