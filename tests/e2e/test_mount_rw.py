@@ -357,8 +357,8 @@ def locks():
 	with served("--rw", "disk.qcow2"):
 		r = run("qemu-img", "info", "disk.qcow2")
 		check(r.rc and "lock" in r.err, "qemu-img opens what is written to: %s" % r.show())
+		os.makedirs("n")
 		refused("mount", "disk.qcow2", "n", mentions=("disk.qcow2",))
-		os.makedirs("n", exist_ok=True)
 		refused("mount", "--rw", "disk.qcow2", "n", mentions=("disk.qcow2",))
 	with served("disk.qcow2"):
 		refused("mount", "--rw", "disk.qcow2", "n", mentions=("disk.qcow2",))

@@ -23,9 +23,12 @@ def served(*args, at="m", leave=False):
 	"""vdisk mount ARGS at `at`; taken away at the end, unless `leave` says that the test did."""
 	need_fuse()
 	os.makedirs(at, exist_ok=True)
-	r = run(VDISK, "mount", *args, at)
+	# What a sanitizer says in the background would be lost otherwise.
+	findings = os.path.abspath("sanitizer")
+	r = run(VDISK, "mount", *args, at, env={n: os.environ.get(n, "") + ":exitcode=99:log_path=" + findings for n in ("ASAN_OPTIONS", "UBSAN_OPTIONS")})
 	if r.rc:
 		fail("does not mount\n    %s" % r.show())
+	pid = server_pid(at)
 	try:
 		yield at
 	except BaseException:
@@ -36,6 +39,10 @@ def served(*args, at="m", leave=False):
 	else:
 		vdisk("unmount", at)
 		check(not os.path.ismount(at), "still mounted")
+	until("the server of %s is gone" % at, lambda: gone(pid), 60)
+	for name in os.listdir("."):
+		if name.startswith("sanitizer."):
+			fail("the server had an error\n%s" % open(name).read(4000))
 
 
 def server_pid(at="m"):
