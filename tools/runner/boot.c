@@ -18,8 +18,7 @@
 #define VARIABLES_MAX  0x400000
 #define PARTITIONS_MAX 128
 
-/* Has the disk an EFI system partition?  A table that cannot be read says no: that is for the firmware to judge. */
-static bool has_esp(vdisk_image *img)
+bool boot_has_esp(vdisk_image *img)
 {
 	struct vdisk_partition parts[PARTITIONS_MAX];
 	struct vdisk_partition_table table;
@@ -71,11 +70,9 @@ int boot_possible(const struct options *o, vdisk_error *err)
 
 int boot_choose(struct machine_config *config, const struct options *o, vdisk_error *err)
 {
-	if (o->firmware == FIRMWARE_NONE)
-		return fail(err, VDISK_UNSUPPORTED, "--firmware none is not implemented");
 	if (config->kernel)
 		return 0;
-	if (o->firmware == FIRMWARE_UEFI || (o->firmware == FIRMWARE_AUTO && has_esp(config->disks[0]))) {
+	if (o->firmware == FIRMWARE_UEFI || (o->firmware == FIRMWARE_AUTO && boot_has_esp(config->disks[0]))) {
 		config->bios = OVMF_CODE;
 		return variables_load(config, OVMF_VARIABLES, err);
 	}

@@ -234,8 +234,8 @@ static int options_check(const struct options *o)
 
 	if (o->kernel && o->firmware_said)
 		wrong = "--kernel boots without firmware";
-	else if (!o->kernel && (o->initrd || o->append))
-		wrong = "--initrd and --append go with --kernel";
+	else if (!o->kernel && (o->initrd || (o->append && o->firmware != FIRMWARE_NONE)))
+		wrong = "--initrd goes with --kernel, --append with --kernel or --firmware none";
 	else if (!o->kernel && !o->n_images)
 		wrong = "expects IMG or --kernel FILE; --help tells more";
 	if (wrong)

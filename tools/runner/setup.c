@@ -3,6 +3,7 @@
    them; and all of it before the process is confined and can open nothing more. */
 #include "setup.h"
 #include "boot.h"
+#include "bootdisk.h"
 #include "confine.h"
 #include "disk.h"
 #include "probe.h"
@@ -127,8 +128,12 @@ int setup_open(struct setup *s, const struct options *o, bool capture, vdisk_err
 		.append = o->append, .debug_log = o->firmware_log, .serial_fd = capture ? -1 : STDOUT_FILENO, .bus = o->bus, .nic = o->nic };
 	s->engine_config = (struct engine_config){ .machine = &s->config, .capture = capture, .folder = s->folder };
 	s->engine.config = &s->engine_config;
-	if (signals_block(s, err) || engine_choose(s, err) || serial_open(s, err) || disks_open(s, err) ||
-	    boot_choose(&s->config, o, err))
+	bool direct = o->firmware == FIRMWARE_NONE && !o->kernel;
+	if (signals_block(s, err) || engine_choose(s, err) || serial_open(s, err) || disks_open(s, err))
+		return -1;
+	if ((s->engine.ops == &engine_qemu || direct) && folder_make(s, err))
+		return -1;
+	if (direct ? bootdisk_choose(s, err) : boot_choose(&s->config, o, err))
 		return -1;
 	return s->engine.ops == &engine_kvm && (files_open(&s->config, err) || self_confine(o, err)) ? -1 : 0;
 }
@@ -144,6 +149,7 @@ int setup_close(struct setup *s, bool failed, vdisk_error *err)
 	for (unsigned i = 0; i < s->config.n_disks; i++)
 		if (vdisk_close(s->config.disks[i], failed || r ? &late : err) && s->options->rw)
 			r = -1;
+	bootdisk_release(s);
 	if (s->folder[0] && rmdir(s->folder) && !failed && !r)
 		r = fail_errno(err, "%s", s->folder);
 	if (s->options->serial && s->config.serial_fd >= 0)

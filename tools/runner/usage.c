@@ -10,7 +10,7 @@
 	"      --firmware-log FILE  what the firmware says of itself is appended to FILE\n" \
 	"      --kernel FILE        boot this Linux kernel (a bzImage or a PVH ELF) directly\n" \
 	"      --initrd FILE        with this initial RAM disk\n" \
-	"      --append TEXT        and this command line\n" \
+	"      --append TEXT        and this command line; with --firmware none, behind the disk's own\n" \
 	"      --engine KIND        kvm, qemu, or auto: qemu where /dev/kvm does not serve (default)\n" \
 	"      --bus KIND           virtio-blk (default), ahci; with QEMU also virtio-scsi, ide\n" \
 	"      --nic KIND           none (default), or user[,mac=MAC][,model=MODEL]: a network card that reaches out through this host;\n" \
