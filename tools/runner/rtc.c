@@ -5,8 +5,8 @@
  * guest misses are one, as in the chip.  Guarded by the machine's lock, under which its thread waits, too.
  */
 #include "rtc.h"
+#include "thread.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -323,9 +323,8 @@ int rtc_create(struct machine *m, struct rtc **out, vdisk_error *err)
 	struct bus_range range = { 0x70, 2, "RTC", rtc, rtc_read, rtc_write };
 	if (bus_add(&m->pio, &range, err))
 		return -1;
-	errno = pthread_create(&rtc->thread, NULL, rtc_thread, rtc);
-	if (errno)
-		return fail_errno(err, "thread of the clock");
+	if (thread_start(&rtc->thread, rtc_thread, rtc, "the clock's thread", err))
+		return -1;
 	rtc->started = true;
 	return 0;
 }

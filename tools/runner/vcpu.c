@@ -8,6 +8,7 @@
 #include "vcpu.h"
 #include "cpuid.h"
 #include "le.h"
+#include "thread.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -201,9 +202,8 @@ int vcpu_start(struct vcpu *cpu, vdisk_error *err)
 	struct sigaction action = { .sa_handler = vcpu_signal }; /* no SA_RESTART: KVM_RUN shall end */
 
 	sigaction(VCPU_SIGNAL, &action, NULL);
-	errno = pthread_create(&cpu->thread, NULL, vcpu_thread, cpu);
-	if (errno)
-		return fail_errno(err, "thread of processor %u", cpu->index);
+	if (thread_start(&cpu->thread, vcpu_thread, cpu, "a processor's thread", err))
+		return -1;
 	cpu->started = true;
 	return 0;
 }

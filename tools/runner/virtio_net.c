@@ -7,6 +7,7 @@
 #include "iov.h"
 #include "le.h"
 #include "net_user.h"
+#include "thread.h"
 #include "virtio_pci.h"
 
 #include <errno.h>
@@ -186,9 +187,8 @@ int virtio_net_create(struct machine *m, unsigned slot, const char *mac, struct 
 		return fail(err, VDISK_NOMEM, "out of memory");
 	if (mac_parse(n, mac && *mac ? mac : DEFAULT_MAC, err) || net_user_create(on_frame, n, &n->net, err))
 		return -1;
-	errno = pthread_create(&n->thread, NULL, net_thread, n);
-	if (errno)
-		return fail_errno(err, "thread of the network card");
+	if (thread_start(&n->thread, net_thread, n, "the network card's thread", err))
+		return -1;
 	n->started = true;
 	return 0;
 }

@@ -5,9 +5,8 @@
  * thread takes part.
  */
 #include "workers.h"
+#include "thread.h"
 
-#include <errno.h>
-#include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
@@ -60,9 +59,8 @@ static int workers_start(struct workers *w, const int *fds, unsigned n_fds, unsi
 		if (fd_watch(w, fds[i], i, EPOLLIN | EPOLLET, err))
 			return -1;
 	while (w->n < n_threads && w->n < THREADS_MAX) {
-		errno = pthread_create(&w->threads[w->n], NULL, worker_thread, w);
-		if (errno)
-			return fail_errno(err, "I/O thread %u", w->n);
+		if (thread_start(&w->threads[w->n], worker_thread, w, "an I/O thread", err))
+			return -1;
 		w->n++;
 	}
 	return 0;
