@@ -4,7 +4,7 @@
  * grains are compared with what the markers said; tables in front (qemu-img's layout) are kept, and every grain that they promise
  * must come. The end is read, and judged, before the last bytes of the disk are given out.
  *
- * The same serves to salvage a file that lost its end: there nothing is forgotten, and what comes after the damage is lost.
+ * The same serves to salvage: what comes after the first damage is lost.  Of a file that lost its end, nothing is forgotten.
  *
  * `lock` guards everything here: the layer's lock is only shared around map().
  */
@@ -27,7 +27,8 @@ struct vmdk_stream_in {
 	uint64_t next_grain; /* the lowest that may come */
 	uint64_t asked;      /* units that end at or below are forgotten */
 	bool done;
-	bool salvage, lost; /* of a file; and its rest is gone */
+	bool whole;         /* a file, whose units are all kept */
+	bool salvage, lost; /* damage is no failure; and there was some: the rest is gone */
 	struct unit *unit;  /* known and not forgotten: [head, n) */
 	size_t head, n, cap;
 	uint32_t *table; /* the current region's, as the markers say */
@@ -93,8 +94,9 @@ int vmdk_stream_in_open(struct vd_layer *l, struct vmdk_extent *x, vd_error *err
 	in->table = vd_calloc(x->gtes, 4);
 	if (!in->seen || !in->table)
 		return vd_fail_nomem(err, x->n_gts * 4ull);
-	in->salvage = in->f->flags & VD_FILE_SEEKABLE;
-	if (!in->salvage)
+	in->whole = in->f->flags & VD_FILE_SEEKABLE;
+	in->salvage = in->whole || s->open_flags & VD_OPEN_SALVAGE;
+	if (!in->whole)
 		l->flags |= VD_LAYER_FORWARD;
 	if (x->h.gd_off != VMDK_GD_AT_END && x->gd_off < x->data_min && front_tables(in, err))
 		return -1;
@@ -146,7 +148,7 @@ static int take_grain(struct vmdk_stream_in *in, const struct vmdk_marker *m, vd
 	if (m->size > vmdk_packed_max(x->grain))
 		return vd_fail(err, VDISK_CORRUPT, in->pos, "packed grain %" PRIu64 " at %#" PRIx64 " has %u bytes", g, in->pos,
 			       m->size);
-	if (in->salvage && !vd_within(in->pos, VMDK_GRAIN_MARKER + (uint64_t)m->size, vd_file_size(in->f)))
+	if (in->whole && !vd_within(in->pos, VMDK_GRAIN_MARKER + (uint64_t)m->size, vd_file_size(in->f)))
 		return vd_fail(err, VDISK_CORRUPT, in->pos, "the stream is cut short at %" PRIu64, vd_file_size(in->f));
 	if (g < in->next_grain)
 		return vd_fail(err, VDISK_UNSUPPORTED, in->pos,
@@ -274,7 +276,7 @@ static int take_marker(struct vmdk_stream_in *in, vd_error *err)
 static int take_next(struct vmdk_stream_in *in, vd_error *err)
 {
 	int ret = take_marker(in, err);
-	if (!ret || !in->salvage)
+	if (!ret || !in->salvage || (err && err->kind == VDISK_NOMEM))
 		return ret;
 	vd_error_clear(err);
 	in->done = in->lost = true;
@@ -307,11 +309,11 @@ static int unit_at(struct vmdk_stream_in *in, uint64_t at, const struct unit **u
 static int map_locked(struct vmdk_stream_in *in, uint64_t off, uint64_t end, struct vd_extents *e, vd_error *err)
 {
 	const struct vmdk_extent *x = in->x;
-	if (off < in->asked && !in->salvage)
+	if (off < in->asked && !in->whole)
 		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "comes through a pipe, and offset %" PRIu64 " has gone by",
 			       off);
 	in->asked = off;
-	while (!in->salvage && in->head < in->n && (in->unit[in->head].grain + 1) * x->grain <= off)
+	while (!in->whole && in->head < in->n && (in->unit[in->head].grain + 1) * x->grain <= off)
 		in->head++;
 	for (uint64_t at = off; at < end; at = e->next) {
 		const struct unit *u;

@@ -12,6 +12,9 @@ int vd_read_unclaimed(vdisk_image *img, uint64_t off, uint64_t len, struct vd_io
 /* The same into a buffer; what lies past the disk's end reads as zeros. */
 int vd_read_buf(vdisk_image *img, uint64_t off, void *buf, size_t len, vd_error *err);
 
+/* Whether the packed unit x (depth and file set) can be unpacked. */
+int vd_image_try_unit(vdisk_image *img, const struct vd_extent *x, vd_error *err);
+
 /* Each takes its own claims and begins the layer. */
 int vd_write(vdisk_image *img, uint64_t off, uint64_t len, struct vd_iov *it, vd_error *err);
 int vd_zero(vdisk_image *img, uint64_t off, uint64_t len, vd_error *err);

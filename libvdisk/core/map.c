@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The flattened map: what each layer leaves to its parent is asked of the parent, down to the last. */
 #include "core/image.h"
+#include "core/io.h"
 #include "base/bytes.h"
 
 #define MAP_BATCH 32 /* on the stack, once for each layer of the chain */
@@ -36,6 +37,27 @@ static int map_take(vdisk_image *img, unsigned depth, const struct vd_extents *p
 	return 0;
 }
 
+/* Salvage: a packed unit that does not unpack is lost, which only unpacking it tells. */
+static int map_salvage(vdisk_image *img, unsigned depth, struct vd_extents *part, vd_error *err)
+{
+	for (size_t i = 0; i < part->n; i++) {
+		struct vd_extent *x = &part->v[i];
+		vd_error why = { 0 };
+
+		x->depth = (uint16_t)depth;
+		if (!(x->flags & VD_EXT_COMPRESSED) || !vd_image_try_unit(img, x, &why))
+			continue;
+		if (why.kind == VDISK_NOMEM) {
+			if (err)
+				*err = why;
+			return -1;
+		}
+		vd_file_release(img->chain[depth]->files[x->file], x->host, x->host_len); /* a pipe need not keep it */
+		*x = (struct vd_extent){ .off = x->off, .len = x->len, .kind = VD_ZERO, .flags = VD_EXT_LOST };
+	}
+	return 0;
+}
+
 static int map_from(vdisk_image *img, unsigned depth, uint64_t off, uint64_t len, uint32_t flags, struct vd_extents *e, vd_error *err)
 {
 	struct vd_layer *l = img->chain[depth];
@@ -50,7 +72,11 @@ static int map_from(vdisk_image *img, unsigned depth, uint64_t off, uint64_t len
 			return 0;
 		}
 		vd_extents_init(&part, buf, MAP_BATCH, at, vd_min(end, l->size) - at);
-		if (vd_layer_map(l, at, part.end - at, flags, &part, err) || map_take(img, depth, &part, flags, e, err))
+		if (vd_layer_map(l, at, part.end - at, flags, &part, err))
+			return -1;
+		if (img->flags & VDISK_OPEN_SALVAGE && map_salvage(img, depth, &part, err))
+			return -1;
+		if (map_take(img, depth, &part, flags, e, err))
 			return -1;
 		if (e->next < part.next)
 			return 0;

@@ -38,6 +38,13 @@ static int read_unit(vdisk_image *img, const struct vd_extent *x, uint8_t *out, 
 	return 0;
 }
 
+int vd_image_try_unit(vdisk_image *img, const struct vd_extent *x, vd_error *err)
+{
+	VD_AUTO_FREE uint8_t *unit = vd_malloc(x->unit_len);
+
+	return unit ? read_unit(img, x, unit, err) : vd_fail_nomem(err, x->unit_len);
+}
+
 static int read_compressed(vdisk_image *img, const struct vd_extent *x, uint64_t off, void *buf, size_t len, vd_error *err)
 {
 	VD_AUTO_FREE uint8_t *unit = NULL;
