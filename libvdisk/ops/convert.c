@@ -251,6 +251,8 @@ static int conv_move(struct vd_conv *c, vd_error *err)
 	vd_walk_init(&c->walk, c->src, c->size, c->window);
 	c->walk.skip = o->skip;
 	c->walk.n_skip = o->n_skip;
+	c->walk.on_lost = o->lost;
+	c->walk.lost_ctx = o->lost_ctx;
 	if (c->backed)
 		vd_walk_init(&c->back_walk, c->dst, c->size, c->window);
 	c->pacer = (struct vd_pacer){ .fn = o->progress, .ctx = o->progress_ctx };

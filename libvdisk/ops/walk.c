@@ -52,6 +52,8 @@ void vd_walk_init(struct vd_walk *w, vdisk_image *img, uint64_t size, uint64_t f
 	w->size = size;
 	w->piece = vd_image_is_forward(img) ? forward_piece : VD_WALK_ZERO_MAX;
 	w->lost = 0;
+	w->on_lost = NULL;
+	w->lost_ctx = NULL;
 	w->skip = NULL;
 	w->n_skip = 0;
 	w->next = 0;
@@ -133,6 +135,13 @@ static void extent_cut(struct vd_extent *x, uint64_t from, uint64_t to)
 		x->host_len = x->len;
 }
 
+static void walk_lose(struct vd_walk *w, uint64_t off, uint64_t len)
+{
+	w->lost += len;
+	if (w->on_lost && len)
+		w->on_lost(w->lost_ctx, off, len);
+}
+
 int vd_walk_next(struct vd_walk *w, uint64_t end, struct vd_extent *x, vd_error *err)
 {
 	uint64_t stop;
@@ -148,7 +157,7 @@ int vd_walk_next(struct vd_walk *w, uint64_t end, struct vd_extent *x, vd_error 
 	extent_cut(x, w->pos, vd_min(end, stop));
 	w->pos += x->len;
 	if (x->flags & VD_EXT_LOST)
-		w->lost += x->len;
+		walk_lose(w, x->off, x->len);
 	return 0;
 }
 
@@ -178,7 +187,7 @@ void vd_walk_skip(struct vd_walk *w, uint64_t to)
 
 	assert(to >= w->pos && to <= w->size);
 	if (!vd_skip_at(w->skip, w->n_skip, w->pos, &stop) && w->next < w->answer.n && w->v[w->next].flags & VD_EXT_LOST)
-		w->lost += to - w->pos;
+		walk_lose(w, w->pos, to - w->pos);
 	w->pos = to;
 }
 

@@ -20,6 +20,8 @@ struct vd_walk {
 	uint64_t size;       /* the walk's end; past the image's own: ABSENT */
 	uint64_t piece;      /* asked of the map at once */
 	uint64_t lost;       /* bytes of LOST extents passed */
+	vdisk_lost_fn on_lost; /* told of them; NULL: nobody; set after vd_walk_init() */
+	void *lost_ctx;
 	const struct vdisk_range *skip; /* taken for ABSENT, whatever the map says; ascending; set after vd_walk_init() */
 	size_t n_skip;
 	struct vd_extents answer;

@@ -397,6 +397,8 @@ typedef void (*vdisk_progress_fn)(void *ctx, const struct vdisk_progress *p);
                                            at the end: the source is lost, also if the conversion fails and is never resumed.  It must
                                            be open with VDISK_OPEN_RW, and have neither a parent nor internal snapshots */
 
+typedef void (*vdisk_lost_fn)(void *ctx, uint64_t off, uint64_t len);
+
 struct vdisk_convert_options {
 	const char *format;         /* of the destination; required */
 	const char *const *options; /* "key=value" or NULL */
@@ -415,6 +417,9 @@ struct vdisk_convert_options {
 	vdisk_progress_fn progress;
 	void *progress_ctx;
 	const volatile int *cancel; /* set to non-zero (from a signal handler, say): stop, VDISK_CANCELLED; NULL: none */
+	vdisk_lost_fn lost;         /* told of each range that salvage gives up, ascending, from the calling thread; NULL: nobody.  Not told what a
+	                               run that is resumed had passed */
+	void *lost_ctx;
 	vdisk_log_fn log;
 	void *log_ctx;
 };
