@@ -25,7 +25,7 @@ def served(*args, at="m", leave=False):
 	os.makedirs(at, exist_ok=True)
 	# What a sanitizer says in the background would be lost otherwise.
 	findings = os.path.abspath("sanitizer")
-	r = run(VDISK, "mount", *args, at, env={n: os.environ.get(n, "") + ":exitcode=99:log_path=" + findings for n in ("ASAN_OPTIONS", "UBSAN_OPTIONS")})
+	r = run(VDISK, "mount", *args, at, env={n: os.environ.get(n, "") + ":exitcode=99:log_path=" + findings for n in ("ASAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS")})
 	if r.rc:
 		fail("does not mount\n    %s" % r.show())
 	pid = server_pid(at)
