@@ -7,6 +7,7 @@
  * protected image with the name of a layer that does not exist.
  */
 #include "ops/surgery.h"
+#include "ops/children.h"
 #include "core/staging.h"
 #include "base/alloc.h"
 
@@ -18,76 +19,11 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
-#include <sys/xattr.h>
 #include <unistd.h>
-
-#define CHILDREN "user.vdisk.children"
-
-/* Appends `child` to the list, where the file system can. */
-static int children_add(const char *path, int fd, const char *child, vd_error *err)
-{
-	ssize_t had = fgetxattr(fd, CHILDREN, NULL, 0);
-	size_t len = strlen(child), n = 0;
-	VD_AUTO_FREE char *list = NULL;
-
-	if (had < 0 && errno == ENOTSUP)
-		return 0;
-	if (had < 0 && errno != ENODATA)
-		return vd_fail_errno(err, errno, VDISK_NO_OFFSET, "%s: attribute %s", path, CHILDREN);
-	list = vd_calloc(1, (had > 0 ? (size_t)had : 0) + len + 3);
-	if (!list)
-		return vd_fail_nomem(err, len);
-	if (had > 0) {
-		had = fgetxattr(fd, CHILDREN, list, (size_t)had);
-		if (had < 0)
-			return vd_fail_errno(err, errno, VDISK_NO_OFFSET, "%s: attribute %s", path, CHILDREN);
-		n = (size_t)had;
-	}
-	for (char *at = list; (at = strstr(at, child)); at++)
-		if ((at == list || at[-1] == '\n') && (!at[len] || at[len] == '\n'))
-			return 0;
-	if (n && list[n - 1] != '\n')
-		list[n++] = '\n';
-	memcpy(list + n, child, len);
-	list[n + len] = '\n';
-	if (fsetxattr(fd, CHILDREN, list, n + len + 1, 0))
-		return vd_fail_errno(err, errno, VDISK_NO_OFFSET, "%s: attribute %s", path, CHILDREN);
-	return 0;
-}
-
-static int protect(vdisk_image *src, const char *child, vd_error *err)
-{
-	struct stat st;
-	int fd = src->top->files[0]->fd;
-
-	if (fd < 0 || fstat(fd, &st) || !S_ISREG(st.st_mode))
-		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "%s: is no file, and cannot be protected as the parent of a linked clone",
-		               src->path);
-	if (children_add(src->path, fd, child, err))
-		return -1;
-	for (unsigned i = 0; i < src->top->n_files; i++) {
-		fd = src->top->files[i]->fd;
-		if (fstat(fd, &st) || fchmod(fd, st.st_mode & 07555))
-			return vd_fail_errno(err, errno, VDISK_NO_OFFSET, "%s: cannot take the write permission away", src->top->files[i]->name);
-	}
-	return 0;
-}
-
-/* The folder that `path` is in, without links. */
-static int folder_of(const char *path, char real[PATH_MAX], vd_error *err)
-{
-	const char *slash = strrchr(path, '/');
-	VD_AUTO_FREE char *dir = !slash ? vd_strdup(".") : slash == path ? vd_strdup("/") : vd_strndup(path, (size_t)(slash - path));
-
-	if (!dir)
-		return vd_fail_nomem(err, strlen(path));
-	return realpath(dir, real) ? 0 : vd_fail_errno(err, errno, VDISK_NO_OFFSET, "%s", dir);
-}
 
 static int clone_linked(vdisk_image *src, const char *path, const struct vdisk_clone_options *o, vd_error *err)
 {
-	const char *slash = strrchr(path, '/');
-	char from[PATH_MAX], to[PATH_MAX];
+	char from[PATH_MAX];
 	VD_AUTO_FREE char *child = NULL;
 	struct vdisk_create_options c = {
 		.format = src->top->drv->info.name,
@@ -103,15 +39,12 @@ static int clone_linked(vdisk_image *src, const char *path, const struct vdisk_c
 
 	if (!realpath(src->path, from))
 		return vd_fail_errno(err, errno, VDISK_NO_OFFSET, "%s", src->path);
-	if (folder_of(path, to, err))
+	if (vd_path_real(path, &child, err))
 		return -1;
-	child = vd_asprintf("%s/%s", strcmp(to, "/") ? to : "", slash ? slash + 1 : path);
-	if (!child)
-		return vd_fail_nomem(err, strlen(path));
-	n = strlen(to);
-	if (!strncmp(from, to, n) && from[n] == '/')
-		c.backing = from + n + 1;
-	if (vdisk_create(path, &c, NULL, err) || protect(src, child, err))
+	n = (size_t)(strrchr(child, '/') - child) + 1;
+	if (!strncmp(from, child, n))
+		c.backing = from + n;
+	if (vdisk_create(path, &c, NULL, err) || vd_children_protect(src, child, err))
 		return -1;
 	c.flags &= ~VDISK_CREATE_DRY_RUN;
 	return vdisk_create(path, &c, NULL, err);

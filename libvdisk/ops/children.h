@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Images that others lie over: their list in the extended attribute "user.vdisk.children" (absolute paths, one on a line), the missing
+ * write permission that goes with it (core/open.c refuses to write to such an image unless it is forced to), and the search for them.
+ */
+#ifndef VD_OPS_CHILDREN_H
+#define VD_OPS_CHILDREN_H
+
+#include "core/image.h"
+
+#include <sys/types.h>
+
+/* `child` is listed, and the image's files lose their write permission, as far as the file system can.  VDISK_UNSUPPORTED where the image is
+   no file. */
+int vd_children_protect(vdisk_image *img, const char *child, vd_error *err);
+/* The list of the image at `path` gets `child`, and loses it.  When the last one goes, its owner may write to the file again.  What is not
+   listed is no error, nor is a file system without attributes. */
+int vd_children_add(const char *path, const char *child, vd_error *err);
+int vd_children_remove(const char *path, const char *child, vd_error *err);
+/* No list any more, and these permissions. */
+int vd_children_clear(const char *path, mode_t mode, vd_error *err);
+
+/* Paths, owned. */
+struct vd_paths {
+	char **v;
+	size_t n, cap;
+};
+int vd_paths_add(struct vd_paths *p, const char *path, vd_error *err); /* once */
+void vd_paths_drop(struct vd_paths *p, const char *path);
+bool vd_paths_has(const struct vd_paths *p, const char *path); /* by the file that it is */
+void vd_paths_free(struct vd_paths *p);
+
+/* The images directly over the one at `path`: those of its folder whose suffix tells their format, and those listed in its attribute. */
+int vd_children_find(const char *path, const struct vdisk_open_options *o, struct vd_paths *out, vd_error *err);
+/* Whether `child` lies directly over the image at `path`. */
+bool vd_children_is(const char *child, const char *path, const struct vdisk_open_options *o);
+/* The same file of the host. */
+bool vd_same_path(const char *a, const char *b);
+/* `path` without links, also where its last part is not there; returns owned. */
+int vd_path_real(const char *path, char **out, vd_error *err);
+
+#endif
