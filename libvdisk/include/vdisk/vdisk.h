@@ -569,6 +569,70 @@ struct vdisk_clone_options {
    parent, else a conversion to the same format and variant.  To write to a linked one's parent wants VDISK_OPEN_FORCE. */
 VDISK_API int vdisk_clone(vdisk_image *src, const char *path, const struct vdisk_clone_options *opts, vdisk_error *err);
 
+/* External snapshots.  The image that a disk goes on in is its leaf; a snapshot is an image below it, which is protected from being written
+   to.  Names, dates and descriptions stand in a file of their own, named like the first image that was kept, with ".snapshots" behind
+   it; which lies over which stands in the images themselves. */
+
+enum vdisk_snapshot_kind {
+	VDISK_SNAPSHOT_INTERNAL,
+	VDISK_SNAPSHOT_EXTERNAL,
+	VDISK_SNAPSHOT_VMWARE,  /* of a virtual machine, read from its .vmsd file */
+};
+
+struct vdisk_snapshot_node {
+	enum vdisk_snapshot_kind kind;
+	const char *id;
+	const char *name;        /* NULL: a layer of the chain that was given none; its ID is its file's name */
+	const char *description; /* NULL: none */
+	const char *parent_id;   /* NULL: none, or (internal) not known */
+	const char *const *files; /* external: the image that holds the state; VMware: one for each disk.  NULL-terminated */
+	uint64_t date_sec;       /* since 1970, UTC; of a layer without a name, when it was last written to; 0: not known */
+	uint32_t date_nsec;
+	uint64_t vm_state_bytes, vm_clock_nsec;
+	uint64_t virtual_size;   /* 0: not known */
+	bool current;            /* the one that the disk goes on from */
+	const char *problem;     /* one line; NULL: nothing was found */
+};
+typedef void (*vdisk_snapshot_node_fn)(void *ctx, const struct vdisk_snapshot_node *s);
+/* The snapshots of the disk whose leaf is `path`, parents before their children: internal ones, the layers below it, the ones that branch
+   off, and where a .vmsd beside it tells of the image, VMware's.  `path` may be a .vmsd, a .vmx or a folder with one .vmsd, too.
+   `o` as in vdisk_open(), may be NULL.  Strings live during the call of fn. */
+VDISK_API int vdisk_snapshot_tree(const char *path, const struct vdisk_open_options *o, vdisk_snapshot_node_fn fn, void *ctx,
+                                  vdisk_error *err);
+
+struct vdisk_layer_options {
+	const struct vdisk_open_options *open; /* how the leaf and its chain are opened; NULL: plainly */
+	const char *name, *description;        /* create; description may be NULL */
+	uint64_t date_sec;                     /* create; UINT64_MAX: now (SOURCE_DATE_EPOCH where that is set) */
+	uint32_t date_nsec;
+	const char *leaf;                      /* create: the new leaf's file name, without a folder; NULL: made of the old one's, "disk.vhd" to
+	                                          "disk-000001.vhd" */
+	struct vdisk_job_options job;          /* delete */
+};
+#define VDISK_PATH_MAX 4096
+
+/* Keeps the image at `path` as it is; the disk goes on in a new layer beside it, *leaf (VDISK_PATH_MAX bytes), of the same format, or
+   qcow2 where that has no layers.  A kill leaves the image as it was, perhaps with an unused layer beside it. */
+VDISK_API int vdisk_layer_snapshot(const char *path, const struct vdisk_layer_options *o, char *leaf, vdisk_error *err);
+/* Makes the leaf at `path` anew, empty, over the snapshot `which` (an ID or a name); what the old one held is lost.  At one stroke. */
+VDISK_API int vdisk_layer_apply(const char *path, const struct vdisk_layer_options *o, const char *which, vdisk_error *err);
+
+struct vdisk_layer_report {
+	uint64_t copied;    /* bytes of the disk that were written */
+	unsigned merged;    /* images that took over what the snapshot held; 0: nothing lay over it */
+	bool down;          /* the one above was written into the snapshot's image, which took its place; else upwards */
+};
+/* Removes the snapshot `which` of the disk whose leaf is `path`: its image is merged with those right over it, towards where less has to be
+   copied, and goes.  Every other snapshot, and the disk, reads the same before, during and after; killed at any moment, the same call
+   finishes.  `report` may be NULL. */
+VDISK_API int vdisk_layer_delete(const char *path, const struct vdisk_layer_options *o, const char *which, struct vdisk_layer_report *report,
+                                 vdisk_error *err);
+
+/* Where two images differ: ascending, joined ranges of whole sectors of 512 bytes (the last may be cut by the end).  Past the end of the
+   shorter one it has zeros.  What both read from the same place of the same file is not read.  fn returns true to go on. */
+typedef bool (*vdisk_diff_fn)(void *ctx, uint64_t off, uint64_t len);
+VDISK_API int vdisk_diff(vdisk_image *a, vdisk_image *b, const struct vdisk_job_options *opts, vdisk_diff_fn fn, void *ctx, vdisk_error *err);
+
 #ifdef __cplusplus
 }
 #endif
