@@ -6,6 +6,7 @@
  *   SHIM_OP     read | write | sync | name (rename, unlink, truncate) | punch (fallocate), joined by commas
  *   SHIM_NTH    which call of these, from 1
  *   SHIM_DO     kill | a number: that errno, from then on
+ *   SHIM_ONCE   that call only, not those after it
  *   SHIM_MATCH  only files whose name has this in it
  *   SHIM_DELAY  microseconds that each of the calls takes longer
  *   SHIM_BOOT   a file that is read for the identity of this boot
@@ -26,7 +27,7 @@
 
 static atomic_long count;
 static long nth, delay;
-static int error;
+static int error, once;
 static const char *ops, *match;
 
 __attribute__((constructor)) static void begin(void)
@@ -35,6 +36,7 @@ __attribute__((constructor)) static void begin(void)
 
 	ops = getenv("SHIM_OP");
 	match = getenv("SHIM_MATCH");
+	once = getenv("SHIM_ONCE") != NULL;
 	nth = n ? atol(n) : 0;
 	delay = d ? atol(d) : 0;
 	error = what && strcmp(what, "kill") ? atoi(what) : 0;
@@ -80,7 +82,7 @@ static int strike(const char *op, int fd, const char *path)
 	if (delay)
 		usleep((useconds_t)delay);
 	now = atomic_fetch_add(&count, 1) + 1;
-	if (!nth || now < nth)
+	if (!nth || now < nth || (once && now > nth))
 		return 0;
 	if (!error) {
 		kill(getpid(), SIGKILL);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* vdisk convert: SRC, of whatever format, to a new image DST. */
 #include "again.h"
+#include "inplace.h"
 #include "output.h"
 #include "progress.h"
 #include "sizes.h"
@@ -20,7 +21,7 @@ struct convert_args {
 	struct target_args target;
 	struct progress_args progress;
 	const char *format, *manifest, *punch;
-	bool compress, verify, digest, no_reflink, resume, used_only;
+	bool compress, verify, digest, no_reflink, resume, used_only, in_place;
 	struct opt_number level, jobs, sparse, memory;
 };
 
@@ -48,6 +49,8 @@ static const struct opt options[] = {
 	  .help = "leave the digests of all pieces in FILE, for \"vdisk verify-manifest\"" },
 	{ .name = "resume", .kind = OPT_FLAG, AT(resume),
 	  .help = "go on with what an earlier run of the same conversion left unfinished, if one did" },
+	{ .name = "in-place", .kind = OPT_FLAG, AT(in_place),
+	  .help = "leave the bytes where they are, and make SRC into DST: raw, fixed VHD, flat VMDK; to qcow2, with a raw data file" },
 	{ .name = "punch-source", .kind = OPT_CHOICE, AT(punch), .arg = "WORD", .choices = "destroy-source",
 	  .help = "move: give the source's space back as the new image becomes durable, and remove it at the end; WORD confirms it" },
 	{ 0 },
@@ -59,19 +62,6 @@ struct lost { /* ranges that salvage gave up */
 	size_t n;
 };
 
-static void lost_add(void *ctx, uint64_t off, uint64_t len)
-{
-	struct lost *lost = ctx;
-	if (lost->n && lost->v[lost->n - 1][0] + lost->v[lost->n - 1][1] == off) {
-		lost->v[lost->n - 1][1] += len;
-		return;
-	}
-	lost->v = tool_realloc(lost->v, (lost->n + 1) * sizeof(*lost->v));
-	lost->v[lost->n][0] = off;
-	lost->v[lost->n++][1] = len;
-}
-
-/* Of a conversion that was resumed: all of it. */
 static int lost_find(vdisk_image *src, struct lost *lost)
 {
 	vdisk_error err = { 0 };
@@ -80,9 +70,17 @@ static int lost_find(vdisk_image *src, struct lost *lost)
 		size_t n = 0;
 		if (vdisk_map(src, off, size - off, x, sizeof(x) / sizeof(*x), &n, &err))
 			return fail_vdisk(&err);
-		for (size_t i = 0; i < n; off = x[i].off + x[i].len, i++)
-			if (x[i].flags & VDISK_EXT_LOST)
-				lost_add(lost, x[i].off, x[i].len);
+		for (size_t i = 0; i < n; off = x[i].off + x[i].len, i++) {
+			if (!(x[i].flags & VDISK_EXT_LOST))
+				continue;
+			if (lost->n && lost->v[lost->n - 1][0] + lost->v[lost->n - 1][1] == x[i].off) {
+				lost->v[lost->n - 1][1] += x[i].len;
+				continue;
+			}
+			lost->v = tool_realloc(lost->v, (lost->n + 1) * sizeof(*lost->v));
+			lost->v[lost->n][0] = x[i].off;
+			lost->v[lost->n++][1] = x[i].len;
+		}
 	}
 	return 0;
 }
@@ -137,6 +135,8 @@ static void report_text(const struct convert_args *a, const char *dst, const cha
 	}
 	for (size_t i = 0; i < lost->n; i++)
 		warn("lost: %" PRIu64 " bytes at offset %" PRIu64 " are zeros now", lost->v[i][1], lost->v[i][0]);
+	if (rep->lost && !lost->n)
+		warn("lost: %" PRIu64 " bytes are zeros now", rep->lost);
 	if (bar || a->common.verbose) {
 		fprintf(stderr, "%s: %s of data, %s of zeros, in %.2f s (%s/s)%s\n", size_human(size, rep->size),
 		        size_human(data, rep->data), size_human(zero, rep->zero), rep->seconds,
@@ -199,7 +199,6 @@ static int convert(const struct convert_args *a, vdisk_image *src, const char *d
 		snapshots_warn(src);
 	struct progress progress;
 	progress_begin(&progress, &a->progress, a->common.quiet, "converting");
-	struct lost lost = { 0 };
 	struct vdisk_convert_options o = {
 		.format = f->name,
 		.options = a->target.opts.v,
@@ -222,25 +221,17 @@ static int convert(const struct convert_args *a, vdisk_image *src, const char *d
 		.progress = progress_tick,
 		.progress_ctx = &progress,
 		.cancel = cancel_by_signals(),
-		.lost = lost_add,
-		.lost_ctx = &lost,
 		.log = output_log,
 	};
 	struct vdisk_convert_report rep = { 0 };
 	vdisk_error err = { 0 };
 	int r = vdisk_convert(src, dst, &o, &rep, &err);
 	progress_end(&progress);
-	if (r) {
-		free(lost.v);
+	if (r)
 		return fail_convert(&err, &rep);
-	}
-	if (rep.resumed && rep.lost) {
-		lost.n = 0;
-		if (lost_find(src, &lost)) {
-			free(lost.v);
-			return EXIT_TROUBLE;
-		}
-	}
+	struct lost lost = { 0 };
+	if (rep.lost && strcmp(vdisk_path(src), "-") && lost_find(src, &lost))
+		return EXIT_TROUBLE;
 	if (a->common.json)
 		report_json(a, src, dst, f->name, &rep, &lost, used);
 	else
@@ -250,6 +241,20 @@ static int convert(const struct convert_args *a, vdisk_image *src, const char *d
 	used_warn(used);
 	free(lost.v);
 	return EXIT_YES;
+}
+
+static int run_in_place(const struct convert_args *a, const char *src, const char *dst, const struct vdisk_format_info *f)
+{
+	if (a->compress || a->verify || a->digest || a->resume || a->used_only || a->punch || a->manifest || a->target.backing || a->target.force ||
+	    a->content.snapshot || a->content.salvage)
+		return fail_usage("--in-place reads and replaces nothing: it goes together with -f, -O, -o, --dry-run and options of opening only");
+	const struct vdisk_convert_options o = {
+		.format = f->name,
+		.options = a->target.opts.v,
+		.flags = a->target.dry_run ? VDISK_CONVERT_DRY_RUN : 0,
+		.log = output_log,
+	};
+	return convert_in_place(src, &a->source, dst, &o, a->common.json);
 }
 
 static int run(const void *args, char **operands, unsigned n)
@@ -269,6 +274,8 @@ static int run(const void *args, char **operands, unsigned n)
 		return fail_usage("-S: %" PRIu64 " is no power of two", a->sparse.value);
 	if (a->level.given && !a->compress)
 		return fail_usage("--level is for -c");
+	if (a->in_place)
+		return run_in_place(a, operands[0], dst, f);
 	if (a->used_only && a->punch)
 		return fail_usage("--used-only and --punch-source do not go together");
 	if (a->used_only && !strcmp(operands[0], "-"))

@@ -445,6 +445,15 @@ struct vdisk_convert_report {
 VDISK_API int vdisk_convert(vdisk_image *src, const char *path, const struct vdisk_convert_options *opts,
                             struct vdisk_convert_report *report, vdisk_error *err);
 
+/* The same disk as an image of another format around the bytes that are there: raw, fixed VHD, flat VMDK, and to qcow2 with the bytes as its
+   raw data file.  None of the disk's bytes is read or written; the source becomes the destination and is no more under its old name, but
+   for a qcow2's data file in the same folder, which keeps it.  Opens `src` itself (open may be NULL).  Of `opts`, format, options and
+   VDISK_CONVERT_DRY_RUN count.  An option that can be one way only (the subformat; data_file) need not be said.  Undone if it fails; killed
+   at any moment, the disk can be read in one form or the other, and the same call finishes it, or undoes it first.  *size (may be
+   NULL): of the disk; 0 where an earlier call had been killed at its very end. */
+VDISK_API int vdisk_convert_in_place(const char *src, const struct vdisk_open_options *open, const char *path,
+                                     const struct vdisk_convert_options *opts, uint64_t *size, vdisk_error *err);
+
 struct vdisk_job_options {
 	unsigned threads;           /* 0: one for each processor */
 	uint64_t memory_bytes;      /* 0: default */
