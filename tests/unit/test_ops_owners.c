@@ -47,7 +47,7 @@ static int survey(struct fake *f, uint64_t host_size, uint32_t grain, uint32_t i
 	l.priv = f;
 	l.alloc_grain = l.presence_grain = grain;
 	pthread_rwlock_init(&l.lock, NULL);
-	rc = vd_survey_image(&img, 65536, NULL, s, report);
+	rc = vd_survey_image(&img, 65536, NULL, 0, NULL, s, report);
 	pthread_rwlock_destroy(&l.lock);
 	vd_file_close(file);
 	return rc;
