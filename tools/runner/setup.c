@@ -86,6 +86,17 @@ static int folder_make(struct setup *s, vdisk_error *err)
 	return fail_errno(err, "a folder for temporary files in %s", tmp);
 }
 
+/* With what is in it.  What is open stays open. */
+static int folder_remove(struct setup *s, vdisk_error *err)
+{
+	if (!s->folder[0])
+		return 0;
+	bootdisk_release(s);
+	int r = rmdir(s->folder) ? fail_errno(err, "%s", s->folder) : 0;
+	s->folder[0] = '\0';
+	return r;
+}
+
 static int engine_choose(struct setup *s, vdisk_error *err)
 {
 	const struct options *o = s->options;
@@ -110,7 +121,7 @@ static int engine_choose(struct setup *s, vdisk_error *err)
 		snprintf(s->note, sizeof(s->note), "%s: running %s", kvm == KVM_GOOD ? err->message : why, strrchr(s->program, '/') + 1);
 	s->engine_config.program = s->program;
 	s->engine_config.accelerated = kvm == KVM_GOOD;
-	return folder_make(s, err);
+	return 0;
 }
 
 /* With all open that the machine needs.  QEMU confines itself, if it does. */
@@ -135,7 +146,9 @@ int setup_open(struct setup *s, const struct options *o, bool capture, vdisk_err
 		return -1;
 	if (direct ? bootdisk_choose(s, err) : boot_choose(&s->config, o, err))
 		return -1;
-	return s->engine.ops == &engine_kvm && (files_open(&s->config, err) || self_confine(o, err)) ? -1 : 0;
+	if (s->engine.ops == &engine_qemu)
+		return 0;
+	return files_open(&s->config, err) || folder_remove(s, err) || self_confine(o, err) ? -1 : 0;
 }
 
 int setup_close(struct setup *s, bool failed, vdisk_error *err)
@@ -149,9 +162,8 @@ int setup_close(struct setup *s, bool failed, vdisk_error *err)
 	for (unsigned i = 0; i < s->config.n_disks; i++)
 		if (vdisk_close(s->config.disks[i], failed || r ? &late : err) && s->options->rw)
 			r = -1;
-	bootdisk_release(s);
-	if (s->folder[0] && rmdir(s->folder) && !failed && !r)
-		r = fail_errno(err, "%s", s->folder);
+	if (folder_remove(s, failed || r ? &late : err) && !failed)
+		r = -1;
 	if (s->options->serial && s->config.serial_fd >= 0)
 		close(s->config.serial_fd);
 	if (s->signal_fd >= 0)
