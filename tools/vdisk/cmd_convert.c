@@ -62,6 +62,19 @@ struct lost { /* ranges that salvage gave up */
 	size_t n;
 };
 
+static void lost_add(void *ctx, uint64_t off, uint64_t len)
+{
+	struct lost *lost = ctx;
+	if (lost->n && lost->v[lost->n - 1][0] + lost->v[lost->n - 1][1] == off) {
+		lost->v[lost->n - 1][1] += len;
+		return;
+	}
+	lost->v = tool_realloc(lost->v, (lost->n + 1) * sizeof(*lost->v));
+	lost->v[lost->n][0] = off;
+	lost->v[lost->n++][1] = len;
+}
+
+/* Of a conversion that was resumed: all of it. */
 static int lost_find(vdisk_image *src, struct lost *lost)
 {
 	vdisk_error err = { 0 };
@@ -70,17 +83,9 @@ static int lost_find(vdisk_image *src, struct lost *lost)
 		size_t n = 0;
 		if (vdisk_map(src, off, size - off, x, sizeof(x) / sizeof(*x), &n, &err))
 			return fail_vdisk(&err);
-		for (size_t i = 0; i < n; off = x[i].off + x[i].len, i++) {
-			if (!(x[i].flags & VDISK_EXT_LOST))
-				continue;
-			if (lost->n && lost->v[lost->n - 1][0] + lost->v[lost->n - 1][1] == x[i].off) {
-				lost->v[lost->n - 1][1] += x[i].len;
-				continue;
-			}
-			lost->v = tool_realloc(lost->v, (lost->n + 1) * sizeof(*lost->v));
-			lost->v[lost->n][0] = x[i].off;
-			lost->v[lost->n++][1] = x[i].len;
-		}
+		for (size_t i = 0; i < n; off = x[i].off + x[i].len, i++)
+			if (x[i].flags & VDISK_EXT_LOST)
+				lost_add(lost, x[i].off, x[i].len);
 	}
 	return 0;
 }
@@ -135,8 +140,6 @@ static void report_text(const struct convert_args *a, const char *dst, const cha
 	}
 	for (size_t i = 0; i < lost->n; i++)
 		warn("lost: %" PRIu64 " bytes at offset %" PRIu64 " are zeros now", lost->v[i][1], lost->v[i][0]);
-	if (rep->lost && !lost->n)
-		warn("lost: %" PRIu64 " bytes are zeros now", rep->lost);
 	if (bar || a->common.verbose) {
 		fprintf(stderr, "%s: %s of data, %s of zeros, in %.2f s (%s/s)%s\n", size_human(size, rep->size),
 		        size_human(data, rep->data), size_human(zero, rep->zero), rep->seconds,
@@ -199,6 +202,7 @@ static int convert(const struct convert_args *a, vdisk_image *src, const char *d
 		snapshots_warn(src);
 	struct progress progress;
 	progress_begin(&progress, &a->progress, a->common.quiet, "converting");
+	struct lost lost = { 0 };
 	struct vdisk_convert_options o = {
 		.format = f->name,
 		.options = a->target.opts.v,
@@ -221,17 +225,25 @@ static int convert(const struct convert_args *a, vdisk_image *src, const char *d
 		.progress = progress_tick,
 		.progress_ctx = &progress,
 		.cancel = cancel_by_signals(),
+		.lost = lost_add,
+		.lost_ctx = &lost,
 		.log = output_log,
 	};
 	struct vdisk_convert_report rep = { 0 };
 	vdisk_error err = { 0 };
 	int r = vdisk_convert(src, dst, &o, &rep, &err);
 	progress_end(&progress);
-	if (r)
+	if (r) {
+		free(lost.v);
 		return fail_convert(&err, &rep);
-	struct lost lost = { 0 };
-	if (rep.lost && strcmp(vdisk_path(src), "-") && lost_find(src, &lost))
-		return EXIT_TROUBLE;
+	}
+	if (rep.resumed && rep.lost) {
+		lost.n = 0;
+		if (lost_find(src, &lost)) {
+			free(lost.v);
+			return EXIT_TROUBLE;
+		}
+	}
 	if (a->common.json)
 		report_json(a, src, dst, f->name, &rep, &lost, used);
 	else
