@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """vdisk verify: small guests that come up, fail in each of the ways that there are, or hang; under both engines."""
-import hashlib, os, re, struct, subprocess, sys, time, xml.etree.ElementTree, zlib
+import glob, os, re, struct, subprocess, sys, time, xml.etree.ElementTree, zlib
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 from vdtest import *
 
@@ -300,6 +300,106 @@ def engine_auto():
 	os.mkdir("empty")
 	r = run(VERIFY, "--engine", "qemu", disk, env={"PATH": os.path.abspath("empty")})
 	eq((2, "vdisk verify: qemu-system-x86_64 is not installed\n"), (r.rc, r.err), "without QEMU")
+
+
+def kernel_needed():
+	found = sorted(glob.glob("/boot/vmlinuz-*"))
+	found = [k for k in found if os.access(k, os.R_OK)]
+	if not found or "qemu" not in engines():
+		skip("no kernel in /boot, or no QEMU")
+	need("grub-fstest", "mke2fs", "sfdisk")
+	return found[-1]
+
+
+def partitioned(folder, path, fs="ext4"):
+	"""An MBR disk whose only partition holds the folder's files."""
+	size = 96 * MIB
+	write_file("part.img", b"")
+	os.truncate("part.img", size)
+	if fs == "ext4":
+		ran("mke2fs", "-q", "-F", "-t", "ext4", "-U", "11111111-2222-3333-4444-555555555555", "-d", folder, "part.img")
+	else:
+		need("mkfs.vfat", "mcopy")
+		ran("mkfs.vfat", "part.img")
+		ran("mcopy", "-s", "-i", "part.img", *[os.path.join(folder, n) for n in sorted(os.listdir(folder))], "::")
+	write_file(path, b"")
+	os.truncate(path, size + 2 * MIB)
+	ran("sfdisk", "-q", path, stdin=b"start=2048,size=%d,type=%s\n" % (size // 512, b"83" if fs == "ext4" else b"ef"))
+	with open("part.img", "rb") as f, open(path, "r+b") as t:
+		t.seek(MIB)
+		shutil.copyfileobj(f, t)
+	os.unlink("part.img")
+
+
+def unified_kernel(kernel, cmdline, path):
+	"""A PE file with the sections of a unified kernel image."""
+	parts = [(b".linux", open(kernel, "rb").read()), (b".cmdline", cmdline)]
+	at, head, body = 0x400, b"", b""
+	for name, data in parts:
+		padded = data + bytes(-len(data) % 512)
+		head += struct.pack("<8sIIIIIIHHI", name, len(data), 0, len(padded), at + len(body), 0, 0, 0, 0, 0)
+		body += padded
+	pe = b"MZ" + bytes(0x3a) + struct.pack("<I", 0x40) + b"PE\0\0" + struct.pack("<HHIIIHH", 0x8664, len(parts), 0, 0, 0, 0, 0) + head
+	write_file(path, pe + bytes(0x400 - len(pe)) + body)
+
+
+GRUB_CFG = """
+if [ -s $prefix/grubenv ]; then load_env; fi
+set default="${saved_entry}"
+menuentry 'wrong' --id wrong { linux /boot/vmlinuz wrong }
+submenu 'more' --id more {
+	menuentry 'right' --id right {
+		search --no-floppy --fs-uuid --set=root 11111111-2222-3333-4444-555555555555
+		linux /boot/vmlinuz console=ttyS0 right
+	}
+}
+"""
+
+
+@case
+def firmware_none():
+	"""The kernel that the disk's own boot loader names, with its command line: GRUB on ext4, by way of FUSE or a copy; a unified kernel
+	image on FAT."""
+	kernel = kernel_needed()
+	os.makedirs("root/boot/grub")
+	shutil.copy(kernel, "root/boot/vmlinuz")
+	write_file("root/boot/grub/grub.cfg", GRUB_CFG.encode())
+	write_file("root/boot/grub/grubenv", b"# GRUB Environment Block\nsaved_entry=more>right\n" + b"#" * 900)
+	partitioned("root", "grub.raw")
+	vdisk("convert", "-O", "vmdk", "grub.raw", "grub.vmdk")
+	before = sha256("grub.vmdk")
+	os.mkdir("tmp")
+	args = ["--firmware", "none", "--expect", "Command line: BOOT_IMAGE=/boot/vmlinuz console=ttyS0 right also$", "--append", "also", "--mem",
+	        "256"]
+	env = {"TMPDIR": os.path.abspath("tmp")}
+	for image in ("grub.raw", "grub.vmdk"):
+		a = answer("qemu", *args, image, timeout=60, env=env)
+		eq(("booted", "none"), (a["verdict"], a["firmware"]), "the answer for %s" % image)
+		eq([], os.listdir("tmp"), "what was left in TMPDIR")
+	eq(before, sha256("grub.vmdk"), "the image")
+
+	os.makedirs("esp/EFI/Linux")
+	unified_kernel(kernel, b"console=ttyS0 one and all\n", "esp/EFI/Linux/system-1.efi")
+	partitioned("esp", "uki.raw", "vfat")
+	a = answer("qemu", "--firmware", "none", "--expect", "Command line: console=ttyS0 one and all$", "--mem", "256", "uki.raw", timeout=60)
+	eq("booted", a["verdict"], "verdict of the unified kernel image")
+
+	os.unlink("root/boot/grub/grub.cfg")
+	write_file("root/boot/grub/grub.cfg", b"menuentry W { chainloader +1 }\n")
+	partitioned("root", "other.raw")
+	for image, words in (("other.raw", "chainloader +1"), (boot_disk("nothing", "x"), "no boot loader's configuration")):
+		r = refused("verify", "--engine", "qemu", "--firmware", "none", image, stdin=b"")
+		check(words in r.err, "no %r in %r" % (words, r.err))
+
+
+@case
+def panic():
+	"""A real kernel that finds no root."""
+	kernel = kernel_needed()
+	a = answer("qemu", "--kernel", kernel, "--append", "console=ttyS0 quiet", "--mem", "256", rc=1, timeout=120)
+	eq("failed", a["verdict"], "verdict")
+	check("Kernel panic - not syncing" in a["cause"], "cause: %r" % a["cause"])
+	check(a["stages"]["kernel"] is not None, "the kernel's time")
 
 
 @case
