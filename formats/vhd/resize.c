@@ -97,7 +97,8 @@ static int bat_extend(struct vd_layer *l, struct vhd *v, uint64_t blocks, vd_err
 	return blocks > v->header.max_entries ? header_change(l, v, v->header.table_offset, blocks, err) : 0;
 }
 
-/* The rest of the last block becomes part of the disk: zeros, whatever stood there. */
+/* The rest of the last block becomes part of the disk: zeros, whatever stood there.  (Where a differencing disk's bitmap leaves sectors to
+   the parent, it ends before them, or the core hides what it has there.) */
 static int last_block_zero(struct vd_layer *l, struct vhd *v, vd_error *err)
 {
 	uint64_t in = l->size % v->block_bytes, data, held;
@@ -158,9 +159,6 @@ int vhd_resize(struct vd_layer *l, uint64_t size, vd_error *err)
 		               "a VHD cannot have %" PRIu64 " bytes: a size is a multiple of 512, at most 2040 GiB", size);
 	if (v->type == VHD_FIXED)
 		return vhd_fixed_resize(l, size, err);
-	if (v->type == VHD_DIFFERENCING)
-		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET,
-			       "a differencing VHD cannot be resized: it has its parent's size");
 	if (size == l->size)
 		return 0;
 	return size > l->size ? grow(l, v, size, err) : shrink(l, v, size, err);

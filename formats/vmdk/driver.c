@@ -77,6 +77,7 @@ const struct vd_driver vd_driver_vmdk = {
     .unmap = vmdk_unmap,
     .flush = vmdk_flush,
     .resize = vmdk_resize,
+    .resize_judge = vmdk_resize_judge,
     .amend = vmdk_amend,
     .set_parent = vmdk_set_parent,
     .check = vmdk_check,

@@ -159,15 +159,15 @@ static int resize_flat(struct vd_layer *l, struct vmdk_extent *x, uint64_t len, 
 	return 0;
 }
 
-int vmdk_resize(struct vd_layer *l, uint64_t size, vd_error *err)
+int vmdk_resize_judge(const struct vd_layer *l, uint64_t size, vd_error *err)
 {
-	struct vmdk *s = vmdk_of(l);
-	struct vmdk_extent *x = &s->v[s->n - 1];
+	const struct vmdk *s = vmdk_of(l);
+	const struct vmdk_extent *x = &s->v[s->n - 1];
 	if (s->out || s->in)
 		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "a streamOptimized VMDK cannot be resized");
 	if (s->has_parent)
 		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET,
-			       "a VMDK with a parent cannot be resized: its size is the parent's");
+			       "a VMDK with a parent cannot be resized: VMware wants both to have the same size");
 	if (x->kind != VMDK_FLAT && x->kind != VMDK_SPARSE)
 		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "%s: this kind of extent cannot be resized", l->variant);
 	if (size % VMDK_SECTOR || size <= x->off)
@@ -178,6 +178,13 @@ int vmdk_resize(struct vd_layer *l, uint64_t size, vd_error *err)
 			       "the last of %zu extents can grow to 2047 MiB, so the disk to %" PRIu64
 			       " bytes; extents are not added",
 			       s->n, x->off + (UINT64_C(2047) << 20));
+	return 0;
+}
+
+int vmdk_resize(struct vd_layer *l, uint64_t size, vd_error *err)
+{
+	struct vmdk *s = vmdk_of(l);
+	struct vmdk_extent *x = &s->v[s->n - 1];
 	if (x->kind == VMDK_FLAT ? resize_flat(l, x, size - x->off, err) : resize_sparse(l, x, size - x->off, err))
 		return -1;
 	l->size = size;

@@ -200,6 +200,7 @@ int vmdk_check_quick(struct vd_layer *l, vd_error *err);
 int vmdk_table_restore(struct vd_layer *l, struct vmdk_extent *x, uint32_t i, bool redundant, vd_error *err);
 int vmdk_directory_restore(struct vd_layer *l, struct vmdk_extent *x, vd_error *err);
 int vmdk_resize(struct vd_layer *l, uint64_t size, vd_error *err);
+int vmdk_resize_judge(const struct vd_layer *l, uint64_t size, vd_error *err);
 /* reparent.c */
 int vmdk_set_parent(struct vd_layer *l, const struct vd_new_parent *p, vd_error *err);
 int vmdk_amend(struct vd_layer *l, const struct vd_options *o, vd_error *err);

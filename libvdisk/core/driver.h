@@ -292,6 +292,8 @@ struct vd_driver {
 	int (*flush)(struct vd_layer *, vd_error *);
 
 	int (*resize)(struct vd_layer *, uint64_t size, vd_error *);
+	/* What resize() would refuse; called before begin_write(), so that a refusal leaves the image as it was.  NULL: nothing. */
+	int (*resize_judge)(const struct vd_layer *, uint64_t size, vd_error *);
 	int (*amend)(struct vd_layer *, const struct vd_options *, vd_error *);
 	/* Another parent, or none (NULL).  Everything written before is flushed.  Durable when it returns; a crash leaves the old reference
 	   or the new one, whole.  What cannot be written so is VDISK_UNSUPPORTED, and nothing was changed.  NULL: refused by the core. */

@@ -148,6 +148,8 @@ int vdisk_resize(vdisk_image *img, uint64_t size, uint32_t flags, vdisk_error *e
 	if (size < l->size && !(flags & VDISK_RESIZE_SHRINK))
 		return vd_fail(err, VDISK_REFUSED, VDISK_NO_OFFSET, "%s: %" PRIu64 " bytes would cut off the end of the disk (%" PRIu64 " bytes); --shrink allows it",
 		               img->path, size, l->size);
+	if (l->drv->resize_judge && l->drv->resize_judge(l, size, err))
+		return vd_fail_in(err, "%s", img->path);
 	if (vd_layer_begin(l, err))
 		return -1;
 	vd_claim_take(img->claims, &k, 0, UINT64_MAX, true);

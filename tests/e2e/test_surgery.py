@@ -366,6 +366,35 @@ def commit_refused():
 	refused("commit", "long.qcow2", mentions="resize it first")
 
 
+# ---------------------------------------------------------------- resize
+
+def leaf_resized(fmt, options):
+	"""A leaf that gets longer and shorter than its parents: what is new reads as zeros, whatever lies below."""
+	rng = rng_for("leaf resized" + title(fmt, None, options))
+	paths = chain(fmt, 3, rng, options=options)
+	leaf, size = paths[-1], 8 * MIB
+	for by in (3 * MIB + 512, -5 * MIB, 4 * MIB, -9 * MIB - 512, 7 * MIB):
+		size += by
+		vdisk("resize", "--shrink", leaf, size)
+		os.truncate("model.raw", size)
+		right(leaf, fmt)
+		change(leaf, fmt, "model.raw", rng, size, pieces=3, longest=200 * KIB)
+		right(leaf, fmt)
+	vdisk("flatten", leaf)
+	right(leaf, fmt)
+
+
+for v in (("qcow2", ""), ("qcow2", "compat=0.10"), ("qcow2", "extended_l2=on"), ("vhd", "")):
+	add("leaf resized, %s %s" % v, leaf_resized, *v)
+
+
+@case
+def leaf_resize_refused():
+	rng = rng_for("leaf resize refused")
+	paths = chain("vmdk", 2, rng)
+	refused("resize", paths[-1], "+1M", mentions="VMware wants both to have the same size")
+
+
 # ---------------------------------------------------------------- clone
 
 def children(path):
