@@ -336,6 +336,58 @@ for name in CUT:
 		add("salvage " + name, salvage, name)
 
 
+def lost_ranges(r):
+	return [(int(n), int(off)) for n, off in re.findall(r"lost: (\d+) bytes at offset (\d+)", r.err)]
+
+
+@case
+def salvage_of_a_cut_pipe():
+	"""A stream that ends inside a grain: what came before is kept, the rest is zeros, and said; as with the file itself."""
+	random_raw("source.raw", 6 * MIB)
+	vdisk("convert", "-O", "vmdk", "-o", "subformat=streamOptimized", "source.raw", "a.vmdk")
+	size = os.path.getsize("a.vmdk")
+	for cut in (size // 2 + 700, size // 2 + 65536, size - 3000, size - 700):
+		shutil.copy("a.vmdk", "cut.vmdk")
+		os.truncate("cut.vmdk", cut)
+		r = vdisk("convert", "--force", "--salvage", "-O", "raw", "cut.vmdk", "file.raw")
+		with open("cut.vmdk", "rb") as f:
+			p = vdisk("convert", "--force", "--salvage", "-f", "vmdk", "-O", "raw", "-", "pipe.raw", stdin=f)
+		same_bytes("file.raw", "pipe.raw")
+		eq(lost_ranges(r), lost_ranges(p), "the ranges that are lost, of %d bytes of %d" % (cut, size))
+		lost = lost_ranges(p)
+		check(len(lost) <= 1 and (lost or cut > size - 3500), "one range is lost: %s" % p.show())
+		begin = lost[0][1] if lost else 6 * MIB
+		eq(6 * MIB, begin + sum(n for n, _ in lost), "the lost range's end")
+		eq(sha256("source.raw", 0, begin), sha256("pipe.raw", 0, begin), "what came before the damage")
+		with open("cut.vmdk", "rb") as f:
+			refused("convert", "-f", "vmdk", "-O", "raw", "-", "no.raw", stdin=f)
+
+
+def salvage_of_a_broken_unit(fmt, *options):
+	"""A packed unit that does not unpack is lost, and no other."""
+	text = rng_for("unit").randbytes(3000) * 2400
+	write_file("source.raw", text[:6 * MIB])
+	vdisk("convert", "-O", fmt, *options, "source.raw", "a." + fmt)
+	broken = vdisk("map", "--json", "a." + fmt).json()["extents"]
+	unit = [x for x in broken if x["kind"] == "data"][len(broken) // 2]
+	write_file("a." + fmt, b"\xff" * 24, unit["host-offset"] + (12 if fmt == "vmdk" else 0)) # behind the marker
+	refused("convert", "-O", "raw", "a." + fmt, "no.raw")
+	want = [(unit["length"], unit["offset"])]
+	for source in ("a." + fmt, "-") if fmt == "vmdk" else ("a." + fmt,):
+		with open("a." + fmt, "rb") as f:
+			r = vdisk("convert", "--force", "--salvage", "-f", fmt, "-O", "raw", source, "out.raw", stdin=f)
+		eq(want, lost_ranges(r), "the ranges that are lost")
+		with open("source.raw", "rb") as f:
+			whole = f.read()
+		due = whole[:unit["offset"]] + bytes(unit["length"]) + whole[unit["offset"] + unit["length"]:]
+		check(due == open("out.raw", "rb").read(), "the rest of the disk")
+
+
+add("salvage of a broken grain", salvage_of_a_broken_unit, "vmdk", "-o", "subformat=streamOptimized")
+add("salvage of a broken cluster", salvage_of_a_broken_unit, "qcow2", "-c")
+add("salvage of a broken zstd cluster", salvage_of_a_broken_unit, "qcow2", "-c", "-o", "compression_type=zstd")
+
+
 @case
 def salvage_of_nothing_lost():
 	"""A whole image salvages without a word about losses, with exit status 0."""
