@@ -45,6 +45,7 @@ int vm_slot_set(struct vm *vm, enum vm_slot slot, uint64_t addr, void *host, uin
 
 /* From any thread.  Lines of the IOAPIC; those below 16 also of the 8259s. */
 void vm_irq(struct vm *vm, unsigned gsi, bool level);
+/* One system call by the thread that did the work, as a write to an irqfd would be, and no routing table to keep. */
 void vm_msi(struct vm *vm, uint64_t addr, uint32_t data);
 /* A guest write to `addr` signals `fd` instead of an exit.  false: KVM will not; the exit must serve. */
 bool vm_ioeventfd(struct vm *vm, uint64_t addr, int fd, bool on);
