@@ -10,14 +10,15 @@
 #define IDLE_MAX 31536000u /* a year */
 
 static const char usage[] =
-	"usage: vdisk mount [-f] [--rw | --overlay FILE] [--format FMT] [--allow-other] [--allow-parent DIR] [--idle-timeout SECONDS]\n"
-	"                   [--force] [-U] IMG DIR\n"
+	"usage: vdisk mount [-f] [--rw | --overlay FILE] [--format FMT] [--allow-other] [--allow-parent DIR]\n"
+	"                   [--idle-timeout SECONDS] [--force] [-U] IMG DIR\n"
 	"\n"
-	"Shows the disk of IMG below DIR: disk, partitions/N, partitions/by-label, by-uuid, by-type, info.json.\n"
+	"Shows the disk of IMG below DIR: disk, partitions/N (by-label, by-uuid, by-type), volumes/VG/LV, snapshots/NAME, info.json.\n"
 	"\n"
 	"      --rw                what is written to these files goes into IMG; otherwise they are read-only\n"
 	"      --overlay FILE      it goes into FILE, a qcow2 layer over IMG, made if it is not there; IMG stays as it is\n"
 	"      --overlay tmp       the same with a scratch layer that nobody keeps\n"
+	"      --files[=quick]     show the guest's own files instead; --files --help tells more\n"
 	"  -f, --foreground        stay in the foreground\n"
 	"      --format FMT        the image's format; the default is what its bytes say\n"
 	"      --allow-other       let other users look, too\n"
@@ -127,14 +128,16 @@ int args_parse(struct args *a, int argc, char **argv)
 /* What mount(8) passes on and means itself, or what is so for every mount of ours. */
 static bool is_mount_word(const char *word)
 {
-	static const char *const words[] = { "ro", "rw", "defaults", "auto", "noauto", "user", "nouser", "users", "owner", "group", "nofail",
-	                                     "_netdev", "nosuid", "nodev", "noexec", "exec", "suid", "dev", "async", "relatime", "noatime",
-	                                     "nodiratime", "lazytime", "nolazytime", NULL };
+	static const char *const words[] = {
+		"ro", "rw", "defaults", "auto", "noauto", "user", "nouser", "users", "owner", "group", "nofail", "_netdev", "nosuid",
+		"nodev", "noexec", "exec", "suid", "dev", "async", "relatime", "noatime", "nodiratime", "lazytime", "nolazytime", NULL,
+	};
 
 	for (size_t i = 0; words[i]; i++)
 		if (!strcmp(word, words[i]))
 			return true;
-	return !strncmp(word, "x-", 2) || !strncmp(word, "comment=", 8) || !strncmp(word, "uhelper=", 8) || !strncmp(word, "helper=", 7);
+	return !strncmp(word, "x-", 2) || !strncmp(word, "comment=", 8) || !strncmp(word, "uhelper=", 8) ||
+	       !strncmp(word, "helper=", 7);
 }
 
 /* "rw" is no more than mount's default, which it passes to every helper: writing into the image wants the word "writable". */

@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "child.h"
+
+#include "confine.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+bool child_find(const char *name, bool ours, char path[4096])
+{
+	const char *list = getenv("PATH");
+	ssize_t n = ours ? readlink("/proc/self/exe", path, 4095) : 0;
+
+	if (n > 0) {
+		char *slash;
+
+		path[n] = '\0';
+		slash = strrchr(path, '/');
+		if (slash && (size_t)(slash - path) + strlen(name) + 2 < 4096) {
+			strcpy(slash + 1, name);
+			if (!access(path, X_OK))
+				return true;
+		}
+	}
+	for (const char *p = list && *list ? list : "/usr/bin:/bin"; *p;) {
+		size_t len = strcspn(p, ":");
+
+		if (*p == '/' && len + strlen(name) + 2 < 4096) {
+			snprintf(path, 4096, "%.*s/%s", (int)len, p, name);
+			if (!access(path, X_OK))
+				return true;
+		}
+		p += len + (p[len] == ':');
+	}
+	return false;
+}
+
+static void child_be(const char *path, char *const argv[], bool confined, int out_fd, pid_t parent)
+{
+	int null = open("/dev/null", O_RDWR);
+	sigset_t none;
+
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	signal(SIGPIPE, SIG_DFL);
+	prctl(PR_SET_PDEATHSIG, SIGTERM);
+	if (getppid() != parent) /* it died before */
+		_exit(127);
+	dup2(null, STDIN_FILENO);
+	dup2(out_fd >= 0 ? out_fd : null, STDOUT_FILENO);
+	dup2(null, STDERR_FILENO);
+	if (confined && confine(path))
+		_exit(127);
+	execv(path, argv);
+	_exit(127);
+}
+
+pid_t child_start(const char *path, char *const argv[], bool confined, int out_fd)
+{
+	pid_t parent = getpid(), pid = fork();
+
+	if (!pid)
+		child_be(path, argv, confined, out_fd, parent);
+	return pid;
+}
+
+int child_wait(pid_t pid)
+{
+	int status;
+
+	while (waitpid(pid, &status, 0) != pid)
+		if (errno != EINTR)
+			return 128;
+	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+int child_read(const char *path, char *const argv[], char *out, size_t room)
+{
+	size_t got = 0;
+	int fds[2];
+	pid_t pid;
+
+	if (pipe2(fds, O_CLOEXEC))
+		return -1;
+	pid = child_start(path, argv, true, fds[1]);
+	close(fds[1]);
+	while (pid > 0 && got < room - 1) {
+		ssize_t n = read(fds[0], out + got, room - 1 - got);
+
+		if (n <= 0)
+			break;
+		got += (size_t)n;
+	}
+	out[got] = '\0';
+	close(fds[0]);
+	return pid > 0 && !child_wait(pid) ? 0 : -1;
+}

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The server's thread runs from disk_open() to disk_close(); its own failure shows as libguestfs's. */
+#include "disk.h"
+
+#include "fail.h"
+#include "say.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+static void *serve(void *arg)
+{
+	struct disk *d = arg;
+	struct server_config cfg = {
+		.conn = { .x = &d->x, .timeout_ms = 30000, .threads = CONN_THREADS },
+		.fds = d->listener.fds,
+		.n_fds = d->listener.n,
+		.stop_fd = d->stop_fd,
+		.clients_max = 16,
+	};
+	vdisk_error err;
+
+	if (server_run(&cfg, &err))
+		say(false, err.message);
+	return NULL;
+}
+
+static int socket_make(struct disk *d, vdisk_error *err)
+{
+	const char *tmp = getenv("TMPDIR");
+	char path[4200];
+
+	snprintf(d->folder, sizeof(d->folder), "%s/vdisk-files.XXXXXX", tmp && *tmp ? tmp : "/tmp");
+	if (!mkdtemp(d->folder)) {
+		fail_errno(err, "a folder in %s", tmp && *tmp ? tmp : "/tmp");
+		d->folder[0] = '\0';
+		return -1;
+	}
+	snprintf(path, sizeof(path), "%s/disk", d->folder);
+	return listen_unix(&d->listener, path, err);
+}
+
+int disk_open(struct disk *d, const struct source_options *o, vdisk_error *err)
+{
+	*d = (struct disk){ .stop_fd = -1 };
+	if (source_open(&d->source, o, err))
+		return -1;
+	if (export_init(&d->x, d->source.img, d->source.off, d->source.len, d->source.rw)) {
+		fail(err, VDISK_NOMEM, "out of memory");
+		goto bad;
+	}
+	d->x.say = say_client;
+	d->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (d->stop_fd < 0) {
+		fail_errno(err, "an event");
+		goto bad;
+	}
+	if (socket_make(d, err))
+		goto bad;
+	d->serving = !pthread_create(&d->thread, NULL, serve, d);
+	if (d->serving)
+		return 0;
+	fail(err, VDISK_NOMEM, "no thread can be started");
+bad:
+	disk_close(d, NULL);
+	return -1;
+}
+
+const char *disk_socket(const struct disk *d) { return d->listener.path; }
+
+int disk_close(struct disk *d, vdisk_error *err)
+{
+	uint64_t one = 1;
+
+	if (d->serving) {
+		(void)!write(d->stop_fd, &one, sizeof(one));
+		pthread_join(d->thread, NULL);
+	}
+	listen_close(&d->listener);
+	if (d->folder[0])
+		rmdir(d->folder);
+	if (d->stop_fd >= 0)
+		close(d->stop_fd);
+	return source_close(&d->source, err);
+}

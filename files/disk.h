@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The image, of whatever format, as a raw disk for libguestfs: our own NBD server on a socket in a folder that is the user's alone. */
+#ifndef VDISK_FILES_DISK_H
+#define VDISK_FILES_DISK_H
+
+#include "listen.h"
+#include "server.h"
+#include "source.h"
+
+struct disk {
+	struct source source;
+	struct export x;
+	struct listener listener;
+	char folder[4096];
+	int stop_fd;
+	pthread_t thread;
+	bool serving;
+};
+
+/* 0, or -1 with *err; nothing is left behind then. */
+int disk_open(struct disk *d, const struct source_options *o, vdisk_error *err);
+/* The socket's path. */
+const char *disk_socket(const struct disk *d);
+/* Ends the server and closes the image; -1 where not everything that was written is safe. */
+int disk_close(struct disk *d, vdisk_error *err);
+
+#endif

@@ -1,0 +1,379 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * One thread at a time uses the handle.  libguestfs's own messages are kept from standard error; its last error becomes ours.
+ *
+ * A KVM that emulates its guests lets the appliance hang for minutes, so it is timed before (the runner's probe), and QEMU's emulation is taken
+ * instead; also where the start with KVM fails.  What LIBGUESTFS_BACKEND_SETTINGS says goes before that.
+ */
+#include "guest.h"
+
+#include "fail.h"
+#include "say.h"
+#if VDISK_KVM_PROBE
+#include "../tools/runner/probe.h"
+#endif
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define KEY_MAX 8192u /* libguestfs hands it to cryptsetup as text */
+
+static int fail_guest(guestfs_h *g, vdisk_error *err, const char *what)
+{
+	const char *text = guestfs_last_error(g);
+	int n = text ? (int)strcspn(text, "\n") : 0;
+
+	return fail(err, VDISK_IO, "%s: %.*s", what, n ? n : 15, n ? text : "libguestfs fails");
+}
+
+static void strings_free(char **v)
+{
+	for (char **p = v; v && *p; p++)
+		free(*p);
+	free(v);
+}
+
+/* ---------------------------------------------------------------- the appliance */
+
+static bool kvm_is_good(void)
+{
+#if VDISK_KVM_PROBE
+	char why[256];
+
+	return kvm_probe(why) == KVM_GOOD;
+#else
+	return !access("/dev/kvm", R_OK | W_OK);
+#endif
+}
+
+static int appliance_start(struct guest *t, const char *socket, bool tcg, vdisk_error *err)
+{
+	char server[4200], *servers[] = { server, NULL };
+	guestfs_h *g = guestfs_create();
+	const struct guestfs_add_drive_opts_argv drive = {
+		.bitmask = GUESTFS_ADD_DRIVE_OPTS_READONLY_BITMASK | GUESTFS_ADD_DRIVE_OPTS_FORMAT_BITMASK |
+		           GUESTFS_ADD_DRIVE_OPTS_PROTOCOL_BITMASK | GUESTFS_ADD_DRIVE_OPTS_SERVER_BITMASK,
+		.readonly = !t->rw,
+		.format = "raw",
+		.protocol = "nbd",
+		.server = servers,
+	};
+	int rc;
+
+	if (!g)
+		return fail(err, VDISK_NOMEM, "libguestfs cannot be started");
+	t->g = g;
+	guestfs_set_error_handler(g, NULL, NULL);
+	guestfs_set_program(g, "vdisk-files");
+	guestfs_set_pgroup(g, 1); /* the terminal's Ctrl-C is for us */
+	snprintf(server, sizeof(server), "unix:%s", socket);
+	if ((!getenv("LIBGUESTFS_BACKEND") && guestfs_set_backend(g, "direct")) ||
+	    (tcg && guestfs_set_backend_setting(g, "force_tcg", "1")) || guestfs_add_drive_opts_argv(g, "", &drive))
+		return fail_guest(g, err, "libguestfs");
+	rc = guestfs_launch(g);
+	return rc ? fail_guest(g, err, "libguestfs's appliance does not start") : 0;
+}
+
+static int appliance_open(struct guest *t, const char *socket, vdisk_error *err)
+{
+	const char *settings = getenv("LIBGUESTFS_BACKEND_SETTINGS");
+	bool said = settings && strstr(settings, "force_"), tcg = !said && !kvm_is_good();
+
+	if (!appliance_start(t, socket, tcg, err))
+		return 0;
+	guestfs_close(t->g);
+	t->g = NULL;
+	if (said || tcg)
+		return -1;
+	if (!appliance_start(t, socket, true, err))
+		return 0;
+	guestfs_close(t->g);
+	t->g = NULL;
+	return -1;
+}
+
+/* ---------------------------------------------------------------- keys */
+
+/* What the file holds, without a newline at its end.  Returns owned. */
+static char *key_read(const char *path, vdisk_error *err)
+{
+	char *key = calloc(1, KEY_MAX + 2);
+	FILE *f = key ? fopen(path, "re") : NULL;
+	size_t n;
+
+	if (!f) {
+		key ? fail_errno(err, "%s", path) : fail(err, VDISK_NOMEM, "out of memory");
+		free(key);
+		return NULL;
+	}
+	n = fread(key, 1, KEY_MAX + 1, f);
+	if (ferror(f))
+		fail_errno(err, "%s", path);
+	else if (n > KEY_MAX)
+		fail(err, VDISK_INVALID, "%s: is longer than a passphrase may be (%u bytes)", path, KEY_MAX);
+	else if (memchr(key, 0, n))
+		fail(err, VDISK_UNSUPPORTED, "%s: holds a NUL byte, and libguestfs takes passphrases of text only", path);
+	else
+		goto good;
+	fclose(f);
+	free(key);
+	return NULL;
+good:
+	fclose(f);
+	if (n && key[n - 1] == '\n')
+		key[n - 1] = '\0';
+	return key;
+}
+
+/* 0: open; 1: no key opens it; -1: *err. */
+static int unlock(struct guest *t, const struct args *a, const char *device, unsigned number, vdisk_error *err)
+{
+	const struct guestfs_cryptsetup_open_argv how = { .bitmask = GUESTFS_CRYPTSETUP_OPEN_READONLY_BITMASK, .readonly = !t->rw };
+	char name[32];
+
+	snprintf(name, sizeof(name), "vdisk%u", number);
+	for (size_t i = 0; i < a->n_keys; i++) {
+		char *key = key_read(a->key_files[i], err);
+		int rc;
+
+		if (!key)
+			return -1;
+		rc = guestfs_cryptsetup_open_argv(t->g, device, key, name, &how);
+		explicit_bzero(key, strlen(key));
+		free(key);
+		if (!rc)
+			return 0;
+	}
+	return 1;
+}
+
+static bool is_encrypted(const char *type) { return !strcmp(type, "crypto_LUKS") || !strcmp(type, "BitLocker"); }
+
+/* What could not be opened is remembered in t->locked: whether it matters shows later. */
+static int unlock_round(struct guest *t, const struct args *a, unsigned *number, vdisk_error *err)
+{
+	char **found = guestfs_list_filesystems(t->g);
+	int rc = 0;
+
+	if (!found)
+		return fail_guest(t->g, err, "looking for file systems");
+	for (char **p = found; rc >= 0 && *p; p += 2) {
+		char seen[260];
+
+		snprintf(seen, sizeof(seen), " %s ", p[0]);
+		if (!is_encrypted(p[1]) || strstr(t->opened, seen) || strlen(t->opened) + strlen(seen) >= sizeof(t->opened))
+			continue;
+		rc = unlock(t, a, p[0], *number, err);
+		if (rc > 0) {
+			snprintf(t->locked, sizeof(t->locked), "%s", p[0]);
+		} else if (!rc) {
+			strcat(t->opened, seen);
+			++*number;
+		}
+	}
+	strings_free(found);
+	return rc < 0 ? -1 : 0;
+}
+
+/* One that lies on another comes to light when that is open: twice is as deep as anybody goes. */
+static int unlock_all(struct guest *t, const struct args *a, vdisk_error *err)
+{
+	unsigned n = 0, before;
+
+	for (int depth = 0; depth < 2; depth++) {
+		before = n;
+		if (unlock_round(t, a, &n, err))
+			return -1;
+		if (n == before)
+			break;
+		t->locked[0] = '\0';
+		if (guestfs_lvm_scan(t->g, 1))
+			return fail_guest(t->g, err, "looking for volumes");
+		if (unlock_round(t, &(struct args){ .n_keys = 0 }, &n, err)) /* which are left? */
+			return -1;
+	}
+	if (a->n_keys && !n)
+		return t->locked[0] ? fail(err, VDISK_INVALID, "%s: is encrypted, and no key file opens it", t->locked)
+		                    : fail(err, VDISK_INVALID, "%s: holds nothing encrypted, and --key-file was given", a->source.image);
+	return 0;
+}
+
+/* ---------------------------------------------------------------- mounting inside */
+
+struct place {
+	const char *mountpoint, *device;
+};
+
+static int shorter(const void *a, const void *b)
+{
+	size_t x = strlen(((const struct place *)a)->mountpoint), y = strlen(((const struct place *)b)->mountpoint);
+
+	return x < y ? -1 : x > y;
+}
+
+static int mount_one(struct guest *t, const char *device, const char *mountpoint)
+{
+	return guestfs_mount_options(t->g, t->rw ? "" : "ro", device, mountpoint);
+}
+
+/* As the guest's fstab has it.  A file system that cannot be mounted is a warning, but for the root. */
+static int mount_system(struct guest *t, const char *root, vdisk_error *err)
+{
+	char **pairs = guestfs_inspect_get_mountpoints(t->g, root);
+	struct place *v;
+	size_t n = 0;
+	int rc = 0;
+
+	if (!pairs)
+		return fail_guest(t->g, err, root);
+	while (pairs[2 * n])
+		n++;
+	v = calloc(n + 1, sizeof(*v));
+	for (size_t i = 0; v && i < n; i++)
+		v[i] = (struct place){ pairs[2 * i], pairs[2 * i + 1] };
+	if (v)
+		qsort(v, n, sizeof(*v), shorter);
+	else
+		rc = fail(err, VDISK_NOMEM, "out of memory");
+	for (size_t i = 0; !rc && i < n; i++) {
+		vdisk_error why;
+
+		if (!mount_one(t, v[i].device, v[i].mountpoint))
+			continue;
+		fail_guest(t->g, &why, v[i].device);
+		if (!strcmp(v[i].mountpoint, "/")) {
+			*err = why;
+			rc = -1;
+		} else {
+			say(true, why.message);
+		}
+	}
+	free(v);
+	strings_free(pairs);
+	return rc;
+}
+
+static bool is_file_system(const char *type)
+{
+	return *type && strcmp(type, "swap") && strcmp(type, "unknown") && strcmp(type, "crypto_LUKS") && strcmp(type, "BitLocker");
+}
+
+/* A disk without a system: its only file system, or each of them in a folder named like its device. */
+static int mount_data(struct guest *t, const char *image, const char *only, vdisk_error *err)
+{
+	char **found = guestfs_list_filesystems(t->g), *one = NULL;
+	unsigned n = 0, mounted = 0;
+	int rc = 0;
+
+	if (!found)
+		return fail_guest(t->g, err, "looking for file systems");
+	for (char **p = found; *p; p += 2)
+		if (is_file_system(p[1]) && (!only || !strcmp(only, *p))) {
+			one = *p;
+			n++;
+		}
+	if (!n)
+		rc = fail(err, VDISK_INVALID, "%s: %s%s", image, only ? "there is no file system on " : "no file system was found", only ? only : "");
+	else if (n == 1 && mount_one(t, one, "/"))
+		rc = fail_guest(t->g, err, one);
+	for (char **p = found; n > 1 && *p; p += 2) {
+		char folder[256];
+		vdisk_error why;
+
+		if (!is_file_system(p[1]))
+			continue;
+		snprintf(folder, sizeof(folder), "/%s", !strncmp(*p, "/dev/", 5) ? *p + 5 : *p);
+		for (char *c = folder + 1; *c; c++)
+			*c = *c == '/' || *c == ':' ? '-' : *c;
+		if (!guestfs_mkmountpoint(t->g, folder) && !mount_one(t, *p, folder)) {
+			mounted++;
+			continue;
+		}
+		fail_guest(t->g, &why, *p);
+		say(true, why.message);
+	}
+	if (!rc && n > 1 && !mounted)
+		rc = fail(err, VDISK_IO, "%s: none of its %u file systems can be mounted", image, n);
+	strings_free(found);
+	return rc;
+}
+
+static int mount_inside(struct guest *t, const struct args *a, vdisk_error *err)
+{
+	char **roots = guestfs_inspect_os(t->g), list[400] = "";
+	const char *root = NULL;
+	size_t n = 0;
+	int rc;
+
+	if (!roots)
+		return fail_guest(t->g, err, "looking for a system");
+	for (; roots[n]; n++) {
+		size_t len = strlen(list);
+
+		snprintf(list + len, sizeof(list) - len, "%s%s", n ? ", " : "", roots[n]);
+		if (!a->root || !strcmp(a->root, roots[n]))
+			root = roots[n];
+	}
+	if (n > 1 && !a->root)
+		rc = fail(err, VDISK_INVALID, "%s: holds several systems; --root takes one of %s", a->source.image, list);
+	else if (root)
+		rc = mount_system(t, root, err);
+	else
+		rc = mount_data(t, a->source.image, a->root, err);
+	strings_free(roots);
+	if (rc && t->locked[0] && !a->n_keys)
+		return fail(err, VDISK_INVALID, "%s: is encrypted; --key-file FILE gives its passphrase", t->locked);
+	if (!rc && t->locked[0]) {
+		snprintf(list, sizeof(list), "%s: is encrypted, and stays closed", t->locked);
+		say(true, list);
+	}
+	return rc;
+}
+
+/* ---------------------------------------------------------------- here */
+
+int guest_open(struct guest *t, const struct args *a, const char *socket, bool rw, vdisk_error *err)
+{
+	*t = (struct guest){ .rw = rw };
+	if (appliance_open(t, socket, err))
+		return -1;
+	if (!unlock_all(t, a, err) && !mount_inside(t, a, err))
+		return 0;
+	guest_close(t, NULL);
+	return -1;
+}
+
+int guest_mount(struct guest *t, const char *mountpoint, bool allow_other, vdisk_error *err)
+{
+	const struct guestfs_mount_local_argv how = {
+		.bitmask = GUESTFS_MOUNT_LOCAL_READONLY_BITMASK | GUESTFS_MOUNT_LOCAL_OPTIONS_BITMASK,
+		.readonly = !t->rw,
+		.options = allow_other ? "fsname=vdisk,subtype=vdisk-files,nosuid,nodev,allow_other" : "fsname=vdisk,subtype=vdisk-files,nosuid,nodev",
+	};
+
+	return guestfs_mount_local_argv(t->g, mountpoint, &how) ? fail_guest(t->g, err, mountpoint) : 0;
+}
+
+int guest_serve(struct guest *t, vdisk_error *err)
+{
+	return guestfs_mount_local_run(t->g) ? fail_guest(t->g, err, "the mount") : 0;
+}
+
+int guest_close(struct guest *t, vdisk_error *err)
+{
+	int rc = 0;
+
+	if (!t->g)
+		return 0;
+	if (t->rw && guestfs_umount_all(t->g))
+		rc = fail_guest(t->g, err, "unmounting");
+	if (guestfs_shutdown(t->g) && t->rw && !rc)
+		rc = fail_guest(t->g, err, "ending the appliance");
+	guestfs_close(t->g);
+	t->g = NULL;
+	return rc;
+}

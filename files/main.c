@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * vdisk-files: `vdisk mount --files`.  The parent waits until the child's mount is served, or has said why it cannot be.
+ *
+ * One thread serves, another waits for signals: it unmounts from outside, as umount(8) would, and the serving one ends by itself.
+ */
+#include "../fuse/unmount.h"
+#include "args.h"
+#include "disk.h"
+#include "fail.h"
+#include "guest.h"
+#include "quick.h"
+#include "say.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+struct ender { /* the thread that waits for signals */
+	const char *mountpoint;
+	pthread_t thread;
+	sigset_t set;
+};
+
+static void *ender_run(void *arg)
+{
+	struct ender *e = arg;
+	int sig;
+
+	for (;;) {
+		if (sigwait(&e->set, &sig))
+			continue;
+		if (sig == SIGUSR1) /* it ended otherwise */
+			return NULL;
+		if (unmount(e->mountpoint, UNMOUNT_SYNC))
+			unmount(e->mountpoint, UNMOUNT_SYNC | UNMOUNT_DETACH);
+	}
+}
+
+static int ender_start(struct ender *e, const char *mountpoint, vdisk_error *err)
+{
+	e->mountpoint = mountpoint;
+	return pthread_create(&e->thread, NULL, ender_run, e) ? fail(err, VDISK_NOMEM, "no thread can be started") : 0;
+}
+
+static void ender_stop(struct ender *e)
+{
+	pthread_kill(e->thread, SIGUSR1);
+	pthread_join(e->thread, NULL);
+}
+
+/* Before any thread; a signal that comes before the mount is there waits for it. */
+static void signals_block(struct ender *e)
+{
+	signal(SIGPIPE, SIG_IGN);
+	sigemptyset(&e->set);
+	sigaddset(&e->set, SIGTERM);
+	sigaddset(&e->set, SIGINT);
+	sigaddset(&e->set, SIGHUP);
+	sigaddset(&e->set, SIGUSR1);
+	pthread_sigmask(SIG_BLOCK, &e->set, NULL);
+}
+
+/* Lets the parent go. */
+static void announce(int ready_fd)
+{
+	int null;
+
+	if (ready_fd < 0)
+		return;
+	null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	if (null >= 0) {
+		dup2(null, STDIN_FILENO);
+		dup2(null, STDOUT_FILENO);
+		dup2(null, STDERR_FILENO);
+		close(null);
+	}
+	say_open("vdisk mount", true);
+	(void)!write(ready_fd, "", 1); /* the parent may be gone */
+	close(ready_fd);
+}
+
+static int guest_run(const struct args *a, struct ender *e, const char *mountpoint, int ready_fd, vdisk_error *err)
+{
+	struct guest t;
+	struct disk d;
+	vdisk_error later;
+	int rc;
+
+	if (disk_open(&d, &a->source, err))
+		return -1;
+	rc = guest_open(&t, a, disk_socket(&d), d.source.rw, err);
+	if (!rc) {
+		rc = guest_mount(&t, mountpoint, a->allow_other, err);
+		if (!rc && !ender_start(e, mountpoint, err)) {
+			announce(ready_fd);
+			rc = guest_serve(&t, err);
+			ender_stop(e);
+		}
+		if (guest_close(&t, &later) && !rc) {
+			*err = later;
+			rc = -1;
+		}
+	}
+	if (disk_close(&d, &later) && !rc) {
+		*err = later;
+		rc = -1;
+	}
+	return rc;
+}
+
+/* 1: it is to be tried with libguestfs. */
+static int quick_run(const struct args *a, struct ender *e, const char *mountpoint, int ready_fd, vdisk_error *err)
+{
+	struct quick q;
+	int rc = quick_open(&q, a, err);
+
+	if (rc)
+		return rc;
+	rc = quick_mount(&q, mountpoint, a->allow_other, err);
+	if (!rc && !ender_start(e, mountpoint, err)) {
+		announce(ready_fd);
+		quick_wait(&q);
+		ender_stop(e);
+	}
+	quick_close(&q);
+	return rc;
+}
+
+/* Returns the exit status. */
+static int run(const struct args *a, int ready_fd)
+{
+	struct ender e = { 0 };
+	char *mountpoint = realpath(a->dir, NULL);
+	vdisk_error err;
+	int rc = 1;
+
+	if (!mountpoint) {
+		fail_errno(&err, "%s", a->dir);
+		say(false, err.message);
+		return 2;
+	}
+	signals_block(&e);
+	if (a->quick)
+		rc = quick_run(a, &e, mountpoint, ready_fd, &err);
+	if (a->quick && rc > 0) {
+		char text[VDISK_ERROR_MESSAGE_MAX + 64];
+
+		snprintf(text, sizeof(text), "%s; it takes libguestfs, and a while", err.message);
+		say(true, text);
+	}
+	if (rc > 0)
+		rc = guest_run(a, &e, mountpoint, ready_fd, &err);
+	if (rc)
+		say(false, err.message);
+	free(mountpoint);
+	return rc ? 2 : 0;
+}
+
+int main(int argc, char **argv)
+{
+	struct args a = { 0 };
+	int rc = args_parse(&a, argc, argv), fds[2], status;
+	pid_t pid;
+	char byte;
+
+	if (rc)
+		return rc < 0 ? 2 : 0;
+	say_open("vdisk mount", false);
+	a.source.log = say_log;
+	if (a.foreground)
+		return run(&a, -1);
+	if (pipe2(fds, O_CLOEXEC) || (pid = fork()) < 0) {
+		perror("vdisk mount");
+		return 2;
+	}
+	if (!pid) {
+		close(fds[0]);
+		setsid();
+		return run(&a, fds[1]);
+	}
+	close(fds[1]);
+	if (read(fds[0], &byte, 1) == 1)
+		return 0;
+	return waitpid(pid, &status, 0) == pid && WIFEXITED(status) && WEXITSTATUS(status) ? WEXITSTATUS(status) : 2;
+}
