@@ -363,8 +363,9 @@ int vd_saved_next(struct vd_saved *s, struct vd_conv *c, struct vd_window *w, bo
 	if (!*more)
 		return 0;
 	vd_cursor_window(&s->cursor, &s->last_off, &x);
-	if (s->cursor.bad || !vd_within(x.off, x.len, c->size) || (!x.zeros && x.len > c->window) ||
-	    x.leaves != (c->tree && !x.zeros))
+	/* Windows are aligned, and only the last one may be cut. */
+	if (s->cursor.bad || !vd_within(x.off, x.len, c->size) || (!x.zeros && x.len > c->window) || x.off & (c->window - 1) ||
+	    (x.len & (c->window - 1) && x.off + x.len != c->size) || x.leaves != (c->tree && !x.zeros))
 		return damaged(s, err);
 	w->off = x.off;
 	w->len = x.len;

@@ -111,7 +111,7 @@ def kill_rounds(name, args, rounds):
 
 
 def killed(name, args):
-	resumed = kill_rounds(name, args, min(ITERATIONS or (50 if ALL else 2), 50))
+	resumed = kill_rounds(name, args, min(ITERATIONS or (50 if ALL else 1), 50))
 	check(resumed or not ALL, "no run ever found anything to go on with")
 
 
@@ -420,6 +420,83 @@ def soft_records_do_not_survive_a_reboot():
 	r = vdisk(*words(args, "out", "--resume", "--json"), env=shim(boot="boot"))
 	eq(0, r.json()["resumed"], "bytes resumed that were never flushed")
 	eq(want, files_of("out"), "the files")
+
+
+@case
+def two_at_once():
+	args = TARGETS["qcow2"]
+	source()
+	want, calls, _ = reference(args)
+	fresh("out")
+	p = start_slow(args, calls=calls)
+	wait_for(recorded(record(args)), p, "a record")
+	for more in ([], ["--resume"], ["--force"], ["--resume", "--force"]):
+		r = run(VDISK, *words(args, "out", *more), env=EPOCH)
+		eq(2, r.rc, "exit status of a second run with %s: %s" % (more, r.show()))
+		check("written by another run" in r.err, r.show())
+	eq(0, p.wait(60), "exit status of the first run: %s" % p.stderr.read())
+	p.stderr.close()
+	eq(want, files_of("out"), "the files")
+
+
+def blocks_of(data):
+	"""Where the record's blocks begin and end: the first is the header."""
+	import struct
+	at = 16 + struct.unpack("<I", data[12:16])[0] + 4
+	ends = [(0, at)]
+	while at + 8 < len(data):
+		n = 8 + struct.unpack("<I", data[at + 4:at + 8])[0] + 4
+		ends.append((at, at + n))
+		at += n
+	return ends
+
+
+@case
+def damaged_records():
+	"""A record that was cut or damaged counts up to there; one that was forged, checksums and all, is refused or does no harm."""
+	import struct, zlib
+	args = TARGETS["vhd"]
+	want, rc, _ = leave_unfinished(args)
+	eq(-9, rc, "exit status")
+	rng = rng_for("damage")
+	with open(record(args), "rb") as f:
+		good = f.read()
+	blocks = blocks_of(good)
+	check(len(blocks) > 2, "only %d blocks" % len(blocks))
+	partial = os.path.join("out", ".disk.vhd.vdisk-partial")
+	ran("cp", "--sparse=always", partial, "keep")
+	refusals = 0
+	for i in range(200 if ALL else 8):
+		fresh("out")
+		ran("cp", "--sparse=always", "keep", partial)
+		bad = bytearray(good)
+		how = rng.choice(("cut", "flip", "forge", "forge", "forge"))
+		if how == "cut":
+			del bad[rng.randrange(blocks[0][1], len(bad)):]
+		elif how == "flip":
+			bad[rng.randrange(blocks[0][1], len(bad))] ^= 1 << rng.randrange(8)
+		else:
+			begin, end = rng.choice(blocks[1:])
+			for k in range(rng.choice((1, 1, 1, 5))):
+				at = rng.randrange(begin + 8 + 37, end - 4)
+				bad[at] = rng.choice((0, 1, 0x7f, 0x80, 0xff, bad[at] ^ 1, bad[at] ^ 0x80, rng.randrange(256)))
+			bad[end - 4:end] = struct.pack("<I", zlib.crc32(bytes(bad[begin:end - 4])))
+		# The record is about the copy now.
+		text = good[16:blocks[0][1] - 4].decode()
+		st = os.stat(partial)
+		text = text[:text.index("file ")] + "file %d %d\n" % (st.st_dev, st.st_ino)
+		header = good[:12] + struct.pack("<I", len(text)) + text.encode()
+		write_file(record(args), header + struct.pack("<I", zlib.crc32(header)) + bytes(bad[blocks[0][1]:]))
+		r = run(VDISK, *words(args, "out", "--resume", "--json"), env=EPOCH, timeout=60)
+		check(r.rc in (0, 2), "%s: neither done nor refused: %s" % (how, r.show()))
+		if r.rc == 2:
+			refusals += 1
+			one_line(r)
+			check(not os.path.exists(dst_of(args)), "%s: refused, and something is under the destination's name" % how)
+		elif how != "forge":
+			eq(want, files_of("out"), "the files with a record that was %s" % how)
+			check(r.json()["resumed"] < SIZE, "all of it was resumed")
+	print("    %d refused" % refusals)
 
 
 # ---------------------------------------------------------------- failures
