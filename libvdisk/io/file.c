@@ -180,6 +180,12 @@ int vd_file_lock(struct vd_file *f, bool write, vd_error *err)
 	return f->ops->lock ? f->ops->lock(f, write, err) : 0;
 }
 
+void vd_file_cache_spare(struct vd_file *f, bool own)
+{
+	if (f->ops->cache_spare)
+		f->ops->cache_spare(f, own);
+}
+
 void vd_file_release(struct vd_file *f, uint64_t off, uint64_t len)
 {
 	if (f->ops->release && len)

@@ -35,8 +35,9 @@ struct vd_file_ops {
 	int (*lock)(struct vd_file *, bool write, vd_error *);
 	void (*close)(struct vd_file *); /* frees all but the name */
 	void (*release)(struct vd_file *, uint64_t off, uint64_t len);
+	void (*cache_spare)(struct vd_file *, bool own);
 };
-/* punch, extent, allocated, lock and release may be NULL: nothing to give back, data for all, the size, success, nothing. */
+/* punch, extent, allocated, lock, release and cache_spare may be NULL: nothing to give back, data for all, the size, success, nothing. */
 
 /* Common head of every kind; kinds embed it first. */
 struct vd_file {
@@ -115,5 +116,8 @@ int vd_file_pipe_out(int fd, const char *name, struct vd_file **out, vd_error *e
 int vd_file_pipe_in(int fd, const char *name, uint64_t window, struct vd_file **out, vd_error *err);
 /* Bytes of [off, off+len) will not be read again; the kept prefix goes once everything before was released.  No-op for other kinds. */
 void vd_file_release(struct vd_file *f, uint64_t off, uint64_t len);
+/* From here on the host's page cache keeps little of what goes through this handle, but for what it held before; nor that, where the
+   file is our own.  Until it is closed.  No-op for kinds that have no such cache. */
+void vd_file_cache_spare(struct vd_file *f, bool own);
 
 #endif

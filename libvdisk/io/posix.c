@@ -15,6 +15,16 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+/* A writeback that failed, and is told here, will not be told by a flush. */
+static void trail_pass(struct posix_file *p, uint64_t off, uint64_t len)
+{
+	struct vd_trail *t = atomic_load_explicit(&p->trail, memory_order_acquire);
+	int e = t ? vd_trail_pass(t, off, len) : 0;
+
+	if (e)
+		atomic_store(&p->flush_errno, e);
+}
+
 static int posix_preadv(struct vd_file *f, const struct iovec *iov, int n, size_t total, uint64_t off, size_t *got, vd_error *err)
 {
 	struct iovec part[VD_IOV_WINDOW];
@@ -24,6 +34,7 @@ static int posix_preadv(struct vd_file *f, const struct iovec *iov, int n, size_
 	*got = 0;
 	if (!vd_within(off, total, INT64_MAX))
 		return 0; /* no file is that long */
+	trail_pass(posix_of(f), off, total);
 	if (k > IOV_MAX)
 		k = vd_iov_window(iov, n, 0, part, VD_IOV_WINDOW), v = part;
 	for (;;) {
@@ -80,7 +91,7 @@ static int write_all(struct vd_file *f, const struct iovec *iov, int n, size_t t
 	return 0;
 }
 
-static int posix_pwritev(struct vd_file *f, const struct iovec *iov, int n, size_t total, uint64_t off, vd_error *err)
+static int write_at(struct vd_file *f, const struct iovec *iov, int n, size_t total, uint64_t off, vd_error *err)
 {
 	struct posix_file *p = posix_of(f);
 	int r;
@@ -95,6 +106,15 @@ static int posix_pwritev(struct vd_file *f, const struct iovec *iov, int n, size
 	if (!r)
 		vd_file_size_reach(f, off + total);
 	pthread_rwlock_unlock(&p->growth);
+	return r;
+}
+
+static int posix_pwritev(struct vd_file *f, const struct iovec *iov, int n, size_t total, uint64_t off, vd_error *err)
+{
+	int r = write_at(f, iov, n, total, off, err);
+
+	if (!r)
+		trail_pass(posix_of(f), off, total);
 	return r;
 }
 
@@ -195,9 +215,19 @@ static void posix_close(struct vd_file *f)
 {
 	struct posix_file *p = posix_of(f);
 
+	vd_trail_free(p->trail);
 	close(f->fd);
 	pthread_rwlock_destroy(&p->growth);
 	vd_free(p);
+}
+
+static void posix_cache_spare(struct vd_file *f, bool own)
+{
+	struct posix_file *p = posix_of(f);
+	struct vd_trail *none = NULL, *t = p->trail ? NULL : vd_trail_new(f->fd, own);
+
+	if (t && !atomic_compare_exchange_strong(&p->trail, &none, t))
+		vd_trail_free(t);
 }
 
 static const struct vd_file_ops posix_ops = {
@@ -212,6 +242,7 @@ static const struct vd_file_ops posix_ops = {
 	.extent = posix_extent,
 	.allocated = posix_allocated,
 	.lock = vd_posix_lock,
+	.cache_spare = posix_cache_spare,
 	.close = posix_close,
 };
 

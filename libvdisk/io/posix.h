@@ -4,6 +4,7 @@
 #define VD_IO_POSIX_H
 
 #include "io/kind.h"
+#include "io/trail.h"
 
 #include <pthread.h>
 
@@ -15,6 +16,7 @@ struct posix_file {
 	uint32_t sector;          /* block device: alignment of discards and zeroing */
 	_Atomic bool no_punch;    /* the host said that it cannot: do not ask again */
 	_Atomic bool no_zero_range;
+	struct vd_trail *_Atomic trail; /* set once; NULL: the cache is the kernel's affair */
 	_Atomic int flush_errno;  /* a flush failed: what it covered may be lost although the next one succeeds */
 };
 

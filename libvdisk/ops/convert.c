@@ -19,6 +19,7 @@
 #define CONVERT_BUDGET (UINT64_C(32) << 20)
 #define CONVERT_WINDOW (UINT64_C(1) << 20)
 #define SPARSE_DEFAULT 4096u
+#define CACHE_LARGE (UINT64_C(1) << 30)
 
 /* ---- the flow's callbacks */
 
@@ -235,6 +236,13 @@ static int conv_target(struct vd_conv *c, vd_error *err)
 	return 0;
 }
 
+/* In layers that are bases of others, too, what was cached before stays. */
+static void layer_cache_spare(struct vd_layer *l, bool own)
+{
+	for (unsigned i = 0; i < l->n_files; i++)
+		vd_file_cache_spare(l->files[i], own);
+}
+
 static int conv_move(struct vd_conv *c, vd_error *err)
 {
 	const struct vdisk_convert_options *o = c->opts;
@@ -253,6 +261,12 @@ static int conv_move(struct vd_conv *c, vd_error *err)
 	c->walk.n_skip = o->n_skip;
 	c->walk.on_lost = o->lost;
 	c->walk.lost_ctx = o->lost_ctx;
+	if (c->spare) {
+		for (unsigned d = 0; d < c->src->n_layers; d++)
+			layer_cache_spare(c->src->chain[d], false);
+		for (unsigned d = 0; d < c->dst->n_layers; d++)
+			layer_cache_spare(c->dst->chain[d], d == 0);
+	}
 	if (c->backed)
 		vd_walk_init(&c->back_walk, c->dst, c->size, c->window);
 	c->pacer = (struct vd_pacer){ .fn = o->progress, .ctx = o->progress_ctx };
@@ -286,6 +300,8 @@ static int conv_verify(struct vd_conv *c, const char *path, vd_error *err)
 		return -1;
 	if (vd_reread(c->dst, o->options, &img, err))
 		return vd_fail_in(err, "verifying");
+	if (c->spare)
+		layer_cache_spare(img->top, true);
 	rc = vdisk_digest(img, &job, digest, err);
 	if (!rc && memcmp(digest, c->report.digest, sizeof(digest)))
 		rc = vd_fail(err, VDISK_CORRUPT, VDISK_NO_OFFSET, "%s: what was read back differs from what was written", path);
@@ -306,11 +322,14 @@ static int conv_make(struct vd_conv *c, const char *path, vd_error *err)
 	const struct vdisk_convert_options *o = c->opts;
 	bool dry_run = o->flags & VDISK_CONVERT_DRY_RUN;
 	struct vd_new_image n;
+	struct vd_survey s;
 	int rc;
 
-	if (vd_target_new(c->src, path, o, &n, &c->report.skipped, err) || vd_resume_begin(c, path, &n, err) ||
+	if (vd_target_new(c->src, path, o, &n, &s, err) || vd_resume_begin(c, path, &n, err) ||
 	    vd_image_create(&n, &c->dst, &c->size, err))
 		return -1;
+	c->report.skipped = s.skipped;
+	c->spare = o->cache == VDISK_CACHE_SPARE || (o->cache == VDISK_CACHE_AUTO && (vd_image_is_forward(c->src) || s.data > CACHE_LARGE));
 	if (dry_run) {
 		c->report.size = c->size;
 		return o->manifest ? vd_manifest_judge(o->manifest, c->src, o->flags & VDISK_CONVERT_OVERWRITE, err) : 0;

@@ -88,6 +88,7 @@ struct vd_conv {
 	uint64_t window;       /* bytes of a ticket: a multiple of the target's grain and of the digest's leaf */
 	uint32_t fine;         /* granularity of zero detection */
 	uint32_t skip;         /* shortest run of zeros that is left out inside reserved space */
+	bool spare;            /* the host's page cache is left as it was found */
 	bool direct, append, packed, backed, new_zero, has_zero;
 	struct vd_walk walk, back_walk;
 	struct vd_tree *tree;  /* NULL: no digest is wanted */

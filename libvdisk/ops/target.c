@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The destination, before it exists.  Nothing is written here. */
 #include "ops/target.h"
-#include "ops/walk.h"
 #include "base/alloc.h"
 #include "base/bytes.h"
 
@@ -75,12 +74,12 @@ static bool room_is_known(const vdisk_image *src, const char *path, const struct
 	return stat(path, &st) || S_ISREG(st.st_mode);
 }
 
-int vd_target_new(vdisk_image *src, const char *path, const struct vdisk_convert_options *o, struct vd_new_image *n, uint64_t *skipped,
-                  vd_error *err)
+int vd_target_new(vdisk_image *src, const char *path, const struct vdisk_convert_options *o, struct vd_new_image *n,
+                  struct vd_survey *s, vd_error *err)
 {
-	struct vd_survey s;
 	uint64_t full;
 
+	*s = (struct vd_survey){ 0 };
 	*n = (struct vd_new_image){
 		.path = path,
 		.format = o->format,
@@ -101,10 +100,9 @@ int vd_target_new(vdisk_image *src, const char *path, const struct vdisk_convert
 		return -1;
 	if (vd_image_is_forward(src))
 		return 0;
-	if (vd_survey_image(src, vd_target_grain(o->format, o->options), o->skip, o->n_skip, o->cancel, &s, err))
+	if (vd_survey_image(src, vd_target_grain(o->format, o->options), o->skip, o->n_skip, o->cancel, s, err))
 		return -1;
-	*skipped = s.skipped;
-	if (!room_is_known(src, path, o, &s))
+	if (!room_is_known(src, path, o, s))
 		return 0;
-	return vd_image_measure(n, s.data, s.units, &n->need_bytes, &full, err);
+	return vd_image_measure(n, s->data, s->units, &n->need_bytes, &full, err);
 }

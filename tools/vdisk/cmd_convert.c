@@ -20,7 +20,7 @@ struct convert_args {
 	struct content_args content;
 	struct target_args target;
 	struct progress_args progress;
-	const char *format, *manifest, *punch;
+	const char *format, *manifest, *punch, *cache;
 	bool compress, verify, digest, no_reflink, resume, used_only, in_place;
 	struct opt_number level, jobs, sparse, memory;
 };
@@ -40,6 +40,9 @@ static const struct opt options[] = {
 	  .help = "budget for data in flight; by default 32M" },
 	{ .name = "no-reflink", .kind = OPT_FLAG, AT(no_reflink),
 	  .help = "never let the host's file system share blocks of source and destination" },
+	{ .name = "cache", .kind = OPT_CHOICE, AT(cache), .arg = "MODE", .choices = "auto|keep|spare",
+	  .help = "the host's page cache: spare, what is copied does not stay in it; keep, the kernel decides; auto (the default), spare "
+	          "where more than 1 GiB is copied" },
 	{ .name = "used-only", .kind = OPT_FLAG, AT(used_only),
 	  .help = "leave out what the guest's file systems call free; it is zeros in the new image" },
 	{ .name = "verify", .kind = OPT_FLAG, AT(verify),
@@ -192,6 +195,13 @@ static int fail_convert(const vdisk_error *err, const struct vdisk_convert_repor
 	return EXIT_TROUBLE;
 }
 
+static enum vdisk_cache cache_mode(const char *word)
+{
+	if (!word || !strcmp(word, "auto"))
+		return VDISK_CACHE_AUTO;
+	return strcmp(word, "keep") ? VDISK_CACHE_SPARE : VDISK_CACHE_KEEP;
+}
+
 static int convert(const struct convert_args *a, vdisk_image *src, const char *dst, const struct vdisk_format_info *f,
                    const struct used *used)
 {
@@ -219,6 +229,7 @@ static int convert(const struct convert_args *a, vdisk_image *src, const char *d
 		.memory_bytes = a->memory.value,
 		.sparse_bytes = (uint32_t)a->sparse.value,
 		.manifest = a->manifest,
+		.cache = cache_mode(a->cache),
 		.skip = used->free.v,
 		.n_skip = used->free.n,
 		.allow_dirs = a->source.allow_dirs.v,

@@ -397,6 +397,12 @@ typedef void (*vdisk_progress_fn)(void *ctx, const struct vdisk_progress *p);
                                            at the end: the source is lost, also if the conversion fails and is never resumed.  It must
                                            be open with VDISK_OPEN_RW, and have neither a parent nor internal snapshots */
 
+enum vdisk_cache {
+	VDISK_CACHE_AUTO,  /* SPARE where there is much to copy: more than 1 GiB, or nobody knows how much */
+	VDISK_CACHE_KEEP,  /* the host's page cache is the kernel's affair */
+	VDISK_CACHE_SPARE, /* what was not cached before is dropped from it again, some way behind */
+};
+
 typedef void (*vdisk_lost_fn)(void *ctx, uint64_t off, uint64_t len);
 
 struct vdisk_convert_options {
@@ -413,6 +419,7 @@ struct vdisk_convert_options {
 	const struct vdisk_range *skip; /* of the source, what nobody will miss (blocks that its file systems call free): not read, zeros in
 	                               the result; ascending, none overlapping, inside the disk */
 	size_t n_skip;
+	enum vdisk_cache cache;
 	const char *const *allow_dirs;
 	vdisk_progress_fn progress;
 	void *progress_ctx;
