@@ -279,7 +279,8 @@ struct vd_driver {
 
 	/* Appends extents for [off, off+len), which lies within the disk, to *e. */
 	int (*map)(struct vd_layer *, uint64_t off, uint64_t len, uint32_t flags, struct vd_extents *e, vd_error *);
-	/* Called once, before the first change after open(): renew the CID, clear autoclear bits, mark dirty. */
+	/* Called once, before the first change after open(): refuse a file that was cut short (unless VD_OPEN_CHECK), before anything is
+	   written; then renew the CID, clear autoclear bits, mark dirty. */
 	int (*begin_write)(struct vd_layer *, vd_error *);
 	int (*reserve)(struct vd_layer *, struct vd_resv *, vd_error *);
 	int (*publish)(struct vd_layer *, const struct vd_resv *, size_t n, vd_error *); /* allocates nothing on the host */
