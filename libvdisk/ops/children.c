@@ -165,10 +165,29 @@ int vd_children_protect(vdisk_image *img, const char *child, vd_error *err)
 	return 0;
 }
 
+/* All files of an image that lost its last child. */
+static int files_unprotect(const char *path, vd_error *err)
+{
+	const struct vdisk_open_options o = { .flags = VDISK_OPEN_INFO | VDISK_OPEN_NO_PARENT | VDISK_OPEN_NO_LOCK };
+	vdisk_image *img;
+	int rc = 0;
+
+	if (vdisk_open(path, &o, &img, err))
+		return -1;
+	for (unsigned i = 0; !rc && i < img->top->n_files; i++) {
+		int fd = img->top->files[i]->fd;
+		struct stat st;
+
+		if (fd >= 0 && !fstat(fd, &st) && S_ISREG(st.st_mode) && fchmod(fd, (st.st_mode & 07777) | 0200))
+			rc = vd_fail_errno(err, errno, VDISK_NO_OFFSET, "%s: cannot give the write permission back", img->top->files[i]->name);
+	}
+	vdisk_close(img, NULL);
+	return rc;
+}
+
 int vd_children_remove(const char *path, const char *child, vd_error *err)
 {
 	VD_AUTO_FREE char *list = NULL;
-	struct stat st;
 	char *at, *end;
 	bool can;
 
@@ -181,9 +200,24 @@ int vd_children_remove(const char *path, const char *child, vd_error *err)
 	memmove(at, end ? end + 1 : at + strlen(at), end ? strlen(end) : 1);
 	if (list_put(path, list, err))
 		return -1;
-	if (*list || stat(path, &st) || !chmod(path, (st.st_mode & 07777) | 0200))
-		return 0;
-	return vd_fail_errno(err, errno, VDISK_NO_OFFSET, "%s: cannot give the write permission back", path);
+	return *list ? 0 : files_unprotect(path, err);
+}
+
+static void move_tell(const vdisk_image *img, const vd_error *why)
+{
+	if (img->log)
+		img->log(img->log_ctx, VDISK_LOG_WARNING, why->message);
+}
+
+void vd_children_move(const vdisk_image *log, const char *child, const char *from, const char *to)
+{
+	VD_AUTO_FREE char *real = NULL, *list = NULL;
+	vd_error why = { 0 };
+	bool can;
+
+	if (vd_path_real(child, &real, &why) || (to && list_get(to, &list, &can, &why)) || (to && *list && vd_children_add(to, real, &why)) ||
+	    (from && (!to || !vd_same_path(from, to)) && vd_children_remove(from, real, &why)))
+		move_tell(log, &why);
 }
 
 int vd_children_clear(const char *path, mode_t mode, vd_error *err)
@@ -269,4 +303,18 @@ int vd_children_find(const char *path, const struct vdisk_open_options *o, struc
 			return -1;
 	}
 	return 0;
+}
+
+int vd_children_judge(const char *path, const char *but, const struct vdisk_open_options *o, vd_error *err)
+{
+	struct vd_paths over = { 0 };
+	char shown[400];
+	int rc = vd_children_find(path, o, &over, err);
+
+	for (size_t i = 0; !rc && i < over.n; i++)
+		if (!but || !vd_same_path(over.v[i], but))
+			rc = vd_fail(err, VDISK_REFUSED, VDISK_NO_OFFSET, "%s: %s lies over it, too, and would read differently; --force does it all the same",
+			             path, vd_printable(shown, sizeof(shown), over.v[i], strlen(over.v[i])));
+	vd_paths_free(&over);
+	return rc;
 }

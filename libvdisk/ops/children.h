@@ -17,6 +17,11 @@ int vd_children_protect(vdisk_image *img, const char *child, vd_error *err);
    listed is no error, nor is a file system without attributes. */
 int vd_children_add(const char *path, const char *child, vd_error *err);
 int vd_children_remove(const char *path, const char *child, vd_error *err);
+/* The image at `child` lies over `to` now, no more over `from` (each may be NULL, or the same): its name moves from list to list; only an
+   image that has a list gets one.  What cannot be noted is told in the log: the images are right without it. */
+void vd_children_move(const vdisk_image *log, const char *child, const char *from, const char *to);
+/* Refuses, unless forced, what lies over the image at `path` besides `but` (NULL: nothing): it would read differently. */
+int vd_children_judge(const char *path, const char *but, const struct vdisk_open_options *o, vd_error *err);
 /* No list any more, and these permissions. */
 int vd_children_clear(const char *path, mode_t mode, vd_error *err);
 

@@ -10,6 +10,7 @@
  *  - what goes from the leaf is shown by the ancestor with the same bytes.
  * So the next run, whatever the last one came to, begins anew and finishes.
  */
+#include "ops/children.h"
 #include "ops/surgery.h"
 #include "base/alloc.h"
 #include "base/bytes.h"
@@ -181,7 +182,10 @@ static int leaf_repoint(struct commit *c, vd_error *err)
 		return vd_fail_errno(err, errno, VDISK_NO_OFFSET, "%s", c->into);
 	p.name = name_for(c->top->path, c->into, real);
 	p.mtime = (uint64_t)st.st_mtime;
-	return vd_layer_set_parent(c->top->top, &p, err);
+	if (vd_layer_set_parent(c->top->top, &p, err))
+		return -1;
+	vd_children_move(c->top, c->top->path, c->top->chain[1]->path, c->into);
+	return 0;
 }
 
 static int leaf_empty(struct commit *c, vd_error *err)
@@ -197,7 +201,11 @@ static int commit_run(struct commit *c, const char *path, struct vdisk_commit_re
 {
 	struct vd_sweep s = { .opts = &c->o->job, .ctx = c, .piece = commit_piece };
 
-	if (chain_look(c, path, err) || both_open(c, path, err) || ancestor_grow(c, err))
+	if (chain_look(c, path, err) || both_open(c, path, err))
+		return -1;
+	if (!(c->open->flags & VDISK_OPEN_FORCE) && vd_children_judge(c->into, c->top->chain[c->depth - 1]->path, c->open, err))
+		return -1;
+	if (ancestor_grow(c, err))
 		return -1;
 	s.size = vdisk_size(c->top);
 	s.grain = c->to->top->alloc_grain;

@@ -3,6 +3,7 @@
  * vdisk_flatten(): the parents' bytes come into the leaf, durably, and only then does the leaf forget its parent, at one stroke.  Killed
  * at any moment, the chain reads the same; the next run finds less to copy.
  */
+#include "ops/children.h"
 #include "ops/surgery.h"
 #include "ops/walk.h"
 
@@ -25,5 +26,7 @@ int vdisk_flatten(vdisk_image *img, const struct vdisk_job_options *opts, uint64
 		*copied = s.copied;
 	if (vd_layer_set_parent(img->top, NULL, err))
 		return -1;
+	if (img->n_layers > 1)
+		vd_children_move(img, img->top->path, img->chain[1]->path, NULL);
 	return vd_image_replace_parents(img, NULL, err);
 }
