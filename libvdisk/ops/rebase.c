@@ -3,6 +3,7 @@
  * vdisk_rebase(): a leaf over another parent.  Where old and new parent differ, the leaf says itself what the old one says, durably, and
  * only then is the name changed, at one stroke.  Killed at any moment, the leaf reads the same; the next run finds less to copy.
  */
+#include "ops/children.h"
 #include "ops/surgery.h"
 #include "ops/walk.h"
 
@@ -13,6 +14,7 @@
 #include <sys/stat.h>
 
 #include "base/alloc.h"
+#include "core/trust.h"
 
 struct rebase {
 	vdisk_image *img, *to; /* to: NULL: no parent */
@@ -39,6 +41,22 @@ static int loop_judge(const vdisk_image *img, const vdisk_image *to, vd_error *e
 			return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "%s: would be its own ancestor, by way of %s", img->path, to->path);
 	if (to->n_layers >= VD_CHAIN_MAX)
 		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "%s: the chain of parents would be longer than %u", img->path, VD_CHAIN_MAX);
+	return 0;
+}
+
+/* What the image is going to name must be what opening it will follow. */
+static int name_judge(const vdisk_image *img, const struct vdisk_rebase_options *o, vd_error *err)
+{
+	struct vd_trust t = { .image = img->top->path, .said = true, .format = img->top->drv->info.name, .allow_dirs = o->allow_dirs };
+	size_t n = strlen(o->backing);
+	struct vd_file *f;
+
+	for (const char *const *map = o->parent_map; map && *map; map++)
+		if (!strncmp(*map, o->backing, n) && (*map)[n] == '=')
+			return 0;
+	if (vd_trust_open(&t, o->backing, false, &f, NULL, err))
+		return vd_fail_in(err, "%s: its parent", img->path);
+	vd_file_close(f);
 	return 0;
 }
 
@@ -74,6 +92,7 @@ static int rebase_run(struct rebase *r, const struct vdisk_rebase_options *o, ui
 	}
 	if (copied)
 		*copied = s.copied;
+	vd_children_move(r->img, r->img->top->path, r->img->n_layers > 1 ? r->img->chain[1]->path : NULL, r->to ? r->to->path : NULL);
 	return vd_image_replace_parents(r->img, r->to, err);
 }
 
@@ -94,6 +113,8 @@ int vdisk_rebase(vdisk_image *img, const struct vdisk_rebase_options *o, uint64_
 		return rebase_run(&r, o, copied, err);
 	if (!o->backing_format)
 		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "%s: the format of the new parent '%s' must be said (-F)", img->path, o->backing);
+	if (name_judge(img, o, err))
+		return -1;
 	path = path_beside(img->path, o->backing);
 	if (!path)
 		return vd_fail_nomem(err, strlen(o->backing));

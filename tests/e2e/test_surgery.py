@@ -361,9 +361,12 @@ def commit_refused():
 	qemu_img("snapshot", "-c", "kept", paths[-1])
 	refused("commit", paths[-1], mentions="internal snapshots")
 	refused("commit", "--keep", paths[-1], mentions="internal snapshots")
+	os.unlink(paths[-1])
 	vdisk("create", "-b", paths[0], "short.qcow2", "4M")
 	vdisk("create", "-b", "short.qcow2", "long.qcow2", "6M")
 	refused("commit", "long.qcow2", mentions="resize it first")
+	refused("commit", "short.qcow2", mentions=[paths[0], paths[1], "lies over it, too", "--force"])
+	vdisk("commit", "--force", "short.qcow2")
 
 
 # ---------------------------------------------------------------- resize
@@ -438,6 +441,49 @@ def clone_linked_kept(fmt):
 
 for fmt in ("qcow2", "vmdk", "vhd"):
 	add("clone --linked, " + fmt, clone_linked_kept, fmt)
+
+
+@case
+def clones_leave():
+	"""A linked clone that needs its parent no more is no longer listed there; with the last one the protection goes."""
+	rng = rng_for("clones leave")
+	for fmt in ("qcow2", "vhd", "vmdk"):
+		base, other = "base." + fmt, "other." + fmt
+		make_raw("model.raw", rng, 4 * MIB)
+		vdisk("convert", "-f", "raw", "-O", fmt, "model.raw", base)
+		vdisk("clone", base, other)
+		for name in ("a", "b", "c"):
+			vdisk("clone", "--linked", base, name + "." + fmt)
+		vdisk("clone", "--linked", other, "d." + fmt)
+		vdisk("flatten", "a." + fmt)
+		eq(["b", "c"], [os.path.basename(c).split(".")[0] for c in children(base)], "%s: children after flatten" % fmt)
+		eq(0, os.stat(base).st_mode & 0o222, "still protected")
+		vdisk("rebase", "-b", other, "b." + fmt)
+		eq(["c"], [os.path.basename(c).split(".")[0] for c in children(base)], "%s: children after rebase" % fmt)
+		eq(["b", "d"], sorted(os.path.basename(c).split(".")[0] for c in children(other)), "%s: children of the new parent" % fmt)
+		vdisk("rebase", "--no-backing", "c." + fmt)
+		eq(0o200, os.stat(base).st_mode & 0o200, "%s: the last one has gone" % fmt)
+		vdisk("resize", base, "+1M")
+		for name in ("a", "b", "c"):
+			vdisk("compare", "-F", "raw", name + "." + fmt, "model.raw")
+		for n in os.listdir("."):
+			os.unlink(n)
+
+
+@case
+def rebase_outside():
+	"""What opening the image would not follow is not written into it."""
+	rng = rng_for("outside")
+	os.mkdir("sub")
+	make_raw("model.raw", rng, 2 * MIB)
+	for name in ("base.qcow2", "sub/base.qcow2"):
+		vdisk("convert", "-f", "raw", "-O", "qcow2", "model.raw", name)
+	vdisk("create", "-b", "base.qcow2", "sub/leaf.qcow2")
+	for words in (["-b", "../base.qcow2"], ["--unsafe", "-b", "../base.qcow2"], ["-b", os.path.realpath("base.qcow2")]):
+		refused("rebase", *words, "sub/leaf.qcow2", mentions=["outside the image's folder", "--allow-parent"])
+	refused("rebase", "-b", "json:{}", "-F", "qcow2", "sub/leaf.qcow2", mentions="never followed")
+	vdisk("rebase", "--allow-parent", ".", "-b", "../base.qcow2", "sub/leaf.qcow2")
+	vdisk("compare", "--allow-parent", ".", "-F", "raw", "sub/leaf.qcow2", "model.raw")
 
 
 @case
