@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Three kinds of threads: FUSE's serve requests, links.c's looks at partitions, and the one here ("control") waits for signals and idle
- * times.  The first thread runs FUSE's loop and in the end puts everything away: the session first, then the links' thread, which may wait
- * for the mount, then the image.
+ * Three kinds of threads: FUSE's serve requests, links.c's looks at partitions, and the one here ("control") waits for signals
+ * and idle times.  The first thread runs FUSE's loop and in the end puts everything away: the session first, then the links'
+ * thread, which may wait for the mount, then the image.
  *
- * The mount ends from outside (umount, fusermount3) or by control, which unmounts as they do, while requests are still served: so what
- * the kernel has not written yet comes in.  Only where somebody keeps a file open and a signal came, the session is broken off.
+ * The mount ends from outside (umount, fusermount3) or by control, which unmounts as they do, while requests are still served: so
+ * what the kernel has not written yet comes in.  Only where somebody keeps a file open and a signal came, the session is broken
+ * off.
  */
 #include "daemon.h"
 #include "links.h"
@@ -135,8 +136,8 @@ static struct fuse_session *session_new(struct fs *fs, const struct args *a)
 	char opts[160];
 
 	/* Modes count (default_permissions): others may look at most, even where they are let in. */
-	snprintf(opts, sizeof(opts), "-o%s,nosuid,nodev,noatime,default_permissions,subtype=vdisk,max_read=%u%s", fs->writable ? "rw" : "ro",
-	         FS_MAX_IO, a->allow_other ? ",allow_other" : "");
+	snprintf(opts, sizeof(opts), "-o%s,nosuid,nodev,noatime,default_permissions,subtype=vdisk,max_read=%u%s",
+		 fs->writable ? "rw" : "ro", FS_MAX_IO, a->allow_other ? ",allow_other" : "");
 	if (!fuse_opt_add_arg(&fa, "vdisk-mount") && !fuse_opt_add_arg(&fa, opts))
 		se = fuse_session_new(&fa, &fs_ops, sizeof(fs_ops), fs);
 	fuse_opt_free_args(&fa);
@@ -219,7 +220,8 @@ int daemon_serve(struct args *a, int ready_fd)
 	int rc = 2;
 
 	signals_block(&set);
-	prctl(PR_SET_IO_FLUSHER, 1, 0, 0, 0); /* a loop device over us must not wait for its own write-back; needs a capability, so may fail */
+	/* A loop device over us must not wait for its own write-back.  It needs a capability, so it may fail. */
+	prctl(PR_SET_IO_FLUSHER, 1, 0, 0, 0);
 	s.mountpoint = realpath(a->dir, NULL);
 	if (!s.mountpoint) {
 		say(LOG_ERR, "%s: %s", a->dir, strerror(errno));

@@ -5,8 +5,8 @@
 
 #include "args.h"
 
-/* Opens, mounts, serves until the mount ends, and finishes the image.  A byte goes into ready_fd when everything is in place (-1: in the
-   foreground).  Returns the exit status; what went wrong is said. */
+/* Opens, mounts, serves until the mount ends, and finishes the image.  A byte goes into ready_fd when everything is in place
+   (-1: in the foreground).  Returns the exit status; what went wrong is said. */
 int daemon_serve(struct args *a, int ready_fd);
 
 #endif

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* FUSE's low-level operations on names and attributes (fs_io.c has those on content).  Called from many threads; the tree has its lock. */
+/* FUSE's low-level operations on names and attributes (fs_io.c has those on content).  Called from many threads; the tree has
+   its lock. */
 #include "fs.h"
 #include "links.h"
 #include "populate.h"
@@ -32,7 +33,8 @@ static void fs_init(void *data, struct fuse_conn_info *conn)
 	conn->max_read = FS_MAX_IO; /* counts only together with the mount option of the same name */
 	conn->max_background = 64;
 	conn->congestion_threshold = 48;
-	conn->want &= ~(unsigned)(FUSE_CAP_SPLICE_READ | FUSE_CAP_AUTO_INVAL_DATA); /* a write's new time is no reason to forget what was read */
+	/* A write's new time is no reason to forget what was read. */
+	conn->want &= ~(unsigned)(FUSE_CAP_SPLICE_READ | FUSE_CAP_AUTO_INVAL_DATA);
 	conn->want |= conn->capable & (FUSE_CAP_PARALLEL_DIROPS | FUSE_CAP_EXPLICIT_INVAL_DATA);
 	/* As on a block device, opening with O_TRUNC cuts nothing off (setattr below); atomically, the kernel would not ask. */
 	conn->want &= ~(unsigned)FUSE_CAP_ATOMIC_O_TRUNC;
@@ -163,8 +165,8 @@ static void fs_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
 	fuse_reply_attr(req, &st, attr_timeout(fs, n));
 }
 
-/* Sizes are fixed.  What comes from O_TRUNC (a size of 0 without a handle) is passed over as a block device does, so that dd and cp can write
-   a disk; any other size is refused.  Times are the image's own. */
+/* Sizes are fixed.  What comes from O_TRUNC (a size of 0 without a handle) is passed over as a block device does, so that dd
+   and cp can write a disk; any other size is refused.  Times are the image's own. */
 static void fs_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int set, struct fuse_file_info *fi)
 {
 	struct fs *fs = fs_of(req);
@@ -195,7 +197,8 @@ static void fs_readlink(fuse_req_t req, fuse_ino_t ino)
 		fuse_reply_err(req, EINVAL);
 }
 
-static size_t dir_add(fuse_req_t req, const struct fs *fs, char *buf, size_t room, const char *name, const struct node *n, size_t next)
+static size_t dir_add(fuse_req_t req, const struct fs *fs, char *buf, size_t room, const char *name, const struct node *n,
+		      size_t next)
 {
 	struct stat st;
 

@@ -2,9 +2,9 @@
 /*
  * FUSE's low-level operations on content.
  *
- * Windows overlap (disk and its partitions), and the kernel caches each file for itself.  They agree from close to open: whoever opens a
- * window finds everything that was written through another one before, since the kernel is told to forget its cache of a window where that
- * is so.
+ * Windows overlap (disk and its partitions), and the kernel caches each file for itself.  They agree from close to open: whoever
+ * opens a window finds everything that was written through another one before, since the kernel is told to forget its cache of a
+ * window where that is so.
  */
 #include "fs.h"
 
@@ -149,8 +149,8 @@ void fs_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_inf
 	fuse_reply_err(req, n ? window_flush(&n->win) : 0);
 }
 
-/* Zeroing and punching, which is what loop devices make of discards.  Space cannot be promised beforehand, so plain allocation is not
-   offered, and the C library's posix_fallocate() falls back on writing. */
+/* Zeroing and punching, which is what loop devices make of discards.  Space cannot be promised beforehand, so plain allocation
+   is not offered, and the C library's posix_fallocate() falls back on writing. */
 void fs_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t off, off_t len, struct fuse_file_info *fi)
 {
 	struct node *n = window_of(req, ino);

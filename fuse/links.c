@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The thread opens windows by their inode numbers below the hidden folder, whose look-ups never wait, so that no lock of a folder that
- * somebody waits in can stop it.
+ * The thread opens windows by their inode numbers below the hidden folder, whose look-ups never wait, so that no lock of a folder
+ * that somebody waits in can stop it.
  *
  * `lock` guards the queue of folders, the waiting requests and `stop`.
  */

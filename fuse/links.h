@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * partitions/by-label, by-uuid and by-type: what libblkid says of the partitions' files.  It reads them through the mount, so a thread of
- * its own asks it, and requests that could tell whether a link is there wait meanwhile without holding one of FUSE's threads.
+ * partitions/by-label, by-uuid and by-type: what libblkid says of the partitions' files.  It reads them through the mount, so a
+ * thread of its own asks it, and requests that could tell whether a link is there wait meanwhile without holding one of FUSE's
+ * threads.
  */
 #ifndef VDISK_MOUNT_LINKS_H
 #define VDISK_MOUNT_LINKS_H

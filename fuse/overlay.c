@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The image is opened by itself first, read-only: so what its bytes claim is judged by the rules for a file that the user named (a raw
- * disk's forged header is not followed), before the layer declares its format for good.
+ * The image is opened by itself first, read-only: so what its bytes claim is judged by the rules for a file that the user named
+ * (a raw disk's forged header is not followed), before the layer declares its format for good.
  */
 #include "overlay.h"
 
@@ -134,7 +134,8 @@ static struct source *scratch_open(const struct args *a, const struct base *b, v
 
 struct source *overlay_open(struct args *a, vdisk_error *err)
 {
-	uint32_t flags = (a->rw ? VDISK_OPEN_RW : 0) | (a->force ? VDISK_OPEN_FORCE : 0) | (a->force_share ? VDISK_OPEN_NO_LOCK : 0);
+	uint32_t flags =
+	    (a->rw ? VDISK_OPEN_RW : 0) | (a->force ? VDISK_OPEN_FORCE : 0) | (a->force_share ? VDISK_OPEN_NO_LOCK : 0);
 	static struct base b; /* its folder stays in a->allow */
 	struct source *s;
 

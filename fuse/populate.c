@@ -14,7 +14,8 @@
 
 /* ---------------------------------------------------------------- a disk and what is in it */
 
-static int add_window(struct fs *fs, struct node *in, const char *name, struct source *src, uint64_t off, uint64_t len, vdisk_error *err)
+static int add_window(struct fs *fs, struct node *in, const char *name, struct source *src, uint64_t off, uint64_t len,
+		      vdisk_error *err)
 {
 	struct window w = { .src = src, .off = off, .len = len, .writable = src->writable };
 
@@ -136,12 +137,14 @@ static void add_snapshot(void *ctx, const struct vdisk_snapshot_info *info)
 	if (a->rc)
 		return;
 	snprintf(option, sizeof(option), "snapshot=%.256s", info->id);
-	/* Our own lock would be in the way of reading a snapshot of the image that we write to; what a snapshot holds is never overwritten. */
+	/* Our own lock would be in the way of reading a snapshot of the image that we write to; what a snapshot holds is never
+	   overwritten. */
 	s = source_add(a->fs, vdisk_path(a->src->img), vdisk_format_name(a->src->img), option,
 	               (a->src->flags & VDISK_OPEN_NO_LOCK) | (a->src->writable ? VDISK_OPEN_NO_LOCK : 0));
 	if (s)
 		s->mtime = (struct timespec){ .tv_sec = (time_t)info->date_sec, .tv_nsec = info->date_nsec };
-	a->rc = s && states_folder(a) ? add_state(a->fs, a->folder, *info->name ? info->name : info->id, s, a->err) : fail_nomem(a->err);
+	a->rc = s && states_folder(a) ? add_state(a->fs, a->folder, *info->name ? info->name : info->id, s, a->err)
+				      : fail_nomem(a->err);
 }
 
 static int add_ancestors(struct adder *a)
@@ -153,9 +156,10 @@ static int add_ancestors(struct adder *a)
 		if (vdisk_layer_get(a->src->img, depth, &info, a->err))
 			return -1;
 		slash = strrchr(info.path, '/');
-		a->rc = states_folder(a) ? add_state(a->fs, a->folder, slash ? slash + 1 : info.path,
-		                                     source_add(a->fs, info.path, info.format, NULL, a->src->flags & VDISK_OPEN_NO_LOCK), a->err)
-		                         : fail_nomem(a->err);
+		a->rc = states_folder(a)
+			    ? add_state(a->fs, a->folder, slash ? slash + 1 : info.path,
+					source_add(a->fs, info.path, info.format, NULL, a->src->flags & VDISK_OPEN_NO_LOCK), a->err)
+			    : fail_nomem(a->err);
 	}
 	return a->rc;
 }

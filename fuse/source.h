@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * One state of a disk that the mount shows: the image itself, an ancestor in its chain, or an internal snapshot.  The first is opened
- * before the mount, the others when somebody looks.
+ * One state of a disk that the mount shows: the image itself, an ancestor in its chain, or an internal snapshot.  The first is
+ * opened before the mount, the others when somebody looks.
  */
 #ifndef VDISK_MOUNT_SOURCE_H
 #define VDISK_MOUNT_SOURCE_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The tree that a mount shows: folders, windows on disks, texts and links.  Nodes are only ever added, so a pointer to one stays good
- * until the tree is freed; `lock` inside guards the lists of children.
+ * The tree that a mount shows: folders, windows on disks, texts and links.  Nodes are only ever added, so a pointer to one stays
+ * good until the tree is freed; `lock` inside guards the lists of children.
  */
 #ifndef VDISK_MOUNT_TREE_H
 #define VDISK_MOUNT_TREE_H
@@ -31,7 +31,7 @@ struct node {
 	struct window win;      /* WINDOW */
 	_Atomic uint64_t writes;     /* changes through this very window */
 	_Atomic uint64_t seen;       /* changes through other ones that the kernel's cache of this one knows of */
-	_Atomic uint64_t blocks;     /* of 512 bytes that hold data, when the source had had `counted - 1` changes; 0: never counted */
+	_Atomic uint64_t blocks; /* of 512 bytes that hold data, when the source had had `counted - 1` changes; 0: never counted */
 	_Atomic uint64_t counted;
 	_Atomic int64_t count_again; /* not before: ns, monotonic */
 };

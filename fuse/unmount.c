@@ -13,7 +13,8 @@ extern char **environ;
 /* Users go through the helper that mounted it for them. */
 static int by_helper(const char *mountpoint, unsigned flags)
 {
-	char *argv[] = { (char *)"fusermount3", (char *)"-u", (char *)"-q", (char *)(flags & UNMOUNT_DETACH ? "-z" : "--"), (char *)mountpoint, 0 };
+	const char *how = flags & UNMOUNT_DETACH ? "-z" : "--";
+	char *argv[] = { (char *)"fusermount3", (char *)"-u", (char *)"-q", (char *)how, (char *)mountpoint, NULL };
 	int status, rc;
 	pid_t pid;
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * vdisk-unmount: takes a mount of vdisk-mount away, also one whose program was killed, and waits until that program has finished the
- * image: whoever comes next finds it whole and not locked.
+ * vdisk-unmount: takes a mount of vdisk-mount away, also one whose program was killed, and waits until that program has finished
+ * the image: whoever comes next finds it whole and not locked.
  */
 #include "unmount.h"
 

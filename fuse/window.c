@@ -148,7 +148,8 @@ int window_count(const struct window *w, uint64_t *bytes)
 	*bytes = 0;
 	if (!w->volume)
 		return range_count(w, w->off, w->len, bytes);
-	/* Stripe by stripe as they lie on the disk, not as they alternate in the volume: that is as many ranges as there are stripes. */
+	/* Stripe by stripe as they lie on the disk, not as they alternate in the volume: that is as many ranges as there are
+	   stripes. */
 	for (size_t i = 0; i < w->volume->n_segments; i++) {
 		const struct vdisk_volume_segment *g = &w->volume->segments[i];
 

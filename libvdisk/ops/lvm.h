@@ -31,7 +31,8 @@ struct vd_lvm_text {
 int vd_lvm_text_parse(const char *bytes, size_t len, struct vd_lvm_text *t, vd_error *err);
 void vd_lvm_text_free(struct vd_lvm_text *t);
 /* A member of a section by its key and kind; NULL: there is none. */
-const struct vd_lvm_node *vd_lvm_get(const struct vd_lvm_text *t, const struct vd_lvm_node *in, const char *key, enum vd_lvm_kind kind);
+const struct vd_lvm_node *vd_lvm_get(const struct vd_lvm_text *t, const struct vd_lvm_node *in, const char *key,
+				     enum vd_lvm_kind kind);
 static inline const struct vd_lvm_node *vd_lvm_first(const struct vd_lvm_text *t, const struct vd_lvm_node *in)
 {
 	return in && in->first ? &t->v[in->first] : NULL;
@@ -62,8 +63,8 @@ struct vd_lvm_label {
 /* Looks at the first four sectors of [off, off+len) of the disk; *found tells.  VDISK_CORRUPT: a label is there and damaged. */
 int vd_lvm_label_read(const struct vd_disk *d, uint64_t off, uint64_t len, struct vd_lvm_label *out, bool *found, vd_error *err);
 /* The metadata text that an area of the device holds: returns owned in *text, NULL where it holds none. */
-int vd_lvm_area_read(const struct vd_disk *d, uint64_t off, uint64_t len, const struct vd_lvm_area *area, char **text, size_t *text_len,
-                     vd_error *err);
+int vd_lvm_area_read(const struct vd_disk *d, uint64_t off, uint64_t len, const struct vd_lvm_area *area, char **text,
+		     size_t *text_len, vd_error *err);
 
 /* ---- volumes of a group (lvm_group.c) */
 
@@ -81,11 +82,12 @@ struct vdisk_volumes {
 
 /* The section of the volume group in a metadata text; NULL: there is none. */
 const struct vd_lvm_node *vd_lvm_group(const struct vd_lvm_text *t);
-/* Adds a group's volumes to *out, and what it says of its physical volumes to out->members.  VDISK_CORRUPT: the group as a whole makes
-   no sense; VDISK_NOMEM.  What concerns one volume is its `problem`. */
+/* Adds a group's volumes to *out, and what it says of its physical volumes to out->members.  VDISK_CORRUPT: the group as a
+   whole makes no sense; VDISK_NOMEM.  What concerns one volume is its `problem`. */
 int vd_lvm_group_add(const struct vd_lvm_text *t, const struct vd_lvm_node *group, struct vdisk_volumes *out, vd_error *err);
 
 /* As vdisk_volumes_read(), of a disk and its partitions. */
-int vd_volumes_read(const struct vd_disk *d, const struct vdisk_partition *parts, size_t n, struct vdisk_volumes **out, vd_error *err);
+int vd_volumes_read(const struct vd_disk *d, const struct vdisk_partition *parts, size_t n, struct vdisk_volumes **out,
+		    vd_error *err);
 
 #endif

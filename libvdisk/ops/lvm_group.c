@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * From a volume group's metadata to ranges of the disk.  Segments of type "striped" (linear ones are those with one stripe) over physical
- * volumes that were found are all that is resolved; the rest is named as a volume's problem.
+ * From a volume group's metadata to ranges of the disk.  Segments of type "striped" (linear ones are those with one stripe) over
+ * physical volumes that were found are all that is resolved; the rest is named as a volume's problem.
  */
 #include "ops/lvm.h"
 #include "base/alloc.h"
@@ -79,8 +79,9 @@ static const char *stripe_place(const struct group *g, const struct vd_lvm_node 
 		return "a segment's list of stripes makes no sense";
 	pv = vd_lvm_get(g->t, g->physical, name->str, VD_LVM_SECTION);
 	if (!pv)
-		return vd_lvm_get(g->t, g->logical, name->str, VD_LVM_SECTION) ? "it lies on another logical volume, which is not read"
-		                                                               : "a segment names a physical volume that the group does not have";
+		return vd_lvm_get(g->t, g->logical, name->str, VD_LVM_SECTION)
+			   ? "it lies on another logical volume, which is not read"
+			   : "a segment names a physical volume that the group does not have";
 	m = member_find(g->out, vd_lvm_str(g->t, pv, "id"));
 	if (!m)
 		return "a physical volume of it is not on this disk";
@@ -251,7 +252,8 @@ static struct vdisk_volume *volume_find(struct vdisk_volumes *out, size_t from, 
 static int snapshot_apply(struct group *g, size_t from, const char *holder, const struct vd_lvm_node *s, vd_error *err)
 {
 	const char *merging = vd_lvm_str(g->t, s, "merging_store"), *store = merging ? merging : vd_lvm_str(g->t, s, "cow_store");
-	struct vdisk_volume *origin = volume_find(g->out, from, vd_lvm_str(g->t, s, "origin")), *cow = volume_find(g->out, from, store);
+	struct vdisk_volume *origin = volume_find(g->out, from, vd_lvm_str(g->t, s, "origin")),
+			    *cow = volume_find(g->out, from, store);
 	struct vdisk_volume *tie = volume_find(g->out, from, holder);
 
 	if (cow) {
@@ -300,9 +302,10 @@ int vd_lvm_group_add(const struct vd_lvm_text *t, const struct vd_lvm_node *grou
 
 	if (!sectors || vd_mul64(sectors, SECTOR, &g.extent_bytes))
 		return vd_fail(err, VDISK_CORRUPT, VDISK_NO_OFFSET, "LVM metadata: an extent of %" PRIu64 " sectors", sectors);
-	if (sections_count(&g, g.physical) > PHYSICAL_MAX || sections_count(&g, g.logical) > VOLUMES_MAX - vd_min(from, VOLUMES_MAX))
-		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "LVM metadata: more than %u physical or %u logical volumes", PHYSICAL_MAX,
-		               VOLUMES_MAX);
+	if (sections_count(&g, g.physical) > PHYSICAL_MAX ||
+	    sections_count(&g, g.logical) > VOLUMES_MAX - vd_min(from, VOLUMES_MAX))
+		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "LVM metadata: more than %u physical or %u logical volumes",
+			       PHYSICAL_MAX, VOLUMES_MAX);
 	if (members_tell(&g, err))
 		return -1;
 	for (const struct vd_lvm_node *x = vd_lvm_first(t, g.logical); x; x = vd_lvm_next(t, x))

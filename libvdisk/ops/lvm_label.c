@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Where LVM2 keeps things on a device: the label in one of the first four sectors, which is followed by the physical volume's header with
- * the lists of data and metadata areas; each metadata area is a header of one sector and a ring in which the text of the volume group
- * lies, newer ones after older ones.
+ * Where LVM2 keeps things on a device: the label in one of the first four sectors, which is followed by the physical volume's
+ * header with the lists of data and metadata areas; each metadata area is a header of one sector and a ring in which the text of
+ * the volume group lies, newer ones after older ones.
  */
 #include "ops/lvm.h"
 #include "base/alloc.h"
@@ -60,15 +60,19 @@ static bool areas_get(const uint8_t *sector, size_t *at, struct vd_lvm_area *v, 
 
 static int label_get(const uint8_t *s, unsigned number, struct vd_lvm_label *out, vd_error *err)
 {
-	uint32_t sum = le32_get(s + 16), is = lvm_crc(CRC_START, s + LABEL_SUM_FROM, SECTOR - LABEL_SUM_FROM), header = le32_get(s + 20);
+	uint32_t sum = le32_get(s + 16), is = lvm_crc(CRC_START, s + LABEL_SUM_FROM, SECTOR - LABEL_SUM_FROM),
+		 header = le32_get(s + 20);
 	size_t at;
 
 	if (le64_get(s + 8) != number)
-		return vd_fail(err, VDISK_CORRUPT, VDISK_NO_OFFSET, "LVM label in sector %u says sector %" PRIu64, number, le64_get(s + 8));
+		return vd_fail(err, VDISK_CORRUPT, VDISK_NO_OFFSET, "LVM label in sector %u says sector %" PRIu64, number,
+			       le64_get(s + 8));
 	if (sum != is)
-		return vd_fail(err, VDISK_CORRUPT, VDISK_NO_OFFSET, "LVM label's checksum is %08" PRIx32 ", not %08" PRIx32, is, sum);
+		return vd_fail(err, VDISK_CORRUPT, VDISK_NO_OFFSET, "LVM label's checksum is %08" PRIx32 ", not %08" PRIx32, is,
+			       sum);
 	if (header < 32 || header > SECTOR - 40)
-		return vd_fail(err, VDISK_CORRUPT, VDISK_NO_OFFSET, "LVM label's header at %" PRIu32 " is outside its sector", header);
+		return vd_fail(err, VDISK_CORRUPT, VDISK_NO_OFFSET, "LVM label's header at %" PRIu32 " is outside its sector",
+			       header);
 	memset(out, 0, sizeof(*out));
 	uuid_format(s + header, out->uuid);
 	out->device_bytes = le64_get(s + header + 32);
@@ -113,28 +117,29 @@ static int ring_get(const uint8_t *s, const struct vd_lvm_area *area, struct loc
 	if (memcmp(s + 4, magic, sizeof(magic)))
 		return vd_fail(err, VDISK_CORRUPT, VDISK_NO_OFFSET, "LVM metadata area at %" PRIu64 " has no header", area->off);
 	if (sum != is)
-		return vd_fail(err, VDISK_CORRUPT, VDISK_NO_OFFSET, "LVM metadata area at %" PRIu64 ": checksum is %08" PRIx32 ", not %08" PRIx32,
-		               area->off, is, sum);
+		return vd_fail(err, VDISK_CORRUPT, VDISK_NO_OFFSET,
+			       "LVM metadata area at %" PRIu64 ": checksum is %08" PRIx32 ", not %08" PRIx32, area->off, is, sum);
 	if (le32_get(s + 20) != 1)
 		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "LVM metadata area of version %" PRIu32, le32_get(s + 20));
 	if (le64_get(s + 24) != area->off)
-		return vd_fail(err, VDISK_CORRUPT, VDISK_NO_OFFSET, "LVM metadata area at %" PRIu64 " says it is at %" PRIu64, area->off,
-		               le64_get(s + 24));
+		return vd_fail(err, VDISK_CORRUPT, VDISK_NO_OFFSET, "LVM metadata area at %" PRIu64 " says it is at %" PRIu64,
+			       area->off, le64_get(s + 24));
 	if (!le64_get(s + 40) || le32_get(s + 60) & LOCATION_IGNORED)
 		return 0;
 	out->off = le64_get(s + 40);
 	out->len = le64_get(s + 48);
 	out->sum = le32_get(s + 56);
 	if (out->off < RING_HEADER || out->off >= area->len || out->len > area->len - RING_HEADER)
-		return vd_fail(err, VDISK_CORRUPT, VDISK_NO_OFFSET, "LVM metadata at %" PRIu64 "+%" PRIu64 " is outside its area of %" PRIu64 " bytes",
-		               out->off, out->len, area->len);
+		return vd_fail(err, VDISK_CORRUPT, VDISK_NO_OFFSET,
+			       "LVM metadata at %" PRIu64 "+%" PRIu64 " is outside its area of %" PRIu64 " bytes", out->off,
+			       out->len, area->len);
 	if (out->len > VD_LVM_TEXT_MAX)
 		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "LVM metadata of %" PRIu64 " bytes", out->len);
 	return 0;
 }
 
-int vd_lvm_area_read(const struct vd_disk *d, uint64_t off, uint64_t len, const struct vd_lvm_area *area, char **text, size_t *text_len,
-                     vd_error *err)
+int vd_lvm_area_read(const struct vd_disk *d, uint64_t off, uint64_t len, const struct vd_lvm_area *area, char **text,
+		     size_t *text_len, vd_error *err)
 {
 	uint8_t header[RING_HEADER];
 	struct location at;
@@ -145,8 +150,9 @@ int vd_lvm_area_read(const struct vd_disk *d, uint64_t off, uint64_t len, const 
 	*text = NULL;
 	*text_len = 0;
 	if (area->len <= RING_HEADER || !vd_within(area->off, area->len, len))
-		return vd_fail(err, VDISK_CORRUPT, VDISK_NO_OFFSET, "LVM metadata area %" PRIu64 "+%" PRIu64 " is outside its device (%" PRIu64 " bytes)",
-		               area->off, area->len, len);
+		return vd_fail(err, VDISK_CORRUPT, VDISK_NO_OFFSET,
+			       "LVM metadata area %" PRIu64 "+%" PRIu64 " is outside its device (%" PRIu64 " bytes)", area->off,
+			       area->len, len);
 	off += area->off;
 	if (d->read(d->ctx, header, sizeof(header), off, err) || ring_get(header, area, &at, err))
 		return -1;
@@ -161,7 +167,8 @@ int vd_lvm_area_read(const struct vd_disk *d, uint64_t off, uint64_t len, const 
 		return -1;
 	is = lvm_crc(CRC_START, buf, at.len);
 	if (is != at.sum)
-		return vd_fail(err, VDISK_CORRUPT, VDISK_NO_OFFSET, "LVM metadata's checksum is %08" PRIx32 ", not %08" PRIx32, is, at.sum);
+		return vd_fail(err, VDISK_CORRUPT, VDISK_NO_OFFSET, "LVM metadata's checksum is %08" PRIx32 ", not %08" PRIx32, is,
+			       at.sum);
 	*text = buf;
 	*text_len = at.len;
 	buf = NULL;

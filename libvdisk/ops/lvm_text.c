@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The language of LVM2's metadata: `key = value`, `key { … }`, arrays, strings with backslashes, integers, comments to the line's end.
- * Values stay in a copy of the text, where strings are unescaped in place; nodes stand in one array and know each other by index, since
- * it moves as it grows.  Nothing here recurses: the open sections and arrays are a short stack.
+ * The language of LVM2's metadata: `key = value`, `key { … }`, arrays, strings with backslashes, integers, comments to the line's
+ * end. Values stay in a copy of the text, where strings are unescaped in place; nodes stand in one array and know each other by
+ * index, since it moves as it grows.  Nothing here recurses: the open sections and arrays are a short stack.
  */
 #include "ops/lvm.h"
 #include "base/alloc.h"
@@ -56,7 +56,8 @@ static int node_add(struct parser *ps, enum vd_lvm_kind kind, const char *key, u
 		struct vd_lvm_node *v = cap <= VD_LVM_NODES_MAX ? vd_realloc(t->v, cap, sizeof(*v)) : NULL;
 
 		if (cap > VD_LVM_NODES_MAX)
-			return vd_fail(ps->err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "LVM metadata, line %u: more than %u values", ps->line, VD_LVM_NODES_MAX);
+			return vd_fail(ps->err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "LVM metadata, line %u: more than %u values",
+				       ps->line, VD_LVM_NODES_MAX);
 		if (!v)
 			return vd_fail_nomem(ps->err, cap * sizeof(*v));
 		t->v = v;
@@ -228,7 +229,8 @@ void vd_lvm_text_free(struct vd_lvm_text *t)
 	memset(t, 0, sizeof(*t));
 }
 
-const struct vd_lvm_node *vd_lvm_get(const struct vd_lvm_text *t, const struct vd_lvm_node *in, const char *key, enum vd_lvm_kind kind)
+const struct vd_lvm_node *vd_lvm_get(const struct vd_lvm_text *t, const struct vd_lvm_node *in, const char *key,
+				     enum vd_lvm_kind kind)
 {
 	for (const struct vd_lvm_node *x = vd_lvm_first(t, in); x; x = vd_lvm_next(t, x))
 		if (x->kind == kind && !strcmp(x->key, key))

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The logical volumes of a disk.  Every place where a physical volume may begin is looked at (the disk itself, each partition); of what
- * their metadata areas say, the newest text of each group counts.
+ * The logical volumes of a disk.  Every place where a physical volume may begin is looked at (the disk itself, each partition);
+ * of what their metadata areas say, the newest text of each group counts.
  */
 #include "ops/lvm.h"
 #include "core/image.h"
@@ -36,7 +36,8 @@ static int text_keep(struct texts *all, struct vd_lvm_text *t, vd_error *err)
 			break;
 	if (i == GROUPS_MAX || (i < all->n && seqno <= all->seqno[i])) {
 		vd_lvm_text_free(t);
-		return i < GROUPS_MAX ? 0 : vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "more than %u volume groups", GROUPS_MAX);
+		return i < GROUPS_MAX ? 0
+				      : vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "more than %u volume groups", GROUPS_MAX);
 	}
 	if (i < all->n)
 		vd_lvm_text_free(&all->v[i]);
@@ -47,8 +48,10 @@ static int text_keep(struct texts *all, struct vd_lvm_text *t, vd_error *err)
 	return 0;
 }
 
-/* The text of the first metadata area of a physical volume that is whole; a volume may have none, its group's other ones then have it. */
-static int member_text(const struct vd_disk *d, const struct vd_lvm_member *m, const struct vd_lvm_label *label, struct texts *all, vd_error *err)
+/* The text of the first metadata area of a physical volume that is whole; a volume may have none, its group's other ones then
+   have it. */
+static int member_text(const struct vd_disk *d, const struct vd_lvm_member *m, const struct vd_lvm_label *label, struct texts *all,
+		       vd_error *err)
 {
 	int rc = 0;
 
@@ -80,7 +83,8 @@ static int problem_note(struct vd_lvm_member *m, vd_error *err)
 	return 0;
 }
 
-static int place_look(const struct vd_disk *d, uint64_t off, uint64_t len, struct vdisk_volumes *out, struct texts *all, vd_error *err)
+static int place_look(const struct vd_disk *d, uint64_t off, uint64_t len, struct vdisk_volumes *out, struct texts *all,
+		      vd_error *err)
 {
 	struct vd_lvm_member *m = &out->members[out->n_members];
 	struct vd_lvm_label label;
@@ -112,7 +116,8 @@ static int group_problem(struct vdisk_volumes *out, const struct vd_lvm_text *t,
 
 		for (size_t i = 0; id && i < out->n_members; i++) {
 			*err = why;
-			if (!out->members[i].info.problem && !strcmp(out->members[i].uuid, id) && problem_note(&out->members[i], err))
+			if (!out->members[i].info.problem && !strcmp(out->members[i].uuid, id) &&
+			    problem_note(&out->members[i], err))
 				return -1;
 		}
 	}
@@ -120,7 +125,8 @@ static int group_problem(struct vdisk_volumes *out, const struct vd_lvm_text *t,
 	return 0;
 }
 
-int vd_volumes_read(const struct vd_disk *d, const struct vdisk_partition *parts, size_t n, struct vdisk_volumes **out, vd_error *err)
+int vd_volumes_read(const struct vd_disk *d, const struct vdisk_partition *parts, size_t n, struct vdisk_volumes **out,
+		    vd_error *err)
 {
 	struct vdisk_volumes *v = vd_calloc(1, sizeof(*v));
 	VD_AUTO_FREE struct texts *all = vd_calloc(1, sizeof(*all));

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * LVM2's metadata from nowhere.  An input that begins with a byte of 1 brings a label sector and a ring's header along (checksums are made
- * right); any other one is a text below sound ones.  What is found must lie where it may.
+ * LVM2's metadata from nowhere.  An input that begins with a byte of 1 brings a label sector and a ring's header along (checksums
+ * are made right); any other one is a text below sound ones.  What is found must lie where it may.
  */
 #include "common/lvm_disk.h"
 #include "ops/lvm.h"

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* LVM2's metadata: its language, its labels, and where volumes lie, against a slow model. (tests/e2e has what lvm2's own tools make.) */
+/* LVM2's metadata: its language, its labels, and where volumes lie, against a slow model. (tests/e2e has what lvm2's own tools
+   make.) */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
