@@ -24,8 +24,8 @@ if [ -d "$folder" ]; then
 		esac
 	done
 fi
-case $format in # no images with the first two
-nbd | lvm) cp "$here/corpus/$format"/* "$work/seeds" ;;
+case $format in # no images with the first
+nbd | lvm | bootcfg) cp "$here/corpus/$format"/* "$work/seeds" ;;
 devices) python3 "$here/seeds_devices.py" "$work/seeds" ;;
 *) "$tool" make "$format" "$work/flat" >"$work/seeds.log" ;;
 esac

@@ -6,7 +6,7 @@
 #include "bootsource.h"
 #include "grubwords.h"
 
-#define GRUB_STEPS_MAX     100000u /* commands */
+#define GRUB_STEPS_MAX     20000u  /* commands */
 #define GRUB_DEPTH_MAX     32u     /* of what contains what */
 #define GRUB_FUNCTIONS_MAX 64
 #define GRUB_ENTRIES_MAX   1024

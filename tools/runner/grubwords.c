@@ -214,12 +214,18 @@ static bool step(struct builder *b, struct grub_cursor *c)
 int grub_command_read(struct grub_cursor *c, const struct grub_vars *expand, const struct grub_args *args, int status,
                       struct grub_command *out)
 {
-	struct builder *b = calloc(1, sizeof(*b));
+	struct builder *b = malloc(sizeof(*b)); /* too large to be cleared for each command */
 
 	*out = (struct grub_command){ 0 };
 	if (!b)
 		return -1;
-	*b = (struct builder){ .cmd = out, .vars = expand, .args = args, .status = status, .plain = true };
+	b->cmd = out;
+	b->vars = expand;
+	b->args = args;
+	b->status = status;
+	b->n = 0;
+	b->begun = b->failed = false;
+	b->plain = true;
 	while (!b->failed && !step(b, c))
 		;
 	if (!b->failed)
