@@ -16,6 +16,17 @@ struct vd_sweep {
 };
 int vd_sweep_run(struct vd_sweep *s, vd_error *err);
 
+/* The second half of vdisk_commit(), with the images open: `top`, the leaf and what is above the ancestor, `to`, the ancestor over what is
+   below it, opened by `path`.  Both keep their identity (VDISK_OPEN_KEEP_ID) and are closed by the caller, `to` first. */
+struct vd_commit {
+	vdisk_image *top, *to;
+	const char *path;
+	bool keep;              /* leave the leaf as it is */
+	const struct vdisk_job_options *job;
+	uint8_t *buf;           /* its own */
+};
+int vd_commit_run(struct vd_commit *c, struct vdisk_commit_report *report, vd_error *err);
+
 /* Refuses an image that is not open for writing, whose format has no parents, or whose internal snapshots rely on the parent, too. */
 int vd_surgery_judge(vdisk_image *img, const char *what, vd_error *err);
 /* Of these the last. */

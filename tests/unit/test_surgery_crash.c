@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Power cuts at every write boundary while a layer is flattened, and while it gets another parent: it reads the same over the parent that
- * it names, and a second run finishes.  Of what was not flushed all, nothing or some is kept; sectors are whole, as headers have no copies.
+ * Power cuts at every write boundary while a layer is flattened, while it gets another parent, and while it is committed into its parent: it
+ * reads the same over the parent that it names, and a second run finishes.  Of what was not flushed all, nothing or some is kept; sectors are whole, as headers have no copies.
  */
 #include "ops_help.h"
+#include "ops/surgery.h"
 
 #define SIZE (384u * KIB)
 
@@ -150,6 +151,83 @@ static void cut_everywhere(const struct chain *c, bool flatten)
 	vd_crash_free(s.clock);
 }
 
+/* ---------------------------------------------------------------- commit: two images on one clock */
+
+struct pair {
+	struct vd_crash *clock;
+	unsigned base, leaf;
+};
+
+static struct vd_file *pair_file(const struct pair *p, unsigned id, unsigned long at, enum vd_crash_mode mode)
+{
+	struct vd_file *f;
+
+	must(vd_crash_image(p->clock, id, at, mode, at, &f, err));
+	return f;
+}
+
+/* Takes both; *p keeps their bytes. */
+static void commit(const struct chain *c, struct vd_file *base, struct vd_file *leaf, struct pair *p)
+{
+	struct vdisk_commit_report report = { 0 };
+	struct vd_commit run = { .path = "base" };
+
+	p->clock = vd_crash_new();
+	assert_non_null(p->clock);
+	must(vd_file_crash(p->clock, base, &base, &p->base, err));
+	must(vd_file_crash(p->clock, leaf, &leaf, &p->leaf, err));
+	run.to = opened(c->k, base, VDISK_OPEN_RW | VDISK_OPEN_KEEP_ID, NULL);
+	run.top = opened(c->k, leaf, VDISK_OPEN_RW | VDISK_OPEN_KEEP_ID, NULL);
+	must(vd_commit_run(&run, &report, err));
+	assert_true(report.emptied);
+	must(vdisk_close(run.to, err));
+	must(vdisk_close(run.top, err));
+}
+
+static void pair_right(const struct chain *c, const struct pair *p, unsigned long at, enum vd_crash_mode mode, bool alone)
+{
+	vdisk_image *base = opened(c->k, pair_file(p, p->base, at, mode), 0, NULL), *img = base;
+	uint8_t *got = vd_malloc(SIZE);
+
+	if (!alone) {
+		img = opened(c->k, pair_file(p, p->leaf, at, mode), 0, base);
+		must(vd_parent_judge(img, img->top, img->top->parent, err));
+	}
+	must(vdisk_pread(img, got, SIZE, 0, err));
+	for (uint32_t i = 0; i < SIZE; i++)
+		if (got[i] != c->want[i])
+			fail_msg("cut after %lu, mode %d%s: byte %u is %u, should be %u", at, mode, alone ? ", the parent alone" : "", i, got[i],
+			         c->want[i]);
+	vd_free(got);
+	must(vdisk_close(img, err));
+}
+
+static void cut_commit(const struct chain *c)
+{
+	unsigned long unfinished = 0;
+	struct pair p, again;
+
+	commit(c, shelf_whole(&c->base), shelf_whole(&c->leaf), &p);
+	for (unsigned long at = 0; at <= vd_crash_ops(p.clock); at++) {
+		for (int m = VD_CRASH_KEEP; m <= VD_CRASH_RANDOM; m++) {
+			enum vd_crash_mode mode = (enum vd_crash_mode)m;
+			struct vd_file *base, *leaf;
+
+			pair_right(c, &p, at, mode, false);
+			base = pair_file(&p, p.base, at, mode);
+			leaf = pair_file(&p, p.leaf, at, mode);
+			commit(c, base, leaf, &again);
+			unfinished += vd_crash_ops(again.clock) > 0;
+			pair_right(c, &again, vd_crash_ops(again.clock), VD_CRASH_DROP, false);
+			pair_right(c, &again, vd_crash_ops(again.clock), VD_CRASH_DROP, true);
+			vd_crash_free(again.clock);
+		}
+	}
+	print_message("%s commit: %lu cuts, after %lu of them something was left to do\n", c->k->format, 3 * (vd_crash_ops(p.clock) + 1), unfinished);
+	assert_true(unfinished > 0);
+	vd_crash_free(p.clock);
+}
+
 static void test_kind(void **state)
 {
 	struct chain c = { .k = *state };
@@ -164,6 +242,7 @@ static void test_kind(void **state)
 	right(&c, shelf_whole(&c.leaf), "base");
 	cut_everywhere(&c, true);
 	cut_everywhere(&c, false);
+	cut_commit(&c);
 	vd_crash_free(c.base.clock);
 	vd_crash_free(c.other.clock);
 	vd_crash_free(c.leaf.clock);
