@@ -53,7 +53,7 @@ static bool kvm_is_good(void)
 static int appliance_start(struct guest *t, const char *socket, bool tcg, vdisk_error *err)
 {
 	char server[4200], *servers[] = { server, NULL };
-	guestfs_h *g = guestfs_create();
+	guestfs_h *g = guestfs_create_flags(GUESTFS_CREATE_NO_ENVIRONMENT);
 	const struct guestfs_add_drive_opts_argv drive = {
 		.bitmask = GUESTFS_ADD_DRIVE_OPTS_READONLY_BITMASK | GUESTFS_ADD_DRIVE_OPTS_FORMAT_BITMASK |
 		           GUESTFS_ADD_DRIVE_OPTS_PROTOCOL_BITMASK | GUESTFS_ADD_DRIVE_OPTS_SERVER_BITMASK,
@@ -67,7 +67,9 @@ static int appliance_start(struct guest *t, const char *socket, bool tcg, vdisk_
 	if (!g)
 		return fail(err, VDISK_NOMEM, "libguestfs cannot be started");
 	t->g = g;
-	guestfs_set_error_handler(g, NULL, NULL);
+	guestfs_set_error_handler(g, NULL, NULL); /* before it reads the environment, of which it may not like something */
+	if (guestfs_parse_environment(g))
+		return fail_guest(g, err, "libguestfs");
 	guestfs_set_program(g, "vdisk-files");
 	guestfs_set_pgroup(g, 1); /* the terminal's Ctrl-C is for us */
 	snprintf(server, sizeof(server), "unix:%s", socket);
