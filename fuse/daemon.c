@@ -22,6 +22,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <syslog.h>
 #include <unistd.h>
 
@@ -216,6 +217,7 @@ int daemon_serve(struct args *a, int ready_fd)
 	struct server s = { .ready_fd = ready_fd, .idle = a->idle_seconds * SECOND };
 	bool served = false;
 	vdisk_error err;
+	struct stat st;
 	sigset_t set;
 	int rc = 2;
 
@@ -223,6 +225,11 @@ int daemon_serve(struct args *a, int ready_fd)
 	/* A loop device over us must not wait for its own write-back.  It needs a capability, so it may fail. */
 	prctl(PR_SET_IO_FLUSHER, 1, 0, 0, 0);
 	s.mountpoint = realpath(a->dir, NULL);
+	if (s.mountpoint && !stat(s.mountpoint, &st) && !S_ISDIR(st.st_mode)) { /* which FUSE would not mind */
+		free(s.mountpoint);
+		s.mountpoint = NULL;
+		errno = ENOTDIR;
+	}
 	if (!s.mountpoint) {
 		say(LOG_ERR, "%s: %s", a->dir, strerror(errno));
 		return 2;

@@ -217,6 +217,39 @@ def others_may_look_only():
 
 
 @case
+def by_a_user():
+	"""Without root, through fusermount3; where that refuses, no half layer stays behind."""
+	if os.geteuid():
+		skip("not root: the other cases say it")
+	need("fusermount3")
+	image = disk()
+	os.makedirs("m")
+	os.makedirs("roots")
+	for path in (".", "m", image):
+		os.chown(path, 65534, 65534)
+
+	def as_nobody():
+		os.setgroups([])
+		os.setgid(65534)
+		os.setuid(65534)
+	if run(VDISK, "--version", preexec=as_nobody).rc:
+		skip("the program is out of a user's reach")
+	r = run(VDISK, "mount", "--overlay", "over.qcow2", image, "roots", preexec=as_nobody)
+	eq(2, r.rc, "mounting on root's folder: %s" % r.show())
+	check(not os.path.exists("over.qcow2"), "a layer was left behind")
+	ran(VDISK, "mount", "--rw", image, "m", preexec=as_nobody)
+	ran("dd", "if=/dev/urandom", "of=m/disk", "bs=64k", "count=9", preexec=as_nobody)
+	ran(VDISK, "unmount", "m", preexec=as_nobody)
+	qemu_check(image, "qcow2")
+	for how in ("idle", "signal"):
+		ran(VDISK, "mount", *(("--idle-timeout", "1") if how == "idle" else ()), image, "m", preexec=as_nobody)
+		pid = int(ran("cat", "m/.vdisk/pid", preexec=as_nobody).out)
+		if how == "signal":
+			os.kill(pid, signal.SIGTERM)
+		until("the mount ends by " + how, lambda: not os.path.ismount("m") and gone(pid))
+
+
+@case
 def malformed():
 	"""One line, quickly, and nothing mounted: images that are hurt at random."""
 	rng = rng_for("malformed")

@@ -379,6 +379,7 @@ def refusals():
 	vdisk("create", "-f", "qcow2", "other.qcow2", "1M")
 	refused("mount", "--overlay", "other.qcow2", "x.raw", "m", mentions=("no layer over",))
 	refused("mount", "--overlay", "o.qcow2", "x.raw", "nowhere", mentions=("nowhere",))
+	refused("mount", "--overlay", "o.qcow2", "x.raw", "x.vmdk", mentions=("x.vmdk",)) # no folder
 	# A raw disk that carries a forged header is not believed because of a layer over it.
 	write_file("secret.raw", b"secret!!" * 1024)
 	vdisk("create", "-f", "qcow2", "forged.qcow2", "-b", "secret.raw", "-F", "raw")
