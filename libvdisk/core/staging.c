@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 struct staged {
@@ -50,9 +51,30 @@ const char *vd_staging_base_name(const struct vd_staging *s)
 	return base_of(s->path);
 }
 
-static bool is_kept(const struct stat *st, const struct vd_kept_file *k)
+static int identify(int dirfd, const char *name, int flags, struct vd_kept_file *k)
 {
-	return k && (uint64_t)st->st_dev == k->dev && (uint64_t)st->st_ino == k->ino;
+	struct statx x;
+
+	if (statx(dirfd, name, flags | AT_STATX_SYNC_AS_STAT, STATX_INO | STATX_TYPE | STATX_BTIME, &x))
+		return -1;
+	k->dev = makedev(x.stx_dev_major, x.stx_dev_minor);
+	k->ino = x.stx_ino;
+	k->birth = x.stx_mask & STATX_BTIME ? (uint64_t)x.stx_btime.tv_sec * 1000000000 + x.stx_btime.tv_nsec : 0;
+	errno = EINVAL;
+	return S_ISREG(x.stx_mode) ? 0 : -1;
+}
+
+int vd_kept_identify(int fd, struct vd_kept_file *k, vd_error *err)
+{
+	return identify(fd, "", AT_EMPTY_PATH, k) ? vd_fail_errno(err, errno, VDISK_NO_OFFSET, "asking which file it is") : 0;
+}
+
+bool vd_kept_is(int dirfd, const char *name, const struct vd_kept_file *k)
+{
+	struct vd_kept_file there = { 0 };
+
+	return k && !identify(dirfd, name, AT_SYMLINK_NOFOLLOW, &there) && there.dev == k->dev && there.ino == k->ino &&
+	       (there.birth == k->birth || !there.birth || !k->birth);
 }
 
 /* *block_device: one stands there.  `kept` (may be NULL): what stands there may be that. */
@@ -73,7 +95,7 @@ static int judge(const char *path, bool overwrite, const struct vd_kept_file *ke
 	*block_device = S_ISBLK(st.st_mode);
 	if (!S_ISREG(st.st_mode) && !*block_device)
 		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "%s: neither a regular file nor a block device", path);
-	if (!overwrite && !is_kept(&st, kept))
+	if (!overwrite && !vd_kept_is(AT_FDCWD, path, kept))
 		return vd_fail(err, VDISK_REFUSED, VDISK_NO_OFFSET, "%s: exists; --force replaces it", path);
 	return 0;
 }
@@ -162,21 +184,14 @@ static int temp_create(struct vd_staging *s, const char *temp, const char *shown
 	return -1;
 }
 
-static bool name_is_kept(const struct vd_staging *s, const char *name, const struct vd_kept_file *k)
-{
-	struct stat st;
-
-	return !fstatat(s->dirfd, name, &st, AT_SYMLINK_NOFOLLOW) && S_ISREG(st.st_mode) && is_kept(&st, k);
-}
-
 /* What the run before left of the next file.  It may have died between giving some files their names and the last one. */
 static int temp_resume(struct vd_staging *s, const char *name, const char *temp, const char *shown, struct vd_file **f, vd_error *err)
 {
 	const struct vd_kept_file *k = s->n < s->n_kept ? &s->kept[s->n] : NULL;
 	struct vd_file *inner;
 
-	if (!name_is_kept(s, temp, k)) {
-		if (!name_is_kept(s, name, k))
+	if (!vd_kept_is(s->dirfd, temp, k)) {
+		if (!vd_kept_is(s->dirfd, name, k))
 			return vd_fail(err, VDISK_REFUSED, VDISK_NO_OFFSET, "%s: %s/%s, which was to be gone on with, is not there any more", shown,
 			               s->folder, temp);
 		if (renameat2(s->dirfd, name, s->dirfd, temp, RENAME_NOREPLACE))
@@ -281,7 +296,7 @@ int vd_staging_add(struct vd_staging *s, const char *name, struct vd_file **f, v
 	if (!name[0] || strchr(name, '/'))
 		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "'%s' is no name for a file beside the image", name);
 	if (!s->overwrite && !faccessat(s->dirfd, name, F_OK, AT_SYMLINK_NOFOLLOW) &&
-	    !name_is_kept(s, name, s->n < s->n_kept ? &s->kept[s->n] : NULL))
+	    !vd_kept_is(s->dirfd, name, s->n < s->n_kept ? &s->kept[s->n] : NULL))
 		return vd_fail(err, VDISK_REFUSED, VDISK_NO_OFFSET, "%s: exists; --force replaces it", shown);
 	return stage(s, name, shown, f, err);
 }

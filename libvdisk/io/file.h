@@ -105,7 +105,8 @@ struct vd_range {
 	uint64_t off, len;
 };
 /* A regular file of a run that was broken off, as an empty one that is written anew (takes `inner`).  What `ranges` name (ascending, apart,
-   copied) is there already and stays whatever is done to it; all else is given back first, and is a hole. */
+   copied) is there already and stays whatever is done to it; all else is given back first, and is a hole, as is what they name past the
+   file's end. */
 int vd_file_kept(struct vd_file *inner, const struct vd_range *ranges, size_t n, struct vd_file **out, vd_error *err);
 
 /* Append-only output to fd (takes it): writes may come in any order from several threads; each waits until all before it is

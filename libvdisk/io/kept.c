@@ -215,9 +215,7 @@ static int gaps_empty(struct kept_file *k, vd_error *err)
 {
 	uint64_t at = 0, gap;
 
-	if (k->end > vd_file_size(k->inner))
-		return vd_fail(err, VDISK_CORRUPT, VDISK_NO_OFFSET, "%s: has %" PRIu64 " bytes, of which %" PRIu64 " should be there already",
-		               k->inner->name, vd_file_size(k->inner), k->end);
+	/* What is kept may end in zeros that were never written. */
 	if (vd_file_truncate(k->inner, k->end, err))
 		return -1;
 	while ((gap = gap_next(k, &at, k->end))) {

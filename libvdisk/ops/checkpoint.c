@@ -13,7 +13,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
-#include <sys/stat.h>
 #include <unistd.h>
 #include <zlib.h>
 
@@ -312,11 +311,11 @@ static int header_make(struct vd_ckpt *k, const char *fingerprint, uint64_t now,
 	k->header = vd_asprintf("%s\ntime %" PRIu64 " %" PRIu64 "\n", fingerprint, now, seed);
 	for (unsigned i = 0; i < k->c->to->n_files; i++) {
 		VD_AUTO_FREE char *old = k->header;
-		struct stat st;
+		struct vd_kept_file id;
 
-		if (fstat(k->c->to->files[i]->fd, &st))
-			return vd_fail_errno(err, errno, VDISK_NO_OFFSET, "%s", k->c->to->files[i]->name);
-		k->header = old ? vd_asprintf("%sfile %" PRIu64 " %" PRIu64 "\n", old, (uint64_t)st.st_dev, (uint64_t)st.st_ino) : NULL;
+		if (vd_kept_identify(k->c->to->files[i]->fd, &id, err))
+			return vd_fail_in(err, "%s", k->c->to->files[i]->name);
+		k->header = old ? vd_asprintf("%sfile %" PRIu64 " %" PRIu64 " %" PRIu64 "\n", old, id.dev, id.ino, id.birth) : NULL;
 	}
 	return k->header ? 0 : vd_fail_nomem(err, strlen(fingerprint));
 }

@@ -184,18 +184,18 @@ static bool state_parse(struct vd_saved *s, char *text)
 		return false;
 	own[1] = '\0';
 	for (line = strtok_r(own + 2, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest)) {
-		uint64_t a, b;
+		uint64_t a, b, birth;
 
 		if (sscanf(line, "time %" SCNu64 " %" SCNu64, &a, &b) == 2) {
 			s->now = a;
 			s->seed = b;
-		} else if (sscanf(line, "file %" SCNu64 " %" SCNu64, &a, &b) == 2 && s->n_files < VD_LAYER_FILES) {
+		} else if (sscanf(line, "file %" SCNu64 " %" SCNu64 " %" SCNu64, &a, &b, &birth) == 3 && s->n_files < VD_LAYER_FILES) {
 			struct vd_kept_file *v = vd_realloc(s->files, s->n_files + 1, sizeof(*v));
 
 			if (!v)
 				return false;
 			s->files = v;
-			v[s->n_files++] = (struct vd_kept_file){ .dev = a, .ino = b };
+			v[s->n_files++] = (struct vd_kept_file){ .dev = a, .ino = b, .birth = birth };
 		} else {
 			return false;
 		}
@@ -271,17 +271,10 @@ void vd_saved_free(struct vd_saved *s)
 
 /* ---- the files */
 
-static bool file_is(const struct vd_saved *s, const char *path)
-{
-	struct stat st;
-
-	return !lstat(path, &st) && (uint64_t)st.st_dev == s->files[0].dev && (uint64_t)st.st_ino == s->files[0].ino;
-}
-
 enum vd_saved_state vd_saved_judge(const struct vd_saved *s, const char *path)
 {
 	VD_AUTO_FREE char *temp = vd_staging_side(path, "partial");
-	const char *there = temp && file_is(s, temp) ? temp : file_is(s, path) ? path : NULL;
+	const char *there = temp && vd_kept_is(AT_FDCWD, temp, s->files) ? temp : vd_kept_is(AT_FDCWD, path, s->files) ? path : NULL;
 	enum vd_saved_state state = VD_SAVED_WAITS;
 	struct vd_file *f;
 

@@ -484,7 +484,7 @@ def damaged_records():
 		# The record is about the copy now.
 		text = good[16:blocks[0][1] - 4].decode()
 		st = os.stat(partial)
-		text = text[:text.index("file ")] + "file %d %d\n" % (st.st_dev, st.st_ino)
+		text = text[:text.index("file ")] + "file %d %d 0\n" % (st.st_dev, st.st_ino)
 		header = good[:12] + struct.pack("<I", len(text)) + text.encode()
 		write_file(record(args), header + struct.pack("<I", zlib.crc32(header)) + bytes(bad[blocks[0][1]:]))
 		r = run(VDISK, *words(args, "out", "--resume", "--json"), env=EPOCH, timeout=60)
