@@ -392,6 +392,60 @@ def firmware_none():
 		check(words in r.err, "no %r in %r" % (words, r.err))
 
 
+PVH = """
+	.section .note.Xen,"a",@note
+	.long 4, 4, 18
+	.asciz "Xen"
+	.long start
+	.text
+	.code32
+	.globl start
+start:	mov $0x90000, %esp
+	mov %ebx, %edi
+	cmpl $0x336ec578, (%edi)
+	jne 9f
+	mov $text, %esi
+	call say
+	mov 24(%edi), %esi
+	call say
+	mov 16(%edi), %eax
+	test %eax, %eax
+	jz 9f
+	mov (%eax), %esi
+	call say
+9:	mov $0x604, %dx
+	mov $0x2000, %ax
+	out %ax, %dx
+	hlt
+say:	mov $0x3f8, %dx
+1:	lodsb
+	test %al, %al
+	jz 2f
+	out %al, %dx
+	jmp 1b
+2:	ret
+	.data
+text:	.asciz "pvh: "
+"""
+
+
+@case
+def pvh():
+	"""An ELF file with Xen's note: its entry, command line and initial RAM disk, under both engines."""
+	need("cc")
+	write_file("pvh.s", PVH.encode())
+	ran("cc", "-nostdlib", "-static", "-no-pie", "-Wl,--build-id=none", "-Wl,-Ttext=0x200000", "-Wl,--section-start=.note.Xen=0x300000",
+	    "-Wl,-e,start", "-o", "pvh", "pvh.s")
+	write_file("initrd", b" and its disk\0")
+	for engine in engines():
+		a = answer(engine, "--kernel", "pvh", "--initrd", "initrd", "--append", "its words", "--expect", "^pvh: its words and its disk$")
+		eq("booted", a["verdict"], "verdict under %s" % engine)
+	write_file("pvh.s", PVH.replace(".long 4, 4, 18", ".long 4, 4, 17").encode())
+	ran("cc", "-nostdlib", "-static", "-no-pie", "-Wl,--build-id=none", "-Wl,-Ttext=0x200000", "-Wl,-e,start", "-o", "none", "pvh.s")
+	if "kvm" in engines():
+		check("PVH" in refused("verify", "--engine", "kvm", "--kernel", "none", stdin=b"").err, "which entry is missing")
+
+
 @case
 def panic():
 	"""A real kernel that finds no root."""

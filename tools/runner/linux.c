@@ -8,14 +8,12 @@
  */
 #include "linux.h"
 #include "acpi.h"
+#include "kernelfile.h"
 #include "le.h"
+#include "pvh.h"
 #include "vcpu.h"
 
-#include <errno.h>
 #include <inttypes.h>
-#include <stdlib.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #define GDT_AT     0x500
 #define PML4_AT    0x1000
@@ -26,60 +24,10 @@
 #define ACPI_AT    0xe0000
 #define KERNEL_AT  0x100000
 
-struct file {
-	const char *path;
-	int fd;
-	uint64_t size;
-};
-
-/* Borrows the descriptor. */
-static int file_open(struct file *f, const char *path, int fd, vdisk_error *err)
-{
-	struct stat st;
-
-	f->path = path;
-	f->fd = fd;
-	if (fstat(fd, &st))
-		return fail_errno(err, "%s", path);
-	if (!S_ISREG(st.st_mode))
-		return fail(err, VDISK_INVALID, "%s: not a file", path);
-	f->size = (uint64_t)st.st_size;
-	return 0;
-}
-
-static int file_read(const struct file *f, uint64_t off, void *buf, uint64_t len, vdisk_error *err)
-{
-	uint8_t *p = buf;
-
-	while (len) {
-		ssize_t n = pread(f->fd, p, len, (off_t)off);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return fail_errno(err, "%s", f->path);
-		if (n == 0)
-			return fail(err, VDISK_CORRUPT, "%s: ends at %" PRIu64, f->path, off);
-		p += n;
-		off += (uint64_t)n;
-		len -= (uint64_t)n;
-	}
-	return 0;
-}
-
-static int file_load(const struct file *f, uint64_t off, const struct vm *vm, uint64_t addr, vdisk_error *err)
-{
-	void *p = vm_ptr(vm, addr, f->size - off);
-
-	if (!p)
-		return fail(err, VDISK_INVALID, "%s: %" PRIu64 " bytes do not fit into memory at %#" PRIx64, f->path, f->size - off, addr);
-	return file_read(f, off, p, f->size - off, err);
-}
-
 static int header_check(const uint8_t *head, const char *path, vdisk_error *err)
 {
 	if (memcmp(head + 0x202, "HdrS", 4) || le16_get(head + 0x1fe) != 0xaa55)
-		return fail(err, VDISK_UNSUPPORTED, "%s: not a bzImage; nothing else is booted directly", path);
+		return fail(err, VDISK_UNSUPPORTED, "%s: neither a bzImage nor an ELF file; nothing else is booted directly", path);
 	unsigned version = le16_get(head + 0x206);
 	if (version < 0x20c || !(le16_get(head + 0x236) & 1))
 		return fail(err, VDISK_UNSUPPORTED, "%s: boot protocol %u.%02u without a 64-bit entry is not booted directly", path, version >> 8,
@@ -89,20 +37,13 @@ static int header_check(const uint8_t *head, const char *path, vdisk_error *err)
 
 static int initrd_load(struct machine *m, uint8_t *params, uint64_t kernel_end, vdisk_error *err)
 {
-	struct file f = { .fd = -1 };
-	uint64_t end = (uint64_t)le32_get(params + 0x22c) + 1, at = 0;
-	int r = file_open(&f, m->config->initrd, m->config->fds[FILE_INITRD], err);
+	uint64_t at, size;
 
-	if (end > m->vm.low_bytes)
-		end = m->vm.low_bytes;
-	if (!r && (f.size > end || (at = (end - f.size) & ~0xfffull) < kernel_end))
-		r = fail(err, VDISK_INVALID, "%s: %" PRIu64 " bytes do not fit into %" PRIu64 " MiB of memory beside the kernel", f.path, f.size,
-		         m->config->mem_bytes >> 20);
-	if (!r)
-		r = file_load(&f, 0, &m->vm, at, err);
+	if (kernelfile_initrd(m, kernel_end, (uint64_t)le32_get(params + 0x22c) + 1, &at, &size, err))
+		return -1;
 	le32_put(params + 0x218, (uint32_t)at);
-	le32_put(params + 0x21c, (uint32_t)f.size);
-	return r;
+	le32_put(params + 0x21c, (uint32_t)size);
+	return 0;
 }
 
 static void e820_add(uint8_t *params, uint64_t addr, uint64_t len, uint32_t type)
@@ -137,14 +78,14 @@ static void tables_write(struct vm *vm)
 		le64_put(vm->ram + PD_AT + 8 * i, i << 21 | 0x83);
 }
 
-static int kernel_load(struct machine *m, const struct file *f, uint8_t *params, vdisk_error *err)
+static int kernel_load(struct machine *m, const struct kernelfile *f, uint8_t *params, vdisk_error *err)
 {
 	uint8_t head[0x268];
 	const char *append = m->config->append ? m->config->append : "";
 
 	if (f->size < sizeof(head))
-		return fail(err, VDISK_UNSUPPORTED, "%s: not a bzImage; nothing else is booted directly", f->path);
-	if (file_read(f, 0, head, sizeof(head), err) || header_check(head, f->path, err))
+		return fail(err, VDISK_UNSUPPORTED, "%s: neither a bzImage nor an ELF file; nothing else is booted directly", f->path);
+	if (kernelfile_read(f, 0, head, sizeof(head), err) || header_check(head, f->path, err))
 		return -1;
 	uint64_t setup = ((head[0x1f1] ? head[0x1f1] : 4u) + 1) * 512ull;
 	uint64_t end = le64_get(head + 0x258) + le32_get(head + 0x260);
@@ -155,7 +96,7 @@ static int kernel_load(struct machine *m, const struct file *f, uint8_t *params,
 	if (strlen(append) > le32_get(head + 0x238) || strlen(append) > 0xffff)
 		return fail(err, VDISK_INVALID, "%s: takes command lines of up to %" PRIu32 " bytes, not %zu", f->path, le32_get(head + 0x238),
 		            strlen(append));
-	if (file_load(f, setup, &m->vm, KERNEL_AT, err))
+	if (kernelfile_load(f, setup, &m->vm, KERNEL_AT, err))
 		return -1;
 	memcpy(params + 0x1f1, head + 0x1f1, sizeof(head) - 0x1f1);
 	params[0x210] = 0xff;  /* a loader without a number */
@@ -168,16 +109,22 @@ static int kernel_load(struct machine *m, const struct file *f, uint8_t *params,
 
 int linux_load(struct machine *m, vdisk_error *err)
 {
-	struct file f = { .fd = -1 };
+	struct kernelfile f;
 	uint8_t *params = vm_ptr(&m->vm, PARAMS_AT, 0x1000);
 	struct acpi acpi = { 0 };
+	uint8_t magic[4];
 
-	int r = file_open(&f, m->config->kernel, m->config->fds[FILE_KERNEL], err) || kernel_load(m, &f, params, err) ? -1 : 0;
-	if (r)
+	if (kernelfile_open(&f, m->config->kernel, m->config->fds[FILE_KERNEL], err))
+		return -1;
+	if (f.size >= sizeof(magic) && kernelfile_read(&f, 0, magic, sizeof(magic), err))
+		return -1;
+	if (f.size >= sizeof(magic) && pvh_is_elf(magic, sizeof(magic)))
+		return pvh_load(m, &f, err);
+	if (kernel_load(m, &f, params, err))
 		return -1;
 	memory_map(m, params);
 	tables_write(&m->vm);
-	r = acpi_build(&acpi, m, err) || acpi_place(&acpi, &m->vm, ACPI_AT, 0x20000, err) ? -1 : 0;
+	int r = acpi_build(&acpi, m, err) || acpi_place(&acpi, &m->vm, ACPI_AT, 0x20000, err) ? -1 : 0;
 	acpi_destroy(&acpi);
 	if (r)
 		return -1;

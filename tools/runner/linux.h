@@ -5,7 +5,7 @@
 
 #include "machine.h"
 
-/* Loads config->kernel (a bzImage), initrd and command line, and sets processor 0 to its 64-bit entry. */
+/* Loads config->kernel (a bzImage, or an ELF file as pvh.h says), initrd and command line, and sets processor 0 to its entry. */
 int linux_load(struct machine *m, vdisk_error *err);
 
 #endif

@@ -108,6 +108,28 @@ int vcpu_set_long_mode(struct vcpu *cpu, uint64_t gdt, uint64_t cr3, uint64_t ri
 	return 0;
 }
 
+int vcpu_set_protected_mode(struct vcpu *cpu, uint64_t gdt, uint32_t eip, uint32_t ebx, vdisk_error *err)
+{
+	struct kvm_sregs sregs;
+	struct kvm_regs regs = { .rip = eip, .rbx = ebx, .rflags = 2 };
+
+	if (ioctl(cpu->fd, KVM_GET_SREGS, &sregs))
+		return fail_errno(err, "KVM_GET_SREGS");
+	segment_set(&sregs.cs, 0x10, 11, false);
+	segment_set(&sregs.ds, 0x18, 3, false);
+	sregs.es = sregs.ss = sregs.fs = sregs.gs = sregs.ds;
+	sregs.tr = (struct kvm_segment){ .selector = 0x20, .type = 11, .present = 1, .limit = 0x67 };
+	sregs.gdt.base = gdt;
+	sregs.gdt.limit = 5 * 8 - 1;
+	sregs.idt.base = sregs.idt.limit = 0;
+	sregs.cr0 = 0x11; /* ET PE */
+	sregs.cr4 = 0;
+	sregs.efer = 0;
+	if (ioctl(cpu->fd, KVM_SET_SREGS, &sregs))
+		return fail_errno(err, "KVM_SET_SREGS");
+	return ioctl(cpu->fd, KVM_SET_REGS, &regs) ? fail_errno(err, "KVM_SET_REGS") : 0;
+}
+
 static void vcpu_pio(struct vcpu *cpu)
 {
 	struct kvm_run *run = cpu->run;
