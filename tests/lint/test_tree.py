@@ -30,7 +30,7 @@ def judge(name):
 		if len(data) > 256 << 10:
 			yield 0, "binary file of %d bytes" % len(data)
 		return
-	if name.startswith("tests/fuzz/corpus/") or name == "LICENSE":
+	if name.startswith(("tests/fuzz/corpus/", "tests/runner/transcripts/")) or name == "LICENSE":
 		return
 	lines = data.decode("utf-8").split("\n")
 	if NEEDS_SPDX.search(name) and not any(SPDX in line for line in lines[:3]):
