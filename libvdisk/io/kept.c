@@ -181,6 +181,11 @@ static int kept_lock(struct vd_file *f, bool write, vd_error *err)
 	return vd_file_lock(kept_of(f)->inner, write, err);
 }
 
+static void kept_cache_spare(struct vd_file *f, bool own)
+{
+	vd_file_cache_spare(kept_of(f)->inner, own);
+}
+
 static void kept_close(struct vd_file *f)
 {
 	struct kept_file *k = kept_of(f);
@@ -208,6 +213,7 @@ static const struct vd_file_ops kept_ops = {
 	.allocated = kept_allocated,
 	.lock = kept_lock,
 	.close = kept_close,
+	.cache_spare = kept_cache_spare,
 	.cache_spare = kept_cache_spare,
 };
 
