@@ -195,11 +195,6 @@ static void kept_close(struct vd_file *f)
 	vd_free(k);
 }
 
-static void kept_cache_spare(struct vd_file *f, bool own)
-{
-	vd_file_cache_spare(kept_of(f)->inner, own);
-}
-
 static const struct vd_file_ops kept_ops = {
 	.kind = "kept",
 	.preadv = kept_preadv,
@@ -213,7 +208,6 @@ static const struct vd_file_ops kept_ops = {
 	.allocated = kept_allocated,
 	.lock = kept_lock,
 	.close = kept_close,
-	.cache_spare = kept_cache_spare,
 	.cache_spare = kept_cache_spare,
 };
 
