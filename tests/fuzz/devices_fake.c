@@ -134,10 +134,10 @@ int __wrap_pthread_join(pthread_t t, void **result)
 	return setting_up ? 0 : __real_pthread_join(t, result);
 }
 
-int __wrap_workers_create(const int *fds, unsigned n_fds, unsigned n_threads, workers_serve_fn serve, void *dev, struct workers **out,
-                          vdisk_error *err);
-int __wrap_workers_create(const int *fds, unsigned n_fds, unsigned n_threads, workers_serve_fn serve, void *dev, struct workers **out,
-                          vdisk_error *err)
+int __wrap_workers_create(const int *fds, unsigned n_fds, unsigned n_threads, workers_serve_fn serve, void *dev,
+                          struct workers **out, vdisk_error *err);
+int __wrap_workers_create(const int *fds, unsigned n_fds, unsigned n_threads, workers_serve_fn serve, void *dev,
+                          struct workers **out, vdisk_error *err)
 {
 	struct workers *w = calloc(1, sizeof(*w));
 
@@ -214,7 +214,8 @@ void __wrap_virtqueue_push(struct virtqueue *q, uint16_t head, uint32_t written)
 	struct owed *o = owed_find(q, head);
 
 	if (!o || written > o->room) {
-		fprintf(stderr, "chain %u, %s, is given back with %u bytes\n", head, o ? "too small for it" : "which was not taken", written);
+		fprintf(stderr, "chain %u, %s, is given back with %u bytes\n", head, o ? "too small for it" : "which was not taken",
+		        written);
 		abort();
 	}
 	*o = owed[--n_owed];

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* A machine without KVM, threads, files and network, for fuzz_devices.c: the linker puts these in the place of the real ones (--wrap). */
+/* A machine without KVM, threads, files and network, for fuzz_devices.c: the linker puts these in the place of the real
+   ones (--wrap). */
 #ifndef FUZZ_DEVICES_FAKE_H
 #define FUZZ_DEVICES_FAKE_H
 

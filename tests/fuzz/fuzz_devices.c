@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A hostile guest: the input is what it does, one deed after the other.  Ports, registers, configuration space and memory come from it as
- * they are; further deeds do what a driver does (a queue, a chain, an AHCI port, a command), with the input's values in them, so that the
- * fuzzer gets behind the front door soon.  Nothing may crash, and each chain that was taken is given back once (devices_fake.c).
+ * A hostile guest: the input is what it does, one deed after the other.  Ports, registers, configuration space and memory come from
+ * it as they are; further deeds do what a driver does (a queue, a chain, an AHCI port, a command), with the input's values in them,
+ * so that the fuzzer gets behind the front door soon.  Nothing may crash, and each chain that was taken is given back once
+ * (devices_fake.c).
  */
 #include "devices_fake.h"
 #include "serial.h"
@@ -16,8 +17,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 #define DEEDS_MAX 4096
 
 enum deed {
-	PORT_OUT, PORT_IN, MMIO_OUT, MMIO_IN, MEMORY, PUMP, CONFIG_OUT, CONFIG_IN, QUEUE, CHAIN, SATA_PORT, SATA_COMMAND, SERIAL_IN, SCREEN,
-	DEEDS,
+	PORT_OUT, PORT_IN, MMIO_OUT, MMIO_IN, MEMORY, PUMP, CONFIG_OUT, CONFIG_IN, QUEUE, CHAIN, SATA_PORT, SATA_COMMAND, SERIAL_IN,
+	SCREEN, DEEDS,
 };
 
 struct input {

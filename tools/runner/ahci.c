@@ -201,7 +201,8 @@ static int port_pick(struct ahci *a, struct ahci_port *p, struct ahci_command *c
 	return -1;
 }
 
-static void port_complete(struct ahci *a, struct ahci_port *p, unsigned slot, const struct ahci_command *c, const struct ata_result *r)
+static void port_complete(struct ahci *a, struct ahci_port *p, unsigned slot, const struct ahci_command *c,
+                          const struct ata_result *r)
 {
 	struct ahci_fis fis;
 

@@ -68,7 +68,8 @@ void ahci_command_perform(const struct ahci_command *c, const struct vm *vm, str
 	unsigned n;
 
 	if (buffers_get(c, vm, c->ata.bytes, &v, &n))
-		*r = (struct ata_result){ .status = ATA_STATUS_READY | ATA_STATUS_ERR, .error = ATA_ERROR_ABORT, .lba = c->ata.lba };
+		*r = (struct ata_result){ .status = ATA_STATUS_READY | ATA_STATUS_ERR, .error = ATA_ERROR_ABORT,
+			.lba = c->ata.lba };
 	else
 		ata_perform(d, &c->ata, v, n, r);
 	free(v);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * 48-bit addresses, native command queueing, TRIM.  What IDENTIFY DEVICE does not offer is aborted.  Settings are changed by commands
- * that are not queued, and those run alone.
+ * 48-bit addresses, native command queueing, TRIM.  What IDENTIFY DEVICE does not offer is aborted.  Settings are changed by
+ * commands that are not queued, and those run alone.
  */
 #include "ata.h"
 #include "iov.h"
@@ -266,7 +266,8 @@ static int perform_sectors(struct ata_disk *d, const struct ata_command *c, cons
 
 	if (!range_valid(d, c->lba, c->bytes / ATA_SECTOR) || iov_bytes(v, n) != c->bytes)
 		return -1;
-	if (in ? vdisk_preadv(d->img, v, (int)n, c->lba * ATA_SECTOR, NULL) : vdisk_pwritev(d->img, v, (int)n, c->lba * ATA_SECTOR, NULL))
+	uint64_t off = c->lba * ATA_SECTOR;
+	if (in ? vdisk_preadv(d->img, v, (int)n, off, NULL) : vdisk_pwritev(d->img, v, (int)n, off, NULL))
 		return -1;
 	*moved = c->bytes;
 	return !in && (fua || d->cache_off) ? vdisk_flush(d->img, NULL) : 0;

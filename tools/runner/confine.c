@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Three fences, each of which holds without the others: no capabilities and none to be gained; Landlock's rules about files; a list of
- * system calls, all others of which fail with EPERM.
+ * Three fences, each of which holds without the others: no capabilities and none to be gained; Landlock's rules about files; a list
+ * of system calls, all others of which fail with EPERM.
  */
 #include "confine.h"
 #include "confine_calls.h"
@@ -40,6 +40,7 @@ struct rules {
 #define FILES_REFER  0x2000ull
 #define FILES_CUT    0x4000ull /* truncation */
 #define FILES_IOCTL  0x8000ull /* of devices opened from now on */
+#define FILES_OUTPUT (LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_MAKE_REG | LANDLOCK_ACCESS_FS_REMOVE_FILE | FILES_CUT)
 #define NETWORK_TCP  0x3ull    /* bind, connect */
 #define SCOPE_ALL    0x3ull    /* abstract sockets, signals */
 
@@ -62,9 +63,7 @@ static int output_allow(int rules, const char *path, uint64_t handled, vdisk_err
 	int n = slash ? (int)(slash - path) : 1;
 
 	snprintf(folder, sizeof(folder), "%.*s", slash == path ? 1 : n, slash ? path : ".");
-	return path_allow(rules, folder,
-	                  handled & (LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_MAKE_REG | LANDLOCK_ACCESS_FS_REMOVE_FILE | FILES_CUT),
-	                  err);
+	return path_allow(rules, folder, handled & FILES_OUTPUT, err);
 }
 
 static int rules_add(int rules, const struct confine *c, uint64_t handled, vdisk_error *err)

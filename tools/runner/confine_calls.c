@@ -15,29 +15,31 @@
 
 static const int plain[] = {
 	/* bytes */
-	CALL(read), CALL(write), CALL(readv), CALL(writev), CALL(pread64), CALL(pwrite64), CALL(preadv), CALL(pwritev), CALL(preadv2),
-	CALL(pwritev2), CALL(lseek), CALL(close), CALL(fsync), CALL(fdatasync), CALL(sync_file_range), CALL(fallocate), CALL(ftruncate),
-	CALL(fadvise64), CALL(fstat), CALL(newfstatat), CALL(fcntl), CALL(pipe2), CALL(dup),
+	CALL(read), CALL(write), CALL(readv), CALL(writev), CALL(pread64), CALL(pwrite64), CALL(preadv), CALL(pwritev),
+	CALL(preadv2), CALL(pwritev2), CALL(lseek), CALL(close), CALL(fsync), CALL(fdatasync), CALL(sync_file_range),
+	CALL(fallocate), CALL(ftruncate), CALL(fadvise64), CALL(fstat), CALL(newfstatat), CALL(fcntl), CALL(pipe2), CALL(dup),
 	/* memory */
 	CALL(brk), CALL(munmap), CALL(mremap), CALL(madvise),
 	/* waiting */
-	CALL(poll), CALL(ppoll), CALL(epoll_create1), CALL(epoll_ctl), CALL(epoll_wait), CALL(epoll_pwait), CALL(eventfd2), CALL(futex),
-	CALL(clock_gettime), CALL(clock_getres), CALL(clock_nanosleep), CALL(nanosleep), CALL(gettimeofday), CALL(time), CALL(restart_syscall),
+	CALL(poll), CALL(ppoll), CALL(epoll_create1), CALL(epoll_ctl), CALL(epoll_wait), CALL(epoll_pwait), CALL(eventfd2),
+	CALL(futex), CALL(clock_gettime), CALL(clock_getres), CALL(clock_nanosleep), CALL(nanosleep), CALL(gettimeofday),
+	CALL(time), CALL(restart_syscall),
 	/* threads */
-	CALL(set_robust_list), CALL(rseq), CALL(gettid), CALL(getpid), CALL(getppid), CALL(sched_yield), CALL(sched_getaffinity), CALL(membarrier), CALL(exit),
-	CALL(exit_group), CALL(rt_sigaction), CALL(rt_sigprocmask), CALL(rt_sigreturn), CALL(sigaltstack),
+	CALL(set_robust_list), CALL(rseq), CALL(gettid), CALL(getpid), CALL(getppid), CALL(sched_yield), CALL(sched_getaffinity),
+	CALL(membarrier), CALL(exit), CALL(exit_group), CALL(rt_sigaction), CALL(rt_sigprocmask), CALL(rt_sigreturn), CALL(sigaltstack),
 	/* facts */
 	CALL(getrandom), CALL(sysinfo), CALL(uname),
 };
 
 static const int opening[] = {
-	CALL(open), CALL(openat), CALL(rename), CALL(renameat), CALL(renameat2), CALL(unlink), CALL(unlinkat), CALL(umask), CALL(fchmod),
+	CALL(open), CALL(openat), CALL(rename), CALL(renameat), CALL(renameat2), CALL(unlink), CALL(unlinkat),
+	CALL(umask), CALL(fchmod),
 };
 
 /* What connects, and nothing that listens. */
 static const int connecting[] = {
-	CALL(connect), CALL(sendto), CALL(recvfrom), CALL(sendmsg), CALL(recvmsg), CALL(setsockopt), CALL(getsockopt), CALL(getsockname),
-	CALL(getpeername), CALL(shutdown),
+	CALL(connect), CALL(sendto), CALL(recvfrom), CALL(sendmsg), CALL(recvmsg), CALL(setsockopt), CALL(getsockopt),
+	CALL(getsockname), CALL(getpeername), CALL(shutdown),
 };
 
 static int calls_allow(scmp_filter_ctx f, const int *calls, unsigned n)
@@ -67,7 +69,8 @@ static int ioctls_allow(scmp_filter_ctx f)
 static int guarded_allow(scmp_filter_ctx f)
 {
 	/* Threads, no processes.  clone3's flags cannot be looked at; libc then takes clone. */
-	int r = seccomp_rule_add(f, SCMP_ACT_ALLOW, CALL(clone), 1, SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_THREAD | CLONE_VM, CLONE_THREAD | CLONE_VM));
+	const scmp_datum_t thread = CLONE_THREAD | CLONE_VM;
+	int r = seccomp_rule_add(f, SCMP_ACT_ALLOW, CALL(clone), 1, SCMP_A0(SCMP_CMP_MASKED_EQ, thread, thread));
 
 	r = r ? r : seccomp_rule_add(f, SCMP_ACT_ERRNO(ENOSYS), CALL(clone3), 0);
 	r = r ? r : seccomp_rule_add(f, SCMP_ACT_ALLOW, CALL(mmap), 1, SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));

@@ -136,7 +136,8 @@ static bool alarm_matches(const struct rtc *rtc, int64_t seconds)
 	const uint8_t *c = rtc->cells;
 	int of_day = (int)(seconds % 86400);
 
-	return (c[1] >= ALARM_ANY || decode(rtc, c[1]) == of_day % 60) && (c[3] >= ALARM_ANY || decode(rtc, c[3]) == of_day / 60 % 60) &&
+	return (c[1] >= ALARM_ANY || decode(rtc, c[1]) == of_day % 60) &&
+	       (c[3] >= ALARM_ANY || decode(rtc, c[3]) == of_day / 60 % 60) &&
 	       (c[5] >= ALARM_ANY || decode_hour(rtc, c[5]) == of_day / 3600);
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * One thread does it all: it takes what the guest sends, lets the network work, and gives the guest what came.  Frames for which the
- * guest has no buffer wait, up to BACKLOG of them; more are lost, as on any wire.  A chain that was taken is given back once.
+ * One thread does it all: it takes what the guest sends, lets the network work, and gives the guest what came.  Frames for which
+ * the guest has no buffer wait, up to BACKLOG of them; more are lost, as on any wire.  A chain that was taken is given back once.
  */
 #include "virtio_net.h"
 #include "iov.h"
@@ -154,7 +154,8 @@ static int mac_parse(struct virtio_net *n, const char *text, vdisk_error *err)
 	uint8_t *c = n->config;
 	int end = 0;
 
-	if (sscanf(text, "%2hhx:%2hhx:%2hhx:%2hhx:%2hhx:%2hhx%n", c, c + 1, c + 2, c + 3, c + 4, c + 5, &end) != 6 || text[end] || end != 17)
+	int n_read = sscanf(text, "%2hhx:%2hhx:%2hhx:%2hhx:%2hhx:%2hhx%n", c, c + 1, c + 2, c + 3, c + 4, c + 5, &end);
+	if (n_read != 6 || text[end] || end != 17)
 		return fail(err, VDISK_INVALID, "%s: not a MAC address", text);
 	if (c[0] & 1)
 		return fail(err, VDISK_INVALID, "%s: the MAC address of a group, not of one card", text);

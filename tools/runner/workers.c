@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * All threads wait on one epoll descriptor.  Events are edges: each write to a queue's eventfd wakes one thread that waits, and where
- * none does, the next that comes to wait.  So nobody hands work over: who is woken does it, and at a queue depth of one no second
- * thread takes part.
+ * All threads wait on one epoll descriptor.  Events are edges: each write to a queue's eventfd wakes one thread that waits, and
+ * where none does, the next that comes to wait.  So nobody hands work over: who is woken does it, and at a queue depth of one no
+ * second thread takes part.
  */
 #include "workers.h"
 #include "thread.h"
