@@ -46,7 +46,7 @@ add_executable(app_static app.c)
 target_link_libraries(app_static PRIVATE vdisk::vdisk_static)
 CM
 {
-	cmake -S "$work/app" -B "$work/app/build" -DCMAKE_PREFIX_PATH="$prefix"
+	cmake -G Ninja -S "$work/app" -B "$work/app/build" -DCMAKE_PREFIX_PATH="$prefix"
 	cmake --build "$work/app/build"
 } >"$work/app.log" 2>&1 || { cat "$work/app.log"; exit 1; }
 for kind in shared static; do
