@@ -121,7 +121,7 @@ static void out_of_memory(void **state)
 		alloc_fail_at(n);
 		r = vd_options_parse(table, VDISK_OPT_FOR_CREATE, "qcow2", kv, &o, &err);
 		if (!r) {
-			assert_int_equal(n, 3);
+			assert_int_equal(n, 5);
 			break;
 		}
 		assert_int_equal(err.kind, VDISK_NOMEM);
