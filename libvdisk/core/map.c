@@ -40,6 +40,8 @@ static int map_take(vdisk_image *img, unsigned depth, const struct vd_extents *p
 /* Salvage: a packed unit that does not unpack is lost, which only unpacking it tells. */
 static int map_salvage(vdisk_image *img, unsigned depth, struct vd_extents *part, vd_error *err)
 {
+	if (!img->chain[depth]->drv->codec)
+		return 0;
 	for (size_t i = 0; i < part->n; i++) {
 		struct vd_extent *x = &part->v[i];
 		vd_error why = { 0 };
