@@ -160,6 +160,7 @@ int qcow2_shadow_begin(struct qcow2_shadow *s, struct qcow2 *q, uint64_t more, v
 	s->old = q->h;
 	s->cursor = q->cursor;
 	s->file_size = vd_file_size(q->file);
+	vd_cache_set_relaxed(q->cache, true); /* nothing leads there before the header: one flush, at the end */
 	if (!qcow2_shadow_make(s, more, err))
 		return 0;
 	qcow2_shadow_abort(s);
