@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What guests say and what their disks tell to be booted: boot loaders' configurations, unified kernel images, the judge, whose verdict must
-   not depend on how the bytes come.  The first byte chooses among them; every file that is asked for is the rest of the input. */
+/* What guests say and what their disks tell to be booted: boot loaders' configurations, unified kernel images, the judge, whose
+   verdict must not depend on how the bytes come.  The first byte chooses among them; every file that is asked for is the rest of
+   the input. */
 #include "bootsource.h"
 #include "judge.h"
 #include "uki.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The Boot Loader Specification: entries of type 1 (loader/entries/NAME.conf) and 2 (EFI/Linux/NAME.efi), loader.conf; and extlinux.conf,
- * which has the same kind of lines.
+ * The Boot Loader Specification: entries of type 1 (loader/entries/NAME.conf) and 2 (EFI/Linux/NAME.efi), loader.conf; and
+ * extlinux.conf, which has the same kind of lines.
  */
 #include "bootsource.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Raw views of the disks (the file itself, vdisk-mount's, or a temporary copy), GRUB's readers over them, the configuration that is found
- * first, and what it names as files of our own.  Views are gone before the guest runs.
+ * Raw views of the disks (the file itself, vdisk-mount's, or a temporary copy), GRUB's readers over them, the configuration that
+ * is found first, and what it names as files of our own.  Views are gone before the guest runs.
  */
 #include "bootdisk.h"
 #include "boot.h"
@@ -175,8 +175,8 @@ static int choice_find(struct fstest *t, bool efi, struct boot_choice *out, vdis
 		r = stubs_try(t, &src, out, err);
 	if (r)
 		return r < 0 ? -1 : 0;
-	return fail(err, VDISK_UNSUPPORTED, "--firmware none: no boot loader's configuration (grub.cfg, loader/entries, EFI/Linux, extlinux.conf) "
-	            "on %u devices", t->n_devices);
+	return fail(err, VDISK_UNSUPPORTED, "--firmware none: no boot loader's configuration (grub.cfg, loader/entries, EFI/Linux, "
+	            "extlinux.conf) on %u devices", t->n_devices);
 }
 
 static int file_make(const char *path, vdisk_error *err)
@@ -212,7 +212,8 @@ static int unified_split(struct setup *s, struct boot_choice *c, vdisk_error *er
 	struct uki uki;
 	struct stat st;
 	int fd = open(s->kernel, O_RDONLY | O_CLOEXEC);
-	void *p = fd >= 0 && !fstat(fd, &st) && st.st_size > 0 ? mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0) : MAP_FAILED;
+	void *p = fd >= 0 && !fstat(fd, &st) && st.st_size > 0
+	              ? mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0) : MAP_FAILED;
 	char linux_path[128];
 	int r = -1;
 

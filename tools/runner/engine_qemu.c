@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * QEMU as an engine: a process for each machine, which gets its disks from this one over sockets (nbd.c), so that both engines run on the
- * same overlays and QEMU never opens an image, or a file that an image names.  A reset ends the process (-no-reboot).
+ * QEMU as an engine: a process for each machine, which gets its disks from this one over sockets (nbd.c), so that both engines run
+ * on the same overlays and QEMU never opens an image, or a file that an image names.  A reset ends the process (-no-reboot).
  */
 #include "engine.h"
 #include "nbd.h"
@@ -277,7 +277,8 @@ static struct json_object *file_argument(const char *path)
 
 static int picture_take(struct qemu *q, struct screen *s, vdisk_error *err)
 {
-	int r = qmp_command(&q->qmp, "screendump", file_argument(q->picture), ANSWER_MS, err) || screen_load_ppm(s, q->picture, err) ? -1 : 0;
+	int r = qmp_command(&q->qmp, "screendump", file_argument(q->picture), ANSWER_MS, err) ||
+			screen_load_ppm(s, q->picture, err) ? -1 : 0;
 	unlink(q->picture);
 	return r;
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Which entry of a grub.cfg is the default one, and what it boots: "default" by number, by identifier or by title, through submenus. */
+/* Which entry of a grub.cfg is the default one, and what it boots: "default" by number, by identifier or by title, through
+   submenus. */
 #include "grubrun.h"
 
 #include <stdio.h>
@@ -8,13 +9,14 @@
 
 /* What GRUB has itself. */
 static const char *const presets[][2] = {
-	{ "grub_cpu", "x86_64" }, { "feature_menuentry_id", "y" }, { "feature_timeout_style", "y" }, { "feature_platform_search_hint", "y" },
-	{ "feature_default_font_path", "y" }, { "feature_all_video_module", "y" }, { "feature_menuentry_options", "y" },
-	{ "feature_200_final", "y" }, { "feature_nativedisk_cmd", "y" }, { "feature_chainloader_bpb", "y" }, { "feature_ntldr", "y" },
-	{ "lang", "C" }, { "pager", "0" }, { "default", "" },
+	{ "grub_cpu", "x86_64" }, { "feature_menuentry_id", "y" }, { "feature_timeout_style", "y" },
+	{ "feature_platform_search_hint", "y" }, { "feature_default_font_path", "y" }, { "feature_all_video_module", "y" },
+	{ "feature_menuentry_options", "y" }, { "feature_200_final", "y" }, { "feature_nativedisk_cmd", "y" },
+	{ "feature_chainloader_bpb", "y" }, { "feature_ntldr", "y" }, { "lang", "C" }, { "pager", "0" }, { "default", "" },
 };
 
-/* The entry that the first part of `wanted` names, up to '>'; its rest is left in *wanted.  The first entry where there is no such. */
+/* The entry that the first part of `wanted` names, up to '>'; its rest is left in *wanted.  The first entry where there is no
+   such. */
 static const struct grub_block *entry_find(const struct grub_menu *menu, const char **wanted)
 {
 	char name[1024];

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * GRUB's commands, as far as they matter for what is booted.  Those that draw, wait, load modules or save are no-ops that succeed; those
- * that ask for keys or change the screen answer no; a command that starts something else than Linux is kept, to be named.
+ * GRUB's commands, as far as they matter for what is booted.  Those that draw, wait, load modules or save are no-ops that succeed;
+ * those that ask for keys or change the screen answer no; a command that starts something else than Linux is kept, to be named.
  */
 #include "grubrun.h"
 
@@ -106,7 +106,8 @@ static int cmd_search(struct grub *g, char **words, size_t n)
 /* search.fs_uuid VALUE VAR [HINT…], and its sisters */
 static int cmd_search_dot(struct grub *g, char **words, size_t n)
 {
-	enum boot_find what = !strcmp(words[0], "search.file") ? BOOT_FIND_FILE : !strcmp(words[0], "search.fs_label") ? BOOT_FIND_LABEL : BOOT_FIND_UUID;
+	enum boot_find what = !strcmp(words[0], "search.file") ? BOOT_FIND_FILE
+	                      : !strcmp(words[0], "search.fs_label") ? BOOT_FIND_LABEL : BOOT_FIND_UUID;
 	const char *var = n > 2 ? words[2] : "root";
 	char device[BOOT_DEVICE_MAX];
 
@@ -123,7 +124,9 @@ static int cmd_load_env(struct grub *g, char **words, size_t n)
 
 	strcpy(name, "");
 	for (; wanted < n && words[wanted][0] == '-'; wanted++) {
-		if ((!strcmp(words[wanted], "-f") || !strcmp(words[wanted], "--file")) && wanted + 1 < n && strlen(words[wanted + 1]) < sizeof(name))
+		bool file = !strcmp(words[wanted], "-f") || !strcmp(words[wanted], "--file");
+
+		if (file && wanted + 1 < n && strlen(words[wanted + 1]) < sizeof(name))
 			strcpy(name, words[++wanted]);
 		else if (!strncmp(words[wanted], "--file=", 7) && strlen(words[wanted]) < sizeof(name))
 			strcpy(name, words[wanted] + 7);
@@ -211,10 +214,10 @@ int grub_builtin(struct grub *g, char **words, size_t n)
 {
 	static const char *const linuxes[] = { "linux", "linux16", "linuxefi", "linux32", "linux64", NULL };
 	static const char *const initrds[] = { "initrd", "initrd16", "initrdefi", "initrd32", "initrd64", NULL };
-	static const char *const others[] = { "chainloader", "multiboot", "multiboot2", "xen_hypervisor", "ntldr", "kfreebsd", "knetbsd", "kopenbsd",
-		"xnu_kernel64", "plan9", "truecrypt", "fwsetup", "appleloader", NULL };
-	static const char *const no[] = { "false", "keystatus", "loadfont", "background_image", "read", "hashsum", "cmp", "lsefi", "cryptomount",
-		"sendkey", "probe", "regexp", "smbios", "cpuid", "acpi", NULL };
+	static const char *const others[] = { "chainloader", "multiboot", "multiboot2", "xen_hypervisor", "ntldr", "kfreebsd", "knetbsd",
+		"kopenbsd", "xnu_kernel64", "plan9", "truecrypt", "fwsetup", "appleloader", NULL };
+	static const char *const no[] = { "false", "keystatus", "loadfont", "background_image", "read", "hashsum", "cmp", "lsefi",
+		"cryptomount", "sendkey", "probe", "regexp", "smbios", "cpuid", "acpi", NULL };
 	const char *w = words[0];
 
 	if (!strcmp(w, "[") || !strcmp(w, "test"))

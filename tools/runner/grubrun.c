@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The structure of scripts: if, while, until, for, functions, menu entries.  A part that is not to be run is read over with the same
- * functions.  Bounded by commands, depth and files, so that no configuration keeps it busy.
+ * The structure of scripts: if, while, until, for, functions, menu entries.  A part that is not to be run is read over with the
+ * same functions.  Bounded by commands, depth and files, so that no configuration keeps it busy.
  */
 #include "grubrun.h"
 
@@ -60,7 +60,8 @@ bool grub_entry_add(struct grub *g, const char *name, const char *id, const char
 		return false;
 	}
 	menu->entries = entries;
-	entries[menu->n] = (struct grub_block){ .name = strdup(name), .id = strdup(id), .body = strdup(body), .submenu = submenu, .bls = bls };
+	entries[menu->n] = (struct grub_block){ .name = strdup(name), .id = strdup(id), .body = strdup(body), .submenu = submenu,
+		.bls = bls };
 	menu->n++;
 	if (!entries[menu->n - 1].name || !entries[menu->n - 1].id || !entries[menu->n - 1].body)
 		grub_fail(g, VDISK_NOMEM, "out of memory", "");

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * "Shell-like scripting" of GRUB's manual: single quotes keep all, double quotes expand; an expansion outside quotes is parted at its
- * blanks, and vanishes where it is empty.
+ * "Shell-like scripting" of GRUB's manual: single quotes keep all, double quotes expand; an expansion outside quotes is parted at
+ * its blanks, and vanishes where it is empty.
  */
 #include "grubwords.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Complete lines are judged as they come, what may be a prompt once it has stood for JUDGE_SETTLE_MS.  So the verdict depends on the
- * bytes and their times, not on how they were cut.  The first verdict counts.
+ * Complete lines are judged as they come, what may be a prompt once it has stood for JUDGE_SETTLE_MS.  So the verdict depends on
+ * the bytes and their times, not on how they were cut.  The first verdict counts.
  */
 #include "judge.h"
 #include "patterns.h"
@@ -135,8 +135,8 @@ void judge_serial(struct judge *j, const uint8_t *bytes, size_t n, int64_t now)
 	j->serial_settled = false;
 }
 
-/* The rows of the screen, one after the other.  A prompt may stand in each that a blank one follows: where the memory of scrolled rows is
-   shown, too, the last one is not at the end. */
+/* The rows of the screen, one after the other.  A prompt may stand in each that a blank one follows: where the memory of scrolled
+   rows is shown, too, the last one is not at the end. */
 static void screen_rows(struct judge *j, bool settled)
 {
 	char line[TRANSCRIPT_LINE_MAX + 1];
@@ -211,14 +211,15 @@ void judge_stopped(struct judge *j, const char *cause, int64_t now)
 	if (cause)
 		conclude(j, VERDICT_FAILED, "%s%s%s", cause, *j->last ? "; the last line was: " : "", j->last);
 	else
-		conclude(j, VERDICT_FAILED, "the guest switched itself off before it was up%s%s", *j->last ? "; its last line was: " : "", j->last);
+		conclude(j, VERDICT_FAILED, "the guest switched itself off before it was up%s%s",
+		         *j->last ? "; its last line was: " : "", j->last);
 }
 
 void judge_timeout(struct judge *j, unsigned seconds, int64_t now)
 {
 	judge_tick(j, now);
-	conclude(j, VERDICT_TIMEOUT, "no sign of success within %u s; %s%s", seconds, *j->last ? "the last line was: " : "the guest showed nothing",
-	         j->last);
+	conclude(j, VERDICT_TIMEOUT, "no sign of success within %u s; %s%s", seconds,
+	         *j->last ? "the last line was: " : "the guest showed nothing", j->last);
 }
 
 const char *verdict_name(enum verdict verdict)

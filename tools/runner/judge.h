@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The judge: what a guest shows goes in, with the time at which it showed; whether it came up comes out.  Pure, and the same for every
-   engine. */
+/* The judge: what a guest shows goes in, with the time at which it showed; whether it came up comes out.  Pure, and the same for
+   every engine. */
 #ifndef RUNNER_JUDGE_H
 #define RUNNER_JUDGE_H
 

@@ -46,7 +46,8 @@ static void run_input(struct run *run, struct stop *stop)
 /* Takes what there is, once what was taken before is written. */
 static bool output_take(struct run *run)
 {
-	ssize_t n = run->setup.engine.output_fd < 0 || run->n_output ? 0 : read(run->setup.engine.output_fd, run->output, sizeof(run->output));
+	int fd = run->setup.engine.output_fd;
+	ssize_t n = fd < 0 || run->n_output ? 0 : read(fd, run->output, sizeof(run->output));
 
 	run->n_output += n > 0 ? (size_t)n : 0;
 	return n > 0;

@@ -200,7 +200,8 @@ enum sign pattern_find(const char *line, bool settled, const char **meaning)
 	const char *text = stamp_skip(line, &stamped);
 	*meaning = NULL;
 	for (size_t i = 0; i < sizeof(patterns) / sizeof(*patterns); i++)
-		if (patterns[i].sign > best && !(best == SIGN_LOADER && patterns[i].sign == SIGN_KERNEL) && pattern_matches(&patterns[i], line, text, settled)) {
+		if (patterns[i].sign > best && !(best == SIGN_LOADER && patterns[i].sign == SIGN_KERNEL) &&
+		    pattern_matches(&patterns[i], line, text, settled)) {
 			best = patterns[i].sign;
 			*meaning = patterns[i].meaning;
 		}

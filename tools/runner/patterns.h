@@ -14,8 +14,8 @@ enum sign {
 	SIGN_BOOTED,
 };
 
-/* `settled`: nothing came after this line for a while, so that it may be a prompt.  *meaning (may stay NULL): what it means, if the line
-   itself does not say so. */
+/* `settled`: nothing came after this line for a while, so that it may be a prompt.  *meaning (may stay NULL): what it means, if
+   the line itself does not say so. */
 enum sign pattern_find(const char *line, bool settled, const char **meaning);
 /* Has the line a time stamp of Linux's? */
 bool pattern_stamped(const char *line);

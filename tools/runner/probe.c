@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A KVM may exist, open, create machines and still emulate each instruction (where the host is itself a guest, under PVM for one).  So a
- * guest counts: on hardware, a slice of LOOPS takes some 0.02 ms; in QEMU's emulation of hardware, below 1 ms; emulated by KVM, 20.
+ * A KVM may exist, open, create machines and still emulate each instruction (where the host is itself a guest, under PVM for one).
+ * So a guest counts: on hardware, a slice of LOOPS takes some 0.02 ms; in QEMU's emulation of hardware, below 1 ms; emulated by
+ * KVM, 20.
  */
 #include "probe.h"
 

@@ -105,7 +105,8 @@ int program_run(char *const argv[], int fd, uint64_t most, unsigned seconds, cha
 	if (!pid)
 		child_exec(argv, pipes[1], messages);
 	close(pipes[1]);
-	int r = pid < 0 ? fail_errno(err, "%s", argv[0]) : output_copy(pipes[0], fd, most, now_ms() + (int64_t)seconds * 1000, argv[0], err);
+	int64_t deadline = now_ms() + (int64_t)seconds * 1000;
+	int r = pid < 0 ? fail_errno(err, "%s", argv[0]) : output_copy(pipes[0], fd, most, deadline, argv[0], err);
 	close(pipes[0]);
 	if (r && pid > 0)
 		kill(pid, SIGKILL);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * As near to the own machine as QEMU's models come: i440FX, one serial line, VGA, no defaults.  Names of files are the user's: a comma in
- * one is doubled, as QEMU wants it.
+ * As near to the own machine as QEMU's models come: i440FX, one serial line, VGA, no defaults.  Names of files are the user's: a
+ * comma in one is doubled, as QEMU wants it.
  */
 #include "qemu_args.h"
 

@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define JSON_FLAGS (JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED | JSON_C_TO_STRING_NOSLASHESCAPE)
+
 static double seconds(int64_t ms)
 {
 	return (double)ms / 1000;
@@ -41,7 +43,8 @@ static struct json_object *report_json(const struct report *r)
 	for (unsigned i = 0; i < r->options->n_images; i++)
 		json_object_array_add(images, json_object_new_string(r->options->images[i]));
 	json_object_object_add(all, "images", images);
-	json_object_object_add(all, "verdict", json_object_new_string(j->verdict == VERDICT_TIMEOUT ? "timed-out" : verdict_name(j->verdict)));
+	const char *verdict = j->verdict == VERDICT_TIMEOUT ? "timed-out" : verdict_name(j->verdict);
+	json_object_object_add(all, "verdict", json_object_new_string(verdict));
 	json_object_object_add(all, "cause", json_object_new_string(j->cause));
 	json_object_object_add(all, "engine", json_object_new_string(r->engine));
 	json_object_object_add(all, "engine-reason", *r->note ? json_object_new_string(r->note) : NULL);
@@ -76,7 +79,7 @@ int report_print(const struct report *r, vdisk_error *err)
 	if (r->options->json) {
 		struct json_object *all = report_json(r);
 
-		printf("%s\n", json_object_to_json_string_ext(all, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED | JSON_C_TO_STRING_NOSLASHESCAPE));
+		printf("%s\n", json_object_to_json_string_ext(all, JSON_FLAGS));
 		json_object_put(all);
 	} else
 		line_print(r);
@@ -114,7 +117,8 @@ int report_junit(const struct report *r, const char *path, vdisk_error *err)
 	fprintf(f, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuite name=\"vdisk verify\" tests=\"1\" failures=\"%d\" errors=\"0\" "
 	        "skipped=\"0\" time=\"%.3f\">\n  <testcase classname=\"vdisk.verify\" name=\"", !booted, seconds(r->ms));
 	xml_put(f, name);
-	fprintf(f, "\" time=\"%.3f\">\n    <properties>\n      <property name=\"engine\" value=\"%s\"/>\n      <property name=\"firmware\" value=\"%s\"/>\n",
+	fprintf(f, "\" time=\"%.3f\">\n    <properties>\n      <property name=\"engine\" value=\"%s\"/>\n"
+	        "      <property name=\"firmware\" value=\"%s\"/>\n",
 	        seconds(r->ms), r->engine, r->firmware);
 	for (unsigned i = 0; i < STAGES; i++)
 		if (j->stages[i] >= 0)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A terminal without a screen.  Where the cursor is sent elsewhere (boot loaders draw so), a new line begins: what stands on one row
- * of such a screen was written in one go.  Sequences after ECMA-48 and xterm's control sequences; nothing a guest sends can make
- * the state larger than it is.
+ * A terminal without a screen.  Where the cursor is sent elsewhere (boot loaders draw so), a new line begins: what stands on one
+ * row of such a screen was written in one go.  Sequences after ECMA-48 and xterm's control sequences; nothing a guest sends can
+ * make the state larger than it is.
  */
 #include "transcript.h"
 
@@ -37,8 +37,8 @@ static size_t character(const uint8_t *p, size_t n)
 		if ((p[i] & 0xc0) != 0x80)
 			return 0;
 	/* Overlong ones, surrogates, beyond Unicode; and the C1 controls. */
-	if ((p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xed && p[1] > 0x9f) || (p[0] == 0xf0 && p[1] < 0x90) || (p[0] == 0xf4 && p[1] > 0x8f) ||
-	    (p[0] == 0xc2 && p[1] < 0xa0))
+	if ((p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xed && p[1] > 0x9f) || (p[0] == 0xf0 && p[1] < 0x90) || 
+	    (p[0] == 0xf4 && p[1] > 0x8f) || (p[0] == 0xc2 && p[1] < 0xa0))
 		return 0;
 	return len;
 }

@@ -8,7 +8,8 @@
 
 #define TRANSCRIPT_LINE_MAX 1024
 
-/* A line that is complete, without its end and trailing blanks; blank ones are not told.  NUL-terminated; UTF-8, with '?' for what is none. */
+/* A line that is complete, without its end and trailing blanks; blank ones are not told.  NUL-terminated; UTF-8, with '?' for
+   what is none. */
 typedef void (*transcript_fn)(void *ctx, const char *line);
 
 struct transcript {
