@@ -287,10 +287,14 @@ static int layer_replace(struct removal *r, const char *child, vd_error *err)
 	int rc;
 
 	if (line >= 0) {
-		struct vd_paths swap = r->t.v[line].files;
+		struct vd_snap *kept = &r->t.v[line], *gone_one = &r->t.v[r->at];
+		struct vd_paths files = kept->files;
+		char *format = kept->format;
 
-		r->t.v[line].files = r->t.v[r->at].files;
-		r->t.v[r->at].files = swap;
+		kept->files = gone_one->files;
+		kept->format = gone_one->format;
+		gone_one->files = files;
+		gone_one->format = format;
 		if (chmod(r->file, 0444 & r->t.v[line].mode))
 			return vd_fail_errno(err, errno, VDISK_NO_OFFSET, "%s", r->file);
 	} else if (vd_children_remove(r->file, r->t.record, err)) {
