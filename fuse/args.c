@@ -19,6 +19,7 @@ static const char usage[] =
 	"      --overlay FILE      it goes into FILE, a qcow2 layer over IMG, made if it is not there; IMG stays as it is\n"
 	"      --overlay tmp       the same with a scratch layer that nobody keeps\n"
 	"      --files[=quick]     show the guest's own files instead; --files --help tells more\n"
+	"      --files[=quick]     show the guest's own files instead: vdisk mount --files --help tells more\n"
 	"  -f, --foreground        stay in the foreground\n"
 	"      --format FMT        the image's format; the default is what its bytes say\n"
 	"      --allow-other       let other users look, too\n"
