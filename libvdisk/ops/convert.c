@@ -287,11 +287,21 @@ static int conv_move(struct vd_conv *c, vd_error *err)
 
 /* ---- the whole */
 
+static void verify_progress(void *ctx, const struct vdisk_progress *now)
+{
+	struct vd_conv *c = ctx;
+	struct vdisk_progress p = *now;
+
+	p.verifying = true;
+	vd_pacer_show(&c->pacer, &p, now->done == now->total);
+}
+
 /* Before the result has its name. */
 static int conv_verify(struct vd_conv *c, const char *path, vd_error *err)
 {
 	const struct vdisk_convert_options *o = c->opts;
-	struct vdisk_job_options job = { .threads = o->threads, .memory_bytes = o->memory_bytes, .cancel = o->cancel };
+	struct vdisk_job_options job = { .threads = o->threads, .memory_bytes = o->memory_bytes, .cancel = o->cancel,
+	                                 .progress = verify_progress, .progress_ctx = c };
 	uint8_t digest[32];
 	vdisk_image *img;
 	int rc;
@@ -302,6 +312,9 @@ static int conv_verify(struct vd_conv *c, const char *path, vd_error *err)
 		return vd_fail_in(err, "verifying");
 	if (c->spare)
 		layer_cache_spare(img->top, true);
+	c->progress.done = c->size;
+	c->progress.zero = c->report.zero;
+	vd_pacer_show(&c->pacer, &c->progress, true);
 	rc = vdisk_digest(img, &job, digest, err);
 	if (!rc && memcmp(digest, c->report.digest, sizeof(digest)))
 		rc = vd_fail(err, VDISK_CORRUPT, VDISK_NO_OFFSET, "%s: what was read back differs from what was written", path);
@@ -353,6 +366,7 @@ static int conv_make(struct vd_conv *c, const char *path, vd_error *err)
 		return -1;
 	c->progress.done = c->size;
 	c->progress.zero = c->report.zero;
+	c->progress.verifying = o->flags & VDISK_CONVERT_VERIFY;
 	vd_pacer_show(&c->pacer, &c->progress, true);
 	return 0;
 }

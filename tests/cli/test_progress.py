@@ -72,10 +72,25 @@ def json_lines():
 		check(events, "%s tells nothing" % words[0])
 		before = 0
 		for e in events:
-			eq({"schema-version", "command", "event", "done", "total", "zero", "copied", "bytes-per-second"}, set(e), "members")
+			eq({"schema-version", "command", "event", "done", "total", "zero", "copied", "bytes-per-second", "seconds-left", "phase"}, set(e), "members")
 			check(before <= e["done"] <= e["total"], "progress goes forward: %r" % e)
 			before = e["done"]
-		eq(events[-1]["total"], events[-1]["done"], "at the end")
+			eq({"convert": "converting", "compare": "comparing", "digest": "reading"}[words[0]], e["phase"], "phase")
+		eq((events[-1]["total"], 0), (events[-1]["done"], events[-1]["seconds-left"]), "at the end")
+
+
+@case
+def verifying_is_told():
+	disk()
+	r = vdisk("convert", "--verify", "disk.raw", "a.qcow2", "--progress", "json")
+	events = [json.loads(line) for line in r.err.splitlines()]
+	phases = [e["phase"] for e in events]
+	check(phases == sorted(phases) and set(phases) == {"converting", "verifying"}, "one after the other: %r" % phases)
+	for phase in ("converting", "verifying"):
+		last = [e for e in events if e["phase"] == phase][-1]
+		eq(last["total"], last["done"], "%s comes to its end" % phase)
+	rc, shown, _ = on_terminal("convert", "--force", "--verify", "disk.raw", "a.qcow2")
+	check(rc == 0 and re.search(r"verify 100\.0 %.*ETA", shown), "the bar tells, too: %r" % shown)
 
 
 def stopped(command, number):

@@ -104,21 +104,28 @@ static void rate_update(struct progress *p, uint64_t done)
 	p->last_done = done;
 }
 
+/* Seconds; below 0: nobody knows. */
+static double time_left(const struct progress *p, const struct vdisk_progress *now)
+{
+	return now->done <= now->total && p->rate > 0 ? (double)(now->total - now->done) / p->rate : now->done == now->total ? 0 : -1;
+}
+
 static void bar_draw(const struct progress *p, const struct vdisk_progress *now)
 {
 	struct winsize ws = { 0 };
 	unsigned columns = ioctl(STDERR_FILENO, TIOCGWINSZ, &ws) == 0 && ws.ws_col ? ws.ws_col : 80;
 	double share = now->total ? (double)now->done / (double)now->total : 1;
 	char rate[SIZE_TEXT], tail[128], eta[32] = "--:--", bar[64];
-	if (p->rate > 0 && now->done <= now->total) {
-		double left = (double)(now->total - now->done) / p->rate;
+	double left = time_left(p, now);
+	if (left >= 0) {
 		unsigned s = left < 359999 ? (unsigned)(left + 0.5) : 359999;
 		if (s >= 3600)
 			snprintf(eta, sizeof(eta), "%u:%02u:%02u", s / 3600, s / 60 % 60, s % 60);
 		else
 			snprintf(eta, sizeof(eta), "%u:%02u", s / 60, s % 60);
 	}
-	snprintf(tail, sizeof(tail), " %5.1f %%  %s/s  ETA %s  zeros %u %%", share * 100, size_human(rate, (uint64_t)p->rate), eta,
+	snprintf(tail, sizeof(tail), "%s %5.1f %%  %s/s  ETA %s  zeros %u %%", p->verifying ? " verify" : "", share * 100,
+	         size_human(rate, (uint64_t)p->rate), eta,
 	         now->done ? (unsigned)((double)now->zero / (double)now->done * 100) : 0);
 	unsigned room = columns > strlen(tail) + 4 ? columns - (unsigned)strlen(tail) - 3 : 0;
 	unsigned width = room > 50 ? 50 : room, full = (unsigned)(share * width);
@@ -133,11 +140,17 @@ static void json_line(const struct progress *p, const struct vdisk_progress *now
 {
 	struct json_object *o = json_report();
 	json_put_text(o, "event", "progress");
+	json_put_text(o, "phase", p->verb);
 	json_put_u64(o, "done", now->done);
 	json_put_u64(o, "total", now->total);
 	json_put_u64(o, "zero", now->zero);
 	json_put_u64(o, "copied", now->copied);
 	json_put_u64(o, "bytes-per-second", (uint64_t)p->rate);
+	double left = time_left(p, now);
+	if (left < 0)
+		json_put(o, "seconds-left", NULL);
+	else
+		json_put_double(o, "seconds-left", left);
 	fprintf(stderr, "%s\n", json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE));
 	json_object_put(o);
 }
@@ -147,6 +160,14 @@ void progress_tick(void *ctx, const struct vdisk_progress *now)
 	struct progress *p = ctx;
 	if (p->mode == PROGRESS_NONE)
 		return;
+	if (now->verifying && !p->verifying) {
+		clock_gettime(CLOCK_MONOTONIC, &p->start);
+		p->verifying = true;
+		p->verb = "verifying";
+		p->last = p->start;
+		p->last_done = p->tenths = 0;
+		p->rate = 0;
+	}
 	rate_update(p, now->done);
 	if (p->mode == PROGRESS_BAR) {
 		bar_draw(p, now);

@@ -22,6 +22,7 @@ struct progress {
 	uint64_t last_done;
 	double rate;                 /* bytes a second, smoothed */
 	unsigned tenths;             /* already told, for PROGRESS_LINES */
+	bool verifying;
 };
 
 void progress_begin(struct progress *p, const struct progress_args *args, bool quiet, const char *verb);

@@ -378,6 +378,7 @@ struct vdisk_progress {
 	uint64_t done, total;  /* guest bytes */
 	uint64_t zero;         /* of `done`: found to be zeros and not stored */
 	uint64_t copied;       /* of `done`: written */
+	bool verifying;        /* the result is being read back; `done` begins anew */
 };
 /* Called from the calling thread, at most ten times a second and once at the end. */
 typedef void (*vdisk_progress_fn)(void *ctx, const struct vdisk_progress *p);
