@@ -24,8 +24,8 @@
 
 struct views {
 	struct fstest files;
-	char mounted[FSTEST_DISKS_MAX][96]; /* "": it is not */
-	char copied[FSTEST_DISKS_MAX][96];
+	char mounted[FSTEST_DISKS_MAX][ENGINE_PATH_MAX]; /* "": it is not */
+	char copied[FSTEST_DISKS_MAX][ENGINE_PATH_MAX];
 };
 
 static bool view_mount(struct setup *s, struct views *v, unsigned i)
@@ -214,7 +214,7 @@ static int unified_split(struct setup *s, struct boot_choice *c, vdisk_error *er
 	int fd = open(s->kernel, O_RDONLY | O_CLOEXEC);
 	void *p = fd >= 0 && !fstat(fd, &st) && st.st_size > 0
 	              ? mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0) : MAP_FAILED;
-	char linux_path[128];
+	char linux_path[ENGINE_PATH_MAX + 8];
 	int r = -1;
 
 	if (fd >= 0)

@@ -6,6 +6,9 @@
 #include "machine.h"
 #include "screen.h"
 
+#define ENGINE_FOLDER_MAX 1024
+#define ENGINE_PATH_MAX   1088 /* of a file in the folder */
+
 struct engine_config {
 	const struct machine_config *machine;
 	bool capture;        /* what the guest sends comes out of output_fd, and does not go to machine->serial_fd */

@@ -32,7 +32,7 @@ struct qemu {
 	struct qmp qmp;
 	int serial;
 	struct nbd *disks[MACHINE_DISKS_MAX];
-	char log[96], variables[96], picture[96], messages[96]; /* temporary files */
+	char log[ENGINE_PATH_MAX], variables[ENGINE_PATH_MAX], picture[ENGINE_PATH_MAX], messages[ENGINE_PATH_MAX]; /* temporary files */
 	enum machine_stop stop;
 	char cause[256];
 };

@@ -19,7 +19,7 @@ struct run {
 	struct screen screen, reference;
 	char text[JUDGE_SCREEN_MAX];
 	int64_t begin, looked; /* of clock_ms() */
-	bool has_reference, pictured, quit;
+	bool has_reference, pictured;
 };
 
 static int64_t run_ms(const struct run *run)
@@ -101,10 +101,8 @@ static int run_round(struct run *run, vdisk_error *err)
 
 	if (poll(p, 3, LOOK_MS / 2) < 0 && errno != EINTR)
 		return fail_errno(err, "poll");
-	if (p[1].revents) {
-		run->quit = true;
+	if (p[1].revents)
 		return fail(err, VDISK_CANCELLED, "stopped by a signal");
-	}
 	if (p[2].revents)
 		serial_take(run, err, &failed);
 	judge_tick(&run->judge, run_ms(run));

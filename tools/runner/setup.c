@@ -77,9 +77,12 @@ static int folder_make(struct setup *s, vdisk_error *err)
 {
 	const char *tmp = getenv("TMPDIR");
 
-	if (!tmp || !*tmp || strlen(tmp) > sizeof(s->folder) - 24)
+	if (!tmp || !*tmp)
 		tmp = "/tmp";
-	snprintf(s->folder, sizeof(s->folder), "%s/vdisk-run.XXXXXX", tmp);
+	if (snprintf(s->folder, sizeof(s->folder), "%s/vdisk-run.XXXXXX", tmp) >= (int)sizeof(s->folder)) {
+		s->folder[0] = '\0';
+		return fail(err, VDISK_INVALID, "TMPDIR: a path of %zu bytes is too long", strlen(tmp));
+	}
 	if (mkdtemp(s->folder))
 		return 0;
 	s->folder[0] = '\0';

@@ -11,10 +11,10 @@ struct setup {
 	struct machine_config config;
 	struct engine_config engine_config;
 	struct engine engine;
-	char folder[64];     /* for temporary files; "": none was needed */
+	char folder[ENGINE_FOLDER_MAX]; /* for temporary files; "": none was needed */
 	char program[4096];  /* QEMU */
 	char note[1200];     /* why the engine is not the one on KVM; "": it is, or was asked for */
-	char append[4096], kernel[96], initrd[96]; /* --firmware none */
+	char append[4096], kernel[ENGINE_PATH_MAX], initrd[ENGINE_PATH_MAX]; /* --firmware none */
 	int signal_fd;
 };
 
