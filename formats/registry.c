@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The formats of this build, in the order in which probes of equal certainty win; and what the build says of itself, which names them. */
+/* The formats of this build, in the order in which probes of equal certainty win; and what the build says of itself. */
 #include "core/driver.h"
 
 #ifndef VDISK_VERSION

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The L1 and the refcount table from one entry in use to the next.  They are mostly zeros and may be large (2 million entries of a refcount
- * table of 16 MiB): a slice at a time is looked at, not an entry.
+ * The L1 and the refcount table from one entry in use to the next.  They are mostly zeros and may be large (2 million entries of a
+ * refcount table of 16 MiB): a slice at a time is looked at, not an entry.
  */
 #include "qcow2.h"
 
@@ -26,7 +26,8 @@ int qcow2_entry_next(struct qcow2 *q, uint64_t table_off, uint64_t n, unsigned r
 {
 	*entry = 0;
 	while (*i < n && !*entry) {
-		uint64_t at = table_off + *i * 8, first = vd_down(at, q->table), in = (at - first) / 8, end = vd_min(q->table / 8, in + n - *i);
+		uint64_t at = table_off + *i * 8, first = vd_down(at, q->table);
+		uint64_t in = (at - first) / 8, end = vd_min(q->table / 8, in + n - *i);
 		struct vd_table *t;
 		uint64_t k;
 

@@ -3,9 +3,9 @@
  * Whether the file is as long as the image says, asked before the first change: writing to a file that was cut short would make it
  * longer over what it lost, so that the clusters that are gone would read as zeros or, worse, as what others wrote there.
  *
- * The counts tell it cheaply: a file that ends on a cluster's boundary behind the last cluster that is counted has lost nothing.  Only where
- * it does not (a crash leaves counts past the end; QEMU leaves the last cluster short), or where the counts are not to be believed (a
- * dirty image), every reference is followed.
+ * The counts tell it cheaply: a file that ends on a cluster's boundary behind the last cluster that is counted has lost nothing.
+ * Only where it does not (a crash leaves counts past the end; QEMU leaves the last cluster short), or where the counts are not to
+ * be believed (a dirty image), every reference is followed.
  */
 #include "qcow2.h"
 
@@ -27,7 +27,8 @@ static void qcow2_whole_fault(struct qcow2_walk *w, uint64_t where, const char *
 	snprintf(k->text, sizeof(k->text), "%s", text);
 }
 
-/* Of the last cluster of guest data as much as the disk needs must be there (the entry's judge sees to that), of any other its beginning. */
+/* Of the last cluster of guest data as much as the disk needs must be there (the entry's judge sees to that), of any other its
+   beginning. */
 static int qcow2_whole_ref(struct qcow2_walk *w, enum qcow2_ref kind, uint64_t off, uint64_t len, const char *what, vd_error *err)
 {
 	char text[200];

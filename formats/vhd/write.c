@@ -2,13 +2,13 @@
 /*
  * Writing blocks: reserve finds space and gives a new block its bitmap, publish sets bits and then the BAT entry.
  *
- * Crash order of one block: the footer behind it and its zeros, its data where they matter, its bits, its BAT entry.  The ranks in the cache
- * keep the last two apart (C2), the cache's data barrier what comes before:
+ * Crash order of one block: the footer behind it and its zeros, its data where they matter, its bits, its BAT entry.  The ranks in
+ * the cache keep the last two apart (C2), the cache's data barrier what comes before:
  *  - Differencing: a bit hides the parent's sector, so whatever was written there is durable before the bit (C1, C5).
- *  - Dynamic, a new block: it has all its bits from the start, and reads as zeros until its data are durable, as it did when it was absent;
- *    but bytes copied from elsewhere are durable before its entry (C5).
- *  - Dynamic, an older block that lacks bits, as others leave them: readers that go by the bits took its sectors for zeros, which were
- *    perhaps flushed; so there, too, the data come before the bits.
+ *  - Dynamic, a new block: it has all its bits from the start, and reads as zeros until its data are durable, as it did when it was
+ *    absent; but bytes copied from elsewhere are durable before its entry (C5).
+ *  - Dynamic, an older block that lacks bits, as others leave them: readers that go by the bits took its sectors for zeros, which
+ *    were perhaps flushed; so there, too, the data come before the bits.
  * Bits are never taken back while the block has its entry, so any of these may be torn: each prefix of the order is true.
  *
  * A promise is a block with space but without BAT entry yet: the second reservation of a range of it, before the first is

@@ -2,17 +2,19 @@
 /*
  * The descriptor where it lies, and the identities in it.  How it is changed:
  *
- *  D1. A change within one sector, and one that leaves every line its place (a new CID), is written over the old text: each sector is the
- *      old one or the new one after a crash, and either is a line's old value or its new one.
- *  D2. Any other change of an embedded descriptor is made anew in the upper half of its room, the header (one sector) is switched to it,
- *      and the same is done back to the lower half: a text in use is never written to.  Where the room is too small for two, as in D3.
- *  D3. Any other change of a descriptor in a file of its own is one write of the sectors from the first to the last that differ; the file never
- *      becomes shorter (line ends fill it up, which say nothing), so the write is all there is to it, and a process that is
- *      killed leaves the old text or the new one.  They lie within the file's first block of 4 KiB, which the host writes back as one.
+ *  D1. A change within one sector, and one that leaves every line its place (a new CID), is written over the old text: each sector
+ *      is the old one or the new one after a crash, and either is a line's old value or its new one.
+ *  D2. Any other change of an embedded descriptor is made anew in the upper half of its room, the header (one sector) is switched
+ *      to it, and the same is done back to the lower half: a text in use is never written to.  Where the room is too small for two,
+ *      as in D3.
+ *  D3. Any other change of a descriptor in a file of its own is one write of the sectors from the first to the last that differ;
+ *      the file never becomes shorter (line ends fill it up, which say nothing), so the write is all there is to it, and a process
+ *      that is killed leaves the old text or the new one.  They lie within the file's first block of 4 KiB, which the host writes
+ *      back as one.
  *
  * A new file that is renamed over the old one would do without D3's last sentence, but not be the same file: programs lock the file
- * that they opened, and one that comes later would find the new file free while another still writes through the old one; hard links,
- * the mark on the parent of linked clones, owner and access lists would be the old file's; and the folder must be writable.
+ * that they opened, and one that comes later would find the new file free while another still writes through the old one; hard
+ * links, the mark on the parent of linked clones, owner and access lists would be the old file's; and the folder must be writable.
  */
 #include "vmdk.h"
 

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Whether the file is as long as the tables say, asked before the first change: new grains go to the file's end, and where that was cut
- * off they would land on what the tables still call somebody's.
+ * Whether the file is as long as the tables say, asked before the first change: new grains go to the file's end, and where that was
+ * cut off they would land on what the tables still call somebody's.
  *
- * Nothing but the tables tells where the last grain is, so all are read, once: many at a time, as they mostly lie in a row, and past the
- * cache, which is empty at this point.  Holes of the host file are passed over: tables of a disk that holds little are such.
+ * Nothing but the tables tells where the last grain is, so all are read, once: many at a time, as they mostly lie in a row, and
+ * past the cache, in which nothing is dirty yet.  Holes of the host file are passed over: tables of a disk that holds little are
+ * such.
  */
 #include "vmdk.h"
 

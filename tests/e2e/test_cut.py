@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""An image whose file was cut short is not written to, by whatever command: the first change is refused, and changes nothing.  A write would
-make the file longer over what was lost, and nobody would notice."""
+"""An image whose file was cut short is not written to, by whatever command: the first change is refused, and changes nothing.  A write
+would make the file longer over what was lost, and nobody would notice."""
 import os, sys
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 from vdtest import *

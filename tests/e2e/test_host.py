@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""What the host's file systems and devices do to a new image: blocks that are shared or reserved, space that runs out, devices of a fixed size.
-Most of it wants to mount or to attach something, hence root."""
+"""What the host's file systems and devices do to a new image: blocks that are shared or reserved, space that runs out, devices of a
+fixed size.  Most of it wants to mount or to attach something, hence root."""
 import os, sys
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 from vdtest import *
@@ -127,7 +127,8 @@ def full_at_create(kind, size, fmt, options):
 	with file_system(kind, size, *(("-q",) if kind != "tmpfs" else ())):
 		left = set(os.listdir("mnt"))
 		for how in ("falloc", "full"):
-			refused("create", "-f", fmt, "-o", options + "preallocation=" + how, "mnt/a." + fmt, "64M", mentions="space", folder="mnt", seconds=30)
+			refused("create", "-f", fmt, "-o", options + "preallocation=" + how, "mnt/a." + fmt, "64M", mentions="space",
+			        folder="mnt", seconds=30)
 			eq(left, set(os.listdir("mnt")), "what is left")
 
 
@@ -146,11 +147,12 @@ def full_at_convert(fmt, *options):
 		with open("mnt/filler", "wb") as f:
 			os.posix_fallocate(f.fileno(), 0, filler)
 		left = set(os.listdir("mnt"))
-		refused("convert", "-f", "raw", "-O", fmt, *options, "source.raw", "mnt/a." + fmt, mentions="space", folder="mnt", seconds=30)
+		args = ("-f", "raw", "-O", fmt, *options, "source.raw", "mnt/a." + fmt)
+		refused("convert", *args, mentions="space", folder="mnt", seconds=30)
 		eq(left, set(os.listdir("mnt")), "what is left")
 		with open("mnt/a." + fmt, "wb") as f: # and what was there before stays
 			f.write(b"precious")
-		refused("convert", "--force", "-f", "raw", "-O", fmt, *options, "source.raw", "mnt/a." + fmt, mentions="space", folder="mnt", seconds=30)
+		refused("convert", "--force", *args, mentions="space", folder="mnt", seconds=30)
 		eq(b"precious", open("mnt/a." + fmt, "rb").read(), "what was there before")
 
 

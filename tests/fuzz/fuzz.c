@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * One image file from nowhere, opened as FUZZ_FORMAT in each way that needs no other file: as a layer alone, for check, under salvage; then
- * mapped, read here and there, described and checked.  Anything may be refused; nothing may crash, hang or take memory by the
- * image's word.  Which of the ways is the input's first byte: one of them at a time is five times as many inputs.
+ * One image file from nowhere, opened as FUZZ_FORMAT in each way that needs no other file: as a layer alone, for check, under
+ * salvage; then mapped, read here and there, described and checked.  Anything may be refused; nothing may crash, hang or take
+ * memory by the image's word.  Which of the ways is the input's first byte: one of them at a time is five times as many inputs.
  */
 #include "sparse.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Mutations that keep an input's records in step: mostly a record's own bytes are changed (libFuzzer does that, with its dictionary and what it
- * saw compared), now and then its place, a copy of it, a new record, the file's size, or what is done with the image.
+ * Mutations that keep an input's records in step: mostly a record's own bytes are changed (libFuzzer does that, with its dictionary
+ * and what it saw compared), now and then its place, a copy of it, a new record, the file's size, or what is done with the image.
  */
 #include "sparse.h"
 

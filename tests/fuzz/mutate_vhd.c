@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * After a mutation of a VHD the checksums (the one's complement of the byte sum) are mended: else nearly every mutant stops at the first one.
+ * After a mutation of a VHD the checksums (the one's complement of the byte sum) are mended: else nearly every mutant stops at the
+ * first one.
  */
 #include "sparse.h"
 
@@ -9,8 +10,7 @@
 
 void fuzz_mend(uint8_t *data, size_t size);
 
-/* The sum's four bytes are in a record that covers them, as a checksum with a zero byte at its edge may not be; then a record of its own
-   would be needed, and this one stays wrong. */
+/* Where a record covers the bytes; a checksum with a zero byte at its edge may not be covered, and stays wrong. */
 static void bytes_put(uint8_t *data, size_t size, uint64_t off, const uint8_t *bytes, size_t len)
 {
 	struct sparse_record r;

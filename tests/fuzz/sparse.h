@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The fuzzers' input: an image as what is not zero in it.  Images are mostly zeros and unread guest data, and a mutation there is lost; so packed,
- * inputs are small, run fast, and nearly every byte means something.
+ * The fuzzers' input: an image as what is not zero in it.  Images are mostly zeros and unread guest data, and a mutation there is
+ * lost; so packed, inputs are small, run fast, and nearly every byte means something.
  *
- *   1 byte: what is done with the image (fuzz.c); 3 bytes: the file's size; then records: 3 bytes offset, 2 bytes length - 1, the bytes.
+ *   1 byte: what is done with the image (fuzz.c); 3 bytes: the file's size; then records: 3 bytes offset, 2 bytes length - 1, the
+ *   bytes.
  *
  * Little-endian.  Any string of bytes is an input: what a record has no bytes for, or has no room, is left out.
  */

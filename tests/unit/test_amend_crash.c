@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Power cuts at every write boundary while properties that lie in an image's header or descriptor are changed: it opens, is what it was or what
- * it is to be, and reads the same.  Of what was not flushed all, nothing or some is kept; sectors are whole.
+ * Power cuts at every write boundary while properties that lie in an image's header or descriptor are changed: it opens, is what it
+ * was or what it is to be, and reads the same.  Of what was not flushed all, nothing or some is kept; sectors are whole.
  */
 #include "ops_help.h"
 
