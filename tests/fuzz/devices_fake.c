@@ -110,11 +110,31 @@ int __wrap_vcpu_create(struct machine *m, unsigned index, struct vcpu **out, vdi
 	return 0;
 }
 
+int __real_linux_load(struct machine *m, vdisk_error *err);
 int __wrap_linux_load(struct machine *m, vdisk_error *err);
 int __wrap_linux_load(struct machine *m, vdisk_error *err)
 {
 	(void)m;
 	(void)err;
+	return 0;
+}
+
+/* Where a processor begins must be memory. */
+int __wrap_vcpu_set_long_mode(struct vcpu *cpu, uint64_t gdt, uint64_t cr3, uint64_t rip, uint64_t rsi, vdisk_error *err);
+int __wrap_vcpu_set_long_mode(struct vcpu *cpu, uint64_t gdt, uint64_t cr3, uint64_t rip, uint64_t rsi, vdisk_error *err)
+{
+	(void)cpu;
+	(void)err;
+	assert(gdt < FAKE_RAM_BYTES && cr3 < FAKE_RAM_BYTES && rip < FAKE_RAM_BYTES && rsi < FAKE_RAM_BYTES);
+	return 0;
+}
+
+int __wrap_vcpu_set_protected_mode(struct vcpu *cpu, uint64_t gdt, uint32_t eip, uint32_t ebx, vdisk_error *err);
+int __wrap_vcpu_set_protected_mode(struct vcpu *cpu, uint64_t gdt, uint32_t eip, uint32_t ebx, vdisk_error *err)
+{
+	(void)cpu;
+	(void)err;
+	assert(gdt < FAKE_RAM_BYTES && eip < FAKE_RAM_BYTES && ebx < FAKE_RAM_BYTES);
 	return 0;
 }
 
@@ -395,6 +415,20 @@ struct machine *fake_begin(enum bus_kind bus, bool firmware)
 		abort();
 	}
 	return &machine;
+}
+
+void fake_kernel(const uint8_t *bytes, size_t n)
+{
+	int fd = memfd_create("kernel", MFD_CLOEXEC);
+	vdisk_error err = { 0 };
+
+	assert(fd >= 0 && write(fd, bytes, n) == (ssize_t)n);
+	config.kernel = config.initrd = "kernel";
+	config.append = "console=ttyS0";
+	config.fds[FILE_KERNEL] = config.fds[FILE_INITRD] = fd;
+	if (__real_linux_load(&machine, &err))
+		assert(err.kind != VDISK_OK && err.message[0] && !strchr(err.message, '\n'));
+	close(fd);
 }
 
 void fake_end(void)

@@ -13,6 +13,8 @@
 /* A machine of the given kind on zeroed memory.  Borrowed, until fake_end(). */
 struct machine *fake_begin(enum bus_kind bus, bool firmware);
 void fake_end(void);
+/* Loads a kernel from these bytes, which double as its initial RAM disk; it may be refused. */
+void fake_kernel(const uint8_t *bytes, size_t n);
 /* Lets the I/O threads' work be done, up to a limit. */
 void fake_pump(void);
 

@@ -15,6 +15,7 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 #define DEEDS_MAX 4096
+#define KERNEL    0xff /* as the first byte: the rest is a kernel, which may come from a guest's disk */
 
 enum deed {
 	PORT_OUT, PORT_IN, MMIO_OUT, MMIO_IN, MEMORY, PUMP, CONFIG_OUT, CONFIG_IN, QUEUE, CHAIN, SATA_PORT, SATA_COMMAND, SERIAL_IN,
@@ -251,8 +252,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	unsigned kind = (unsigned)take(&in, 1);
 	struct machine *m = fake_begin(kind & 1 ? BUS_AHCI : BUS_VIRTIO_BLK, kind & 2);
 
+	if (kind == KERNEL)
+		fake_kernel(in.p, (size_t)(in.end - in.p));
 	memset(avail, 0, sizeof(avail));
-	for (unsigned i = 0; i < DEEDS_MAX && in.p < in.end && !machine_stopped(m, NULL); i++)
+	for (unsigned i = 0; kind != KERNEL && i < DEEDS_MAX && in.p < in.end && !machine_stopped(m, NULL); i++)
 		deed_do(m, &in);
 	fake_pump();
 	fake_end();

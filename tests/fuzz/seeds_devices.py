@@ -168,7 +168,32 @@ def memory_below():
 	return s
 
 
+KERNEL = bytes([0xff])
+
+
+def kernel_bzimage():
+	head = bytearray(2048)
+	head[0x1f1] = 1
+	struct.pack_into("<H", head, 0x1fe, 0xaa55)
+	head[0x202:0x206] = b"HdrS"
+	struct.pack_into("<H", head, 0x206, 0x20f)
+	struct.pack_into("<I", head, 0x22c, 0x7fffffff)
+	struct.pack_into("<H", head, 0x236, 1)
+	struct.pack_into("<I", head, 0x238, 255)
+	struct.pack_into("<QI", head, 0x258, 0x100000, 0x10000)
+	return KERNEL + bytes(head)
+
+
+def kernel_elf():
+	note = struct.pack("<III4sI", 4, 4, 18, b"Xen", 0x100000)
+	head = b"\x7fELF\2\1\1" + bytes(9) + struct.pack("<HHIQQQIHHHHHH", 2, 62, 1, 0, 64, 0, 0, 64, 56, 2, 0, 0, 0)
+	segments = struct.pack("<IIQQQQQQ", 1, 5, 176, 0x100000, 0x100000, 64, 4096, 4096)
+	segments += struct.pack("<IIQQQQQQ", 4, 4, 240, 0, 0, len(note), len(note), 4)
+	return KERNEL + head + segments + bytes(64) + note
+
+
 os.makedirs(sys.argv[1], exist_ok=True)
-for f in (virtio_disk, transitional, vectors, window, random_and_network, ahci, chips, firmware_configuration, video, memory_below):
+for f in (virtio_disk, transitional, vectors, window, random_and_network, ahci, chips, firmware_configuration, video, memory_below,
+          kernel_bzimage, kernel_elf):
 	with open(os.path.join(sys.argv[1], f.__name__), "wb") as o:
 		o.write(f())
