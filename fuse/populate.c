@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #define PARTITIONS_MAX 1024
+#define SNAPSHOTS_MAX 4096u
 
 /* ---------------------------------------------------------------- a disk and what is in it */
 
@@ -97,19 +98,21 @@ static struct source *source_add(struct fs *fs, const char *path, const char *fo
 	return s;
 }
 
-/* Under another name where that is taken: "base.qcow2", "base.qcow2~2", … */
-static int add_state(struct fs *fs, struct node *in, const char *name, struct source *s, vdisk_error *err)
+/* Under its name with `mark` behind it where that is taken: "base.qcow2~2". */
+static int add_state(struct fs *fs, struct node *in, const char *name, const char *mark, struct source *s, vdisk_error *err)
 {
 	struct node *folder = s ? tree_folder(fs->tree, in, name, s) : NULL;
-	char other[300];
+	char other[NODE_NAME_MAX + 1];
 
-	for (unsigned i = 2; s && !folder && i < 1000; i++) {
-		snprintf(other, sizeof(other), "%.255s~%u", name, i);
-		folder = tree_folder(fs->tree, in, other, s);
-	}
-	if (!folder)
+	if (!s)
 		return fail_nomem(err);
-	folder->unfilled = true;
+	snprintf(other, sizeof(other), "%.200s~%.50s", name, mark);
+	if (!folder)
+		folder = tree_folder(fs->tree, in, other, s);
+	if (folder)
+		folder->unfilled = true;
+	else
+		say(LOG_NOTICE, "the state %.200s (%.50s) is not shown: another one has the name", name, mark);
 	return 0;
 }
 
@@ -118,6 +121,7 @@ struct adder {
 	struct node *folder, *in;
 	struct source *src;
 	vdisk_error *err;
+	unsigned n;
 	int rc;
 };
 
@@ -134,7 +138,7 @@ static void add_snapshot(void *ctx, const struct vdisk_snapshot_info *info)
 	char option[300];
 	struct source *s;
 
-	if (a->rc)
+	if (a->rc || a->n++ >= SNAPSHOTS_MAX)
 		return;
 	snprintf(option, sizeof(option), "snapshot=%.256s", info->id);
 	/* Our own lock would be in the way of reading a snapshot of the image that we write to; what a snapshot holds is never
@@ -143,7 +147,7 @@ static void add_snapshot(void *ctx, const struct vdisk_snapshot_info *info)
 	               (a->src->flags & VDISK_OPEN_NO_LOCK) | (a->src->writable ? VDISK_OPEN_NO_LOCK : 0));
 	if (s)
 		s->mtime = (struct timespec){ .tv_sec = (time_t)info->date_sec, .tv_nsec = info->date_nsec };
-	a->rc = s && states_folder(a) ? add_state(a->fs, a->folder, *info->name ? info->name : info->id, s, a->err)
+	a->rc = s && states_folder(a) ? add_state(a->fs, a->folder, *info->name ? info->name : info->id, info->id, s, a->err)
 				      : fail_nomem(a->err);
 }
 
@@ -151,15 +155,16 @@ static int add_ancestors(struct adder *a)
 {
 	for (unsigned depth = 1; depth < vdisk_depth(a->src->img) && !a->rc; depth++) {
 		struct vdisk_layer_info info;
+		struct source *s;
 		const char *slash;
+		char mark[16];
 
 		if (vdisk_layer_get(a->src->img, depth, &info, a->err))
 			return -1;
+		s = source_add(a->fs, info.path, info.format, NULL, a->src->flags & VDISK_OPEN_NO_LOCK);
 		slash = strrchr(info.path, '/');
-		a->rc = states_folder(a)
-			    ? add_state(a->fs, a->folder, slash ? slash + 1 : info.path,
-					source_add(a->fs, info.path, info.format, NULL, a->src->flags & VDISK_OPEN_NO_LOCK), a->err)
-			    : fail_nomem(a->err);
+		snprintf(mark, sizeof(mark), "%u", depth);
+		a->rc = states_folder(a) ? add_state(a->fs, a->folder, slash ? slash + 1 : info.path, mark, s, a->err) : fail_nomem(a->err);
 	}
 	return a->rc;
 }
@@ -172,6 +177,8 @@ static int add_states(struct fs *fs, struct node *in, struct source *src, vdisk_
 		return 0;
 	if (vdisk_snapshots(src->img, add_snapshot, &a, err))
 		return -1;
+	if (a.n > SNAPSHOTS_MAX)
+		say(LOG_NOTICE, "%s: %u of %u snapshots are not shown", vdisk_path(src->img), a.n - SNAPSHOTS_MAX, a.n);
 	return a.rc || src != fs->sources ? a.rc : add_ancestors(&a);
 }
 

@@ -14,10 +14,10 @@ static void node_free(struct node *n)
 	free(n);
 }
 
-/* "." and ".." and what a path cannot hold. */
+/* "." and "..", what a path cannot hold, and what is too long for one. */
 static char *name_fit(const char *name)
 {
-	char *s = strdup(*name ? name : "_");
+	char *s = strndup(*name ? name : "_", NODE_NAME_MAX);
 
 	if (!s)
 		return NULL;

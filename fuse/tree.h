@@ -13,6 +13,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#define NODE_NAME_MAX 255
+
 enum node_kind { NODE_FOLDER, NODE_WINDOW, NODE_TEXT, NODE_LINK };
 
 struct node {
@@ -52,7 +54,8 @@ struct node *tree_find(struct tree *t, const struct node *folder, const char *na
 /* The i-th child and true, or false past the last. */
 bool tree_child(struct tree *t, const struct node *folder, size_t i, struct node **out);
 
-/* NULL: out of memory, or the name is taken.  Names are made fit for a file name: '/' and control bytes become '_'. */
+/* NULL: out of memory, or the name is taken.  Names are made fit for a file name: '/' and control bytes
+   become '_', and what is too long is cut off. */
 struct node *tree_folder(struct tree *t, struct node *in, const char *name, struct source *src);
 struct node *tree_window(struct tree *t, struct node *in, const char *name, const struct window *w);
 struct node *tree_text(struct tree *t, struct node *in, const char *name, const char *text, struct source *src);

@@ -16,7 +16,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#define BUSY_TRIES 20 /* a file that was closed a moment ago still counts as open */
+#define BUSY_TRIES 20   /* a file that was closed a moment ago still counts as open */
+#define END_MS     60000 /* for closing an image whose content is flushed already */
 
 static int said(const char *what, int e)
 {
@@ -33,7 +34,7 @@ static int server_find(const char *dir)
 	int fd;
 
 	snprintf(path, sizeof(path), "%s/.vdisk/pid", dir);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	if (fd < 0)
 		return -1;
 	n = read(fd, text, sizeof(text) - 1);
@@ -49,7 +50,7 @@ static int flush(const char *dir)
 	int fd, rc = 0;
 
 	snprintf(path, sizeof(path), "%s/disk", dir);
-	fd = open(path, O_WRONLY | O_CLOEXEC);
+	fd = open(path, O_WRONLY | O_CLOEXEC | O_NONBLOCK);
 	if (fd < 0)
 		return 0; /* read-only, or dead */
 	if (fsync(fd))
@@ -78,8 +79,8 @@ int main(int argc, char **argv)
 	if (server >= 0) {
 		struct pollfd p = { .fd = server, .events = POLLIN };
 
-		while (poll(&p, 1, -1) < 0 && errno == EINTR)
-			;
+		if (!poll(&p, 1, END_MS))
+			return said("its program still holds the image", ETIMEDOUT);
 	}
 	return rc;
 }

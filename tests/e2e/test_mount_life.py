@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """vdisk mount: how it begins and ends. Signals, idle times, systemd's notification, mount(8)'s helper, handles that come and go."""
-import os, socket, sys
+import ctypes, os, socket, sys
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 from mounts import *
 
@@ -100,6 +100,26 @@ def idle():
 		until("it goes when idle", lambda: not os.path.ismount("m") and gone(pid))
 	for bad in ("0", "-1", "x", "", "1.5", "99999999999999999999"):
 		refused("mount", "--idle-timeout", bad, "disk.qcow2", "m", mentions=("--idle-timeout",))
+
+
+@case
+def threads_flush_for_others():
+	"""All threads are marked as flushers of others' I/O (PF_MEMALLOC_NOIO), so that a loop device over the mount cannot wait for itself."""
+	def may_be():
+		return ctypes.CDLL(None).prctl(57, 1, 0, 0, 0) == 0 # PR_SET_IO_FLUSHER, for this test alone
+	pid = os.fork()
+	if not pid:
+		os._exit(0 if may_be() else 1)
+	if os.waitpid(pid, 0)[1]:
+		skip("there is no CAP_SYS_RESOURCE here")
+	with served("--rw", disk()):
+		pid = server_pid()
+		jobs = [threading.Thread(target=lambda: open("m/disk", "rb").read()) for _ in range(8)]
+		[t.start() for t in jobs]
+		[t.join() for t in jobs]
+		for task in os.listdir("/proc/%d/task" % pid):
+			flags = int(open("/proc/%d/task/%s/stat" % (pid, task)).read().rsplit(")", 1)[1].split()[6])
+			check(flags & 0x00080000, "flags of thread %s: %#x" % (task, flags))
 
 
 @case

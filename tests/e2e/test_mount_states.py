@@ -262,6 +262,25 @@ def states_have_partitions():
 
 
 @case
+def names_that_are_no_names():
+	"""Snapshots called "..", with control bytes, three of one name, one too long for a file: each is shown, under some name."""
+	vdisk("create", "-f", "qcow2", "disk.qcow2", "1M")
+	names = ["..", "a/../b", "tab\there", "twice", "twice ", "x" * 300, "x" * 299]
+	for i, n in enumerate(names):
+		qemu_io("disk.qcow2", "qcow2", "write -P %d 0 64k" % (i + 1))
+		qemu_img("snapshot", "-c", n, "disk.qcow2")
+	os.makedirs("other")
+	vdisk("create", "-f", "qcow2", "other/disk.qcow2", "1M", "-b", os.path.abspath("disk.qcow2"), "-F", "qcow2", "--allow-parent", os.getcwd())
+	vdisk("create", "-f", "qcow2", "leaf.qcow2", "1M", "-b", "other/disk.qcow2", "-F", "qcow2", "--allow-parent", os.getcwd())
+	with served("--allow-parent", os.getcwd(), "leaf.qcow2"):
+		eq(["disk.qcow2", "disk.qcow2~2"], sorted(os.listdir("m/snapshots")), "ancestors")
+		folder = "m/snapshots/disk.qcow2~2/snapshots/"
+		got = os.listdir(folder)
+		eq(len(names), len(got), "snapshots: %r" % got)
+		eq(set(range(1, len(names) + 1)), {open(folder + n + "/disk", "rb").read(1)[0] for n in got}, "what they hold")
+
+
+@case
 def ancestor_that_is_broken():
 	"""What cannot be opened says so in its folder, and hurts nothing else."""
 	vdisk("create", "-f", "qcow2", "base.qcow2", "4M")
