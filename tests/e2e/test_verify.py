@@ -457,6 +457,33 @@ def panic():
 
 
 @case
+def broken_root():
+	"""Debian's own initial RAM disk, which finds no root: its prompt."""
+	if not ALL:
+		skip("the long tier")
+	kernel = kernel_needed()
+	initrd = kernel.replace("vmlinuz", "initrd.img")
+	if not os.access(initrd, os.R_OK):
+		skip("no initial RAM disk for %s" % kernel)
+	a = answer("qemu", "--kernel", kernel, "--initrd", initrd, "--append", "console=ttyS0 root=/dev/sda9 rootdelay=1", "--mem", "512", rc=1,
+	           timeout=300)
+	eq("failed", a["verdict"], "verdict")
+	check(a["cause"].startswith("ALERT!  /dev/sda9 does not exist."), "cause: %r" % a["cause"])
+
+
+@case
+def uefi_without_a_loader():
+	if not ALL:
+		skip("the long tier")
+	if "qemu" not in engines() or not os.path.exists("/usr/share/OVMF/OVMF_CODE_4M.fd"):
+		skip("no QEMU, or no OVMF")
+	write_file("zero.raw", bytes(MIB))
+	a = answer("qemu", "--firmware", "uefi", "--mem", "256", "zero.raw", rc=1, timeout=300)
+	eq(("failed", "uefi"), (a["verdict"], a["firmware"]), "the answer")
+	check("found nothing to boot" in a["cause"] or "No bootable option" in a["cause"], "cause: %r" % a["cause"])
+
+
+@case
 def refusals():
 	engines()
 	disk = boot_disk("x", "x")

@@ -79,6 +79,7 @@ static void transcripts(void **state)
 		{ "no-root.txt", VERDICT_FAILED, "ALERT!  /dev/sda9 does not exist.  Dropping to a shell!", false, false },
 		{ "panic.txt", VERDICT_FAILED, "Kernel panic - not syncing: VFS: Unable to mount root fs on unknown-block(0,0)", false, true },
 		{ "emergency.txt", VERDICT_FAILED, "emergency", false, true },
+		{ "uefi-nothing.txt", VERDICT_FAILED, "the firmware found nothing to boot: its shell", true, false },
 		{ "grub-rescue.txt", VERDICT_FAILED, "its rescue prompt, after \"error: ", false, false },
 	};
 	const unsigned cuts[] = { 1, 2, 7, 64, 4096, 1 << 20 };
