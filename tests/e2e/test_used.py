@@ -130,6 +130,41 @@ def judge_xfs(path, folder):
 		eq(files_of(folder), files_of(m + "/tree"), "files of %s" % path)
 
 
+def make_btrfs(path, folder, *options):
+	"""With data whose places in its own address space and on the disk differ, data without checksums, snapshots and what is gone."""
+	need("mkfs.btrfs", "btrfs")
+	if not ROOT:
+		skip("btrfs is filled through a mount")
+	ran("mkfs.btrfs", "-q", "-f", "-K", *options, path)
+	with mounted_loop(path, "btrfs") as m:
+		os.makedirs(m + "/tree/plain")
+		ran("chattr", "+C", m + "/tree/plain")
+		for i in range(3):
+			write_file(m + "/tree/plain/%d" % i, rng_for("plain").randbytes(2 * MIB))
+			shutil.copyfile(m + "/tree/plain/%d" % i, os.path.join(folder, "plain-%d" % i))
+		for name in files_of(folder):
+			os.makedirs(os.path.dirname(os.path.join(m, "tree", name)), exist_ok=True)
+			if not name.startswith("plain-"):
+				shutil.copyfile(os.path.join(folder, name), os.path.join(m, "tree", name))
+		write_file(m + "/gone", b"gone" * 2000000)
+		ran("btrfs", "subvolume", "snapshot", m, m + "/snap")
+		ran("btrfs", "balance", "start", "--full-balance", m)
+		ran("fallocate", "-l", "4M", m + "/reserved")
+		os.unlink(m + "/gone")
+		os.unlink(m + "/snap/gone")
+		ran("sync", "-f", m)
+
+
+def judge_btrfs(path, folder):
+	ran("btrfs", "check", "--check-data-csum", path)
+	want = {("plain/" + n[6:] if n.startswith("plain-") else n): s for n, s in files_of(folder).items()}
+	with mounted_loop(path, "btrfs") as m:
+		eq(want, files_of(m + "/tree"), "files of %s" % path)
+		eq(want, files_of(m + "/snap/tree"), "files of the snapshot in %s" % path)
+		r = ran("btrfs", "scrub", "start", "-B", m)
+		check("no errors found" in r.out, "scrub: %s" % r.out)
+
+
 def table(path, label, *parts):
 	"""A disk full of old data with these files as partitions (file, more words for sfdisk), a gap of 3 MiB behind each; their offsets."""
 	need("sfdisk")
@@ -293,6 +328,46 @@ def fat_kinds(bits, size):
 
 for bits, size in (("16", 40), ("32", 80)):
 	add("FAT" + bits, fat_kinds, bits, size)
+
+
+def btrfs_kinds(*options):
+	need("partclone.btrfs", "blkid")
+	need_fuse()
+	folder = tree("tree", rng_for("btrfs"))
+	full("fs", 400 * MIB)
+	make_btrfs("fs", folder, *options)
+	offsets = table("disk.raw", "gpt", ("fs",))
+	o = done("convert", "--json", "--used-only", "disk.raw", "lean.raw").json()
+	check(o["regions"][0]["free"] > 300 * MIB, "told: %r" % o)
+	judge_btrfs(part("lean.raw", "judged", offsets[0], 400 * MIB), folder)
+	same_but("disk.raw", "lean.raw", [(offsets[0], 400 * MIB)])
+
+
+add("btrfs", btrfs_kinds)
+add("btrfs: one copy", btrfs_kinds, "-m", "single")
+if ALL:
+	add("btrfs: mixed", btrfs_kinds, "--mixed")
+	add("btrfs: nodes of 64 KiB", btrfs_kinds, "-n", "65536")
+	for checksum in ("xxhash", "sha256", "blake2"):
+		add("btrfs: " + checksum, btrfs_kinds, "--csum", checksum)
+
+
+@case
+def btrfs_not_at_rest():
+	need("partclone.btrfs", "blkid", "mkfs.btrfs")
+	need_fuse()
+	if not ROOT:
+		skip("a mount is wanted")
+	full("fs", 128 * MIB)
+	ran("mkfs.btrfs", "-q", "-f", "-K", "fs")
+	with mounted_loop("fs", "btrfs") as m:
+		fd = os.open(m + "/f", os.O_CREAT | os.O_WRONLY)
+		os.write(fd, b"x" * 100000)
+		os.fsync(fd)
+		os.close(fd)
+		ran("cp", "fs", "torn")
+	table("disk.raw", "gpt", ("torn",))
+	declined("convert", "--used-only", "disk.raw", "out.qcow2", mentions=["partition 1 (btrfs)", "log"])
 
 
 def taken_whole(word, maker):

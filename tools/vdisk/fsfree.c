@@ -2,131 +2,30 @@
 /*
  * What a file system calls free.  libblkid's program says which one it is, partclone's maps its blocks; neither a mount nor a privilege is
  * needed.
- *
- * A file system whose journal is not empty has blocks in use that its maps call free: the journal's replay will say so.  partclone looks
- * for that in some of them only, so that it is looked for here in all.
  */
-#include "fsfree.h"
+#include "fskind.h"
 #include "output.h"
 #include "run.h"
 
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#define HEAD_KEPT (UINT64_C(1) << 20) /* boot loaders, labels, superblocks */
-
-static enum fs_answer answer(struct fs_scan *s, enum fs_answer a, const char *note)
+enum fs_answer fs_say(struct fs_scan *s, enum fs_answer a, const char *note)
 {
 	snprintf(s->note, sizeof(s->note), "%s", note);
 	return a;
 }
 
-static uint64_t le(const uint8_t *p, unsigned bytes)
-{
-	uint64_t v = 0;
-	while (bytes--)
-		v = v << 8 | p[bytes];
-	return v;
-}
-
-static bool read_at(const char *file, void *buf, size_t len, uint64_t off)
-{
-	int fd = open(file, O_RDONLY | O_CLOEXEC);
-	ssize_t r = fd < 0 ? -1 : pread(fd, buf, len, (off_t)off);
-	if (fd >= 0)
-		close(fd);
-	return r == (ssize_t)len;
-}
-
 /* Where a program that was to tell something is not there, or cannot. */
-static enum fs_answer no_help(struct fs_scan *s, const char *program, int status)
+enum fs_answer fs_no_help(struct fs_scan *s, const char *program, int status)
 {
 	char note[128];
 	if (status == RUN_STOPPED)
-		return s->cancel && *s->cancel ? FS_STOPPED : answer(s, FS_WHOLE, "a program died");
+		return s->cancel && *s->cancel ? FS_STOPPED : fs_say(s, FS_WHOLE, "a program died");
 	snprintf(note, sizeof(note), status == RUN_MISSING ? "%s is not installed" : "%s cannot tell", program);
-	return answer(s, FS_WHOLE, note);
-}
-
-/* ---- is it at rest? */
-
-/* Linux, Documentation/filesystems/ext4: the superblock at 1,024. */
-static enum fs_answer ext_at_rest(struct fs_scan *s)
-{
-	uint8_t sb[1024];
-	if (!read_at(s->file, sb, sizeof(sb), 1024))
-		return answer(s, FS_WHOLE, "its superblock cannot be read");
-	unsigned state = (unsigned)le(sb + 0x3a, 2), incompat = (unsigned)le(sb + 0x60, 4);
-	if (incompat & 0x4)
-		return answer(s, FS_REFUSED, "its journal holds changes that are not in place yet");
-	if (!(state & 1))
-		return answer(s, FS_REFUSED, "it was not unmounted");
-	if (state & 2)
-		return answer(s, FS_REFUSED, "it is marked as having errors");
-	if (le(sb + 0x64, 4) & 0x200)
-		return answer(s, FS_WHOLE, "which of its clusters are free is not known (bigalloc)");
-	if (incompat & 0x8)
-		return answer(s, FS_WHOLE, "it is another file system's journal");
-	return FS_KNOWN;
-}
-
-static enum fs_answer xfs_at_rest(struct fs_scan *s)
-{
-	char text[4096];
-	int status = run_capture((const char *const[]){ "xfs_logprint", "-t", s->file, NULL }, text, sizeof(text), NULL, s->cancel);
-	if (strstr(text, "state: <DIRTY>"))
-		return answer(s, FS_REFUSED, "its log holds changes that are not in place yet");
-	if (status || !strstr(text, "state: <CLEAN>"))
-		return no_help(s, "xfs_logprint", status ? status : 1);
-	return FS_KNOWN;
-}
-
-/* As in ntfs-3g's layout.h: two restart pages at the head of $LogFile, of which the one with the higher sequence number holds. */
-static bool ntfs_log_at_rest(const uint8_t *log, size_t len, bool *known)
-{
-	uint64_t best = 0;
-	bool rest = false;
-	*known = len >= 4 && !memcmp(log, "\xff\xff\xff\xff", 4);
-	if (*known)
-		return true; /* empty */
-	for (size_t at = 0, n = 0; n < 2 && at + 4096 <= len && !memcmp(log + at, "RSTR", 4); n++) {
-		size_t area = (size_t)le(log + at + 24, 2), page = (size_t)le(log + at + 16, 4);
-		if (area > 480 || area < 30)
-			break;
-		const uint8_t *ra = log + at + area;
-		uint64_t lsn = le(ra, 8);
-		if (!*known || lsn > best) {
-			best = lsn;
-			rest = le(ra + 12, 2) == 0xffff || le(ra + 14, 2) & 2;
-		}
-		*known = true;
-		if (page < 512 || page > 4096 * 4)
-			break;
-		at += page;
-	}
-	return rest;
-}
-
-static enum fs_answer ntfs_at_rest(struct fs_scan *s)
-{
-	char text[32768];
-	bool known;
-	size_t len;
-	int status = run_capture((const char *const[]){ "ntfscat", "-f", s->file, "hiberfil.sys", NULL }, text, 4096, &len, s->cancel);
-	if (status == RUN_MISSING || status == RUN_STOPPED)
-		return no_help(s, "ntfscat", status);
-	if (!status && len >= 4 && (!memcmp(text, "hibr", 4) || !memcmp(text, "HIBR", 4)))
-		return answer(s, FS_REFUSED, "Windows is hibernated in it");
-	status = run_capture((const char *const[]){ "ntfscat", "-f", s->file, "$LogFile", NULL }, text, sizeof(text), &len, s->cancel);
-	if (status)
-		return no_help(s, "ntfscat", status);
-	bool rest = ntfs_log_at_rest((const uint8_t *)text, len, &known);
-	if (!known)
-		return answer(s, FS_WHOLE, "its log is not understood");
-	return rest ? FS_KNOWN : answer(s, FS_REFUSED, "its log holds changes that are not in place yet");
+	return fs_say(s, FS_WHOLE, note);
 }
 
 /* ---- which blocks */
@@ -169,7 +68,7 @@ static bool map_read(struct fs_scan *s, const char *path)
 		at = off + len;
 		/* Beyond the end there is nothing to leave out, whatever the map says. */
 		if (good && status == '?')
-			ranges_add(&s->free, off > HEAD_KEPT ? off : HEAD_KEPT, at < s->size ? at : s->size);
+			ranges_add(&s->free, off > FS_HEAD_KEPT ? off : FS_HEAD_KEPT, at < s->size ? at : s->size);
 	}
 	free(text);
 	return good && at;
@@ -197,21 +96,21 @@ static enum fs_answer partclone(struct fs_scan *s, const char *kind)
 	const char *const argv[] = { program, "-D", "-q", "-f", "0", "-s", s->file, "-o", map, "-L", log, NULL };
 	int status = run_capture(argv, text, sizeof(text), NULL, s->cancel);
 	if (status == RUN_MISSING || status == RUN_STOPPED)
-		return no_help(s, program, status);
+		return fs_no_help(s, program, status);
 	if (status) {
 		char *all = file_text(log);
 		bool dirty = all && (strstr(all, "isn't in valid state") || strstr(all, "scheduled for a check"));
 		free(all);
 		if (dirty)
-			return answer(s, FS_REFUSED, "it is marked as not unmounted");
+			return fs_say(s, FS_REFUSED, "it is marked as not unmounted");
 		last_words(log, words, sizeof(words));
 		snprintf(note, sizeof(note), "%s fails: %s", program, shown(words));
-		return answer(s, FS_WHOLE, note);
+		return fs_say(s, FS_WHOLE, note);
 	}
 	if (map_read(s, map))
 		return FS_KNOWN;
 	ranges_free(&s->free);
-	return no_help(s, program, 1);
+	return fs_no_help(s, program, 1);
 }
 
 /* ---- */
@@ -219,15 +118,21 @@ static enum fs_answer partclone(struct fs_scan *s, const char *kind)
 static const struct kind {
 	const char *type, *partclone; /* libblkid's name */
 	enum fs_answer (*at_rest)(struct fs_scan *);
+	enum fs_answer (*mend)(struct fs_scan *); /* what partclone's map lacks; NULL: nothing */
 } kinds[] = {
-	{ "ext2", "extfs", ext_at_rest }, { "ext3", "extfs", ext_at_rest }, { "ext4", "extfs", ext_at_rest },
-	{ "xfs", "xfs", xfs_at_rest },    { "ntfs", "ntfs", ntfs_at_rest }, { "vfat", "fat", NULL },
+	{ "ext2", "extfs", fs_ext_at_rest },
+	{ "ext3", "extfs", fs_ext_at_rest },
+	{ "ext4", "extfs", fs_ext_at_rest },
+	{ "xfs", "xfs", fs_xfs_at_rest },
+	{ "btrfs", "btrfs", fs_btrfs_at_rest, fs_btrfs_mirror },
+	{ "ntfs", "ntfs", fs_ntfs_at_rest },
+	{ "vfat", "fat" },
 };
 
 /* Nothing in a swap area outlives a shutdown; a hibernated system's is called otherwise. */
 static enum fs_answer swap_scan(struct fs_scan *s)
 {
-	ranges_add(&s->free, HEAD_KEPT, s->size);
+	ranges_add(&s->free, FS_HEAD_KEPT, s->size);
 	return FS_KNOWN;
 }
 
@@ -253,20 +158,22 @@ enum fs_answer fs_scan(struct fs_scan *s)
 	s->type[0] = s->note[0] = '\0';
 	s->free = (struct range_list){ 0 };
 	if (status == RUN_MISSING || status == RUN_STOPPED)
-		return no_help(s, "blkid", status);
+		return fs_no_help(s, "blkid", status);
 	if (status == 8)
-		return answer(s, FS_WHOLE, "it has the marks of several file systems");
+		return fs_say(s, FS_WHOLE, "it has the marks of several file systems");
 	if (status || !export_get(text, "TYPE=", s->type))
 		return FS_WHOLE;
 	if (export_get(text, "VERSION=", version) && !strcmp(version, "FAT12")) /* partclone 0.3.23 gets its odd clusters wrong */
-		return answer(s, FS_WHOLE, "its map cannot be relied upon");
+		return fs_say(s, FS_WHOLE, "its map cannot be relied upon");
 	if (!strcmp(s->type, "swap"))
 		return swap_scan(s);
 	for (size_t i = 0; i < sizeof(kinds) / sizeof(*kinds); i++) {
 		if (strcmp(kinds[i].type, s->type))
 			continue;
 		enum fs_answer a = kinds[i].at_rest ? kinds[i].at_rest(s) : FS_KNOWN;
-		return a == FS_KNOWN ? partclone(s, kinds[i].partclone) : a;
+		if (a == FS_KNOWN)
+			a = partclone(s, kinds[i].partclone);
+		return a == FS_KNOWN && kinds[i].mend ? kinds[i].mend(s) : a;
 	}
-	return answer(s, FS_WHOLE, "which of its blocks are free is not known");
+	return fs_say(s, FS_WHOLE, "which of its blocks are free is not known");
 }
