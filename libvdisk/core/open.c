@@ -395,7 +395,18 @@ static int protection_check(const struct vd_file *f, const char *path, uint32_t 
 		if (names[i] == '\n')
 			names[i] = i + 1 < n ? ' ' : '\0';
 	vd_printable(text, sizeof(text), names, strnlen(names, (size_t)n));
-	return vd_fail(err, VDISK_REFUSED, VDISK_NO_OFFSET, "%s: is the parent of linked clones (%s); --force writes to it all the same", path, text);
+	return vd_fail(err, VDISK_REFUSED, VDISK_NO_OFFSET, "%s: is the parent of linked clones or layers (%s); --force writes to it all the same", path, text);
+}
+
+/* A source that is being moved is no whole disk any more (ops/punch.c). */
+static int moved_check(const struct vd_file *f, const char *path, uint32_t flags, vd_error *err)
+{
+	char to[300] = "", text[300];
+
+	if (flags & (VDISK_OPEN_MOVED | VDISK_OPEN_INFO | VDISK_OPEN_CHECK) || f->fd < 0 || fgetxattr(f->fd, "user.vdisk.moved", to, sizeof(to) - 1) <= 0)
+		return 0;
+	vd_printable(text, sizeof(text), to, strlen(to));
+	return vd_fail(err, VDISK_REFUSED, VDISK_NO_OFFSET, "%s: parts of it were given up while it was moved to %s: go on with that, by --resume", path, text);
 }
 
 static int file_open(const char *path, const struct vdisk_open_options *o, struct vd_file **f, vd_error *err)
@@ -407,7 +418,7 @@ static int file_open(const char *path, const struct vdisk_open_options *o, struc
 	if (!(o->flags & VDISK_OPEN_STREAM) || strcmp(path, "-")) {
 		if (vd_file_posix(AT_FDCWD, path, path, write ? VD_POSIX_RDWR : 0, f, err))
 			return -1;
-		if ((write && protection_check(*f, path, o->flags, err)) ||
+		if ((write && protection_check(*f, path, o->flags, err)) || moved_check(*f, path, o->flags, err) ||
 		    (!(o->flags & VDISK_OPEN_NO_LOCK) && vd_file_lock(*f, write, err))) {
 			vd_file_close(*f);
 			return -1;

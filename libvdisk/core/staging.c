@@ -147,13 +147,25 @@ char *vd_staging_side(const char *path, const char *word)
 	return folder ? vd_asprintf("%s/.%s.vdisk-%s", strcmp(folder, "/") ? folder : "", base_of(real), word) : NULL;
 }
 
-/* The record of how far a run got, which is about that run's files only. */
-static void record_remove(struct vd_staging *s)
+static void side_remove(struct vd_staging *s, const char *word)
 {
-	VD_AUTO_FREE char *side = vd_staging_side(s->path, VD_STAGING_RECORD);
+	VD_AUTO_FREE char *side = vd_staging_side(s->path, word);
 
 	if (side)
 		(void)unlink(side);
+}
+
+/* What a run left that was broken off may be thrown away. */
+static int old_judge(struct vd_staging *s, const char *temp, vd_error *err)
+{
+	VD_AUTO_FREE char *side = vd_staging_side(s->path, VD_STAGING_MOVING);
+
+	if (!side)
+		return vd_fail_nomem(err, strlen(s->path));
+	if (access(side, F_OK))
+		return 0;
+	return vd_fail(err, VDISK_REFUSED, VDISK_NO_OFFSET, "%s: the disk that was being moved to it is in %s/%s, and nowhere else: go on with --resume", s->path,
+	               s->folder, temp);
 }
 
 /* A temporary file that nobody has locked was left by a run that was killed. */
@@ -176,8 +188,12 @@ static int temp_create(struct vd_staging *s, const char *temp, const char *shown
 			vd_file_close(old);
 			return vd_fail(err, VDISK_BUSY, VDISK_NO_OFFSET, "%s: is being written by another run (%s/%s)", shown, s->folder, temp);
 		}
+		if (!s->n && old_judge(s, temp, err)) {
+			vd_file_close(old);
+			return -1;
+		}
 		if (!s->n)
-			record_remove(s); /* before another file can have that inode */
+			side_remove(s, VD_STAGING_RECORD); /* before another file can have that inode */
 		unlinkat(s->dirfd, temp, 0);
 		vd_file_close(old);
 	}
@@ -266,7 +282,8 @@ int vd_staging_resume(const char *path, bool overwrite, const struct vd_kept_fil
 	} else if (stage(s, base_of(s->path), path, f, err)) {
 		goto fail;
 	} else if (!kept) {
-		record_remove(s);
+		side_remove(s, VD_STAGING_RECORD);
+		side_remove(s, VD_STAGING_MOVING);
 	}
 	*out = s;
 	return 0;

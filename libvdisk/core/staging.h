@@ -30,6 +30,8 @@ int vd_staging_resume(const char *path, bool overwrite, const struct vd_kept_fil
 void vd_staging_keep(struct vd_staging *s);
 /* What an unfinished conversion is gone on with (ops/checkpoint.h).  vd_staging_new() removes an old one, which is about other files. */
 #define VD_STAGING_RECORD "resume"
+/* Says that the unfinished files hold what their source has given up: vd_staging_new() refuses to replace them, whoever asks. */
+#define VD_STAGING_MOVING "moving"
 /* Fills in the identity of an open file. */
 int vd_kept_identify(int fd, struct vd_kept_file *k, vd_error *err);
 /* Whether the file of that name is k. */

@@ -6,15 +6,21 @@
  *  P1. Host space of the source is given back only when the target's bytes for all guest offsets that it serves are durable, and the
  *      record (checkpoint.h) that says so.  So a run that dies anywhere is resumed, and never begun anew by mistake: its unfinished
  *      files stay whatever happens.
+ *      Before the first piece goes, both sides say so: the source in the attribute "user.vdisk.moved", where the file system has such (core/open.c
+ *      refuses it then), the target in a file beside it (core/staging.h).
  *  P2. The first bytes of each file, which tell the source from another one, stay to the end.
  */
 #include "ops/convert.h"
 #include "base/alloc.h"
 #include "base/bytes.h"
+#include "core/staging.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #define HEAD_BYTES 65536u                     /* what fingerprint.c looks at */
@@ -24,6 +30,8 @@
 struct vd_punch {
 	struct vd_walk walk;  /* what lies below was given back */
 	uint64_t step;
+	char *side;           /* says so beside the target */
+	bool said;
 };
 
 static void count_one(void *ctx, const struct vdisk_snapshot_info *s)
@@ -69,7 +77,43 @@ int vd_punch_new(struct vd_conv *c, vd_error *err)
 	vd_walk_init(&p->walk, c->src, vd_min(c->size, c->src->top->size), 0);
 	p->step = STEP_MIN;
 	c->punch = p;
-	return 0;
+	p->side = vd_staging_side(c->dst->path, VD_STAGING_MOVING);
+	return p->side ? 0 : vd_fail_nomem(err, strlen(c->dst->path));
+}
+
+static int folder_sync(const char *path, vd_error *err)
+{
+	const char *slash = strrchr(path, '/');
+	VD_AUTO_FREE char *dir = vd_strndup(path, slash == path ? 1 : (size_t)(slash - path));
+	int fd = dir ? open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1, rc = 0;
+
+	if (fd < 0 || (fsync(fd) && errno != EINVAL && errno != ENOTSUP))
+		rc = vd_fail_errno(err, errno, VDISK_NO_OFFSET, "%s", path);
+	if (fd >= 0)
+		close(fd);
+	return rc;
+}
+
+static int say_so(struct vd_conv *c, vd_error *err)
+{
+	struct vd_punch *p = c->punch;
+	const char *to = c->dst->path;
+	int fd;
+
+	if (p->said)
+		return 0;
+	if (fsetxattr(c->src->top->files[0]->fd, "user.vdisk.moved", to, strnlen(to, 299), 0) && errno != ENOTSUP)
+		return vd_fail_errno(err, errno, VDISK_NO_OFFSET, "%s: attribute user.vdisk.moved", c->src->path);
+	fd = open(p->side, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
+	if (fd < 0 || fsync(fd) || fsync(c->src->top->files[0]->fd)) {
+		vd_fail_errno(err, errno, VDISK_NO_OFFSET, "%s", p->side);
+		if (fd >= 0)
+			close(fd);
+		return -1;
+	}
+	close(fd);
+	p->said = true;
+	return folder_sync(p->side, err);
 }
 
 static int extent_punch(struct vd_conv *c, const struct vd_extent *x, vd_error *err)
@@ -99,7 +143,7 @@ int vd_punch_tick(struct vd_conv *c, vd_error *err)
 
 	if (c->progress.done < p->walk.pos + p->step)
 		return 0;
-	if (vd_resume_save(c, &pos, err))
+	if (vd_resume_save(c, &pos, err) || say_so(c, err))
 		return -1;
 	/* A packed unit that reaches beyond is still wanted. */
 	pos = vd_min(vd_down(pos, c->src->top->alloc_grain), p->walk.size);
@@ -116,6 +160,8 @@ int vd_punch_tick(struct vd_conv *c, vd_error *err)
 void vd_punch_finish(struct vd_conv *c)
 {
 	const struct vd_layer *l = c->src->top;
+
+	(void)unlink(c->punch->side);
 
 	for (unsigned i = l->n_files; i-- > 0;) {
 		const char *name = l->files[i]->name;
@@ -134,6 +180,8 @@ void vd_punch_finish(struct vd_conv *c)
 
 void vd_punch_free(struct vd_conv *c)
 {
+	if (c->punch)
+		vd_free(c->punch->side);
 	vd_free(c->punch);
 	c->punch = NULL;
 }

@@ -603,10 +603,10 @@ def punch_killed():
 		calls = int(f.read())
 	eq(want, files_of("out"), "the files of a move")
 	check(not os.path.exists("source.raw"), "the source is still there")
+	kills = punched = 0
 	for i in range(30 if ALL else 4):
 		fresh("out")
 		shutil.copy("keep.raw", "source.raw")
-		punched = False
 		for attempt in range(6):
 			e = shim(op="write,sync,name,punch", do="kill", nth=rng.randrange(1, calls + 1)) if attempt < 5 else EPOCH
 			r = run(VDISK, *move_words(args, *(["--resume"] if attempt else [])), env=e)
@@ -616,9 +616,17 @@ def punch_killed():
 			if not os.path.exists("source.raw"): # the last of all; the image has its name
 				break
 			intact = sha256("source.raw") == sha256("keep.raw")
+			kills += 1
+			punched += not intact
 			if not intact and not os.path.exists(dst_of(args)):
 				refused(*move_words(args), folder="out", mentions="--resume")
+				refused(*move_words(args, "--force"), folder="out", mentions="--resume")
+				refused("create", "--force", "-f", "qcow2", dst_of(args), "1M", folder="out", mentions="nowhere else")
+				if b"moved" in subprocess.run(["getfattr", "-d", "source.raw"], stdout=subprocess.PIPE).stdout:
+					refused("digest", "-f", "raw", "source.raw", mentions="given up")
+					refused("convert", "-f", "raw", "source.raw", "another.qcow2", mentions="given up")
 		eq(want[os.path.basename(dst_of(args))], sha256(dst_of(args)), "round %d: the file" % i)
+	print("    %d kills, %d of them when the source had given up something" % (kills, punched))
 
 
 @case

@@ -309,7 +309,7 @@ static int run(const void *args, char **operands, unsigned n)
 			return fail("standard output is a terminal: an image will not go there");
 	}
 	vdisk_image *src;
-	uint32_t flags = a->punch ? VDISK_OPEN_RW | VDISK_OPEN_KEEP_ID : 0;
+	uint32_t flags = a->punch ? VDISK_OPEN_RW | VDISK_OPEN_KEEP_ID | (a->resume ? VDISK_OPEN_MOVED : 0) : 0;
 	if (source_open(operands[0], &a->source, &a->content, flags, true, &src))
 		return EXIT_TROUBLE;
 	struct used used = { 0 };

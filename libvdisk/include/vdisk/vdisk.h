@@ -118,6 +118,7 @@ typedef struct vdisk_image vdisk_image;
 #define VDISK_OPEN_INFO    256u  /* facts only, with NO_PARENT: a missing extent file is no error; content cannot be read */
 #define VDISK_OPEN_CHAIN   512u /* facts of the whole chain, with INFO: where it breaks off or a parent is not the expected one, the layer's
                                    parent_problem says so */
+#define VDISK_OPEN_MOVED  1024u /* although VDISK_CONVERT_PUNCH_SOURCE has given up parts of it already: to resume that */
 #define VDISK_OPEN_STREAM  128u   /* path "-": standard input, read once and forward */
 
 struct vdisk_open_options {
