@@ -113,6 +113,7 @@ if [ -z "$status" ]; then
 	cat "$folder/err" >&2
 	tail -n 5 "$folder/out" >&2
 	[ "$rc" = 124 ] && { echo "the lab's time of $seconds s is over" >&2; exit 124; }
+	echo "lab: QEMU ended with status $rc before the command did" >&2
 	exit 2
 fi
 exit "$status"
