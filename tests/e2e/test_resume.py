@@ -604,7 +604,7 @@ def punch_killed():
 	eq(want, files_of("out"), "the files of a move")
 	check(not os.path.exists("source.raw"), "the source is still there")
 	kills = punched = 0
-	for i in range(30 if ALL else 4):
+	for i in range(30 if ALL else 2):
 		fresh("out")
 		shutil.copy("keep.raw", "source.raw")
 		for attempt in range(6):
