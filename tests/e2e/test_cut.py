@@ -102,6 +102,7 @@ ACTIONS = {
 	"zero": io(b"zero 0 65536\n"),
 	"discard": io(b"discard 0 4194304\n"),
 	"resize": command("resize", "@", "64M"),
+	"compact": command("compact", "@"),
 }
 
 
@@ -123,6 +124,7 @@ def cut(name):
 	actions = dict(ACTIONS)
 	if fmt == "qcow2":
 		actions["amend"] = command("amend", "-o", "lazy_refcounts=on", "@")
+		actions["snapshot"] = command("snapshot", "create", "@", "now")
 	for to in points(size):
 		os.truncate(held, size) if to > size else None
 		full = open(held, "rb").read()
