@@ -13,7 +13,8 @@ static const char usage[] =
 	"usage: vdisk mount [-f] [--rw | --overlay FILE] [--format FMT] [--allow-other] [--allow-parent DIR]\n"
 	"                   [--idle-timeout SECONDS] [--force] [-U] IMG DIR\n"
 	"\n"
-	"Shows the disk of IMG below DIR: disk, partitions/N (by-label, by-uuid, by-type), volumes/VG/LV, snapshots/NAME, info.json.\n"
+	"Shows the disk of IMG below DIR: disk, partitions/N (by-label, by-uuid, by-type), volumes/VG/LV, snapshots/NAME,\n"
+	"info.json.\n"
 	"\n"
 	"      --rw                what is written to these files goes into IMG; otherwise they are read-only\n"
 	"      --overlay FILE      it goes into FILE, a qcow2 layer over IMG, made if it is not there; IMG stays as it is\n"
@@ -130,8 +131,9 @@ int args_parse(struct args *a, int argc, char **argv)
 static bool is_mount_word(const char *word)
 {
 	static const char *const words[] = {
-		"ro", "rw", "defaults", "auto", "noauto", "user", "nouser", "users", "owner", "group", "nofail", "_netdev", "nosuid",
-		"nodev", "noexec", "exec", "suid", "dev", "async", "relatime", "noatime", "nodiratime", "lazytime", "nolazytime", NULL,
+		"ro", "rw", "defaults", "auto", "noauto", "user", "nouser", "users", "owner", "group", "nofail", "_netdev",
+		"nosuid", "nodev", "noexec", "exec", "suid", "dev", "async", "relatime", "noatime", "nodiratime", "lazytime",
+		"nolazytime", NULL,
 	};
 
 	for (size_t i = 0; words[i]; i++)

@@ -164,7 +164,8 @@ static int add_ancestors(struct adder *a)
 		s = source_add(a->fs, info.path, info.format, NULL, a->src->flags & VDISK_OPEN_NO_LOCK);
 		slash = strrchr(info.path, '/');
 		snprintf(mark, sizeof(mark), "%u", depth);
-		a->rc = states_folder(a) ? add_state(a->fs, a->folder, slash ? slash + 1 : info.path, mark, s, a->err) : fail_nomem(a->err);
+		a->rc = states_folder(a) ? add_state(a->fs, a->folder, slash ? slash + 1 : info.path, mark, s, a->err)
+					 : fail_nomem(a->err);
 	}
 	return a->rc;
 }
