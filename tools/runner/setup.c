@@ -127,6 +127,14 @@ static int engine_choose(struct setup *s, vdisk_error *err)
 	return 0;
 }
 
+/* What QEMU will open itself. */
+static int kernel_there(const struct machine_config *c, vdisk_error *err)
+{
+	if (c->kernel && access(c->kernel, R_OK))
+		return fail_errno(err, "%s", c->kernel);
+	return c->initrd && access(c->initrd, R_OK) ? fail_errno(err, "%s", c->initrd) : 0;
+}
+
 /* With all open that the machine needs.  QEMU confines itself, if it does. */
 static int self_confine(const struct options *o, vdisk_error *err)
 {
@@ -143,15 +151,19 @@ int setup_open(struct setup *s, const struct options *o, bool capture, vdisk_err
 	s->engine_config = (struct engine_config){ .machine = &s->config, .capture = capture, .folder = s->folder };
 	s->engine.config = &s->engine_config;
 	bool direct = o->firmware == FIRMWARE_NONE && !o->kernel;
-	if (signals_block(s, err) || engine_choose(s, err) || serial_open(s, err) || disks_open(s, err))
+	if (signals_block(s, err) || engine_choose(s, err) || disks_open(s, err))
 		return -1;
 	if ((s->engine.ops == &engine_qemu || direct) && folder_make(s, err))
 		return -1;
 	if (direct ? bootdisk_choose(s, err) : boot_choose(&s->config, o, err))
 		return -1;
-	if (s->engine.ops == &engine_qemu)
-		return 0;
-	return files_open(&s->config, err) || folder_remove(s, err) || self_confine(o, err) ? -1 : 0;
+	bool own = s->engine.ops == &engine_kvm;
+	if (own ? files_open(&s->config, err) || folder_remove(s, err) : kernel_there(&s->config, err))
+		return -1;
+	/* When nothing is left that could be refused: what is there is overwritten. */
+	if (serial_open(s, err))
+		return -1;
+	return own ? self_confine(o, err) : 0;
 }
 
 int setup_close(struct setup *s, bool failed, vdisk_error *err)
