@@ -229,16 +229,38 @@ int vd_children_clear(const char *path, mode_t mode, vd_error *err)
 
 /* ---------------------------------------------------------------- the search */
 
+const char **vd_dirs_with(const char *const *dirs, const char *path, vd_error *err)
+{
+	const char *slash = strrchr(path, '/');
+	size_t n = 0, len = !slash ? 1 : slash == path ? 1 : (size_t)(slash - path);
+	const char **all;
+	char *folder;
+
+	while (dirs && dirs[n])
+		n++;
+	all = vd_calloc(1, (n + 2) * sizeof(*all) + len + 1);
+	if (!all) {
+		vd_fail_nomem(err, n * sizeof(*all) + len);
+		return NULL;
+	}
+	folder = (char *)(all + n + 2);
+	memcpy(folder, slash ? path : ".", len);
+	for (size_t i = 0; i < n; i++)
+		all[i] = dirs[i];
+	all[n] = folder;
+	return all;
+}
+
 bool vd_children_is(const char *child, const char *path, const struct vdisk_open_options *o)
 {
 	struct vdisk_open_options open = { .flags = VDISK_OPEN_INFO | VDISK_OPEN_CHAIN | VDISK_OPEN_NO_LOCK };
+	VD_AUTO_FREE const char **dirs = vd_dirs_with(o ? o->allow_dirs : NULL, path, NULL);
 	vdisk_image *img;
 	bool is;
 
-	if (o) {
-		open.allow_dirs = o->allow_dirs;
+	open.allow_dirs = dirs;
+	if (o)
 		open.parent_map = o->parent_map;
-	}
 	if (vd_image_open_part(child, &open, 2, &img, NULL))
 		return false;
 	is = vd_same_path(img->chain[1]->path, path);

@@ -34,6 +34,7 @@ struct removal {
 	struct vd_snap_tree t;
 	size_t at;              /* the snapshot, in t */
 	char *file;             /* its image */
+	const char **dirs;      /* its folder among those allowed: a linked clone elsewhere names it */
 	struct facts f;
 	bool missing;           /* that is gone already */
 	struct vd_paths over;   /* right over it */
@@ -345,6 +346,10 @@ static int removal_load(struct removal *r, const char *which, vd_error *err)
 	r->file = vd_strdup(r->t.v[r->at].files.v[0]);
 	if (!r->file)
 		return vd_fail_nomem(err, VDISK_PATH_MAX);
+	r->dirs = vd_dirs_with(r->open.allow_dirs, r->file, err);
+	if (!r->dirs)
+		return -1;
+	r->open.allow_dirs = r->dirs;
 	r->missing = stat(r->file, &st) && errno == ENOENT;
 	if (r->missing)
 		return 0;
@@ -391,5 +396,6 @@ int vdisk_layer_delete(const char *path, const struct vdisk_layer_options *o, co
 	facts_free(&r.f);
 	vd_paths_free(&r.over);
 	vd_free(r.file);
+	vd_free(r.dirs);
 	return rc;
 }

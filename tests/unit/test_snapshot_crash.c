@@ -190,7 +190,7 @@ static void cut_everywhere(const struct kind *k, enum change what)
 				fail_msg("%s: neither as before nor as after", why);
 			counts[is_after]++;
 			check_clean(cut(c, id, at, (enum vd_crash_mode)mode), why);
-			if (!is_after)
+			if (!is_after && mode == VD_CRASH_RANDOM)
 				goes_on(cut(c, id, at, (enum vd_crash_mode)mode), what, why);
 		}
 	}
