@@ -101,8 +101,8 @@ static int qcow2_blocks_copy(struct qcow2_shadow *s, uint64_t at, vd_error *err)
 		q->h = now;
 		if (!off)
 			continue;
-		if (qcow2_shadow_cluster(q, off, at << q->bits, QCOW2_RANK_BLOCK, err) < 0 || qcow2_meta_add(&s->blocks, off >> q->bits, err) < 0 ||
-		    qcow2_reftable_put(q, i, at << q->bits, err) < 0)
+		if (qcow2_shadow_cluster(q, off, at << q->bits, QCOW2_RANK_BLOCK, err) < 0 ||
+		    qcow2_meta_add(&s->blocks, off >> q->bits, err) < 0 || qcow2_reftable_put(q, i, at << q->bits, err) < 0)
 			return -1;
 		at++;
 	}

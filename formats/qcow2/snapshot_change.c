@@ -46,8 +46,9 @@ static int qcow2_slice_judge(struct qcow2 *q, const struct qcow2_tree *t, struct
 	uint64_t valid = off < t->size ? vd_min(q->cluster, t->size - off) : q->cluster;
 	const char *fault = qcow2_entry_fault(q, e, off, valid);
 
-	return fault ? vd_fail(err, VDISK_CORRUPT, where, "L2 entry %#" PRIx64 " at %#" PRIx64 " (guest offset %" PRIu64 ") %s", e.desc, where, off,
-	                       fault) : 0;
+	return fault ? vd_fail(err, VDISK_CORRUPT, where, "L2 entry %#" PRIx64 " at %#" PRIx64 " (guest offset %" PRIu64 ") %s",
+			       e.desc, where, off, fault)
+		     : 0;
 }
 
 /* What one L2 table names, joined to runs. */
@@ -163,7 +164,8 @@ static int qcow2_l1_entry_make(struct qcow2 *q, uint64_t l2_off, unsigned shares
 		return -1;
 	*entry = cluster << q->bits | (shares == 1 ? QCOW2_COPIED : 0);
 	for (unsigned i = 0; i < shares; i++) {
-		if ((i && qcow2_refcount_add(q, cluster, 1, 1, err) < 0) || qcow2_refcount_add(q, qcow2_cluster_of(q, l2_off), 1, -1, err) < 0)
+		if ((i && qcow2_refcount_add(q, cluster, 1, 1, err) < 0) ||
+		    qcow2_refcount_add(q, qcow2_cluster_of(q, l2_off), 1, -1, err) < 0)
 			return -1;
 	}
 	return 0;
@@ -248,7 +250,8 @@ static int qcow2_snapshot_find(struct qcow2 *q, uint32_t i, struct qcow2_snapsho
 	if (rc > 0 && qcow2_snapshot_judge(q, &w.s, err) < 0)
 		rc = -1;
 	else if (!rc)
-		rc = vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "there are %" PRIu32 " snapshots, none numbered %" PRIu32, q->h.n_snap, i);
+		rc = vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "there are %" PRIu32 " snapshots, none numbered %" PRIu32,
+			     q->h.n_snap, i);
 	*s = w.s;
 	s->id = s->name = NULL;
 	qcow2_snapshots_end(&w);
@@ -343,10 +346,11 @@ int qcow2_snapshot_create(struct vd_layer *l, const struct vd_new_snapshot *n, c
 	if (qcow2_external_refuse(q, err) < 0)
 		return -1;
 	if (q->h.n_snap >= QCOW2_SNAPSHOTS_MAX)
-		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "there are %u snapshots already, and there cannot be more", QCOW2_SNAPSHOTS_MAX);
+		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "there are %u snapshots already, and there cannot be more",
+			       QCOW2_SNAPSHOTS_MAX);
 	if (n->date_sec > UINT32_MAX)
-		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "qcow2 cannot say the date %" PRIu64 " (seconds since 1970, 32 bits)",
-		               n->date_sec);
+		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET,
+			       "qcow2 cannot say the date %" PRIu64 " (seconds since 1970, 32 bits)", n->date_sec);
 	if (qcow2_snapshot_id(q, id, err) < 0 || qcow2_change_begin(&s, q, &t, 2, true, err) < 0)
 		return -1;
 	return qcow2_change_end(&s, qcow2_create_run(q, n, id, err), err);

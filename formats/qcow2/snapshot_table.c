@@ -46,7 +46,8 @@ static int qcow2_snapshot_table_make(struct qcow2 *q, const struct qcow2_snapsho
 
 	*len = had + (e->entry ? e->entry_bytes : 0);
 	if (*len > QCOW2_SNAPSHOT_TABLE_MAX)
-		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "the snapshot table would be larger than %u bytes", QCOW2_SNAPSHOT_TABLE_MAX);
+		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "the snapshot table would be larger than %u bytes",
+			       QCOW2_SNAPSHOT_TABLE_MAX);
 	*out = vd_calloc(1, *len + 1);
 	if (!*out)
 		return vd_fail_nomem(err, *len);

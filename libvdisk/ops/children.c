@@ -160,7 +160,8 @@ int vd_children_protect(vdisk_image *img, const char *child, vd_error *err)
 	for (unsigned i = 0; i < img->top->n_files; i++) {
 		fd = img->top->files[i]->fd;
 		if (fstat(fd, &st) || fchmod(fd, st.st_mode & 07555))
-			return vd_fail_errno(err, errno, VDISK_NO_OFFSET, "%s: cannot take the write permission away", img->top->files[i]->name);
+			return vd_fail_errno(err, errno, VDISK_NO_OFFSET, "%s: cannot take the write permission away",
+					     img->top->files[i]->name);
 	}
 	return 0;
 }
@@ -179,7 +180,8 @@ static int files_unprotect(const char *path, vd_error *err)
 		struct stat st;
 
 		if (fd >= 0 && !fstat(fd, &st) && S_ISREG(st.st_mode) && fchmod(fd, (st.st_mode & 07777) | 0200))
-			rc = vd_fail_errno(err, errno, VDISK_NO_OFFSET, "%s: cannot give the write permission back", img->top->files[i]->name);
+			rc = vd_fail_errno(err, errno, VDISK_NO_OFFSET, "%s: cannot give the write permission back",
+					   img->top->files[i]->name);
 	}
 	vdisk_close(img, NULL);
 	return rc;
@@ -215,7 +217,8 @@ void vd_children_move(const vdisk_image *log, const char *child, const char *fro
 	vd_error why = { 0 };
 	bool can;
 
-	if (vd_path_real(child, &real, &why) || (to && list_get(to, &list, &can, &why)) || (to && *list && vd_children_add(to, real, &why)) ||
+	if (vd_path_real(child, &real, &why) || (to && list_get(to, &list, &can, &why)) ||
+	    (to && *list && vd_children_add(to, real, &why)) ||
 	    (from && (!to || !vd_same_path(from, to)) && vd_children_remove(from, real, &why)))
 		move_tell(log, &why);
 }
@@ -300,8 +303,8 @@ static int folder_search(const char *path, const struct vdisk_open_options *o, s
 		if (!name)
 			rc = vd_fail_nomem(err, strlen(dir));
 		else if (++seen > FOLDER_MAX)
-			rc = vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "%s: has more than %u files: who lies over %s is not looked for", dir,
-			             FOLDER_MAX, path);
+			rc = vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET,
+				     "%s: has more than %u files: who lies over %s is not looked for", dir, FOLDER_MAX, path);
 		else if (suffix_known(e->d_name) && !vd_same_path(name, path) && vd_children_is(name, path, o))
 			rc = vd_paths_add(out, name, err); /* path is without links where it matters, and so is this */
 	}
@@ -335,8 +338,9 @@ int vd_children_judge(const char *path, const char *but, const struct vdisk_open
 
 	for (size_t i = 0; !rc && i < over.n; i++)
 		if (!but || !vd_same_path(over.v[i], but))
-			rc = vd_fail(err, VDISK_REFUSED, VDISK_NO_OFFSET, "%s: %s lies over it, too, and would read differently; --force does it all the same",
-			             path, vd_printable(shown, sizeof(shown), over.v[i], strlen(over.v[i])));
+			rc = vd_fail(err, VDISK_REFUSED, VDISK_NO_OFFSET,
+				     "%s: %s lies over it, too, and would read differently; --force does it all the same", path,
+				     vd_printable(shown, sizeof(shown), over.v[i], strlen(over.v[i])));
 	vd_paths_free(&over);
 	return rc;
 }

@@ -74,7 +74,8 @@ static int facts_take(vdisk_image *img, struct facts *f, vd_error *err)
 	if (!f->format || (img->n_layers > 1 && !f->parent_format))
 		return vd_fail_nomem(err, sizeof(*f));
 	if (img->top->parent_ref.n_names && img->n_layers < 2) /* who opens it for its content judges the rest */
-		return vd_fail(err, VDISK_CORRUPT, VDISK_NO_OFFSET, "%s", img->top->parent_problem ? img->top->parent_problem : "no parent");
+		return vd_fail(err, VDISK_CORRUPT, VDISK_NO_OFFSET, "%s",
+			       img->top->parent_problem ? img->top->parent_problem : "no parent");
 	for (unsigned i = 0; i < img->top->n_files; i++)
 		if (vd_paths_add(&f->files, i ? img->top->files[i]->name : img->top->path, err))
 			return -1;
@@ -223,8 +224,8 @@ static bool leaf_replaceable(const struct removal *r, const char *child, const s
 	const char *slash = strrchr(child, '/');
 	size_t n = slash ? (size_t)(slash + 1 - child) : 0;
 
-	return c->n_files == 1 && r->f.n_files == 1 && !strcmp(c->format, r->f.format) && strcmp(c->format, "vmdk") && !strncmp(child, r->file, n) &&
-	       !strchr(r->file + n, '/');
+	return c->n_files == 1 && r->f.n_files == 1 && !strcmp(c->format, r->f.format) && strcmp(c->format, "vmdk") &&
+	       !strncmp(child, r->file, n) && !strchr(r->file + n, '/');
 }
 
 /* Whether the one above is better written into F: less to copy, and nothing in the way. */
@@ -238,7 +239,8 @@ static int down_judge(struct removal *r, bool *down, struct vd_paths *above, vd_
 	*down = false;
 	if (r->over.n != 1 || r->f.snapshots || !format || !(format->caps & VDISK_FORMAT_WRITE))
 		return 0;
-	rc = facts_get(r, child, vd_same_path(child, r->leaf) ? r->open.format : NULL, &c, err) || vd_children_find(child, &r->open, above, err);
+	rc = facts_get(r, child, vd_same_path(child, r->leaf) ? r->open.format : NULL, &c, err) ||
+	     vd_children_find(child, &r->open, above, err);
 	if (!rc && c.size == r->f.size && !c.snapshots && (c.allocated < r->f.allocated || r->t.v[r->at].going))
 		*down = above->n || vd_snap_tree_by_path(&r->t, child) >= 0 || leaf_replaceable(r, child, &c);
 	facts_free(&c);
@@ -367,8 +369,9 @@ static int removal_run(struct removal *r, const char *which, vd_error *err)
 	if (r->missing)
 		return record_drop(r, err);
 	if (r->f.snapshots)
-		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "%s: holds %u internal snapshots, which would go with it: delete these first", r->file,
-		               r->f.snapshots);
+		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET,
+			       "%s: holds %u internal snapshots, which would go with it: delete these first", r->file,
+			       r->f.snapshots);
 	if (!r->over.n && vd_same_path(r->file, r->leaf)) /* the disk goes on in it: only the name goes */
 		return vd_children_clear(r->file, r->t.v[r->at].mode ? r->t.v[r->at].mode : 0644, err) || record_drop(r, err) ? -1 : 0;
 	rc = down_judge(r, &down, &above, err);
@@ -378,7 +381,8 @@ static int removal_run(struct removal *r, const char *which, vd_error *err)
 	return rc;
 }
 
-int vdisk_layer_delete(const char *path, const struct vdisk_layer_options *o, const char *which, struct vdisk_layer_report *report, vdisk_error *err)
+int vdisk_layer_delete(const char *path, const struct vdisk_layer_options *o, const char *which, struct vdisk_layer_report *report,
+		       vdisk_error *err)
 {
 	struct removal r = { .o = o };
 	VD_AUTO_FREE char *real = NULL;

@@ -71,7 +71,8 @@ static bool file_same(const struct vd_file *a, const struct vd_file *b)
 {
 	struct stat x, y;
 
-	return a == b || (a->fd >= 0 && b->fd >= 0 && !fstat(a->fd, &x) && !fstat(b->fd, &y) && x.st_dev == y.st_dev && x.st_ino == y.st_ino);
+	return a == b ||
+	       (a->fd >= 0 && b->fd >= 0 && !fstat(a->fd, &x) && !fstat(b->fd, &y) && x.st_dev == y.st_dev && x.st_ino == y.st_ino);
 }
 
 /* Both read the same bytes of the same file, or zeros. */
@@ -138,7 +139,8 @@ int vdisk_diff(vdisk_image *a, vdisk_image *b, const struct vdisk_job_options *o
 {
 	VD_AUTO_FREE struct diff *d = vd_calloc(1, sizeof(*d));
 	VD_AUTO_FREE uint8_t *buf = vd_malloc(2 * DIFF_BUFFER);
-	struct vd_sweep s = { .opts = opts, .size = vd_max(a->top->size, b->top->size), .grain = DIFF_BUFFER, .ctx = d, .piece = diff_piece };
+	struct vd_sweep s = {
+	    .opts = opts, .size = vd_max(a->top->size, b->top->size), .grain = DIFF_BUFFER, .ctx = d, .piece = diff_piece};
 
 	if (!d || !buf)
 		return vd_fail_nomem(err, 2 * DIFF_BUFFER);

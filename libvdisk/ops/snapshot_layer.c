@@ -83,15 +83,16 @@ static int leaf_name(const char *path, const char *name, const struct vdisk_form
 	stem = stem_length(base, &dot);
 	number = name ? 0 : number_last(dir, base, stem) + 1;
 	if (number > LEAF_MAX)
-		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "%s: there is a layer numbered %u already: the new one's name must be said", path,
-		               LEAF_MAX);
+		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET,
+			       "%s: there is a layer numbered %u already: the new one's name must be said", path, LEAF_MAX);
 	if (name)
 		n = snprintf(leaf, VDISK_PATH_MAX, "%s%s", dir, name);
 	else
 		n = snprintf(leaf, VDISK_PATH_MAX, "%s%.*s-%0*lu.%s", dir, stem, base, LEAF_DIGITS, number,
 		             same && dot && dot != base ? dot + 1 : format->suffixes[0]);
-	return n < VDISK_PATH_MAX ? 0 : vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "%s: the new layer's path would be longer than %u bytes", path,
-	                                        VDISK_PATH_MAX - 1);
+	return n < VDISK_PATH_MAX ? 0
+				  : vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET,
+					    "%s: the new layer's path would be longer than %u bytes", path, VDISK_PATH_MAX - 1);
 }
 
 /* ---------------------------------------------------------------- create */
@@ -105,14 +106,16 @@ static int create_judge(const vdisk_image *img, const struct vd_snap_tree *t, co
 	if (vd_snapshot_name_judge(o->name, err))
 		return -1;
 	if (t->vmsd)
-		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "%s: its snapshots are VMware's (%s): they are listed here, and changed there",
-		               img->path, t->vmsd);
+		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET,
+			       "%s: its snapshots are VMware's (%s): they are listed here, and changed there", img->path, t->vmsd);
 	if (kept >= 0)
-		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "%s: is what the snapshot '%s' keeps: the disk goes on in a layer over it",
-		               img->path, t->v[kept].name);
+		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET,
+			       "%s: is what the snapshot '%s' keeps: the disk goes on in a layer over it", img->path,
+			       t->v[kept].name);
 	for (size_t i = 0; i < t->n; i++)
 		if (t->v[i].uid && (!strcmp(t->v[i].name, o->name) || !strcmp(t->v[i].id, o->name)))
-			return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "%s: '%s' is already the name or ID of a snapshot", img->path, o->name);
+			return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "%s: '%s' is already the name or ID of a snapshot",
+				       img->path, o->name);
 	return 0;
 }
 
@@ -124,8 +127,8 @@ static int entry_add(struct vd_snap_tree *t, const vdisk_image *img, const struc
 	if (!s || vd_paths_add(&s->files, img->path, err))
 		return -1;
 	if (stat(img->path, &st) || !S_ISREG(st.st_mode))
-		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "%s: is no file: a layer can lie over it, but it cannot be kept from changing",
-		               img->path);
+		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET,
+			       "%s: is no file: a layer can lie over it, but it cannot be kept from changing", img->path);
 	s->kind = VDISK_SNAPSHOT_EXTERNAL;
 	s->uid = ++t->last_uid;
 	s->mode = st.st_mode & 07777;
@@ -141,7 +144,8 @@ static int entry_add(struct vd_snap_tree *t, const vdisk_image *img, const struc
 	return 0;
 }
 
-static int snapshot_run(vdisk_image *img, const struct vdisk_layer_options *o, const struct vdisk_open_options *open, char *leaf, vd_error *err)
+static int snapshot_run(vdisk_image *img, const struct vdisk_layer_options *o, const struct vdisk_open_options *open, char *leaf,
+			vd_error *err)
 {
 	const struct vd_driver *drv = img->top->drv;
 	bool same = drv->info.caps & VDISK_FORMAT_BACKING;
@@ -195,18 +199,19 @@ static int apply_judge(const vdisk_image *img, const struct vd_snap_tree *t, con
 	int kept = vd_snap_tree_by_path(t, img->path), rc;
 
 	if (s->going)
-		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "%s: the deletion of the snapshot '%s' was begun: delete it again, to finish", img->path,
-		               s->name);
+		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET,
+			       "%s: the deletion of the snapshot '%s' was begun: delete it again, to finish", img->path, s->name);
 	if (kept >= 0)
-		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "%s: is what the snapshot '%s' keeps, not the layer that the disk goes on in",
-		               img->path, t->v[kept].name);
+		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET,
+			       "%s: is what the snapshot '%s' keeps, not the layer that the disk goes on in", img->path,
+			       t->v[kept].name);
 	if (img->top->n_files > 1)
-		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "%s: consists of %u files, which cannot be replaced at one stroke", img->path,
-		               img->top->n_files);
+		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET,
+			       "%s: consists of %u files, which cannot be replaced at one stroke", img->path, img->top->n_files);
 	rc = vd_children_find(img->path, open, &over, err);
 	if (!rc && over.n)
-		rc = vd_fail(err, VDISK_REFUSED, VDISK_NO_OFFSET, "%s: %s lies over it, and would be lost: flatten or rebase that first", img->path,
-		             over.v[0]);
+		rc = vd_fail(err, VDISK_REFUSED, VDISK_NO_OFFSET,
+			     "%s: %s lies over it, and would be lost: flatten or rebase that first", img->path, over.v[0]);
 	vd_paths_free(&over);
 	return rc;
 }

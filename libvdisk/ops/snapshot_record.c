@@ -95,7 +95,8 @@ static int record_take(const struct vd_dict *d, struct vd_snap_tree *t, vd_error
 {
 	int64_t version, last, n;
 
-	if (vd_dict_number(d, "vdisk.snapshots", 1, INT64_MAX, -1, &version, err) || vd_dict_number(d, "snapshot.lastUID", 0, INT64_MAX, 0, &last, err) ||
+	if (vd_dict_number(d, "vdisk.snapshots", 1, INT64_MAX, -1, &version, err) ||
+	    vd_dict_number(d, "snapshot.lastUID", 0, INT64_MAX, 0, &last, err) ||
 	    vd_dict_number(d, "snapshot.numSnapshots", 0, VD_SNAPSHOTS_MAX, 0, &n, err))
 		return -1;
 	if (version != RECORD_VERSION)

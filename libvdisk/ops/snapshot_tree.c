@@ -91,12 +91,13 @@ int vd_snap_tree_find(const struct vd_snap_tree *t, const char *leaf, const char
 		return 0;
 	vd_printable(text, sizeof(text), which, vd_min(strlen(which), (size_t)VDISK_SNAPSHOT_NAME_MAX));
 	if (found)
-		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "%s: '%s' is the ID or name of %u snapshots: another one's must be said", leaf,
-		               text, found);
+		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET,
+			       "%s: '%s' is the ID or name of %u snapshots: another one's must be said", leaf, text, found);
 	if (!all && t->vmsd)
-		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "%s: its snapshots are VMware's (%s): they are listed here, and changed there",
-		               leaf, t->vmsd);
-	return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "%s: none of its %u external snapshots has the ID or name '%s'", leaf, all, text);
+		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET,
+			       "%s: its snapshots are VMware's (%s): they are listed here, and changed there", leaf, t->vmsd);
+	return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "%s: none of its %u external snapshots has the ID or name '%s'", leaf,
+		       all, text);
 }
 
 /* ---------------------------------------------------------------- joined with the chain */
@@ -231,7 +232,8 @@ static int record_search(const vdisk_image *chain, struct vd_snap_tree *t, vd_er
 	d = opendir(*dir ? dir : ".");
 	while (d && !rc && !t->recorded && (e = readdir(d))) {
 		size_t n = strlen(e->d_name), k = strlen(suffix);
-		VD_AUTO_FREE char *image = n > k && !strcmp(e->d_name + n - k, suffix) ? vd_asprintf("%s%.*s", dir, (int)(n - k), e->d_name) : NULL;
+		VD_AUTO_FREE char *image =
+		    n > k && !strcmp(e->d_name + n - k, suffix) ? vd_asprintf("%s%.*s", dir, (int)(n - k), e->d_name) : NULL;
 
 		if (image && (vd_snap_record_load(image, t, NULL) || !tree_names(t, chain)))
 			tree_empty(t);

@@ -104,7 +104,8 @@ static int parents_take(const struct vd_dict *d, const int *numbers, size_t firs
 			if (!strcmp(t->v[k].id, parent))
 				t->v[i].parent = (int)k;
 		if (parent && *parent && strcmp(parent, "0") && t->v[i].parent < 0)
-			return vd_fail(err, VDISK_CORRUPT, VDISK_NO_OFFSET, "snapshot%d.parent is none of the snapshots", numbers[i - first]);
+			return vd_fail(err, VDISK_CORRUPT, VDISK_NO_OFFSET, "snapshot%d.parent is none of the snapshots",
+				       numbers[i - first]);
 	}
 	for (size_t i = first; i < t->n; i++) {
 		size_t steps = 0;
@@ -134,7 +135,8 @@ static int snapshots_take(const struct vd_dict *d, const char *path, struct vd_s
 			return -1;
 	}
 	if (taken < n)
-		return vd_fail(err, VDISK_CORRUPT, VDISK_NO_OFFSET, "snapshot.numSnapshots is %" PRId64 ", but there are %" PRId64, n, taken);
+		return vd_fail(err, VDISK_CORRUPT, VDISK_NO_OFFSET, "snapshot.numSnapshots is %" PRId64 ", but there are %" PRId64,
+			       n, taken);
 	return parents_take(d, numbers, first, t, err);
 }
 
@@ -162,7 +164,8 @@ static int folder_look(const char *folder, char **out, vd_error *err)
 		return 0;
 	vd_free(*out);
 	*out = NULL;
-	return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "%s: holds %u .vmsd files, so which virtual machine is meant must be said", folder, found);
+	return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET,
+		       "%s: holds %u .vmsd files, so which virtual machine is meant must be said", folder, found);
 }
 
 int vd_vmsd_load(const char *path, struct vd_snap_tree *t, vd_error *err)

@@ -185,7 +185,9 @@ static int run(const void *args, char **operands, unsigned n)
 {
 	const struct snapshot_args *a = args;
 	struct opt_list opts = { 0 };
-	struct action k = { .a = a, .verb = operands[0], .path = operands[1], .name = n > 2 ? operands[2] : NULL, .other = n > 3 ? operands[3] : NULL };
+	struct action k = { .a = a, .verb = operands[0], .path = operands[1] };
+	k.name = n > 2 ? operands[2] : NULL;
+	k.other = n > 3 ? operands[3] : NULL;
 	bool list = !strcmp(k.verb, "list"), diff = !strcmp(k.verb, "diff");
 	if (!list && !diff && strcmp(k.verb, "create") && strcmp(k.verb, "apply") && strcmp(k.verb, "delete"))
 		return fail_usage("\"%s\" is not one of create, list, apply, delete and diff", k.verb);
