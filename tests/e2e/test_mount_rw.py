@@ -52,10 +52,12 @@ def over_a_snapshot():
 	qemu_io("disk.qcow2", "qcow2", "write -P 17 1M 9M")
 	qemu_img("convert", "-f", "qcow2", "-O", "raw", "disk.qcow2", "before.raw")
 	qemu_img("snapshot", "-c", "first", "disk.qcow2")
+	qemu_img("snapshot", "-c", "second", "disk.qcow2")
 	with served("--rw", "disk.qcow2"):
 		same_bytes("before.raw", "m/snapshots/first/disk", "the snapshot before")
 		model = random_writes("m/disk", "over a snapshot")
 		same_bytes("before.raw", "m/snapshots/first/disk", "the snapshot after")
+		same_bytes("before.raw", "m/snapshots/second/disk", "one that nobody looked at before")
 	flat_is("disk.qcow2", model, "the disk after unmount")
 	checks_clean("disk.qcow2")
 	with served("disk.qcow2"):
