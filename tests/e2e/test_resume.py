@@ -199,11 +199,11 @@ def little_is_lost():
 	source()
 	_, calls, _ = reference(args)
 	fresh("out")
-	p = start_slow(args, "--progress", "json", calls=calls)
+	p = start_slow(args, "--progress", "json", delay=int(8e6 * 2 / calls))
 	done = []
 	for line in p.stderr:
 		done.append((time.monotonic(), json.loads(line)["done"]))
-		if done[-1][1] > SIZE * 0.6:
+		if done[-1][1] > SIZE * 0.4:
 			break
 	p.kill()
 	p.communicate()

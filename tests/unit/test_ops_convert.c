@@ -345,7 +345,7 @@ static void test_allocations(void **state)
 	for (size_t t = 0; t < N_TARGETS; t += 3) {
 		unsigned failures = 0;
 
-		for (long n = 0; n < 300; n += n < 40 ? 1 : 19) {
+		for (long n = 0; n < 300; n += n < 40 ? 1 : 13) {
 			struct vdisk_convert_options o = {
 				.format = targets[t].format, .options = targets[t].options, .flags = targets[t].flags | VDISK_CONVERT_VERIFY, .threads = 2
 			};
