@@ -151,6 +151,7 @@ static void signs(void **state)
 	expect_verdict("error: no such partition.\r\nEntering rescue mode...\r\ngrub rescue> ", VERDICT_FAILED,
 	               "GRUB found no modules or configuration: its rescue prompt, after \"error: no such partition.\"");
 	expect_verdict("\r\n(initramfs) ", VERDICT_FAILED, "the initial RAM disk's shell");
+	expect_verdict("\r\n(initramfs) \r", VERDICT_FAILED, "the initial RAM disk's shell"); /* the line does not end with a return alone */
 	expect_verdict("Booting from Hard Disk...\r\nBoot failed: not a bootable disk\r\n\r\nNo bootable device.\r\n", VERDICT_FAILED,
 	               "No bootable device., after \"Boot failed: not a bootable disk\"");
 	expect_verdict("BdsDxe: No bootable option or device was found.\r\n", VERDICT_FAILED, NULL);
