@@ -89,7 +89,8 @@ static int judge(const char *path, bool overwrite, const struct vd_kept_file *ke
 		if (errno != ENOENT)
 			return vd_fail_errno(err, errno, VDISK_NO_OFFSET, "%s", path);
 		if (!overwrite && !lstat(path, &st))
-			return vd_fail(err, VDISK_REFUSED, VDISK_NO_OFFSET, "%s: is a symbolic link to nowhere; --force replaces it", path);
+			return vd_fail(err, VDISK_REFUSED, VDISK_NO_OFFSET,
+				       "%s: is a symbolic link to nowhere; --force replaces it", path);
 		return 0;
 	}
 	*block_device = S_ISBLK(st.st_mode);
@@ -127,8 +128,8 @@ int vd_staging_room(const char *path, uint64_t bytes, vd_error *err)
 		return vd_fail_errno(err, errno, VDISK_NO_OFFSET, "%s", folder);
 	if (!vfs.f_blocks || vd_mul64(vfs.f_bavail, vfs.f_frsize, &room) || bytes <= room)
 		return 0;
-	return vd_fail_errno(err, ENOSPC, VDISK_NO_OFFSET, "%s: needs %" PRIu64 " bytes, and its file system has %" PRIu64 " free", path, bytes,
-	                     room);
+	return vd_fail_errno(err, ENOSPC, VDISK_NO_OFFSET, "%s: needs %" PRIu64 " bytes, and its file system has %" PRIu64 " free",
+			     path, bytes, room);
 }
 
 /* Where a new file of that name would be made: existing links are followed. */
@@ -164,8 +165,9 @@ static int old_judge(struct vd_staging *s, const char *temp, vd_error *err)
 		return vd_fail_nomem(err, strlen(s->path));
 	if (access(side, F_OK))
 		return 0;
-	return vd_fail(err, VDISK_REFUSED, VDISK_NO_OFFSET, "%s: the disk that was being moved to it is in %s/%s, and nowhere else: go on with --resume", s->path,
-	               s->folder, temp);
+	return vd_fail(err, VDISK_REFUSED, VDISK_NO_OFFSET,
+		       "%s: the disk that was being moved to it is in %s/%s, and nowhere else: go on with --resume", s->path,
+		       s->folder, temp);
 }
 
 /* A temporary file that nobody has locked was left by a run that was killed. */
@@ -186,7 +188,8 @@ static int temp_create(struct vd_staging *s, const char *temp, const char *shown
 			return -1;
 		if (vd_file_lock(old, true, err)) {
 			vd_file_close(old);
-			return vd_fail(err, VDISK_BUSY, VDISK_NO_OFFSET, "%s: is being written by another run (%s/%s)", shown, s->folder, temp);
+			return vd_fail(err, VDISK_BUSY, VDISK_NO_OFFSET, "%s: is being written by another run (%s/%s)", shown,
+				       s->folder, temp);
 		}
 		if (!s->n && old_judge(s, temp, err)) {
 			vd_file_close(old);
@@ -201,15 +204,16 @@ static int temp_create(struct vd_staging *s, const char *temp, const char *shown
 }
 
 /* What the run before left of the next file.  It may have died between giving some files their names and the last one. */
-static int temp_resume(struct vd_staging *s, const char *name, const char *temp, const char *shown, struct vd_file **f, vd_error *err)
+static int temp_resume(struct vd_staging *s, const char *name, const char *temp, const char *shown, struct vd_file **f,
+		       vd_error *err)
 {
 	const struct vd_kept_file *k = s->n < s->n_kept ? &s->kept[s->n] : NULL;
 	struct vd_file *inner;
 
 	if (!vd_kept_is(s->dirfd, temp, k)) {
 		if (!vd_kept_is(s->dirfd, name, k))
-			return vd_fail(err, VDISK_REFUSED, VDISK_NO_OFFSET, "%s: %s/%s, which was to be gone on with, is not there any more", shown,
-			               s->folder, temp);
+			return vd_fail(err, VDISK_REFUSED, VDISK_NO_OFFSET,
+				       "%s: %s/%s, which was to be gone on with, is not there any more", shown, s->folder, temp);
 		if (renameat2(s->dirfd, name, s->dirfd, temp, RENAME_NOREPLACE))
 			return vd_fail_errno(err, errno, VDISK_NO_OFFSET, "%s: cannot take its name back", shown);
 	}
@@ -217,7 +221,8 @@ static int temp_resume(struct vd_staging *s, const char *name, const char *temp,
 		return -1;
 	if (vd_file_lock(inner, true, err)) {
 		vd_file_close(inner);
-		return vd_fail(err, VDISK_BUSY, VDISK_NO_OFFSET, "%s: is being written by another run (%s/%s)", shown, s->folder, temp);
+		return vd_fail(err, VDISK_BUSY, VDISK_NO_OFFSET, "%s: is being written by another run (%s/%s)", shown, s->folder,
+			       temp);
 	}
 	return vd_file_kept(inner, k->v, k->n, f, err);
 }
@@ -309,7 +314,8 @@ int vd_staging_add(struct vd_staging *s, const char *name, struct vd_file **f, v
 	if (!shown)
 		return vd_fail_nomem(err, strlen(name));
 	if (s->in_place)
-		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "%s: an image of several files does not fit a block device", s->path);
+		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "%s: an image of several files does not fit a block device",
+			       s->path);
 	if (!name[0] || strchr(name, '/'))
 		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "'%s' is no name for a file beside the image", name);
 	if (!s->overwrite && !faccessat(s->dirfd, name, F_OK, AT_SYMLINK_NOFOLLOW) &&
@@ -340,7 +346,8 @@ static int staged_rename(struct vd_staging *s, struct staged *g, vd_error *err)
 	if (rc && errno == EINVAL && flags) /* a file system without the flag: judged before, so a small race remains there */
 		rc = renameat(s->dirfd, g->temp, s->dirfd, g->name);
 	if (rc && errno == EEXIST)
-		return vd_fail(err, VDISK_REFUSED, VDISK_NO_OFFSET, "%s/%s: exists by now; --force replaces it", s->folder, g->name);
+		return vd_fail(err, VDISK_REFUSED, VDISK_NO_OFFSET, "%s/%s: exists by now; --force replaces it", s->folder,
+			       g->name);
 	if (rc)
 		return vd_fail_errno(err, errno, VDISK_NO_OFFSET, "%s/%s: cannot give the new image its name", s->folder, g->name);
 	g->renamed = true;

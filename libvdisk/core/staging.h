@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A destination's files under temporary names, until all of them are whole: ".NAME.vdisk-partial" beside NAME, locked for writing.  One that
- * a killed run left behind is not locked and is replaced.
+ * A destination's files under temporary names, until all of them are whole: ".NAME.vdisk-partial" beside NAME, locked for writing.
+ * One that a killed run left behind is not locked and is replaced.
  */
 #ifndef VD_CORE_STAGING_H
 #define VD_CORE_STAGING_H
@@ -21,14 +21,15 @@ struct vd_kept_file {
 /* `path` is the destination; symbolic links are followed to what they name.  A block device is written in place.  An existing file
    without `overwrite` is VDISK_REFUSED.  Returns owned in *out; the image's own file in *f (returned owned). */
 int vd_staging_new(const char *path, bool overwrite, struct vd_staging **out, struct vd_file **f, vd_error *err);
-/* Goes on where a run was broken off: the files that it left behind, under their temporary names or, where it died while renaming, under
-   their own, as vd_file_kept() shows them.  kept[0] is the image's own file, then come those of vd_staging_add() in their order; borrowed
-   for the life of s.  Nothing is removed on failure, by vd_staging_abort() neither. */
+/* Goes on where a run was broken off: the files that it left behind, under their temporary names or, where it died while renaming,
+   under their own, as vd_file_kept() shows them.  kept[0] is the image's own file, then come those of vd_staging_add() in their
+   order; borrowed for the life of s.  Nothing is removed on failure, by vd_staging_abort() neither. */
 int vd_staging_resume(const char *path, bool overwrite, const struct vd_kept_file *kept, size_t n, struct vd_staging **out,
                       struct vd_file **f, vd_error *err);
 /* From now on vd_staging_abort(), and a commit that fails, leave the files where they are. */
 void vd_staging_keep(struct vd_staging *s);
-/* What an unfinished conversion is gone on with (ops/checkpoint.h).  vd_staging_new() removes an old one, which is about other files. */
+/* What an unfinished conversion is gone on with (ops/checkpoint.h).  vd_staging_new() removes an old one, which is about other
+ * files. */
 #define VD_STAGING_RECORD "resume"
 /* Says that the unfinished files hold what their source has given up: vd_staging_new() refuses to replace them, whoever asks. */
 #define VD_STAGING_MOVING "moving"

@@ -6,8 +6,8 @@
  *  K1. All else is a hole when the view is made, so that the file behaves as a fresh one does: what it grows over reads as zeros.
  *  K2. Whatever is done to a kept range (written, zeroed, punched, cut off) is left undone.
  *
- * The size shown starts at 0 and follows what is done here; the inner file is always at least as long as the last kept byte.  Owns the
- * inner file and a copy of the ranges, which never change, so that no lock is needed beyond the inner one's.
+ * The size shown starts at 0 and follows what is done here; the inner file is always at least as long as the last kept byte.  Owns
+ * the inner file and a copy of the ranges, which never change, so that no lock is needed beyond the inner one's.
  */
 #include "io/kind.h"
 #include "base/alloc.h"

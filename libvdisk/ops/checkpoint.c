@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Writing the record.  The coordinator collects windows and appends them as a block now and then, which is a small write; a thread of
- * its own flushes the target's files and then the record, and sets the mark (R2), so that nobody waits for a disk.
+ * Writing the record.  The coordinator collects windows and appends them as a block now and then, which is a small write; a thread
+ * of its own flushes the target's files and then the record, and sets the mark (R2), so that nobody waits for a disk.
  *
- * Lock: k->lock guards the record's end, what the thread is asked for and has done, and the error.  The pending bytes and `at` are the
- * coordinator's.
+ * Lock: k->lock guards the record's end, what the thread is asked for and has done, and the error.  The pending bytes and `at` are
+ * the coordinator's.
  */
 #include "ops/checkpoint.h"
 #include "base/alloc.h"
@@ -167,7 +167,8 @@ static int mark(struct vd_ckpt *k, vd_error *err)
 	if (vd_file_flush(k->f, err) || (!k->folder_synced && folder_sync(k, err)))
 		return -1;
 	k->folder_synced = true;
-	rc = block_begin(&block, VD_CKPT_MARK, err) || vd_record_put(&block, end, err) || vd_record_bytes(&block, sum, sizeof(sum), err);
+	rc = block_begin(&block, VD_CKPT_MARK, err) || vd_record_put(&block, end, err) ||
+	     vd_record_bytes(&block, sum, sizeof(sum), err);
 	pthread_mutex_lock(&k->lock);
 	if (!rc)
 		rc = block_write(k, block.v, block.n - 4, err);
@@ -333,8 +334,8 @@ static int record_continue(struct vd_ckpt *k, const struct vd_saved *cont, vd_er
 	return vd_file_truncate(k->f, k->end, err);
 }
 
-int vd_ckpt_new(struct vd_conv *c, const char *path, const char *fingerprint, uint64_t now, uint64_t seed, const struct vd_saved *cont,
-                struct vd_ckpt **out, vd_error *err)
+int vd_ckpt_new(struct vd_conv *c, const char *path, const char *fingerprint, uint64_t now, uint64_t seed,
+		const struct vd_saved *cont, struct vd_ckpt **out, vd_error *err)
 {
 	struct vd_ckpt *k = vd_calloc(1, sizeof(*k));
 

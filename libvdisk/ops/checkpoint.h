@@ -2,17 +2,16 @@
 /*
  * The record of what a conversion has done, from which a run that was broken off goes on.
  *
- * Beside the destination's temporary files stands ".NAME.vdisk-resume".  It does not hold the target's metadata but the decisions that
- * made it: of each window, in order, which places were asked for, of what kind and packed length, and where they came to lie.  Going on
- * makes the image anew over the old files and lets the driver decide all of that again, which gives the same layout since layouts
- * follow from the order of requests alone (flow.h, F1); the guest's data is there already and is left alone (io/kept.c).  So no format
- * knows about this.
+ * Beside the destination's temporary files stands ".NAME.vdisk-resume".  It does not hold the target's metadata but the decisions
+ * that made it: of each window, in order, which places were asked for, of what kind and packed length, and where they came to lie.
+ * Going on makes the image anew over the old files and lets the driver decide all of that again, which gives the same layout since
+ * layouts follow from the order of requests alone (flow.h, F1); the guest's data is there already and is left alone (io/kept.c). So
+ * no format knows about this.
  *
  *  R1. A window is recorded after its publication; its bytes were given to the host before.
- *  R2. What a mark says is durable was flushed before the mark was written.  After a reboot only that counts; in the same boot, after
- *      whatever death of the process, every block counts, since the host still has the bytes.
- *  R3. Each block carries its checksum; the first one that is not whole ends the record.
- *  R4. The source is what it was, or nothing is gone on with: fingerprint.c.
+ *  R2. What a mark says is durable was flushed before the mark was written.  After a reboot only that counts; in the same boot,
+ * after whatever death of the process, every block counts, since the host still has the bytes. R3. Each block carries its checksum;
+ * the first one that is not whole ends the record. R4. The source is what it was, or nothing is gone on with: fingerprint.c.
  *
  * The file: a header (magic, version, length, text, CRC-32), then blocks (magic, length, payload, CRC-32); numbers little-endian,
  * those in a payload as varints of 7 bits.
@@ -104,8 +103,8 @@ void vd_boot_id(char id[VD_BOOT_ID]);
 
 struct vd_ckpt;
 /* `cont`: the record to go on with; NULL: a new one, which is made when there is something to write. */
-int vd_ckpt_new(struct vd_conv *c, const char *path, const char *fingerprint, uint64_t now, uint64_t seed, const struct vd_saved *cont,
-                struct vd_ckpt **out, vd_error *err);
+int vd_ckpt_new(struct vd_conv *c, const char *path, const char *fingerprint, uint64_t now, uint64_t seed,
+		const struct vd_saved *cont, struct vd_ckpt **out, vd_error *err);
 /* A window that was published.  A record that cannot be kept is given up; the conversion goes on. */
 void vd_ckpt_add(struct vd_ckpt *k, const struct vd_window *w);
 /* Now and then: writes down what is due. */

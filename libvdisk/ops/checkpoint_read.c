@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Reading a record: once through when it is loaded, for what counts of it and which bytes of the target are there; once more window by
- * window, to do it again.  Memory: one block, and the ranges.  What is damaged before the first whole block is no record at all.
+ * Reading a record: once through when it is loaded, for what counts of it and which bytes of the target are there; once more window
+ * by window, to do it again.  Memory: one block, and the ranges.  What is damaged before the first whole block is no record at all.
  */
 #include "ops/checkpoint.h"
 #include "base/alloc.h"
@@ -189,7 +189,8 @@ static bool state_parse(struct vd_saved *s, char *text)
 		if (sscanf(line, "time %" SCNu64 " %" SCNu64, &a, &b) == 2) {
 			s->now = a;
 			s->seed = b;
-		} else if (sscanf(line, "file %" SCNu64 " %" SCNu64 " %" SCNu64, &a, &b, &birth) == 3 && s->n_files < VD_LAYER_FILES) {
+		} else if (sscanf(line, "file %" SCNu64 " %" SCNu64 " %" SCNu64, &a, &b, &birth) == 3 &&
+			   s->n_files < VD_LAYER_FILES) {
 			struct vd_kept_file *v = vd_realloc(s->files, s->n_files + 1, sizeof(*v));
 
 			if (!v)
@@ -274,7 +275,9 @@ void vd_saved_free(struct vd_saved *s)
 enum vd_saved_state vd_saved_judge(const struct vd_saved *s, const char *path)
 {
 	VD_AUTO_FREE char *temp = vd_staging_side(path, "partial");
-	const char *there = temp && vd_kept_is(AT_FDCWD, temp, s->files) ? temp : vd_kept_is(AT_FDCWD, path, s->files) ? path : NULL;
+	const char *there = temp && vd_kept_is(AT_FDCWD, temp, s->files) ? temp
+			    : vd_kept_is(AT_FDCWD, path, s->files)       ? path
+									 : NULL;
 	enum vd_saved_state state = VD_SAVED_WAITS;
 	struct vd_file *f;
 
@@ -292,8 +295,8 @@ enum vd_saved_state vd_saved_judge(const struct vd_saved *s, const char *path)
 
 static int damaged(const struct vd_saved *s, vd_error *err)
 {
-	return vd_fail(err, VDISK_CORRUPT, VDISK_NO_OFFSET, "%s: contradicts the conversion that it is about; --force without --resume starts anew",
-	               s->path);
+	return vd_fail(err, VDISK_CORRUPT, VDISK_NO_OFFSET,
+		       "%s: contradicts the conversion that it is about; --force without --resume starts anew", s->path);
 }
 
 static int places_get(struct vd_saved *s, struct vd_conv *c, struct vd_window *w, uint64_t n, vd_error *err)
@@ -317,7 +320,8 @@ static int places_get(struct vd_saved *s, struct vd_conv *c, struct vd_window *w
 static int leaves_get(struct vd_saved *s, struct vd_window *w, vd_error *err)
 {
 	for (uint64_t i = 0; i < vd_div_up(w->len, VDISK_DIGEST_LEAF); i++) {
-		const uint8_t *zero = vd_cursor_bytes(&s->cursor, 1), *leaf = zero && !*zero ? vd_cursor_bytes(&s->cursor, 32) : NULL;
+		const uint8_t *zero = vd_cursor_bytes(&s->cursor, 1),
+			      *leaf = zero && !*zero ? vd_cursor_bytes(&s->cursor, 32) : NULL;
 
 		if (s->cursor.bad)
 			return damaged(s, err);

@@ -186,6 +186,7 @@ void vd_cursor_window(struct vd_cursor *k, uint64_t *last_off, struct vd_window_
 	for (size_t i = 0; i < sizeof(w->counts) / sizeof(*w->counts); i++)
 		w->counts[i] = vd_cursor_get(k);
 	w->n_places = vd_cursor_get(k);
-	k->bad |= flags & ~(uint64_t)(WINDOW_ZEROS | WINDOW_LEAVES) || w->off < *last_off || !vd_within(w->off, w->len, INT64_MAX) || (w->zeros && w->leaves);
+	k->bad |= flags & ~(uint64_t)(WINDOW_ZEROS | WINDOW_LEAVES) || w->off < *last_off ||
+		  !vd_within(w->off, w->len, INT64_MAX) || (w->zeros && w->leaves);
 	*last_off = w->off + w->len;
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What must be the same for a conversion to be gone on with: one line for each thing that decides a byte of the target.  Of the source's
- * and the backing image's files: device, inode, size, time of the last change, and a digest of the first bytes.  A block device has no
- * time of change that says anything.
+ * What must be the same for a conversion to be gone on with: one line for each thing that decides a byte of the target.  Of the
+ * source's and the backing image's files: device, inode, size, time of the last change, and a digest of the first bytes.  A block
+ * device has no time of change that says anything.
  */
 #include "ops/checkpoint.h"
 #include "base/alloc.h"
@@ -50,7 +50,8 @@ static int line_add_long(struct lines *l, const char *key, const char *value, vd
 }
 
 /* `mtime`: false where the conversion itself changes it. */
-static int file_line(struct lines *l, const char *what, unsigned depth, unsigned index, struct vd_file *f, bool mtime, vd_error *err)
+static int file_line(struct lines *l, const char *what, unsigned depth, unsigned index, struct vd_file *f, bool mtime,
+		     vd_error *err)
 {
 	VD_AUTO_FREE uint8_t *head = vd_malloc(HEAD_BYTES);
 	uint8_t sum[32];
@@ -64,9 +65,10 @@ static int file_line(struct lines *l, const char *what, unsigned depth, unsigned
 	if (vd_file_pread_some(f, head, HEAD_BYTES, 0, &got, err) || vd_sha256_of(head, got, sum, err))
 		return -1;
 	mtime = mtime && S_ISREG(st.st_mode);
-	line_add(l, "%s %u.%u device %" PRIu64 ".%" PRIu64 " inode %" PRIu64 " size %" PRIu64 " changed %lld.%09ld head %016" PRIx64, what,
-	         depth, index, (uint64_t)st.st_dev, (uint64_t)st.st_rdev, (uint64_t)st.st_ino, vd_file_size(f),
-	         mtime ? (long long)st.st_mtim.tv_sec : 0ll, mtime ? st.st_mtim.tv_nsec : 0l, be64_get(sum));
+	line_add(l,
+		 "%s %u.%u device %" PRIu64 ".%" PRIu64 " inode %" PRIu64 " size %" PRIu64 " changed %lld.%09ld head %016" PRIx64,
+		 what, depth, index, (uint64_t)st.st_dev, (uint64_t)st.st_rdev, (uint64_t)st.st_ino, vd_file_size(f),
+		 mtime ? (long long)st.st_mtim.tv_sec : 0ll, mtime ? st.st_mtim.tv_nsec : 0l, be64_get(sum));
 	return 0;
 }
 
@@ -149,9 +151,12 @@ int vd_fingerprint_compare(const char *path, const char *then, const char *now, 
 
 		if (a != b || memcmp(then, now, a))
 			return vd_fail(err, VDISK_REFUSED, VDISK_NO_OFFSET,
-			               "%s: its conversion cannot be resumed: %s: it was '%.*s', it is '%.*s'; --force without --resume starts anew", path,
-			               !strncmp(a ? then : now, "source", 6) ? "the source is another or has changed" : "something else is asked for",
-			               (int)vd_min(a, 200), then, (int)vd_min(b, 200), now);
+				       "%s: its conversion cannot be resumed: %s: it was '%.*s', it is '%.*s'; --force without "
+				       "--resume starts anew",
+				       path,
+				       !strncmp(a ? then : now, "source", 6) ? "the source is another or has changed"
+									     : "something else is asked for",
+				       (int)vd_min(a, 200), then, (int)vd_min(b, 200), now);
 		then += a + (then[a] == '\n');
 		now += b + (now[b] == '\n');
 	}

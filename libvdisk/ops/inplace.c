@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * vdisk_convert_in_place(): finds the file that holds the disk as it is, has the target's driver make an image around it, and gives the
- * files their names.  inplace.h says in which order, and why.  No format is known here: whether one holds plain bytes is tried on a
- * small disk in memory, and seen from its map.
+ * vdisk_convert_in_place(): finds the file that holds the disk as it is, has the target's driver make an image around it, and gives
+ * the files their names.  inplace.h says in which order, and why.  No format is known here: whether one holds plain bytes is tried
+ * on a small disk in memory, and seen from its map.
  */
 #include "ops/inplace.h"
 #include "ops/walk.h"
@@ -55,8 +55,8 @@ static int layer_is_plain(struct vd_layer *l, uint16_t *file, bool *plain, vd_er
 		for (size_t i = 0; i < e.n; i++) {
 			*file = first ? v[i].file : *file;
 			first = false;
-			*plain &= v[i].flags & VD_EXT_MAPPED && !(v[i].flags & VD_EXT_CIPHERED) && v[i].kind == VD_DATA && v[i].host == v[i].off &&
-			          v[i].file == *file;
+			*plain &= v[i].flags & VD_EXT_MAPPED && !(v[i].flags & VD_EXT_CIPHERED) && v[i].kind == VD_DATA &&
+				  v[i].host == v[i].off && v[i].file == *file;
 			at = v[i].off + v[i].len;
 		}
 	}
@@ -70,7 +70,8 @@ static int absolute(const char *path, char **out, vd_error *err)
 	if (!realpath(path, real))
 		return vd_fail_errno(err, errno, VDISK_NO_OFFSET, "%s", path);
 	if (strpbrk(real, "\n\r"))
-		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "%s: its path has a line break, which the journal has no way to say", path);
+		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET,
+			       "%s: its path has a line break, which the journal has no way to say", path);
 	*out = vd_strdup(real);
 	return *out ? 0 : vd_fail_nomem(err, strlen(real));
 }
@@ -92,28 +93,33 @@ static int source_find(struct inplace *p, vd_error *err)
 	if (l->drv->snapshots && l->drv->snapshots->list && vdisk_snapshots(p->src, count_one, &snapshots, err))
 		return -1;
 	if (snapshots)
-		return vd_fail(err, VDISK_REFUSED, VDISK_NO_OFFSET, "%s: has %u internal snapshots, which would be lost", l->path, snapshots);
+		return vd_fail(err, VDISK_REFUSED, VDISK_NO_OFFSET, "%s: has %u internal snapshots, which would be lost", l->path,
+			       snapshots);
 	if (p->src->n_layers > 1)
-		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "%s: is a layer over %s, and no disk by itself", l->path, p->src->chain[1]->path);
+		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "%s: is a layer over %s, and no disk by itself", l->path,
+			       p->src->chain[1]->path);
 	if (layer_is_plain(l, &p->file, &plain, err))
 		return -1;
 	if (!plain || fstat(l->files[p->file]->fd, &st) || !S_ISREG(st.st_mode))
-		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "%s: does not hold its disk byte by byte in one regular file, as raw, fixed VHD and flat "
-		               "VMDK do", l->path);
+		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET,
+			       "%s: does not hold its disk byte by byte in one regular file, as raw, fixed VHD and flat "
+			       "VMDK do",
+			       l->path);
 	s->dev = st.st_dev;
 	s->ino = st.st_ino;
 	s->disk = l->size;
 	s->size = vd_file_size(l->files[p->file]);
 	if (s->size < s->disk || s->size - s->disk > VD_INPLACE_TAIL)
-		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "%s: has %" PRIu64 " bytes for a disk of %" PRIu64, l->files[p->file]->name, s->size,
-		               s->disk);
+		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "%s: has %" PRIu64 " bytes for a disk of %" PRIu64,
+			       l->files[p->file]->name, s->size, s->disk);
 	if (absolute(l->files[p->file]->name, &s->data, err) || (p->file && absolute(l->path, &s->old_image, err)))
 		return -1;
 	if (lstat(s->data, &st) || (uint64_t)st.st_ino != s->ino || st.st_nlink > 1)
-		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "%s: has further names (hard links), which would change with it", s->data);
+		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET,
+			       "%s: has further names (hard links), which would change with it", s->data);
 	if (s->size > s->disk && (p->file || (p->src->open_options && *p->src->open_options)))
-		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "%s: has %" PRIu64 " bytes behind the disk, which would be lost", s->data,
-		               s->size - s->disk);
+		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET,
+			       "%s: has %" PRIu64 " bytes behind the disk, which would be lost", s->data, s->size - s->disk);
 	s->tail = vd_calloc(1, s->size - s->disk + 1);
 	if (!s->tail)
 		return vd_fail_nomem(err, s->size - s->disk);
@@ -125,7 +131,8 @@ static int source_find(struct inplace *p, vd_error *err)
 static int host_open_file(struct vd_host *h, struct vd_layer *l, const char *name, bool write, uint16_t *file, vd_error *err)
 {
 	(void)h, (void)write, (void)file;
-	return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "%s: no existing file ('%s') becomes part of a new image", l->path, name);
+	return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "%s: no existing file ('%s') becomes part of a new image", l->path,
+		       name);
 }
 
 static void host_log(struct vd_host *h, enum vdisk_log_level level, const char *fmt, ...)
@@ -178,7 +185,8 @@ static int target_make(struct inplace *p, struct vd_file *f, uint64_t size, vdis
 	p->n_files = 0;
 	p->host = (struct vd_host){ .ctx = p, .open_file = host_open_file, .create_file = host_create_file,
 		                    .base_name = slash ? slash + 1 : p->path, .log = host_log };
-	return vd_image_create_file(f, p->opts->format, size, p->options, VD_CREATE_ORDERED | VD_CREATE_UNFINISHED, NULL, &p->host, img, err);
+	return vd_image_create_file(f, p->opts->format, size, p->options, VD_CREATE_ORDERED | VD_CREATE_UNFINISHED, NULL, &p->host,
+				    img, err);
 }
 
 /* Whether an image of that format with these options has the disk's bytes as they are; *beside: in a file of their own. */
@@ -275,8 +283,10 @@ static int target_find(struct inplace *p, vd_error *err)
 	if (options_complete(p, info, &plain, err))
 		return -1;
 	if (!plain)
-		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "%s: a %s image with these options does not hold its disk byte by byte in one file: it is "
-		               "not made in place", p->path, info->name);
+		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET,
+			       "%s: a %s image with these options does not hold its disk byte by byte in one file: it is "
+			       "not made in place",
+			       p->path, info->name);
 	return 0;
 }
 
@@ -286,7 +296,9 @@ static int names_find(struct inplace *p, vd_error *err)
 	struct vd_inplace *s = &p->state;
 	VD_AUTO_FREE char *side = vd_staging_side(p->path, VD_STAGING_RECORD);
 	const char *slash = strrchr(p->path, '/');
-	VD_AUTO_FREE char *dir = !slash ? vd_strdup(".") : slash == p->path ? vd_strdup("/") : vd_strndup(p->path, (size_t)(slash - p->path));
+	VD_AUTO_FREE char *dir = !slash             ? vd_strdup(".")
+				 : slash == p->path ? vd_strdup("/")
+						    : vd_strndup(p->path, (size_t)(slash - p->path));
 	const char *base = slash ? slash + 1 : p->path, *name = p->beside ? p->data_name : base;
 	char *image;
 	struct stat st;
@@ -309,7 +321,8 @@ static int names_find(struct inplace *p, vd_error *err)
 		vd_free(image);
 	s->cut = p->beside && s->size > s->disk;
 	if (!access(side, F_OK))
-		return vd_fail(err, VDISK_REFUSED, VDISK_NO_OFFSET, "%s: an unfinished conversion to it is there; resume it, or remove %s", p->path, side);
+		return vd_fail(err, VDISK_REFUSED, VDISK_NO_OFFSET,
+			       "%s: an unfinished conversion to it is there; resume it, or remove %s", p->path, side);
 	if (strcmp(s->data, s->new_data) && !lstat(s->new_data, &st))
 		return vd_fail(err, VDISK_REFUSED, VDISK_NO_OFFSET, "%s: exists, and nothing is replaced in place", s->new_data);
 	if (s->image && !lstat(s->image, &st))
@@ -446,15 +459,17 @@ static int recover(const char *path, bool dry_run, bool *finished, vd_error *err
 			(void)unlink(journal);
 		return 0;
 	}
-	rc = dry_run ? vd_fail(err, VDISK_REFUSED, VDISK_NO_OFFSET, "%s: an in-place conversion was broken off; without --dry-run it is undone or "
-	                       "finished first", path)
-	             : vd_inplace_recover(&s, finished, err);
+	rc = dry_run ? vd_fail(err, VDISK_REFUSED, VDISK_NO_OFFSET,
+			       "%s: an in-place conversion was broken off; without --dry-run it is undone or "
+			       "finished first",
+			       path)
+		     : vd_inplace_recover(&s, finished, err);
 	vd_inplace_clear(&s);
 	return rc;
 }
 
-int vdisk_convert_in_place(const char *src, const struct vdisk_open_options *open, const char *path, const struct vdisk_convert_options *opts,
-                           uint64_t *size, vdisk_error *err)
+int vdisk_convert_in_place(const char *src, const struct vdisk_open_options *open, const char *path,
+			   const struct vdisk_convert_options *opts, uint64_t *size, vdisk_error *err)
 {
 	const uint32_t allowed = VDISK_CONVERT_DRY_RUN | VDISK_CONVERT_CHECKPOINT;
 	struct vdisk_open_options o = open ? *open : (struct vdisk_open_options){ 0 };
@@ -465,7 +480,8 @@ int vdisk_convert_in_place(const char *src, const struct vdisk_open_options *ope
 	if (size)
 		*size = 0;
 	if (opts->flags & ~allowed || opts->backing || !strcmp(path, "-") || !strcmp(src, "-"))
-		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "%s: in place, nothing is read, compressed, left out or replaced", path);
+		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET,
+			       "%s: in place, nothing is read, compressed, left out or replaced", path);
 	if (recover(path, opts->flags & VDISK_CONVERT_DRY_RUN, &finished, err))
 		return -1;
 	if (finished)

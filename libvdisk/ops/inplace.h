@@ -5,10 +5,10 @@
  *  I1. The bytes of the disk are neither written nor moved nor cut off: drivers see the file through vd_file_kept().
  *  I2. Before the first change everything that is needed to undo it stands in a journal, durably, beside the destination
  *      (".NAME.vdisk-inplace").
- *  I3. There is one step that makes it done: the new name of the file with the bytes or, where that keeps its name, of the new image
- *      file.  Before it everything is undone, after it only cleaning up remains.  The same holds for whoever finds the journal later.
- *  I4. At every moment one of the two forms can be read.  The footer of a VHD is the one thing that both have in the same file: it is
- *      behind the disk's bytes, which a raw disk with it still has at the same place.
+ *  I3. There is one step that makes it done: the new name of the file with the bytes or, where that keeps its name, of the new
+ * image file.  Before it everything is undone, after it only cleaning up remains.  The same holds for whoever finds the journal
+ * later. I4. At every moment one of the two forms can be read.  The footer of a VHD is the one thing that both have in the same
+ * file: it is behind the disk's bytes, which a raw disk with it still has at the same place.
  */
 #ifndef VD_OPS_INPLACE_H
 #define VD_OPS_INPLACE_H

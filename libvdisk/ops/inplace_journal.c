@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The journal of an in-place conversion, and recovery by it.  Lines "key value", the tail in hexadecimal, and last a CRC-32 of all that
- * stands before: a journal that is not whole was never acted upon.
+ * The journal of an in-place conversion, and recovery by it.  Lines "key value", the tail in hexadecimal, and last a CRC-32 of all
+ * that stands before: a journal that is not whole was never acted upon.
  */
 #include "ops/inplace.h"
 #include "base/alloc.h"
@@ -58,16 +58,19 @@ int vd_inplace_write(const struct vd_inplace *p, vd_error *err)
 		return vd_fail_nomem(err, tail);
 	for (size_t i = 0; i < tail; i++)
 		snprintf(hex + 2 * i, 3, "%02x", p->tail[i]);
-	text = vd_asprintf(MAGIC "data %s\nnew-data %s\nidentity %" PRIu64 " %" PRIu64 "\nsizes %" PRIu64 " %" PRIu64 "\ntail %s\nimage %s\n"
-	                   "image-identity %" PRIu64 " %" PRIu64 "\ncut %u\nold-image %s\n", p->data, p->new_data, p->dev, p->ino, p->disk,
-	                   p->size, hex, p->image ? p->image : "", p->image_dev, p->image_ino, p->cut, p->old_image ? p->old_image : "");
+	text = vd_asprintf(MAGIC "data %s\nnew-data %s\nidentity %" PRIu64 " %" PRIu64 "\nsizes %" PRIu64 " %" PRIu64
+				 "\ntail %s\nimage %s\n"
+				 "image-identity %" PRIu64 " %" PRIu64 "\ncut %u\nold-image %s\n",
+			   p->data, p->new_data, p->dev, p->ino, p->disk, p->size, hex, p->image ? p->image : "", p->image_dev,
+			   p->image_ino, p->cut, p->old_image ? p->old_image : "");
 	if (!text)
 		return vd_fail_nomem(err, tail);
 	snprintf(sum, sizeof(sum), "%08x\n", (unsigned)crc32_z(0, (const uint8_t *)text, strlen(text)));
 	(void)unlink(p->journal);
 	if (vd_file_posix(AT_FDCWD, p->journal, p->journal, VD_POSIX_CREATE, &f, err))
 		return -1;
-	rc = vd_file_pwrite(f, text, strlen(text), 0, err) || vd_file_pwrite(f, sum, strlen(sum), strlen(text), err) || vd_file_flush(f, err);
+	rc = vd_file_pwrite(f, text, strlen(text), 0, err) || vd_file_pwrite(f, sum, strlen(sum), strlen(text), err) ||
+	     vd_file_flush(f, err);
 	vd_file_close(f);
 	if (!rc && !folder_sync(p->journal, err))
 		return 0;
@@ -120,17 +123,18 @@ static bool journal_parse(char *text, struct vd_inplace *p)
 {
 	char *at = text + strlen(MAGIC), *data, *new_data, *image, *cut, *old_image;
 
-	if (!line_take(&at, "data", &data) || !line_take(&at, "new-data", &new_data) || !pair_take(&at, "identity", &p->dev, &p->ino) ||
-	    !pair_take(&at, "sizes", &p->disk, &p->size) || !tail_take(&at, p) || !line_take(&at, "image", &image) ||
-	    !pair_take(&at, "image-identity", &p->image_dev, &p->image_ino) || !line_take(&at, "cut", &cut) ||
-	    !line_take(&at, "old-image", &old_image))
+	if (!line_take(&at, "data", &data) || !line_take(&at, "new-data", &new_data) ||
+	    !pair_take(&at, "identity", &p->dev, &p->ino) || !pair_take(&at, "sizes", &p->disk, &p->size) || !tail_take(&at, p) ||
+	    !line_take(&at, "image", &image) || !pair_take(&at, "image-identity", &p->image_dev, &p->image_ino) ||
+	    !line_take(&at, "cut", &cut) || !line_take(&at, "old-image", &old_image))
 		return false;
 	p->data = vd_strdup(data);
 	p->new_data = vd_strdup(new_data);
 	p->image = *image ? vd_strdup(image) : NULL;
 	p->cut = *cut == '1';
 	p->old_image = *old_image ? vd_strdup(old_image) : NULL;
-	return p->data && p->new_data && (p->image || !*image) && (p->old_image || !*old_image) && data[0] == '/' && new_data[0] == '/';
+	return p->data && p->new_data && (p->image || !*image) && (p->old_image || !*old_image) && data[0] == '/' &&
+	       new_data[0] == '/';
 }
 
 int vd_inplace_read(const char *journal, struct vd_inplace *p, bool *found, vd_error *err)
@@ -233,8 +237,10 @@ static int unchanged(const struct vd_inplace *p, vd_error *err)
 	struct stat st;
 
 	if (lstat(path, &st) || (uint64_t)st.st_size < p->disk || (uint64_t)st.st_size > p->disk + VD_INPLACE_TAIL)
-		return vd_fail(err, VDISK_REFUSED, VDISK_NO_OFFSET, "%s: is not as the in-place conversion left it that was broken off; if it is in order, "
-		               "remove %s", path, p->journal);
+		return vd_fail(err, VDISK_REFUSED, VDISK_NO_OFFSET,
+			       "%s: is not as the in-place conversion left it that was broken off; if it is in order, "
+			       "remove %s",
+			       path, p->journal);
 	return 0;
 }
 

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Moving a disk on a full file system: the source's space is given back piece by piece, and its files are removed when the target has
- * its name.
+ * Moving a disk on a full file system: the source's space is given back piece by piece, and its files are removed when the target
+ * has its name.
  *
- *  P1. Host space of the source is given back only when the target's bytes for all guest offsets that it serves are durable, and the
- *      record (checkpoint.h) that says so.  So a run that dies anywhere is resumed, and never begun anew by mistake: its unfinished
+ *  P1. Host space of the source is given back only when the target's bytes for all guest offsets that it serves are durable, and
+ * the record (checkpoint.h) that says so.  So a run that dies anywhere is resumed, and never begun anew by mistake: its unfinished
  *      files stay whatever happens.
- *      Before the first piece goes, both sides say so: the source in the attribute "user.vdisk.moved", where the file system has such (core/open.c
- *      refuses it then), the target in a file beside it (core/staging.h).
- *  P2. The first bytes of each file, which tell the source from another one, stay to the end.
+ *      Before the first piece goes, both sides say so: the source in the attribute "user.vdisk.moved", where the file system has
+ * such (core/open.c refuses it then), the target in a file beside it (core/staging.h). P2. The first bytes of each file, which tell
+ * the source from another one, stay to the end.
  */
 #include "ops/convert.h"
 #include "base/alloc.h"
@@ -47,21 +47,25 @@ static int judge(const struct vd_conv *c, vd_error *err)
 	struct stat st;
 
 	if (!c->resume)
-		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "%s: its space cannot be given back where nothing records how far that got",
-		               c->src->path);
+		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET,
+			       "%s: its space cannot be given back where nothing records how far that got", c->src->path);
 	if (c->src->n_layers > 1)
-		return vd_fail(err, VDISK_REFUSED, VDISK_NO_OFFSET, "%s: is a layer over %s, which other layers may need: flatten it first, or leave out "
-		               "--punch-source", c->src->path, c->src->chain[1]->path);
+		return vd_fail(err, VDISK_REFUSED, VDISK_NO_OFFSET,
+			       "%s: is a layer over %s, which other layers may need: flatten it first, or leave out "
+			       "--punch-source",
+			       c->src->path, c->src->chain[1]->path);
 	if (!c->src->claims)
 		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "%s: is not open for writing", c->src->path);
 	if (l->drv->snapshots && l->drv->snapshots->list && vdisk_snapshots(c->src, count_one, &snapshots, err))
 		return -1;
 	if (snapshots)
-		return vd_fail(err, VDISK_REFUSED, VDISK_NO_OFFSET, "%s: has %u internal snapshots, which would be lost; leave out --punch-source",
-		               c->src->path, snapshots);
+		return vd_fail(err, VDISK_REFUSED, VDISK_NO_OFFSET,
+			       "%s: has %u internal snapshots, which would be lost; leave out --punch-source", c->src->path,
+			       snapshots);
 	for (unsigned i = 0; i < l->n_files; i++)
 		if (fstat(l->files[i]->fd, &st) || !S_ISREG(st.st_mode))
-			return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "%s: is no regular file whose space could be given back", l->files[i]->name);
+			return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET,
+				       "%s: is no regular file whose space could be given back", l->files[i]->name);
 	return 0;
 }
 
@@ -167,7 +171,8 @@ void vd_punch_finish(struct vd_conv *c)
 		const char *name = l->files[i]->name;
 		struct stat there, st;
 
-		if (!fstat(l->files[i]->fd, &st) && !lstat(name, &there) && there.st_dev == st.st_dev && there.st_ino == st.st_ino && !unlink(name))
+		if (!fstat(l->files[i]->fd, &st) && !lstat(name, &there) && there.st_dev == st.st_dev &&
+		    there.st_ino == st.st_ino && !unlink(name))
 			continue;
 		if (c->opts->log) {
 			char text[VDISK_ERROR_MESSAGE_MAX];

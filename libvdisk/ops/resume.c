@@ -2,8 +2,8 @@
 /*
  * Going on with a conversion that was broken off, and leaving one so that it can be gone on with.  checkpoint.h says how.
  *
- * What a run leaves: by SIGKILL and power cut, whatever its record says.  Cancelled: everything up to the last window.  By an error:
- * nothing, unless it was resumed itself, or was asked to resume and the error is the host's.
+ * What a run leaves: by SIGKILL and power cut, whatever its record says.  Cancelled: everything up to the last window.  By an
+ * error: nothing, unless it was resumed itself, or was asked to resume and the error is the host's.
  */
 #include "ops/checkpoint.h"
 #include "base/alloc.h"
@@ -51,8 +51,8 @@ static const char *cannot(const struct vd_conv *c, const char *path)
 static int refuse_waiting(const char *path, const struct vd_saved *s, uint64_t size, vd_error *err)
 {
 	return vd_fail(err, VDISK_REFUSED, VDISK_NO_OFFSET,
-	               "%s: an unfinished conversion to it is there, %u %% done: --resume goes on with it, --force starts anew", path,
-	               size ? (unsigned)(s->at.pos * 100.0 / size) : 0);
+		       "%s: an unfinished conversion to it is there, %u %% done: --resume goes on with it, --force starts anew",
+		       path, size ? (unsigned)(s->at.pos * 100.0 / size) : 0);
 }
 
 static int saved_find(struct vd_conv *c, struct vd_resume *r, vd_error *err)
@@ -140,15 +140,16 @@ static int window_again(struct vd_conv *c, struct vd_window *w, vd_error *err)
 		w->n_reserved = i + 1;
 		if (r->len != was.len || (was.kind == VD_DATA && (r->host != was.host || r->file != was.file)))
 			return vd_fail(err, VDISK_CORRUPT, VDISK_NO_OFFSET,
-			               "%s: guest offset %" PRIu64 " was at %" PRIu64 " of the unfinished file and would now be at %" PRIu64
-			               "; --force without --resume starts anew",
-			               c->to->path, was.off, was.host, r->host);
+				       "%s: guest offset %" PRIu64 " was at %" PRIu64
+				       " of the unfinished file and would now be at %" PRIu64
+				       "; --force without --resume starts anew",
+				       c->to->path, was.off, was.host, r->host);
 	}
 	return vd_conv_publish(c, w, err) || vd_conv_count(c, w, err) ? -1 : 0;
 }
 
-/* Stands where a walk stood that had asked the map at `from` last, so that it goes on as that one did: what the map says at once depends on
-   where it was asked. */
+/* Stands where a walk stood that had asked the map at `from` last, so that it goes on as that one did: what the map says at once
+   depends on where it was asked. */
 static int walk_again(struct vd_walk *w, uint64_t from, uint64_t pos, uint64_t lost, vd_error *err)
 {
 	struct vd_extent x;

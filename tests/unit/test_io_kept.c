@@ -123,7 +123,8 @@ static void one_round(unsigned seed)
 		if (size) {
 			assert_int_equal(vd_file_pread(f, got, size, 0, NULL), 0);
 			if (memcmp(got, model, size))
-				fail_msg("seed %u, step %u: kind %u at %u+%u: the contents differ", seed, i, what, (unsigned)off, (unsigned)len);
+				fail_msg("seed %u, step %u: kind %u at %u+%u: the contents differ", seed, i, what, (unsigned)off,
+					 (unsigned)len);
 		}
 	}
 	vd_file_close(f);

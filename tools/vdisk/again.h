@@ -3,8 +3,8 @@
 #ifndef VDISK_TOOL_AGAIN_H
 #define VDISK_TOOL_AGAIN_H
 
-/* The words as a shell takes them, with `option` behind the command's name unless it is among them.  Owned by the caller; NULL where the
-   host does not tell. */
+/* The words as a shell takes them, with `option` behind the command's name unless it is among them.  Owned by the caller; NULL
+   where the host does not tell. */
 char *command_again(const char *option);
 
 #endif

@@ -5,7 +5,8 @@
 
 #include <inttypes.h>
 
-int convert_in_place(const char *path, const struct source_args *source, const char *dst, const struct vdisk_convert_options *o, bool json)
+int convert_in_place(const char *path, const struct source_args *source, const char *dst, const struct vdisk_convert_options *o,
+		     bool json)
 {
 	if (source_judge(path, source))
 		return EXIT_TROUBLE;

@@ -6,6 +6,7 @@
 #include "source.h"
 
 /* The exit status. */
-int convert_in_place(const char *path, const struct source_args *source, const char *dst, const struct vdisk_convert_options *o, bool json);
+int convert_in_place(const char *path, const struct source_args *source, const char *dst, const struct vdisk_convert_options *o,
+		     bool json);
 
 #endif
