@@ -37,6 +37,26 @@ static void strings_free(char **v)
 	free(v);
 }
 
+/* The disk may get any letter in the appliance; we call it /dev/sda.  Also inside of names like "btrfsvol:/dev/sdb1/@". */
+static void name_shown(const struct guest *t, const char *device, char *out, size_t room)
+{
+	const char *at = t->disk[0] ? strstr(device, t->disk) : NULL;
+
+	if (at)
+		snprintf(out, room, "%.*s/dev/sda%s", (int)(at - device), device, at + strlen(t->disk));
+	else
+		snprintf(out, room, "%s", device);
+}
+
+/* Is it the one that the user named? */
+static bool is_named(const struct guest *t, const char *device, const char *name)
+{
+	char shown[300];
+
+	name_shown(t, device, shown, sizeof(shown));
+	return !strcmp(shown, name);
+}
+
 /* ---------------------------------------------------------------- the appliance */
 
 static bool kvm_is_good(void)
@@ -62,7 +82,7 @@ static int appliance_start(struct guest *t, const char *socket, bool tcg, vdisk_
 		.protocol = "nbd",
 		.server = servers,
 	};
-	int rc;
+	char **devices;
 
 	if (!g)
 		return fail(err, VDISK_NOMEM, "libguestfs cannot be started");
@@ -76,8 +96,16 @@ static int appliance_start(struct guest *t, const char *socket, bool tcg, vdisk_
 	if ((!getenv("LIBGUESTFS_BACKEND") && guestfs_set_backend(g, "direct")) ||
 	    (tcg && guestfs_set_backend_setting(g, "force_tcg", "1")) || guestfs_add_drive_opts_argv(g, "", &drive))
 		return fail_guest(g, err, "libguestfs");
-	rc = guestfs_launch(g);
-	return rc ? fail_guest(g, err, "libguestfs's appliance does not start") : 0;
+	if (guestfs_launch(g))
+		return fail_guest(g, err, "libguestfs's appliance does not start");
+	devices = guestfs_list_devices(g);
+	if (!devices || !devices[0]) {
+		strings_free(devices);
+		return fail(err, VDISK_IO, "libguestfs's appliance does not see the disk");
+	}
+	snprintf(t->disk, sizeof(t->disk), "%s", devices[0]);
+	strings_free(devices);
+	return 0;
 }
 
 static int appliance_open(struct guest *t, const char *socket, vdisk_error *err)
@@ -171,7 +199,7 @@ static int unlock_round(struct guest *t, const struct args *a, unsigned *number,
 			continue;
 		rc = unlock(t, a, p[0], *number, err);
 		if (rc > 0) {
-			snprintf(t->locked, sizeof(t->locked), "%s", p[0]);
+			name_shown(t, p[0], t->locked, sizeof(t->locked));
 		} else if (!rc) {
 			strcat(t->opened, seen);
 			++*number;
@@ -274,7 +302,7 @@ static int mount_data(struct guest *t, const char *image, const char *only, vdis
 	if (!found)
 		return fail_guest(t->g, err, "looking for file systems");
 	for (char **p = found; *p; p += 2)
-		if (is_file_system(p[1]) && (!only || !strcmp(only, *p))) {
+		if (is_file_system(p[1]) && (!only || is_named(t, *p, only))) {
 			one = *p;
 			n++;
 		}
@@ -283,12 +311,13 @@ static int mount_data(struct guest *t, const char *image, const char *only, vdis
 	else if (n == 1 && mount_one(t, one, "/"))
 		rc = fail_guest(t->g, err, one);
 	for (char **p = found; n > 1 && *p; p += 2) {
-		char folder[256];
+		char name[300], folder[302];
 		vdisk_error why;
 
 		if (!is_file_system(p[1]))
 			continue;
-		snprintf(folder, sizeof(folder), "/%s", !strncmp(*p, "/dev/", 5) ? *p + 5 : *p);
+		name_shown(t, *p, name, sizeof(name));
+		snprintf(folder, sizeof(folder), "/%s", !strncmp(name, "/dev/", 5) ? name + 5 : name);
 		for (char *c = folder + 1; *c; c++)
 			*c = *c == '/' || *c == ':' ? '-' : *c;
 		if (!guestfs_mkmountpoint(t->g, folder) && !mount_one(t, *p, folder)) {
@@ -315,9 +344,11 @@ static int mount_inside(struct guest *t, const struct args *a, vdisk_error *err)
 		return fail_guest(t->g, err, "looking for a system");
 	for (; roots[n]; n++) {
 		size_t len = strlen(list);
+		char name[300];
 
-		snprintf(list + len, sizeof(list) - len, "%s%s", n ? ", " : "", roots[n]);
-		if (!a->root || !strcmp(a->root, roots[n]))
+		name_shown(t, roots[n], name, sizeof(name));
+		snprintf(list + len, sizeof(list) - len, "%s%.90s", n ? ", " : "", name);
+		if (!a->root || !strcmp(a->root, name))
 			root = roots[n];
 	}
 	if (n > 1 && !a->root)

@@ -11,7 +11,8 @@ struct guest {
 	guestfs_h *g;
 	bool rw;
 	char opened[4096]; /* devices that were decrypted, each between blanks */
-	char locked[256];  /* one that could not be; "": none */
+	char locked[256];  /* one that could not be, by our name; "": none */
+	char disk[64];     /* the disk, as the appliance names it */
 };
 
 /* Starts the appliance over the disk behind `socket` (raw, NBD) and mounts what it finds.  0, or -1 with *err. */
