@@ -139,26 +139,53 @@ void vd_error_clear(vd_error *err)
 		error_set(err, VDISK_OK, 0, VDISK_NO_OFFSET, "");
 }
 
+/* Bytes of the UTF-8 character at p that may be shown as it is; 0: none.  Shown are no controls, no marks that turn the direction
+   of text or break lines, no surrogates, and nothing in more bytes than it takes (Unicode 15, table 3-7). */
+static size_t utf8_plain(const unsigned char *p, size_t len)
+{
+	size_t n = p[0] < 0x80                   ? 1
+		   : p[0] >= 0xc2 && p[0] < 0xe0 ? 2
+		   : (p[0] & 0xf0) == 0xe0       ? 3
+		   : p[0] >= 0xf0 && p[0] < 0xf5 ? 4
+						 : 0;
+	uint32_t c;
+
+	if (!n || n > len)
+		return 0;
+	if (n == 1)
+		return p[0] >= 0x20 && p[0] < 0x7f;
+	c = p[0] & (0x7fu >> n);
+	for (size_t i = 1; i < n; i++) {
+		if ((p[i] & 0xc0) != 0x80)
+			return 0;
+		c = c << 6 | (p[i] & 0x3f);
+	}
+	if (c < (n == 2 ? 0xa0u : n == 3 ? 0x800u : 0x10000u) || c > 0x10ffff || (c >= 0xd800 && c < 0xe000))
+		return 0;
+	if ((c >= 0x200b && c < 0x2010) || (c >= 0x2028 && c < 0x202f) || (c >= 0x2060 && c < 0x2070) || c == 0xfeff ||
+	    (c & 0xfffe) == 0xfffe)
+		return 0;
+	return n;
+}
+
 const char *vd_printable(char *buf, size_t cap, const void *text, size_t len)
 {
 	const unsigned char *p = text;
-	size_t n = 0, fit = 0; /* fit: what may stay if "..." must follow */
+	size_t n = 0, fit = 0, k; /* fit: what may stay if "..." must follow */
 
 	if (!cap)
 		return "";
-	for (size_t i = 0; i < len; i++) {
-		bool plain = p[i] >= 0x20 && p[i] < 0x7f;
-		size_t need = plain ? 1 : 4;
-
-		if (n + need > cap - 1) {
+	for (size_t i = 0; i < len; i += k ? k : 1) {
+		k = utf8_plain(p + i, len - i);
+		if (n + (k ? k : 4) > cap - 1) {
 			snprintf(buf + fit, cap - fit, "...");
 			return buf;
 		}
-		if (plain)
-			buf[n] = (char)p[i];
+		if (k)
+			memcpy(buf + n, p + i, k);
 		else
 			snprintf(buf + n, cap - n, "\\x%02x", p[i]);
-		n += need;
+		n += k ? k : 4;
 		if (n + 4 <= cap)
 			fit = n;
 	}

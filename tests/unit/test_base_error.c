@@ -104,6 +104,13 @@ static void printable(void **state)
 	(void)state;
 	assert_string_equal(vd_printable(buf, sizeof(buf), "plain", 5), "plain");
 	assert_string_equal(vd_printable(buf, sizeof(buf), "a\0b\n\xff", 5), "a\\x00b\\x0a\\xff"); /* 14 */
+	assert_string_equal(vd_printable(buf, sizeof(buf), "\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80", 9), "\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80");
+	assert_string_equal(vd_printable(buf, sizeof(buf), "\xc3", 1), "\\xc3");
+	assert_string_equal(vd_printable(buf, sizeof(buf), "\xc0\xaf", 2), "\\xc0\\xaf");
+	assert_string_equal(vd_printable(buf, sizeof(buf), "\xc2\x9b" "1", 3), "\\xc2\\x9b" "1");
+	assert_string_equal(vd_printable(buf, sizeof(buf), "\xe2\x80\xae", 3), "\\xe2\\x80\\xae");
+	assert_string_equal(vd_printable(buf, sizeof(buf), "\xed\xa0\x80", 3), "\\xed\\xa0\\x80");
+	assert_string_equal(vd_printable(buf, sizeof(buf), "1234567890123\xc3\xa9" "4", 16), "123456789012...");
 	assert_string_equal(vd_printable(buf, sizeof(buf), "123456789012345", 15), "123456789012345");
 	assert_string_equal(vd_printable(buf, sizeof(buf), "1234567890123456", 16), "123456789012...");
 	assert_string_equal(vd_printable(buf, sizeof(buf), "\n\n\n\n", 4), "\\x0a\\x0a\\x0a...");
