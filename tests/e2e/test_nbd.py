@@ -351,7 +351,10 @@ def overlay():
 	write_file("disk.raw", b"\5" * 200000, 100000)
 	vdisk("compare", "layer.qcow2", "disk.raw")
 	vdisk("create", "other.qcow2", "24M")
-	refused("nbd", "--overlay", "other.qcow2", "--socket", "s", "disk.vmdk", mentions="no layer over")
+	shutil.copy("disk.vmdk", "twin.vmdk")
+	vdisk("create", "-b", "twin.vmdk", "over.qcow2")
+	for other in ("other.qcow2", "over.qcow2"):
+		refused("nbd", "--overlay", other, "--socket", "s", "disk.vmdk", mentions="no layer over")
 	vdisk("commit", "layer.qcow2")
 	vdisk("compare", "disk.vmdk", "disk.raw")
 
@@ -388,15 +391,17 @@ def certificates(folder):
 	os.makedirs(folder)
 	def certtool(*args):
 		ran("certtool", *args, cwd=folder)
-	for name in ("ca", "server", "client", "stranger"):
+	for name in ("ca", "server", "client", "stranger", "false"):
 		certtool("--generate-privkey", "--key-type=ecdsa", "--outfile", name + "-key.pem")
 	write_file(folder + "/ca.info", b"cn = test\nca\ncert_signing_key\n")
 	write_file(folder + "/server.info", b"cn = localhost\ndns_name = localhost\nip_address = 127.0.0.1\ntls_www_server\nsigning_key\n")
 	write_file(folder + "/client.info", b"cn = client\ntls_www_client\nsigning_key\n")
 	certtool("--generate-self-signed", "--load-privkey", "ca-key.pem", "--template", "ca.info", "--outfile", "ca-cert.pem")
-	certtool("--generate-self-signed", "--load-privkey", "stranger-key.pem", "--template", "client.info", "--outfile", "stranger-cert.pem")
-	for name in ("server", "client"):
-		certtool("--generate-certificate", "--load-ca-certificate", "ca-cert.pem", "--load-ca-privkey", "ca-key.pem", "--load-privkey",
+	# An authority of the same name, and whom it vouches for: a client sends a certificate whose issuer's name the server asks for.
+	certtool("--generate-self-signed", "--load-privkey", "false-key.pem", "--template", "ca.info", "--outfile", "false-cert.pem")
+	shutil.copy(folder + "/client.info", folder + "/stranger.info")
+	for name, ca in (("server", "ca"), ("client", "ca"), ("stranger", "false")):
+		certtool("--generate-certificate", "--load-ca-certificate", ca + "-cert.pem", "--load-ca-privkey", ca + "-key.pem", "--load-privkey",
 		         name + "-key.pem", "--template", name + ".info", "--outfile", name + "-cert.pem")
 	os.makedirs(folder + "/stranger")
 	for a, b in (("ca-cert", "ca-cert"), ("stranger-cert", "client-cert"), ("stranger-key", "client-key")):
@@ -454,10 +459,9 @@ def tls_certificates():
 		qemu_io(None, None, "write -P 3 0 5M", "read -P 3 0 5M", "flush", opts=("--object", creds, "--image-opts", opts))
 		c = Client(address=("localhost", port))
 		eq(0x80000005, error_of(c.option, nbd.LIST), "a list before TLS")
-		c.send_option(nbd.STARTTLS)
-		c.s.sendall(struct.pack(">QII", nbd.IHAVEOPT, nbd.LIST, 0) * 2) # plain text behind STARTTLS
+		c.s.sendall(b"".join(struct.pack(">QII", nbd.IHAVEOPT, o, 0) for o in (nbd.STARTTLS, nbd.LIST))) # plain text behind STARTTLS
 		check(len(c.recv(20)) == 20, "the answer to STARTTLS")
-		drained(c)
+		check(c.ended(), "plain text is not taken for what came through TLS")
 		c = Client(address=("localhost", port))
 		c.send_option(nbd.EXPORT_NAME, b"")
 		check(c.ended(), "no way around TLS")
