@@ -175,7 +175,7 @@ def leave_unfinished(args, *more, sig=signal.SIGKILL):
 def every_way_to_end():
 	"""A kill at each call of the end, when several files get their names: what is whole stays, what is not can be resumed."""
 	args = MORE["vmdk-twogb-flat"]
-	source()
+	source(size=8 * MIB)
 	want, calls, _ = reference(args, ops="name,sync")
 	for nth in range(1, calls + 1):
 		fresh("out")

@@ -391,13 +391,16 @@ typedef void (*vdisk_progress_fn)(void *ctx, const struct vdisk_progress *p);
 #define VDISK_CONVERT_VERIFY    16u /* read the result back and compare digests */
 #define VDISK_CONVERT_DIGEST    32u /* compute the content's digest in passing */
 #define VDISK_CONVERT_NO_REFLINK 64u /* never share blocks with the source, where the file system could */
-#define VDISK_CONVERT_CHECKPOINT 128u /* record beside the destination how far it got (".NAME.vdisk-resume"), so that what is stopped or killed
-                                         can be resumed.  Not for pipes, block devices and encrypted targets: there nothing is recorded */
-#define VDISK_CONVERT_RESUME    256u /* with CHECKPOINT: go on with what a run left behind, if one did; VDISK_REFUSED where the source, the
-                                        target, an option or the program is another.  I/O errors leave what there is, too */
-#define VDISK_CONVERT_PUNCH_SOURCE 512u /* with CHECKPOINT: give the source's space back as the destination becomes durable, and remove its files
-                                           at the end: the source is lost, also if the conversion fails and is never resumed.  It must
-                                           be open with VDISK_OPEN_RW, and have neither a parent nor internal snapshots */
+/* Record beside the destination how far it got (".NAME.vdisk-resume"), so that what is stopped or killed can be resumed.  Not for pipes,
+   block devices and encrypted targets: there nothing is recorded. */
+#define VDISK_CONVERT_CHECKPOINT 128u
+/* With CHECKPOINT: go on with what a run left behind, if one did; VDISK_REFUSED where the source, the target, an option or the program
+   is another.  I/O errors leave what there is, too. */
+#define VDISK_CONVERT_RESUME 256u
+/* With CHECKPOINT: give the source's space back as the destination becomes durable, and remove its files at the end: the source is
+   lost, also if the conversion fails and is never resumed.  It must be open with VDISK_OPEN_RW (and, to resume, VDISK_OPEN_MOVED), and
+   have neither a parent nor internal snapshots. */
+#define VDISK_CONVERT_PUNCH_SOURCE 512u
 
 enum vdisk_cache {
 	VDISK_CACHE_AUTO,  /* SPARE where there is much to copy: more than 1 GiB, or nobody knows how much */
@@ -454,12 +457,12 @@ struct vdisk_convert_report {
 VDISK_API int vdisk_convert(vdisk_image *src, const char *path, const struct vdisk_convert_options *opts,
                             struct vdisk_convert_report *report, vdisk_error *err);
 
-/* The same disk as an image of another format around the bytes that are there: raw, fixed VHD, flat VMDK, and to qcow2 with the bytes as its
-   raw data file.  None of the disk's bytes is read or written; the source becomes the destination and is no more under its old name, but
-   for a qcow2's data file in the same folder, which keeps it.  Opens `src` itself (open may be NULL).  Of `opts`, format, options and
-   VDISK_CONVERT_DRY_RUN count.  An option that can be one way only (the subformat; data_file) need not be said.  Undone if it fails; killed
-   at any moment, the disk can be read in one form or the other, and the same call finishes it, or undoes it first.  *size (may be
-   NULL): of the disk; 0 where an earlier call had been killed at its very end. */
+/* The same disk as an image of another format around the bytes that are there: raw, fixed VHD, flat VMDK, and to qcow2 with the bytes
+   as its raw data file.  None of the disk's bytes is read or written; the source becomes the destination and is no more under its old
+   name, but for a qcow2's data file in the same folder, which keeps it.  Opens `src` itself (open may be NULL).  Of `opts`, format,
+   options and VDISK_CONVERT_DRY_RUN count.  An option that can be one way only (the subformat; data_file) need not be said.  Undone if it
+   fails; killed at any moment, the disk can be read in one form or the other, and the same call finishes it, or undoes it first.
+   *size (may be NULL): of the disk; 0 where an earlier call had been killed at its very end. */
 VDISK_API int vdisk_convert_in_place(const char *src, const struct vdisk_open_options *open, const char *path,
                                      const struct vdisk_convert_options *opts, uint64_t *size, vdisk_error *err);
 
