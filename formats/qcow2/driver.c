@@ -258,7 +258,7 @@ const struct vd_driver vd_driver_qcow2 = {
 		.aliases = qcow2_aliases,
 		.suffixes = qcow2_suffixes,
 		.caps = VDISK_FORMAT_READ | VDISK_FORMAT_WRITE | VDISK_FORMAT_CREATE | VDISK_FORMAT_COMPRESS | VDISK_FORMAT_BACKING |
-		        VDISK_FORMAT_CHECK | VDISK_FORMAT_RESIZE,
+		        VDISK_FORMAT_SNAPSHOTS | VDISK_FORMAT_CHECK | VDISK_FORMAT_RESIZE,
 		.options = qcow2_options,
 	},
 	.probe = qcow2_probe,

@@ -202,7 +202,7 @@ static int skip_judge(vdisk_image *src, const struct vdisk_convert_options *o, v
 {
 	if (o->n_skip && vd_image_is_forward(src))
 		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "%s: of what comes from a pipe nothing can be left out", src->path);
-	return vd_skip_judge(o->skip, o->n_skip, src->top->size, err);
+	return vd_skip_judge(o->skip, o->n_skip, src->top->size, err) || vd_skip_judge(o->same, o->n_same, src->top->size, err) ? -1 : 0;
 }
 
 /* What of the target decides how windows are cut and judged. */

@@ -32,6 +32,16 @@ static void plan_skip(struct vd_conv *c, uint64_t to)
 		vd_walk_skip(&c->back_walk, to);
 }
 
+/* Whole windows from c->walk.pos on that are known to be the backing image's: where they end. */
+static uint64_t plan_same(const struct vd_conv *c)
+{
+	uint64_t pos = c->walk.pos, to;
+
+	if (!c->backed || c->tree || !vd_skip_at(c->opts->same, c->opts->n_same, pos, &to))
+		return pos;
+	return to < c->size ? vd_down(to, c->window) : c->size;
+}
+
 static int plan_zero_window(struct vd_conv *c, struct vd_window *w, uint64_t zeros, vd_error *err)
 {
 	uint64_t most = c->backed ? c->window : vd_max(vd_down(ZEROS_AT_ONCE, c->window), c->window);
@@ -63,7 +73,7 @@ static int plan_data_window(struct vd_conv *c, struct vd_window *w, vd_error *er
 
 int vd_conv_plan(struct vd_conv *c, struct vd_window *w, bool *more, vd_error *err)
 {
-	uint64_t zeros = 0, free_zeros = 0;
+	uint64_t zeros = 0, free_zeros = 0, same;
 
 	w->n_places = w->n_reserved = 0;
 	w->runs.n = 0;
@@ -75,6 +85,12 @@ int vd_conv_plan(struct vd_conv *c, struct vd_window *w, bool *more, vd_error *e
 		*more = w->off < c->size;
 		if (!*more || i == PLAN_ROUNDS)
 			return 0;
+		same = plan_same(c);
+		if (same > w->off) {
+			c->same += same - w->off;
+			plan_skip(c, same);
+			continue;
+		}
 		if (plan_zeros(c, &zeros, &free_zeros, err))
 			return -1;
 		if (free_zeros <= w->off)

@@ -53,7 +53,8 @@ SCHEMAS = {
 	"convert": {**HEAD, "source": SIDE, "destination": SIDE, "dry-run": BOOL,
 	            "regions": [REGION], "data?": NUMBER, "zero?": NUMBER, "skipped?": NUMBER, "offloaded?": NUMBER,
 	            "packed-in?": NUMBER, "packed-out?": NUMBER, "lost?": NUMBER, "lost-ranges?": [{"offset": NUMBER, "length": NUMBER}],
-	            "digest?": MAYBE(TEXT), "manifest?": MAYBE(TEXT), "verified?": BOOL, "resumed?": NUMBER, "in-place?": BOOL, "seconds?": float},
+	            "digest?": MAYBE(TEXT), "manifest?": MAYBE(TEXT), "verified?": BOOL, "resumed?": NUMBER, "in-place?": BOOL, "seconds?": float, "kept?": TEXT,
+	            "snapshots?": [{"name": TEXT, "id": TEXT, "path": MAYBE(TEXT), "date-sec": NUMBER, "date-nsec": NUMBER}]},
 	"info": {**HEAD, **SIDE, "layers": [{"depth": NUMBER, **SIDE, "variant": TEXT, "host-size": NUMBER, "allocated": NUMBER,
 	         "alloc-grain": NUMBER, "parent": MAYBE(TEXT), "parent-format": MAYBE(TEXT), "parent-problem": MAYBE(TEXT),
 	         "modified": MAYBE(TEXT), "files": [{"path": TEXT}], "details": None}],
@@ -62,7 +63,7 @@ SCHEMAS = {
 	"create": {**HEAD, **SIDE, "backing": MAYBE(TEXT), "backing-format": MAYBE(TEXT), "dry-run": BOOL},
 	"compact": {**HEAD, "path": TEXT, "dry-run": BOOL, "regions": [REGION], "free?": NUMBER, "zero?": NUMBER, "allocated-before?": NUMBER,
 	            "allocated-after?": NUMBER},
-	"map": {**HEAD, **SIDE, "extents": [{"offset": NUMBER, "length": NUMBER, "kind": TEXT, "compressed": BOOL, "encrypted": BOOL, "lost": BOOL,
+	"map": {**HEAD, **SIDE, "since": MAYBE(TEXT), "extents": [{"offset": NUMBER, "length": NUMBER, "kind": TEXT, "compressed": BOOL, "encrypted": BOOL, "lost": BOOL,
 	        "depth?": NUMBER, "file?": TEXT, "host-offset?": NUMBER, "host-length?": NUMBER}]},
 	"check": {**HEAD, "path": TEXT, "format": TEXT, "corruptions": NUMBER, "leaks": NUMBER, "corruptions-fixed": NUMBER, "leaks-fixed": NUMBER,
 	          "allocated-units": NUMBER, "compressed-units": NUMBER, "total-units": NUMBER, "image-end": NUMBER,
@@ -76,6 +77,13 @@ SCHEMAS = {
 	"rebase": {**HEAD, "path": TEXT, "format": TEXT, "backing": MAYBE(TEXT), "unsafe": BOOL, "bytes-copied": NUMBER},
 	"commit": {**HEAD, "path": TEXT, "layers": NUMBER, "bytes-copied": NUMBER, "emptied": BOOL},
 	"clone": {**HEAD, "source": TEXT, **SIDE, "linked": BOOL},
+	"snapshot": {**HEAD, "action": TEXT, "path": TEXT, "kind?": TEXT, "name?": MAYBE(TEXT), "id?": MAYBE(TEXT), "leaf?": TEXT, "bytes-copied?": NUMBER,
+	             "merged?": NUMBER, "direction?": MAYBE(TEXT),
+	             "snapshots?": [{"kind": TEXT, "id": TEXT, "name": MAYBE(TEXT), "description": MAYBE(TEXT), "parent": MAYBE(TEXT), "current": BOOL,
+	                             "date": MAYBE(TEXT), "date-nsec": NUMBER, "virtual-size": NUMBER, "vm-state-size": NUMBER,
+	                             "vm-clock-nsec": NUMBER, "files": [{"path": TEXT}], "problem": MAYBE(TEXT)}],
+	             "first?": MAYBE(TEXT), "second?": MAYBE(TEXT), "first-size?": NUMBER, "second-size?": NUMBER, "equal?": BOOL, "bytes?": NUMBER,
+	             "ranges?": [{"offset": NUMBER, "length": NUMBER}]},
 	"resize": {**HEAD, "path": TEXT, "format": TEXT, "old-size": NUMBER, "new-size": NUMBER, "dry-run": BOOL},
 	"amend": {**HEAD, "path": TEXT, "format": TEXT, "options": None, "dry-run": BOOL},
 }
@@ -120,6 +128,9 @@ def convert():
 	check(0 < o["packed-out"] <= o["packed-in"], "packed: %r" % o)
 	o = answer("convert", "--dry-run", "disk.raw", "c.qcow2")
 	eq(True, o["dry-run"], "dry-run")
+	vdisk("snapshot", "create", "a.qcow2", "one")
+	o = answer("convert", "--snapshots", "keep", "a.qcow2", "d.vhd")
+	eq(("layers", ["one"]), (o["kept"], [s["name"] for s in o["snapshots"]]), "kept")
 	with open("out.raw", "wb") as out:
 		r = vdisk("convert", "--json", "-O", "raw", "disk.raw", "-", stdout=out)
 	same_bytes("disk.raw", "out.raw")
@@ -194,6 +205,9 @@ def the_rest():
 	eq(("a.qcow2", False, 0), (lambda r: (r["backing"], r["unsafe"], r["bytes-copied"]))(answer("rebase", "-b", "a.qcow2", "b.qcow2")), "rebase")
 	eq((1, 0, True), (lambda r: (r["layers"], r["bytes-copied"], r["emptied"]))(answer("commit", "b.qcow2")), "commit")
 	eq(("a.qcow2", False), (lambda r: (r["source"], r["linked"]))(answer("clone", "a.qcow2", "full.qcow2")), "clone")
+	eq(("create", "internal", "1"), (lambda r: (r["action"], r["kind"], r["id"]))(answer("snapshot", "create", "full.qcow2", "s")), "snapshot")
+	eq(["s"], [r["name"] for r in answer("snapshot", "list", "full.qcow2")["snapshots"]], "snapshot list")
+	eq((True, []), (lambda r: (r["equal"], r["ranges"]))(answer("snapshot", "diff", "full.qcow2", "s")), "snapshot diff")
 	o = answer("flatten", "b.qcow2")
 	check(o["layers"] == 2 and o["bytes-copied"] > 0, "flatten: %r" % o)
 

@@ -2,10 +2,12 @@
 /* vdisk convert: SRC, of whatever format, to a new image DST. */
 #include "again.h"
 #include "inplace.h"
+#include "keep.h"
 #include "output.h"
 #include "progress.h"
 #include "sizes.h"
 #include "source.h"
+#include "state.h"
 #include "target.h"
 #include "used.h"
 
@@ -20,7 +22,7 @@ struct convert_args {
 	struct content_args content;
 	struct target_args target;
 	struct progress_args progress;
-	const char *format, *manifest, *punch, *cache;
+	const char *format, *manifest, *punch, *cache, *snapshots, *since;
 	bool compress, verify, digest, no_reflink, resume, used_only, in_place;
 	struct opt_number level, jobs, sparse, memory;
 };
@@ -43,6 +45,11 @@ static const struct opt options[] = {
 	{ .name = "cache", .kind = OPT_CHOICE, AT(cache), .arg = "MODE", .choices = "auto|keep|spare",
 	  .help = "the host's page cache: spare, what is copied does not stay in it; keep, the kernel decides; auto (the default), spare "
 	          "where more than 1 GiB is copied" },
+	{ .name = "snapshots", .kind = OPT_CHOICE, AT(snapshots), .arg = "HOW", .choices = "flatten|keep|inside|layers",
+	  .help = "the source's snapshots: flatten, the disk as it is alone; keep, with names and dates, inside (qcow2) or as layers below the new "
+	          "image; inside and layers say which" },
+	{ .name = "since", .kind = OPT_TEXT, AT(since), .arg = "NAME",
+	  .help = "with -b, which holds the disk as it was at this snapshot, or as its \"parent\" has it: write only what has changed since" },
 	{ .name = "used-only", .kind = OPT_FLAG, AT(used_only),
 	  .help = "leave out what the guest's file systems call free; it is zeros in the new image" },
 	{ .name = "verify", .kind = OPT_FLAG, AT(verify),
@@ -203,12 +210,12 @@ static enum vdisk_cache cache_mode(const char *word)
 }
 
 static int convert(const struct convert_args *a, vdisk_image *src, const char *dst, const struct vdisk_format_info *f,
-                   const struct used *used)
+                   const struct used *used, const struct range_list *same)
 {
 	const char *backing_format;
 	if (target_backing_format(&a->target, &backing_format))
 		return EXIT_TROUBLE;
-	if (!a->content.snapshot)
+	if (!a->content.snapshot && !a->snapshots)
 		snapshots_warn(src);
 	struct progress progress;
 	progress_begin(&progress, &a->progress, a->common.quiet, "converting");
@@ -222,7 +229,7 @@ static int convert(const struct convert_args *a, vdisk_image *src, const char *d
 		         (a->target.dry_run ? VDISK_CONVERT_DRY_RUN : 0) |
 		         (target_rounds_up(&a->target) ? VDISK_CONVERT_ROUND_UP : 0) | (a->verify ? VDISK_CONVERT_VERIFY : 0) |
 		         (a->digest ? VDISK_CONVERT_DIGEST : 0) |
-		         (a->no_reflink ? VDISK_CONVERT_NO_REFLINK : 0) | VDISK_CONVERT_CHECKPOINT |
+		         (a->no_reflink ? VDISK_CONVERT_NO_REFLINK : 0) | (a->since ? 0 : VDISK_CONVERT_CHECKPOINT) |
 		         (a->resume ? VDISK_CONVERT_RESUME : 0) | (a->punch ? VDISK_CONVERT_PUNCH_SOURCE : 0),
 		.level = (int)a->level.value,
 		.threads = (unsigned)a->jobs.value,
@@ -232,6 +239,8 @@ static int convert(const struct convert_args *a, vdisk_image *src, const char *d
 		.cache = cache_mode(a->cache),
 		.skip = used->free.v,
 		.n_skip = used->free.n,
+		.same = same->v,
+		.n_same = same->n,
 		.allow_dirs = a->source.allow_dirs.v,
 		.progress = progress_tick,
 		.progress_ctx = &progress,
@@ -266,6 +275,35 @@ static int convert(const struct convert_args *a, vdisk_image *src, const char *d
 	return EXIT_YES;
 }
 
+/* Snapshots are converted, too. */
+static int run_keep(const struct convert_args *a, const char *src, const char *dst, const struct vdisk_format_info *f)
+{
+	if (a->digest || a->resume || a->used_only || a->punch || a->manifest || a->in_place || a->since || a->target.backing || a->target.dry_run ||
+	    a->content.snapshot || !strcmp(src, "-") || !strcmp(dst, "-"))
+		return fail_usage("--snapshots %s goes together with -f, -O, -o, -c, -j, -S, --level, --verify and --force only, from file to file",
+		                  a->snapshots);
+	struct progress progress;
+	progress_begin(&progress, &a->progress, a->common.quiet, "converting");
+	const struct vdisk_convert_options o = {
+		.format = f->name,
+		.options = a->target.opts.v,
+		.flags = (a->compress ? VDISK_CONVERT_COMPRESS : 0) | (a->target.force ? VDISK_CONVERT_OVERWRITE : 0) |
+		         (target_rounds_up(&a->target) ? VDISK_CONVERT_ROUND_UP : 0) | (a->verify ? VDISK_CONVERT_VERIFY : 0) |
+		         (a->no_reflink ? VDISK_CONVERT_NO_REFLINK : 0),
+		.level = (int)a->level.value,
+		.threads = (unsigned)a->jobs.value,
+		.memory_bytes = a->memory.value,
+		.sparse_bytes = (uint32_t)a->sparse.value,
+		.cache = cache_mode(a->cache),
+		.allow_dirs = a->source.allow_dirs.v,
+		.progress = progress_tick,
+		.progress_ctx = &progress,
+		.cancel = cancel_by_signals(),
+		.log = output_log,
+	};
+	return convert_keep(src, &a->source, &a->content, dst, a->snapshots, &o, &progress, a->common.json);
+}
+
 static int run_in_place(const struct convert_args *a, const char *src, const char *dst, const struct vdisk_format_info *f)
 {
 	if (a->compress || a->verify || a->digest || a->resume || a->used_only || a->punch || a->manifest || a->target.backing || a->target.force ||
@@ -278,6 +316,22 @@ static int run_in_place(const struct convert_args *a, const char *src, const cha
 		.log = output_log,
 	};
 	return convert_in_place(src, &a->source, dst, &o, a->common.json);
+}
+
+/* What has not changed since the state that the backing image is said to hold. */
+static int same_find(const struct convert_args *a, const char *path, vdisk_image *src, struct range_list *same)
+{
+	struct range_list changed = { 0 };
+	uint64_t at = 0, size = vdisk_size(src);
+	int status = state_changes(path, &a->source, a->since, src, &changed);
+	for (size_t i = 0; !status && i < changed.n && changed.v[i].off < size; i++) {
+		ranges_add(same, at, changed.v[i].off);
+		at = changed.v[i].off + changed.v[i].len;
+	}
+	if (!status)
+		ranges_add(same, at, size);
+	ranges_free(&changed);
+	return status;
 }
 
 static int run(const void *args, char **operands, unsigned n)
@@ -297,6 +351,10 @@ static int run(const void *args, char **operands, unsigned n)
 		return fail_usage("-S: %" PRIu64 " is no power of two", a->sparse.value);
 	if (a->level.given && !a->compress)
 		return fail_usage("--level is for -c");
+	if (a->snapshots && strcmp(a->snapshots, "flatten"))
+		return run_keep(a, operands[0], dst, f);
+	if (a->since && (!a->target.backing || a->resume || a->punch || a->in_place || !strcmp(operands[0], "-")))
+		return fail_usage("--since wants -b, and goes together with neither --resume, --punch-source nor --in-place");
 	if (a->in_place)
 		return run_in_place(a, operands[0], dst, f);
 	if (a->used_only && a->punch)
@@ -313,9 +371,12 @@ static int run(const void *args, char **operands, unsigned n)
 	if (source_open(operands[0], &a->source, &a->content, flags, true, &src))
 		return EXIT_TROUBLE;
 	struct used used = { 0 };
+	struct range_list same = { 0 };
 	int status = EXIT_TROUBLE;
-	if (!a->used_only || !used_find(src, &a->source, &a->content, cancel_by_signals(), &used))
-		status = convert(a, src, dst, f, &used);
+	if ((!a->used_only || !used_find(src, &a->source, &a->content, cancel_by_signals(), &used)) &&
+	    (!a->since || !same_find(a, operands[0], src, &same)))
+		status = convert(a, src, dst, f, &used, &same);
+	ranges_free(&same);
 	used_free(&used);
 	source_close(src);
 	return status;

@@ -5,6 +5,7 @@
  */
 #include "output.h"
 #include "source.h"
+#include "state.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -14,6 +15,7 @@ struct map_args {
 	struct source_args source;
 	struct content_args content;
 	struct opt_number start, length;
+	const char *since;
 };
 
 static const struct opt options[] = {
@@ -21,6 +23,8 @@ static const struct opt options[] = {
 	  .help = "begin at this guest offset; by default 0" },
 	{ .letter = 'l', .name = "max-length", .kind = OPT_SIZE, .field = offsetof(struct map_args, length), .arg = "SIZE",
 	  .min = 1, .help = "map this much; by default to the end" },
+	{ .name = "since", .kind = OPT_TEXT, .field = offsetof(struct map_args, since), .arg = "NAME",
+	  .help = "only what has changed since this snapshot, or from what the \"parent\" holds" },
 	{ 0 },
 };
 
@@ -102,26 +106,43 @@ static int walk(vdisk_image *img, uint64_t off, uint64_t end, void (*print)(vdis
 	return 0;
 }
 
-static int map(const struct map_args *a, vdisk_image *img)
+/* The parts of [off, end) that are listed; all of it without a list. */
+static int walk_parts(vdisk_image *img, const struct range_list *only, uint64_t off, uint64_t end,
+                      void (*print)(vdisk_image *, const struct vdisk_extent *))
+{
+	if (!only)
+		return walk(img, off, end, print);
+	for (size_t i = 0; i < only->n; i++) {
+		uint64_t from = only->v[i].off, to = from + only->v[i].len;
+		from = from < off ? off : from;
+		to = to > end ? end : to;
+		if (from < to && walk(img, from, to, print))
+			return EXIT_TROUBLE;
+	}
+	return 0;
+}
+
+static int map(const struct map_args *a, vdisk_image *img, const struct range_list *only)
 {
 	uint64_t size = vdisk_size(img), start = a->start.value;
 	if (start > size)
 		return fail("the start, %" PRIu64 ", lies behind the disk's end, %" PRIu64, start, size);
 	uint64_t end = a->length.given && a->length.value < size - start ? start + a->length.value : size;
-	if (walk(img, start, end, NULL))
+	if (walk_parts(img, only, start, end, NULL))
 		return EXIT_TROUBLE;
 	if (a->common.json) {
 		struct json_object *o = json_report();
 		json_put_text(o, "path", vdisk_path(img));
 		json_put_text(o, "format", vdisk_format_name(img));
 		json_put_u64(o, "virtual-size", size);
+		json_put_text(o, "since", a->since);
 		json_array_begin(o, "extents");
-		int r = walk(img, start, end, print_json);
+		int r = walk_parts(img, only, start, end, print_json);
 		json_array_end();
 		return r;
 	}
 	say("%-18s %-16s %-16s %5s  %-18s %s\n", "offset", "length", "kind", "depth", "host offset", "file");
-	return walk(img, start, end, print_text);
+	return walk_parts(img, only, start, end, print_text);
 }
 
 static int run(const void *args, char **operands, unsigned n)
@@ -131,7 +152,11 @@ static int run(const void *args, char **operands, unsigned n)
 	(void)n;
 	if (source_open(operands[0], &a->source, &a->content, 0, false, &img))
 		return EXIT_TROUBLE;
-	int status = map(a, img);
+	struct range_list changed = { 0 };
+	int status = a->since ? state_changes(operands[0], &a->source, a->since, img, &changed) : 0;
+	if (!status)
+		status = map(a, img, a->since ? &changed : NULL);
+	ranges_free(&changed);
 	source_close(img);
 	return status;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "snapshot_show.h"
 #include "output.h"
+#include "state.h"
 #include "sizes.h"
 
 #include <inttypes.h>
@@ -137,47 +138,6 @@ int snapshot_list_show(const char *path, const struct vdisk_open_options *open, 
 
 /* ---------------------------------------------------------------- the difference */
 
-struct side {
-	const char *name; /* NULL: the disk as it is */
-	char path[VDISK_PATH_MAX];
-	bool external;
-	unsigned found;
-};
-
-static void side_see(void *ctx, const struct vdisk_snapshot_node *s)
-{
-	struct side *d = ctx;
-	if (s->kind == VDISK_SNAPSHOT_VMWARE || (strcmp(s->id, d->name) && (!s->name || strcmp(s->name, d->name))))
-		return;
-	d->found++;
-	d->external = s->kind == VDISK_SNAPSHOT_EXTERNAL;
-	if (d->external)
-		snprintf(d->path, sizeof(d->path), "%s", s->files[0]);
-}
-
-static int side_open(struct side *d, const char *path, const struct vdisk_open_options *open, vdisk_image **img)
-{
-	struct vdisk_open_options o = *open;
-	struct opt_list opts = { 0 };
-	vdisk_error err = { 0 };
-	snprintf(d->path, sizeof(d->path), "%s", path);
-	if (d->name && vdisk_snapshot_tree(path, open, side_see, d, &err))
-		return fail_vdisk(&err);
-	if (d->name && d->found != 1)
-		return d->found ? fail("%s: \"%s\" is the name or ID of %u snapshots", shown(path), shown(d->name), d->found) :
-		                  fail("%s: no snapshot has the name or ID \"%s\"", shown(path), shown(d->name));
-	for (size_t i = 0; o.options && o.options[i]; i++)
-		opt_list_add(&opts, o.options[i], strlen(o.options[i]));
-	if (d->name && !d->external)
-		opt_list_add_pair(&opts, "snapshot", d->name);
-	if (d->external)
-		o.format = NULL;
-	o.options = d->external ? NULL : opts.v;
-	int r = vdisk_open(d->path, &o, img, &err);
-	opt_list_free(&opts);
-	return r ? fail_vdisk(&err) : 0;
-}
-
 struct diff {
 	bool json;
 	uint64_t ranges, bytes;
@@ -207,7 +167,7 @@ static bool range_say(void *ctx, uint64_t off, uint64_t len)
 }
 
 /* Compared twice, first without a word, so that an error leaves no half answer, and memory does not follow the number of ranges. */
-static int diff_run(vdisk_image *a, vdisk_image *b, const struct side sides[2], const char *path, bool json)
+static int diff_run(vdisk_image *a, vdisk_image *b, const char *const names[2], const char *path, bool json)
 {
 	struct diff d = { .json = json };
 	vdisk_error err = { 0 };
@@ -218,8 +178,8 @@ static int diff_run(vdisk_image *a, vdisk_image *b, const struct side sides[2], 
 		struct json_object *o = json_report();
 		json_put_text(o, "action", "diff");
 		json_put_text(o, "path", path);
-		json_put_text(o, "first", sides[0].name);
-		json_put_text(o, "second", sides[1].name);
+		json_put_text(o, "first", names[0]);
+		json_put_text(o, "second", names[1]);
 		json_put_u64(o, "first-size", vdisk_size(a));
 		json_put_u64(o, "second-size", vdisk_size(b));
 		json_put_bool(o, "equal", equal);
@@ -239,13 +199,13 @@ static int diff_run(vdisk_image *a, vdisk_image *b, const struct side sides[2], 
 
 int snapshot_diff_show(const char *path, const struct vdisk_open_options *open, const char *a, const char *b, bool json)
 {
-	struct side sides[2] = { { .name = a }, { .name = b } };
+	const char *names[2] = { a, b };
 	vdisk_image *img[2] = { NULL, NULL };
-	int status = side_open(&sides[0], path, open, &img[0]);
+	int status = state_open(path, open, a, &img[0]);
 	if (!status)
-		status = side_open(&sides[1], path, open, &img[1]);
+		status = state_open(path, open, b, &img[1]);
 	if (!status)
-		status = diff_run(img[0], img[1], sides, path, json);
+		status = diff_run(img[0], img[1], names, path, json);
 	for (unsigned i = 0; i < 2; i++)
 		vdisk_close(img[i], NULL);
 	return status;

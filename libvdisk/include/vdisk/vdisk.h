@@ -56,7 +56,7 @@ typedef struct vdisk_error vdisk_error;
 /* "io", "corrupt", …: a static string. */
 VDISK_API const char *vdisk_error_kind_name(enum vdisk_error_kind kind);
 
-/* "0.1.0 (qcow2 raw vhd vmdk; zlib zstd luks)": a static string. */
+/* "0.1.0 (qcow2 vmdk vhd raw; zlib zstd luks)": the version and what is built in.  A static string. */
 VDISK_API const char *vdisk_version(void);
 
 enum vdisk_log_level { VDISK_LOG_WARNING, VDISK_LOG_INFO, VDISK_LOG_TRACE };
@@ -88,6 +88,7 @@ struct vdisk_option_info {
 #define VDISK_FORMAT_STREAM_OUT 32u /* some variant can be written to a pipe */
 #define VDISK_FORMAT_STREAM_IN  64u
 #define VDISK_FORMAT_CHECK    128u
+#define VDISK_FORMAT_SNAPSHOTS 512u /* snapshots inside an image */
 #define VDISK_FORMAT_RESIZE   256u
 
 struct vdisk_format_info {
@@ -424,6 +425,9 @@ struct vdisk_convert_options {
 	const struct vdisk_range *skip; /* of the source, what nobody will miss (blocks that its file systems call free): not read, zeros in
 	                               the result; ascending, none overlapping, inside the disk */
 	size_t n_skip;
+	const struct vdisk_range *same; /* with `backing`: where that is known to hold what the source holds (the rest of what vdisk_diff() says):
+	                               neither read nor written, but for the ends of the ranges and where a digest is wanted; as `skip` */
+	size_t n_same;
 	enum vdisk_cache cache;
 	const char *const *allow_dirs;
 	vdisk_progress_fn progress;
@@ -654,6 +658,30 @@ VDISK_API int vdisk_layer_delete(const char *path, const struct vdisk_layer_opti
    shorter one it has zeros.  What both read from the same place of the same file is not read.  fn returns true to go on. */
 typedef bool (*vdisk_diff_fn)(void *ctx, uint64_t off, uint64_t len);
 VDISK_API int vdisk_diff(vdisk_image *a, vdisk_image *b, const struct vdisk_job_options *opts, vdisk_diff_fn fn, void *ctx, vdisk_error *err);
+
+enum vdisk_keep {
+	VDISK_KEEP_AUTO,   /* INSIDE where the format has it, else LAYERS */
+	VDISK_KEEP_INSIDE, /* one image, with each snapshot inside it */
+	VDISK_KEEP_LAYERS, /* an image for each snapshot, "disk-s1.vhd" and so on for disk.vhd, each a layer over the one before; the disk's own
+	                      lies over the last.  Names and dates are recorded as vdisk_layer_snapshot() does it */
+};
+struct vdisk_keep_options {
+	const struct vdisk_open_options *open;       /* how the source's leaf and its chain are opened; NULL: plainly */
+	enum vdisk_keep as;
+	const struct vdisk_convert_options *convert; /* format, options, level and so on of every image; no backing, manifest, digest or record;
+	                                                compressed only as layers */
+};
+struct vdisk_keep_report {
+	enum vdisk_keep as;   /* what AUTO came to */
+	size_t snapshots;
+	uint64_t size;        /* of the disk */
+	uint64_t data;        /* guest bytes written, all states together */
+};
+/* Converts the disk whose leaf is `src` with the snapshots that it goes on from: its layers' and those inside the leaf.  Each keeps its name,
+   description, date and content; what a state has from the one before is stored once.  Snapshots that branch off are left out and told in
+   the log of `open`.  `path` appears last, when all is whole; after a failure nothing is left.  `report` may be NULL. */
+VDISK_API int vdisk_convert_snapshots(const char *src, const char *path, const struct vdisk_keep_options *o, struct vdisk_keep_report *report,
+                                      vdisk_error *err);
 
 #ifdef __cplusplus
 }

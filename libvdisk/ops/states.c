@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Which states of a disk there are: names from its snapshots' records (ours, VMware's, qcow2's own), contents from the images. */
+#include "ops/states.h"
+#include "ops/snapshot_tree.h"
+#include "base/alloc.h"
+#include "base/bytes.h"
+#include "core/open.h"
+
+#include <limits.h>
+#include <string.h>
+
+static struct vd_state *state_add(struct vd_states *s, vd_error *err)
+{
+	if (s->n == s->cap) {
+		size_t cap = s->cap ? s->cap * 2 : 8;
+		struct vd_state *v = vd_realloc(s->v, cap, sizeof(*v));
+
+		if (!v) {
+			vd_fail_nomem(err, cap * sizeof(*v));
+			return NULL;
+		}
+		s->v = v;
+		s->cap = cap;
+	}
+	s->v[s->n] = (struct vd_state){ 0 };
+	return &s->v[s->n++];
+}
+
+void vd_states_free(struct vd_states *s)
+{
+	for (size_t i = 0; i < s->n; i++) {
+		vd_free(s->v[i].path);
+		vd_free(s->v[i].format);
+		vd_free(s->v[i].id);
+		vd_free(s->v[i].name);
+		vd_free(s->v[i].description);
+	}
+	vd_free(s->v);
+	*s = (struct vd_states){ 0 };
+}
+
+static int text_set(char **to, const char *text, vd_error *err)
+{
+	if (!text)
+		return 0;
+	*to = vd_strdup(text);
+	return *to ? 0 : vd_fail_nomem(err, strlen(text));
+}
+
+/* ---------------------------------------------------------------- layers */
+
+/* The snapshot that the layer holds: VMware's own name for it counts more than a file's. */
+static struct vd_snap *layer_snap(const struct vd_snap_tree *t, const struct vd_layer *l)
+{
+	struct vd_snap *found = NULL;
+
+	for (size_t i = 0; i < t->n; i++)
+		if (vd_paths_has(&t->v[i].files, l->path) && (!found || t->v[i].kind == VDISK_SNAPSHOT_VMWARE))
+			found = &t->v[i];
+	return found;
+}
+
+static int layer_add(struct vd_states *s, const struct vd_layer *l, const struct vd_snap *snap, vd_error *err)
+{
+	struct vd_state *x = state_add(s, err);
+
+	if (!x || text_set(&x->path, l->path, err) || text_set(&x->format, l->drv->info.name, err))
+		return -1;
+	x->size = l->size;
+	if (!snap)
+		return text_set(&x->name, strrchr(l->path, '/') ? strrchr(l->path, '/') + 1 : l->path, err);
+	x->date_sec = snap->date_sec;
+	x->date_nsec = snap->date_nsec;
+	return text_set(&x->name, snap->name ? snap->name : snap->id, err) || text_set(&x->description, snap->description, err) ? -1 : 0;
+}
+
+static int layers_add(vdisk_image *img, struct vd_snap_tree *t, struct vd_states *s, vd_error *err)
+{
+	for (unsigned d = img->n_layers - 1; d > 0; d--)
+		if (layer_add(s, img->chain[d], layer_snap(t, img->chain[d]), err))
+			return -1;
+	for (size_t i = 0; i < t->n; i++) {
+		bool kept = false;
+
+		for (unsigned d = 1; d < img->n_layers && !kept; d++)
+			kept = vd_paths_has(&t->v[i].files, img->chain[d]->path);
+		if (!kept)
+			vd_log(img, VDISK_LOG_WARNING, "%s: the snapshot '%s' is none that the disk goes on from, and is left out", img->path,
+			       t->v[i].name ? t->v[i].name : t->v[i].id);
+	}
+	return 0;
+}
+
+/* ---------------------------------------------------------------- internal ones */
+
+struct internal {
+	struct vd_states *s;
+	const char *path;
+	vd_error *err;
+	bool failed;
+};
+
+static void internal_add(void *ctx, const struct vdisk_snapshot_info *n)
+{
+	struct internal *in = ctx;
+	struct vd_state *x = in->failed ? NULL : state_add(in->s, in->err);
+
+	in->failed = !x || text_set(&x->path, in->path, in->err) || text_set(&x->id, n->id, in->err) ||
+	             text_set(&x->name, n->name && *n->name ? n->name : n->id, in->err);
+	if (in->failed)
+		return;
+	x->date_sec = n->date_sec;
+	x->date_nsec = n->date_nsec;
+	x->vm_clock = n->vm_clock_nsec;
+	x->size = n->virtual_size;
+}
+
+/* ---------------------------------------------------------------- all */
+
+int vd_states_load(vdisk_image *img, const struct vdisk_open_options *open, struct vd_states *s, vd_error *err)
+{
+	struct internal in = { .s = s, .path = img->path, .err = err };
+	struct vd_snap_tree t = { 0 };
+	struct vd_state *x;
+	int rc = -1;
+
+	*s = (struct vd_states){ .open = open };
+	if (vd_snap_tree_load(img, open, &t, err) || (t.vmsd && vd_vmsd_load(t.vmsd, &t, err)) || layers_add(img, &t, s, err) ||
+	    vdisk_snapshots(img, internal_add, &in, err) || in.failed)
+		goto out;
+	x = state_add(s, err);
+	if (!x || text_set(&x->path, img->path, err))
+		goto out;
+	x->size = img->top->size;
+	rc = 0;
+out:
+	vd_snap_tree_free(&t);
+	if (rc)
+		vd_states_free(s);
+	return rc;
+}
+
+int vd_state_open(const struct vd_states *s, size_t i, vdisk_image **img, vd_error *err)
+{
+	const struct vd_state *x = &s->v[i];
+	struct vdisk_open_options o = *s->open;
+	VD_AUTO_FREE const char **options = NULL;
+	VD_AUTO_FREE char *which = NULL;
+	size_t n = 0;
+
+	if (x->format) {
+		o.format = x->format;
+		o.options = NULL;
+	}
+	if (x->id) {
+		while (o.options && o.options[n])
+			n++;
+		options = vd_calloc(n + 2, sizeof(*options));
+		which = vd_asprintf("snapshot=%s", x->id);
+		if (!options || !which)
+			return vd_fail_nomem(err, (n + 2) * sizeof(*options));
+		for (size_t k = 0; k < n; k++)
+			options[k] = o.options[k];
+		options[n] = which;
+		o.options = options;
+	}
+	return vdisk_open(x->path, &o, img, err);
+}
