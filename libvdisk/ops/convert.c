@@ -193,6 +193,8 @@ static int conv_judge(const char *path, const struct vdisk_convert_options *o, v
 		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "%s: cannot be the image and its manifest", path);
 	if (o->flags & (VDISK_CONVERT_RESUME | VDISK_CONVERT_PUNCH_SOURCE) && !(o->flags & VDISK_CONVERT_CHECKPOINT))
 		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "a conversion that keeps no record cannot be resumed");
+	if (o->n_same && (!o->backing || o->flags & VDISK_CONVERT_CHECKPOINT))
+		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "what has not changed is left out over a backing image, without a record");
 	if (o->sparse_bytes && (!vd_is_pow2(o->sparse_bytes) || o->sparse_bytes < 512 || o->sparse_bytes > 1u << 30))
 		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "sparse size %u is not a power of two from 512 to 1 GiB", o->sparse_bytes);
 	return 0;

@@ -425,8 +425,9 @@ struct vdisk_convert_options {
 	const struct vdisk_range *skip; /* of the source, what nobody will miss (blocks that its file systems call free): not read, zeros in
 	                               the result; ascending, none overlapping, inside the disk */
 	size_t n_skip;
-	const struct vdisk_range *same; /* with `backing`: where that is known to hold what the source holds (the rest of what vdisk_diff() says):
-	                               neither read nor written, but for the ends of the ranges and where a digest is wanted; as `skip` */
+	const struct vdisk_range *same; /* with `backing` and without CHECKPOINT: where that is known to hold what the source holds (the rest of
+	                               what vdisk_diff() says): neither read nor written, but for the ends of the ranges and where a digest is
+	                               wanted; as `skip` */
 	size_t n_same;
 	enum vdisk_cache cache;
 	const char *const *allow_dirs;
