@@ -184,29 +184,40 @@ static int unlock(struct guest *t, const struct args *a, const char *device, uns
 static bool is_encrypted(const char *type) { return !strcmp(type, "crypto_LUKS") || !strcmp(type, "BitLocker"); }
 
 /* What could not be opened is remembered in t->locked: whether it matters shows later. */
+static int unlock_device(struct guest *t, const struct args *a, const char *device, unsigned *number, vdisk_error *err)
+{
+	char seen[260], *type = guestfs_vfs_type(t->g, device);
+	bool encrypted = type && is_encrypted(type);
+	int rc;
+
+	free(type);
+	snprintf(seen, sizeof(seen), " %s ", device);
+	if (!encrypted || strstr(t->opened, seen) || strlen(t->opened) + strlen(seen) >= sizeof(t->opened))
+		return 0;
+	rc = unlock(t, a, device, *number, err);
+	if (rc > 0) {
+		name_shown(t, device, t->locked, sizeof(t->locked));
+	} else if (!rc) {
+		strcat(t->opened, seen);
+		++*number;
+	}
+	return rc < 0 ? -1 : 0;
+}
+
+/* Wherever something encrypted may lie: list_filesystems() leaves such out. */
 static int unlock_round(struct guest *t, const struct args *a, unsigned *number, vdisk_error *err)
 {
-	char **found = guestfs_list_filesystems(t->g);
+	char **lists[] = { guestfs_list_devices(t->g), guestfs_list_partitions(t->g), guestfs_list_md_devices(t->g), guestfs_lvs(t->g) };
 	int rc = 0;
 
-	if (!found)
-		return fail_guest(t->g, err, "looking for file systems");
-	for (char **p = found; rc >= 0 && *p; p += 2) {
-		char seen[260];
-
-		snprintf(seen, sizeof(seen), " %s ", p[0]);
-		if (!is_encrypted(p[1]) || strstr(t->opened, seen) || strlen(t->opened) + strlen(seen) >= sizeof(t->opened))
-			continue;
-		rc = unlock(t, a, p[0], *number, err);
-		if (rc > 0) {
-			name_shown(t, p[0], t->locked, sizeof(t->locked));
-		} else if (!rc) {
-			strcat(t->opened, seen);
-			++*number;
-		}
+	for (size_t i = 0; i < sizeof(lists) / sizeof(*lists); i++) {
+		if (!rc && !lists[i])
+			rc = fail_guest(t->g, err, "looking for what is encrypted");
+		for (char **p = lists[i]; !rc && p && *p; p++)
+			rc = unlock_device(t, a, *p, number, err);
+		strings_free(lists[i]);
 	}
-	strings_free(found);
-	return rc < 0 ? -1 : 0;
+	return rc;
 }
 
 /* One that lies on another comes to light when that is open: twice is as deep as anybody goes. */

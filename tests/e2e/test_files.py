@@ -381,27 +381,19 @@ def guestfs_tree():
 
 @with_guestfs("opens LUKS, with the right key only")
 def guestfs_luks():
-	need("cryptsetup", "guestfish")
-	make_tree("tree", rng_for("luks"), 30)
-	ran("tar", "-C", "tree", "-cf", "tree.tar", ".")
+	make_fs("ext4", make_tree("tree", rng_for("luks"), 30), "root.img")
 	write_file("key", b"correct horse\n")
 	write_file("other", b"battery staple\n")
-	with open("luks.img", "wb") as f:
-		f.truncate(96 * MIB)
-	write_file("text", b"correct horse") # without the newline
-	ran("cryptsetup", "-q", "luksFormat", "--type", "luks2", "--pbkdf", "argon2id", "--pbkdf-memory", "32768", "--pbkdf-force-iterations", "4",
-	    "luks.img", "text")
+	qemu_img("convert", "-f", "raw", "-O", "luks", "--object", "secret,id=s,data=correct horse", "-o", "key-secret=s,iter-time=10", "root.img", "luks.img")
+	os.truncate("luks.img", -(-os.path.getsize("luks.img") // MIB) * MIB)
 	make_disk("disk.raw", None, "luks.img")
-	write_file("script", b"run\ncryptsetup-open /dev/sda2 c\nmkfs ext4 /dev/mapper/c\nmount /dev/mapper/c /\ntar-in tree.tar /\numount-all\n")
-	env = {"LIBGUESTFS_BACKEND": "direct", "LIBGUESTFS_BACKEND_SETTINGS": "force_tcg"}
-	ran("guestfish", "--keys-from-stdin", "--format=raw", "-a", "disk.raw", "-f", "script", stdin=b"correct horse\n", env=env, timeout=600)
 	vdisk("convert", "disk.raw", "disk.qcow2")
 	os.makedirs("m")
 	refused("mount", "--files", "disk.qcow2", "m", mentions=("encrypted", "--key-file"), seconds=400, timeout=400, memory=4 * GIB)
 	refused("mount", "--files", "--key-file", "other", "disk.qcow2", "m", mentions="no key file opens it", seconds=400, timeout=400, memory=4 * GIB)
 	with served("--key-file", "other", "--key-file", "key", "disk.qcow2", files="--files"):
 		same_tree("tree", "m")
-	with served("--key-file", "key", "disk.qcow2", warns="argon2id"):
+	with served("--key-file", "key", "disk.qcow2", warns="(LUKS1)"):
 		same_tree("tree", "m")
 
 
