@@ -47,7 +47,7 @@ status=0
 bash "$here/run.sh" -t 500 -p "$VDISK_BUILD/vdisk-boot" -f "vmlinuz=/boot/vmlinuz-$release" -f "$folder/guest.cpio.gz" -f "$folder/a.qcow2" \
 	-f "$folder/b.raw" '
 	before=$(md5sum <a.qcow2)
-	vdisk-boot --kernel vmlinuz --initrd guest.cpio.gz --cpus 2 --mem 512 --timeout 400 --bus ahci \
+	vdisk-boot --engine kvm --kernel vmlinuz --initrd guest.cpio.gz --cpus 2 --mem 512 --timeout 400 --bus ahci \
 		--append "console=ttyS0 tsc=reliable panic=-1 quiet" a.qcow2 b.raw
 	echo "status $?"
 	[ "$before" = "$(md5sum <a.qcow2)" ] && echo "image unchanged"' >"$folder/out" || status=$?
