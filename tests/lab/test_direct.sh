@@ -49,7 +49,7 @@ head -c 4194304 /dev/urandom >"$folder/disk.raw"
 status=0
 bash "$here/run.sh" -t 500 -p "$VDISK_BUILD/vdisk-boot" -f "vmlinuz=/boot/vmlinuz-$release" -f "$folder/guest.cpio.gz" -f "$folder/disk.qcow2" '
 	before=$(md5sum <disk.qcow2)
-	vdisk-boot --kernel vmlinuz --initrd guest.cpio.gz --cpus 4 --mem 384 --timeout 400 \
+	vdisk-boot --engine kvm --kernel vmlinuz --initrd guest.cpio.gz --cpus 4 --mem 384 --timeout 400 \
 		--append "console=ttyS0 tsc=reliable panic=-1 quiet" disk.qcow2
 	echo "status $?"
 	[ "$before" = "$(md5sum <disk.qcow2)" ] && echo "image unchanged"' >"$folder/out" || status=$?

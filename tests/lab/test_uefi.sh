@@ -36,7 +36,7 @@ status=0
 bash "$here/run.sh" -i -c 1 -t 800 -m 2048 -p "$VDISK_BUILD/vdisk-boot" -f disk.qcow2 -F /usr/share/OVMF/OVMF_CODE_4M.fd \
 	-F /usr/share/OVMF/OVMF_VARS_4M.fd '
 	before=$(md5sum <disk.qcow2)
-	vdisk-boot --mem 512 --timeout 700 disk.qcow2
+	vdisk-boot --engine kvm --mem 512 --timeout 700 disk.qcow2
 	echo "status $?"
 	[ "$before" = "$(md5sum <disk.qcow2)" ] && echo "image unchanged"' >out || status=$?
 tr -d '\033\r' <out >text
