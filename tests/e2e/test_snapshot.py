@@ -504,10 +504,10 @@ def external_delete_goes_the_shorter_way():
 
 def external_killed(fmt, verb, name):
 	rng = rng_for("external killed %s %s" % (fmt, verb))
-	t = Tree(fmt, 24 * MIB, rng)
+	t = Tree(fmt, (24 if ALL else 6) * MIB, rng)
 	for i, pieces in enumerate((200, 30, 200)):
 		t.create("s%d" % i)
-		t.scribble(rng, pieces, by_vdio(t.leaf, fmt))
+		t.scribble(rng, pieces if ALL else pieces // 5, by_vdio(t.leaf, fmt))
 	t.leaf0 = t.leaf
 	words = ["snapshot", verb, "--external", t.leaf, name]
 	before, now = dict(t.kept), bytes(t.now)
