@@ -285,6 +285,8 @@ static int mount_system(struct guest *t, const char *root, vdisk_error *err)
 
 		if (!mount_one(t, v[i].device, v[i].mountpoint))
 			continue;
+		if (!strcmp(v[i].mountpoint, "/") && strcmp(v[i].device, root) && !mount_one(t, root, "/")) /* fstab may call it by another name */
+			continue;
 		fail_guest(t->g, &why, v[i].device);
 		if (!strcmp(v[i].mountpoint, "/")) {
 			*err = why;
