@@ -17,24 +17,26 @@ folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 bash "$here/guest.sh" "$release" "$folder/guest.cpio.gz" ahci sd_mod <<'INIT'
 i=0
-while [ ! -b /dev/sdb ] && [ $i -lt 300 ]; do
+while [ ! -b /dev/sda -o ! -b /dev/sdb ] && [ $i -lt 300 ]; do
 	sleep 0.1
 	i=$((i + 1))
 done
+a=sda b=sdb # which comes first is chance
+[ "$(cat /sys/block/sda/size)" = 16384 ] || a=sdb b=sda
 echo "guest: init"
-echo "guest: depth $(cat /sys/block/sda/device/queue_depth)"
-echo "guest: sda $(md5sum </dev/sda)"
-echo "guest: sdb $(md5sum </dev/sdb)"
+echo "guest: depth $(cat /sys/block/$a/device/queue_depth)"
+echo "guest: first $(md5sum </dev/$a)"
+echo "guest: second $(md5sum </dev/$b)"
 dd if=/dev/urandom of=/noise bs=64k count=16 2>/dev/null
 for n in 0 1 2 3; do
-	dd if=/noise of=/dev/sda bs=64k seek=$((1 + 16 * n)) conv=fsync 2>/dev/null &
+	dd if=/noise of=/dev/$a bs=64k seek=$((1 + 16 * n)) conv=fsync 2>/dev/null &
 done
 wait
 echo 3 >/proc/sys/vm/drop_caches
 for n in 0 1 2 3; do
-	[ "$(md5sum </noise)" = "$(dd if=/dev/sda bs=64k skip=$((1 + 16 * n)) count=16 2>/dev/null | md5sum)" ] && echo "guest: written $n"
+	[ "$(md5sum </noise)" = "$(dd if=/dev/$a bs=64k skip=$((1 + 16 * n)) count=16 2>/dev/null | md5sum)" ] && echo "guest: written $n"
 done
-blkdiscard -o 1048576 -l 1048576 /dev/sda && echo "guest: discarded"
+blkdiscard -o 1048576 -l 1048576 /dev/$a && echo "guest: discarded"
 dmesg | grep -i -E "ata[0-9].*(exception|failed|error)" && echo "guest: trouble"
 grep -i ahci /proc/interrupts
 poweroff -f
@@ -53,7 +55,7 @@ bash "$here/run.sh" -t 500 -p "$VDISK_BUILD/vdisk-boot" -f "vmlinuz=/boot/vmlinu
 	[ "$before" = "$(md5sum <a.qcow2)" ] && echo "image unchanged"' >"$folder/out" || status=$?
 cat "$folder/out"
 [ "$status" = 77 ] && exit 77
-for line in "guest: init" "guest: depth 32" "guest: sda $(md5sum <"$folder/a.raw")" "guest: sdb $(md5sum <"$folder/b.raw")" "guest: written 0" \
+for line in "guest: init" "guest: depth 32" "guest: first $(md5sum <"$folder/a.raw")" "guest: second $(md5sum <"$folder/b.raw")" "guest: written 0" \
 	"guest: written 1" "guest: written 2" "guest: written 3" "guest: discarded" "status 0" "image unchanged"; do
 	grep -qxF "$line" "$folder/out" || { echo "missing: $line"; exit 1; }
 done
