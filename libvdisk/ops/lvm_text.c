@@ -121,7 +121,7 @@ static int number_take(struct parser *ps, uint64_t *out)
 static int value_take(struct parser *ps, const char *key)
 {
 	uint32_t x;
-	uint64_t num;
+	uint64_t num = 0;
 	char *str;
 
 	if (next_is(ps, '[')) {
