@@ -55,7 +55,7 @@ static bool view_mount(struct setup *s, struct views *v, unsigned i)
 	argv[n++] = v->mounted[i];
 	argv[n] = NULL;
 	char *said = program_read(argv, 4096, 60);
-	snprintf(v->files.disks[i], sizeof(v->files.disks[i]), "%s/disk", v->mounted[i]);
+	snprintf(v->files.disks[i], sizeof(v->files.disks[i]), "%s/disk%u/disk", s->folder, i);
 	if (said && !access(v->files.disks[i], R_OK)) {
 		free(said);
 		return true;
@@ -88,7 +88,7 @@ static int view_make(struct setup *s, struct views *v, unsigned i, vdisk_error *
 		return 0;
 	struct vdisk_convert_options convert = { .format = "raw" };
 	snprintf(v->copied[i], sizeof(v->copied[i]), "%s/disk%u.raw", s->folder, i);
-	snprintf(v->files.disks[i], sizeof(v->files.disks[i]), "%s", v->copied[i]);
+	snprintf(v->files.disks[i], sizeof(v->files.disks[i]), "%s/disk%u.raw", s->folder, i);
 	return vdisk_convert(img, v->copied[i], &convert, NULL, err);
 }
 

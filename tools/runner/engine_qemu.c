@@ -149,7 +149,7 @@ static void fds_close(struct qemu_fds *fds)
 
 static int sockets_make(struct qemu *q, const struct machine_config *m, struct qemu_fds *fds, vdisk_error *err)
 {
-	int monitor, disk;
+	int monitor = -1, disk = -1;
 
 	if (pair_make(&q->serial, &fds->serial, err))
 		return -1;
