@@ -83,13 +83,22 @@ static int both_open(struct commit *c, const char *path, vd_error *err)
 static int commit_run(struct commit *c, const char *path, struct vdisk_commit_report *report, vd_error *err)
 {
 	struct vd_commit run = { .path = c->into, .keep = c->o->flags & VDISK_COMMIT_KEEP, .job = &c->o->job };
+	vd_error why = { 0 };
+	bool pends;
 
 	if (both_open(c, path, err))
 		return -1;
-	if (!(c->open->flags & VDISK_OPEN_FORCE) && vd_children_judge(c->into, c->top->chain[c->depth - 1]->path, c->open, err))
-		return -1;
 	run.top = c->top;
 	run.to = c->to;
+	if (!(c->open->flags & VDISK_OPEN_FORCE) && vd_children_judge(c->into, c->top->chain[c->depth - 1]->path, c->open, &why)) {
+		if (vd_commit_pends(&run, &pends, err))
+			return -1;
+		if (pends) {
+			if (err)
+				*err = why;
+			return -1;
+		}
+	}
 	return vd_commit_run(&run, report, err);
 }
 

@@ -86,6 +86,53 @@ static int commit_piece(void *ctx, uint64_t off, uint64_t len, uint64_t *copied,
 	return 0;
 }
 
+/* ---------------------------------------------------------------- whether there is anything to do */
+
+static int extent_differs(struct vd_commit *c, const struct vd_extent *x, uint8_t *other, bool *differs, vd_error *err)
+{
+	for (uint64_t at = x->off; at < x->off + x->len && !*differs;) {
+		size_t n = vd_min(COMMIT_BUFFER, x->off + x->len - at);
+
+		if (vd_image_read_extent(c->top, x, at, c->buf, n, err) || vdisk_pread(c->to, other, n, at, err))
+			return -1;
+		*differs = memcmp(c->buf, other, n);
+		at += n;
+	}
+	return 0;
+}
+
+/* The part of x that a commit would write is another there by now. */
+static int extent_pends(struct vd_commit *c, const struct vd_extent *x, uint8_t *other, bool *pends, vd_error *err)
+{
+	if (x->kind == VD_ABSENT && x->depth == c->top->n_layers - 1)
+		return 0;
+	return extent_differs(c, x, other, pends, err);
+}
+
+int vd_commit_pends(struct vd_commit *c, bool *pends, vd_error *err)
+{
+	VD_AUTO_FREE uint8_t *buf = vd_malloc(2 * COMMIT_BUFFER);
+	struct vd_extent v[COMMIT_BATCH];
+	uint64_t off = 0, size = vdisk_size(c->top);
+	int rc = 0;
+
+	*pends = size > vdisk_size(c->to) || c->top->n_layers > 1;
+	if (!buf)
+		return vd_fail_nomem(err, 2 * COMMIT_BUFFER);
+	c->buf = buf;
+	while (off < size && !rc && !*pends) {
+		struct vd_extents e;
+
+		vd_extents_init(&e, v, COMMIT_BATCH, off, size - off);
+		rc = vd_image_map(c->top, off, size - off, 0, &e, err);
+		for (size_t i = 0; i < e.n && !rc && !*pends; i++)
+			rc = extent_pends(c, &e.v[i], buf + COMMIT_BUFFER, pends, err);
+		off = e.next;
+	}
+	c->buf = NULL;
+	return rc;
+}
+
 /* ---------------------------------------------------------------- the leaf, afterwards */
 
 /* The ancestor's name as the leaf will have it: relative where it lies in the leaf's folder or below. */

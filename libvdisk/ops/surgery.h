@@ -25,6 +25,8 @@ struct vd_commit {
 	const struct vdisk_job_options *job;
 	uint8_t *buf;           /* its own */
 };
+/* Whether the ancestor would read differently after it: not so where an earlier run was killed when only the leaf was left to be emptied. */
+int vd_commit_pends(struct vd_commit *c, bool *pends, vd_error *err);
 int vd_commit_run(struct vd_commit *c, struct vdisk_commit_report *report, vd_error *err);
 
 /* Refuses an image that is not open for writing, whose format has no parents, or whose internal snapshots rely on the parent, too. */
