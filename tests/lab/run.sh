@@ -96,9 +96,10 @@ done
 emulator_fault='tcg_handle_interrupt: assertion failed'
 set +e
 for attempt in 1 2 3; do
+	: >"$folder/out" # tail finds it, however late the job below begins
 	timeout "$seconds" qemu-system-x86_64 $accel -cpu max -smp "$cpus" -m "$mem" -display none -monitor none -serial stdio -no-reboot \
 		-nic none -kernel "/boot/vmlinuz-$release" -initrd "$folder/lab.cpio.gz" "${args[@]}" \
-		-append "console=ttyS0 panic=-1 quiet tsc=reliable" </dev/null >"$folder/out" 2>"$folder/err" &
+		-append "console=ttyS0 panic=-1 quiet tsc=reliable" </dev/null >>"$folder/out" 2>"$folder/err" &
 	qemu=$!
 	# The command's own lines as they come, from its beginning to its status.
 	tail -n +1 -f --pid="$qemu" "$folder/out" 2>/dev/null | tr -d '\r' | sed -u -n '/^=== lab: begin/,/^=== lab: status/p' |
