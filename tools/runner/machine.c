@@ -85,6 +85,9 @@ int machine_start(struct machine *m, vdisk_error *err)
 
 void machine_destroy(struct machine *m)
 {
+	/* A device may hold its thread until the machine stops (serial.c); whoever ends a machine need not have stopped it. */
+	if (m->stop_fd >= 0)
+		machine_stop(m, MACHINE_QUIT, "taken apart");
 	for (unsigned i = 0; i < MACHINE_CPUS_MAX; i++)
 		vcpu_destroy(m->vcpus[i]);
 	for (unsigned i = 0; i < MACHINE_DISKS_MAX; i++)
