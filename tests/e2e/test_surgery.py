@@ -365,6 +365,8 @@ def commit_refused():
 	vdisk("create", "-b", paths[0], "short.qcow2", "4M")
 	vdisk("create", "-b", "short.qcow2", "long.qcow2", "6M")
 	refused("commit", "long.qcow2", mentions="resize it first")
+	vdisk("commit", "short.qcow2")  # says nothing: nobody reads differently
+	qemu_io("short.qcow2", "qcow2", "write -P 171 1M 64k")
 	refused("commit", "short.qcow2", mentions=[paths[0], paths[1], "lies over it, too", "--force"])
 	vdisk("commit", "--force", "short.qcow2")
 
