@@ -99,16 +99,15 @@ void qcow2_entry_put(const struct qcow2 *q, struct vd_table *t, uint32_t at, str
 	vd_cache_dirty(q->cache, t);
 }
 
-/* Fills the new table at `to` with zeros, or with what the old one holds. */
-static int qcow2_l2_fill(struct qcow2 *q, uint64_t to, uint64_t from, vd_error *err)
+int qcow2_tables_fill(struct qcow2 *q, uint64_t to, uint64_t from, unsigned rank, bool tail_ok, vd_error *err)
 {
 	for (uint64_t at = 0; at < q->cluster; at += q->table) {
 		struct vd_table *n, *o;
 
-		if (vd_cache_new_table(q->cache, to + at, QCOW2_RANK_L2, &n, err) < 0)
+		if (vd_cache_new_table(q->cache, to + at, rank, &n, err) < 0)
 			return -1;
 		if (from) {
-			if (vd_cache_get(q->cache, from + at, QCOW2_RANK_L2, false, &o, err) < 0) {
+			if (vd_cache_get(q->cache, from + at, rank, tail_ok, &o, err) < 0) {
 				vd_cache_put(q->cache, n);
 				return -1;
 			}
@@ -134,7 +133,7 @@ int qcow2_l2_own(struct qcow2 *q, uint64_t off, struct qcow2_l2_pos *pos, vd_err
 		return -1;
 	/* A fresh table in space that reads as zeros needs nothing written; slices that stay empty stay holes. */
 	if (qcow2_meta_add(&q->meta, cluster, err) < 0 ||
-	    ((pos->l2_off || !zeroed) && qcow2_l2_fill(q, cluster << q->bits, pos->l2_off, err) < 0) ||
+	    ((pos->l2_off || !zeroed) && qcow2_tables_fill(q, cluster << q->bits, pos->l2_off, QCOW2_RANK_L2, false, err) < 0) ||
 	    qcow2_l1_put(q, off / qcow2_l2_span(q), cluster << q->bits | QCOW2_COPIED, err) < 0) {
 		qcow2_free_now(q, cluster, 1, NULL);
 		return -1;

@@ -245,6 +245,8 @@ int qcow2_l1_put(struct qcow2 *q, uint64_t idx, uint64_t entry, vd_error *err);
 static inline uint64_t qcow2_l2_span(const struct qcow2 *q) { return (uint64_t)q->l2_entries << q->bits; }
 /* [off, off+len) touches the header, the active L1 table or the refcount table. */
 bool qcow2_is_core_meta(const struct qcow2 *q, uint64_t off, uint64_t len);
+/* Fills the new cluster of tables at `to`, in the cache, with those at `from`, or (0) with zeros; tail_ok: as in vd_cache_get(). */
+int qcow2_tables_fill(struct qcow2 *q, uint64_t to, uint64_t from, unsigned rank, bool tail_ok, vd_error *err);
 /* What an L2 table's offset cannot be; `what` names where it stands. */
 int qcow2_l2_off_judge(const struct qcow2 *q, uint64_t entry, uint64_t where, vd_error *err);
 

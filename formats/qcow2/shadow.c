@@ -64,28 +64,6 @@ static int qcow2_shadow_size(const struct qcow2 *q, uint64_t blocks, uint64_t mo
 	return 0;
 }
 
-/* The cluster at `from` (0: zeros) to `to`, in the cache. */
-static int qcow2_shadow_cluster(struct qcow2 *q, uint64_t from, uint64_t to, unsigned rank, vd_error *err)
-{
-	for (uint64_t at = 0; at < q->cluster; at += q->table) {
-		struct vd_table *n, *o;
-
-		if (vd_cache_new_table(q->cache, to + at, rank, &n, err) < 0)
-			return -1;
-		if (from) {
-			if (vd_cache_get(q->cache, from + at, rank, true, &o, err) < 0) {
-				vd_cache_put(q->cache, n);
-				return -1;
-			}
-			memcpy(n->data, o->data, q->table);
-			vd_cache_dirty(q->cache, n); /* getting the old one may have written the new one back */
-			vd_cache_put(q->cache, o);
-		}
-		vd_cache_put(q->cache, n);
-	}
-	return 0;
-}
-
 /* All blocks, copied to where `at` (a cluster) and the following are; the table at q->h.rt_off names the copies. */
 static int qcow2_blocks_copy(struct qcow2_shadow *s, uint64_t at, vd_error *err)
 {
@@ -101,7 +79,7 @@ static int qcow2_blocks_copy(struct qcow2_shadow *s, uint64_t at, vd_error *err)
 		q->h = now;
 		if (!off)
 			continue;
-		if (qcow2_shadow_cluster(q, off, at << q->bits, QCOW2_RANK_BLOCK, err) < 0 ||
+		if (qcow2_tables_fill(q, at << q->bits, off, QCOW2_RANK_BLOCK, true, err) < 0 ||
 		    qcow2_meta_add(&s->blocks, off >> q->bits, err) < 0 || qcow2_reftable_put(q, i, at << q->bits, err) < 0)
 			return -1;
 		at++;
@@ -140,7 +118,7 @@ static int qcow2_shadow_make(struct qcow2_shadow *s, uint64_t more, vd_error *er
 	if (qcow2_grow_file(q, err) < 0)
 		return -1;
 	for (uint64_t i = 0; i < clusters; i++) {
-		if (qcow2_shadow_cluster(q, 0, (start + i) << q->bits, QCOW2_RANK_REFTABLE, err) < 0)
+		if (qcow2_tables_fill(q, (start + i) << q->bits, 0, QCOW2_RANK_REFTABLE, true, err) < 0)
 			return -1;
 	}
 	q->h.rt_off = start << q->bits;
