@@ -18,6 +18,13 @@
 
 /* ---------------------------------------------------------------- paths */
 
+int vd_folder_length(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return slash ? (int)(slash + 1 - path) : 0;
+}
+
 bool vd_same_path(const char *a, const char *b)
 {
 	struct stat x, y;

@@ -118,18 +118,11 @@ static int same_find(vdisk_image *before, vdisk_image *now, const struct vdisk_j
 
 /* ---------------------------------------------------------------- as layers */
 
-static int folder_length(const char *path)
-{
-	const char *slash = strrchr(path, '/');
-
-	return slash ? (int)(slash + 1 - path) : 0;
-}
-
 /* "disk.vhd": "disk-s1.vhd", and so on; the last state has the name that was given.  A disk that is replaced keeps its layers until the new one
    is there, whose numbers are higher therefore. */
 static char *layer_name(const struct keep *k, size_t i)
 {
-	const char *base = k->path + folder_length(k->path), *dot = strrchr(base, '.');
+	const char *base = k->path + vd_folder_length(k->path), *dot = strrchr(base, '.');
 	int stem = dot && dot != base ? (int)(dot - k->path) : (int)strlen(k->path);
 
 	if (i + 1 == k->states.n)
@@ -163,7 +156,7 @@ static int layer_make(struct keep *k, size_t i, vdisk_image *before, vdisk_image
 	if (!path)
 		return vd_fail_nomem(err, strlen(k->path));
 	if (before) {
-		o.backing = k->made.v[i - 1] + folder_length(k->made.v[i - 1]);
+		o.backing = k->made.v[i - 1] + vd_folder_length(k->made.v[i - 1]);
 		o.backing_format = k->format->name;
 		/* What is read back for its digest is read whole. */
 		if (!(o.flags & VDISK_CONVERT_VERIFY) && same_find(before, now, &job, &same, err))
@@ -378,7 +371,7 @@ static int inside_verify(struct keep *k, const char *path, vd_error *err)
 static int name_take(struct keep *k, const char *temp, vd_error *err)
 {
 	unsigned flags = k->c->flags & VDISK_CONVERT_OVERWRITE ? 0 : RENAME_NOREPLACE;
-	VD_AUTO_FREE char *dir = vd_asprintf("%.*s.", folder_length(k->path), k->path);
+	VD_AUTO_FREE char *dir = vd_asprintf("%.*s.", vd_folder_length(k->path), k->path);
 	int fd;
 
 	if (renameat2(AT_FDCWD, temp, AT_FDCWD, k->path, flags))
@@ -395,7 +388,7 @@ static int keep_inside(struct keep *k, vd_error *err)
 {
 	struct vdisk_convert_options o = options_of(k);
 	struct vdisk_convert_report r = { 0 };
-	int folder = folder_length(k->path), rc;
+	int folder = vd_folder_length(k->path), rc;
 	VD_AUTO_FREE char *temp = vd_asprintf("%.*s.%s.vdisk-states", folder, k->path, k->path + folder);
 	vdisk_image *first;
 

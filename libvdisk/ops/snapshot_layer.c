@@ -23,13 +23,6 @@
 
 static const struct vdisk_open_options plain;
 
-static int folder_length(const char *path)
-{
-	const char *slash = strrchr(path, '/');
-
-	return slash ? (int)(slash + 1 - path) : 0;
-}
-
 /* ---------------------------------------------------------------- the new leaf's name */
 
 /* Length of the name without "-000001" and the suffix. */
@@ -70,7 +63,7 @@ static unsigned long number_last(const char *folder, const char *stem, int n)
 
 static int leaf_name(const char *path, const char *name, const struct vdisk_format_info *format, bool same, char *leaf, vd_error *err)
 {
-	int folder = folder_length(path), stem;
+	int folder = vd_folder_length(path), stem;
 	VD_AUTO_FREE char *dir = vd_asprintf("%.*s", folder, path);
 	const char *dot, *base = path + folder;
 	unsigned long number;
@@ -153,7 +146,7 @@ static int snapshot_run(vdisk_image *img, const struct vdisk_layer_options *o, c
 	struct vdisk_create_options c = {
 		.format = f->name,
 		.size = UINT64_MAX,
-		.backing = img->path + folder_length(img->path),
+		.backing = img->path + vd_folder_length(img->path),
 		.backing_format = drv->info.name,
 		.allow_dirs = open->allow_dirs,
 		.log = open->log,
@@ -226,7 +219,7 @@ static int apply_run(vdisk_image *img, const struct vdisk_open_options *open, co
 		.log = open->log,
 		.log_ctx = open->log_ctx,
 	};
-	int n = folder_length(img->path), rc = -1;
+	int n = vd_folder_length(img->path), rc = -1;
 	struct vd_snap_tree t = { 0 };
 	const char *file;
 	size_t i;

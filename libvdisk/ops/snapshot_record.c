@@ -16,13 +16,6 @@
 
 #define RECORD_VERSION 1
 
-static int folder_length(const char *path)
-{
-	const char *slash = strrchr(path, '/');
-
-	return slash ? (int)(slash + 1 - path) : 0;
-}
-
 static int text_get(const struct vd_dict *d, int i, const char *key, bool must, char **out, vd_error *err)
 {
 	const char *s = vd_dict_get(d, "snapshot%d.%s", i, key);
@@ -67,7 +60,7 @@ static int entry_get(const struct vd_dict *d, int i, struct vd_snap_tree *t, vd_
 	s->mode = (unsigned)mode;
 	s->going = vd_dict_get(d, "snapshot%d.going", i) != NULL;
 	s->id = vd_asprintf("%" PRIu64, s->uid);
-	path = vd_asprintf("%.*s%s", folder_length(t->record), t->record, file);
+	path = vd_asprintf("%.*s%s", vd_folder_length(t->record), t->record, file);
 	if (!s->id || !path)
 		return vd_fail_nomem(err, strlen(file));
 	return vd_paths_add(&s->files, path, err);
@@ -77,7 +70,7 @@ static int leaves_take(const struct vd_dict *d, struct vd_snap_tree *t, vd_error
 {
 	for (unsigned i = 0; i < VD_SNAPSHOTS_MAX; i++) {
 		const char *name = vd_dict_get(d, "leaf%u.fileName", i);
-		VD_AUTO_FREE char *path = name ? vd_asprintf("%.*s%s", folder_length(t->record), t->record, name) : NULL;
+		VD_AUTO_FREE char *path = name ? vd_asprintf("%.*s%s", vd_folder_length(t->record), t->record, name) : NULL;
 
 		if (!name)
 			break;
@@ -150,7 +143,7 @@ static void entry_put(struct vd_dict_text *text, unsigned i, const struct vd_sna
 	vd_dict_add(text, number, "snapshot%u.createSeconds", i);
 	snprintf(number, sizeof(number), "%" PRIu32, s->date_nsec);
 	vd_dict_add(text, number, "snapshot%u.createNanoseconds", i);
-	vd_dict_add(text, path + folder_length(path), "snapshot%u.fileName", i);
+	vd_dict_add(text, path + vd_folder_length(path), "snapshot%u.fileName", i);
 	vd_dict_add(text, s->format, "snapshot%u.format", i);
 	snprintf(number, sizeof(number), "%u", s->mode);
 	vd_dict_add(text, number, "snapshot%u.mode", i);
@@ -189,7 +182,7 @@ int vd_snap_record_save(const struct vd_snap_tree *t, vd_error *err)
 			entry_put(&text, n++, &t->v[i]);
 	for (size_t i = 0; i < t->leaves.n; i++)
 		if (!access(t->leaves.v[i], F_OK))
-			vd_dict_add(&text, t->leaves.v[i] + folder_length(t->leaves.v[i]), "leaf%u.fileName", leaves++);
+			vd_dict_add(&text, t->leaves.v[i] + vd_folder_length(t->leaves.v[i]), "leaf%u.fileName", leaves++);
 	snprintf(number, sizeof(number), "%u", n);
 	vd_dict_add(&text, number, "snapshot.numSnapshots");
 	snprintf(number, sizeof(number), "%" PRIu64, t->last_uid);
