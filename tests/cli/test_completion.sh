@@ -7,6 +7,7 @@ fault() { echo "$*"; faults=$((faults + 1)); }
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 compopt() { :; } # works in a real completion only
+# shellcheck source=/dev/null
 source <("$VDISK" --completion bash) || exit 1
 
 # complete WORD...: the offers for the last one, sorted.

@@ -280,6 +280,17 @@ static void test_refusals(void **state)
 	assert_int_equal(vdisk_convert(src, "-", &o, NULL, &failed), -1);
 	assert_int_equal(failed.kind, VDISK_INVALID);
 	o.flags = 0;
+	o.same = &(struct vdisk_range){ 0, 512 };
+	o.n_same = 1; /* as what? */
+	assert_int_equal(vdisk_convert(src, in_folder("b.raw"), &o, NULL, &failed), -1);
+	assert_int_equal(failed.kind, VDISK_INVALID);
+	o.backing = "a.raw";
+	o.backing_format = "raw";
+	o.format = "qcow2";
+	o.flags = VDISK_CONVERT_CHECKPOINT; /* the record does not know of it */
+	assert_int_equal(vdisk_convert(src, in_folder("b.raw"), &o, NULL, &failed), -1);
+	assert_int_equal(failed.kind, VDISK_INVALID);
+	o = (struct vdisk_convert_options){ .format = "raw" };
 	o.sparse_bytes = 3000;
 	assert_int_equal(vdisk_convert(src, in_folder("b.raw"), &o, NULL, &failed), -1);
 	assert_int_equal(failed.kind, VDISK_INVALID);
