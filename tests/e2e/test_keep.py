@@ -161,6 +161,20 @@ def refusals():
 
 
 @case
+def branches():
+	"""Only what the disk goes on from is kept; the rest is named."""
+	leaf, states = layers_make(rng_for("branches"), "vhd", "disk")
+	vdisk("snapshot", "apply", leaf, "état 1")
+	r = vdisk("convert", "--snapshots", "keep", "-O", "qcow2", leaf, "in.qcow2")
+	for i in range(STATES):
+		eq(i > 1, "état %d" % i in r.err, "état %d is told as left out: %r" % (i, r.err))
+	eq(["état 0", "état 1"], [s["name"] for s in listed("in.qcow2")], "kept")
+	qemu_img("compare", "-f", "raw", "-F", "qcow2", raw_of(states[1], "want.raw"), "in.qcow2")
+	qemu_img("convert", "-l", "snapshot.name=état 0", "-f", "qcow2", "-O", "raw", "in.qcow2", "got.raw")
+	same_bytes(raw_of(states[0], "want.raw"), "got.raw", "the first state")
+
+
+@case
 def broken_source():
 	"""A chain whose middle cannot be read leaves nothing behind."""
 	leaf, _ = layers_make(rng_for("broken"), "qcow2", "disk")
