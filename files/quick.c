@@ -8,6 +8,7 @@
 #include "../fuse/unmount.h"
 #include "child.h"
 #include "fail.h"
+#include "shown.h"
 #include "stale.h"
 
 #include <blkid/blkid.h>
@@ -44,59 +45,6 @@ static int pass_on(vdisk_error *err, const char *name, const char *why)
 {
 	fail(err, VDISK_UNSUPPORTED, "%s: %s", name, why);
 	return 1;
-}
-
-static void pause_ms(unsigned ms)
-{
-	struct timespec t = { .tv_sec = ms / 1000, .tv_nsec = (long)(ms % 1000) * 1000000 };
-
-	nanosleep(&t, NULL);
-}
-
-/* ---------------------------------------------------------------- the disk as files */
-
-static int disk_show(struct quick *q, const struct args *a, vdisk_error *err)
-{
-	const struct source_options *o = &a->source;
-	char *argv[2 * SOURCE_ALLOW_MAX + 10], path[4096], m[4200], disk[4300];
-	struct stat st;
-	size_t n = 0;
-
-	snprintf(m, sizeof(m), "%s/m", q->folder);
-	snprintf(disk, sizeof(disk), "%s/info.json", m);
-	if (mkdir(m, 0700))
-		return fail_errno(err, "%s", m);
-	if (!child_find("vdisk-mount", true, path))
-		return fail(err, VDISK_UNSUPPORTED, "--files=quick: the program vdisk-mount is not installed");
-	argv[n++] = (char *)"vdisk-mount";
-	argv[n++] = (char *)"-f";
-	if (o->format) {
-		argv[n++] = (char *)"--format";
-		argv[n++] = (char *)o->format;
-	}
-	for (size_t i = 0; i < o->n_allow; i++) {
-		argv[n++] = (char *)"--allow-parent";
-		argv[n++] = (char *)o->allow[i];
-	}
-	if (o->force_share)
-		argv[n++] = (char *)"-U";
-	argv[n++] = (char *)"--";
-	argv[n++] = (char *)o->image;
-	argv[n++] = m;
-	argv[n] = NULL;
-	q->disk = child_start(path, argv, false, -1);
-	if (q->disk < 0)
-		return fail_errno(err, "vdisk-mount");
-	for (unsigned ms = 0; stat(disk, &st); ms++) {
-		if (waitpid(q->disk, NULL, WNOHANG) == q->disk) {
-			q->disk = 0;
-			return fail(err, VDISK_IO, "%s: vdisk-mount cannot show it", o->image);
-		}
-		if (ms == PATIENCE_MS)
-			return fail(err, VDISK_IO, "%s: vdisk-mount takes too long", o->image);
-		pause_ms(1);
-	}
-	return 0;
 }
 
 /* ---------------------------------------------------------------- which file system */
@@ -151,7 +99,7 @@ static int probe_folder(struct look *l, const char *sub, const char *prefix, vdi
 	DIR *d;
 	int rc = 0;
 
-	snprintf(folder, sizeof(folder), "%s/m/%s", l->q->folder, sub);
+	snprintf(folder, sizeof(folder), "%s/%s", l->q->disk.folder, sub);
 	d = opendir(folder);
 	while (!rc && d && (e = readdir(d))) {
 		char path[6000], name[600];
@@ -178,7 +126,7 @@ static int probe_all(struct look *l, vdisk_error *err)
 	DIR *d;
 	int rc = probe_folder(l, "partitions", "/dev/sda", err);
 
-	snprintf(path, sizeof(path), "%s/m/volumes", l->q->folder);
+	snprintf(path, sizeof(path), "%s/volumes", l->q->disk.folder);
 	d = opendir(path);
 	while (!rc && d && (e = readdir(d))) {
 		char sub[300], prefix[300];
@@ -193,7 +141,7 @@ static int probe_all(struct look *l, vdisk_error *err)
 		closedir(d);
 	if (rc || l->n || l->a->root)
 		return rc;
-	snprintf(path, sizeof(path), "%s/m/disk", l->q->folder);
+	snprintf(path, sizeof(path), "%s/disk", l->q->disk.folder);
 	return probe(l, path, "/dev/sda", err); /* a file system without a table */
 }
 
@@ -242,20 +190,13 @@ static int choose(struct look *l, vdisk_error *err)
 
 int quick_open(struct quick *q, const struct args *a, vdisk_error *err)
 {
-	const char *tmp = getenv("TMPDIR");
 	struct look l = { .q = q, .a = a };
 	int rc;
 
 	*q = (struct quick){ 0 };
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
-	snprintf(q->folder, sizeof(q->folder), "%s/vdisk-files.XXXXXX", tmp && *tmp ? tmp : "/tmp");
-	if (!mkdtemp(q->folder)) {
-		fail_errno(err, "a folder in %s", tmp && *tmp ? tmp : "/tmp");
-		q->folder[0] = '\0';
-		return -1;
-	}
 	l.v = calloc(CANDIDATES_MAX, sizeof(*l.v));
-	rc = l.v ? disk_show(q, a, err) : fail(err, VDISK_NOMEM, "out of memory");
+	rc = l.v ? shown_open(&q->disk, &a->source, "--files=quick", err) : fail(err, VDISK_NOMEM, "out of memory");
 	if (!rc)
 		rc = probe_all(&l, err);
 	if (!rc)
@@ -293,11 +234,11 @@ int quick_mount(struct quick *q, const char *mountpoint, bool allow_other, vdisk
 	if (pid < 0)
 		return fail_errno(err, "grub-mount");
 	if (child_wait(pid)) /* it goes into the background once it is mounted */
-		return pass_on(err, q->chosen + strlen(q->folder) + 3, "grub-mount does not read it");
+		return pass_on(err, q->chosen + strlen(q->disk.folder) + 1, "grub-mount does not read it");
 	for (unsigned ms = 0; !is_mounted(q); ms++) {
 		if (ms == PATIENCE_MS)
 			return fail(err, VDISK_IO, "grub-mount takes too long");
-		pause_ms(1);
+		shown_pause(1);
 	}
 	return 0;
 }
@@ -310,24 +251,9 @@ void quick_wait(struct quick *q)
 		si.si_pid = 0;
 		if (waitid(P_ALL, 0, &si, WEXITED) && errno != EINTR)
 			return;
-		if (si.si_pid && si.si_pid == q->disk)
-			q->disk = 0; /* nothing can be read any more; whoever looks, sees errors */
+		if (si.si_pid && si.si_pid == q->disk.pid)
+			q->disk.pid = 0; /* nothing can be read any more; whoever looks, sees errors */
 	} while (is_mounted(q));
 }
 
-void quick_close(struct quick *q)
-{
-	char m[4200];
-
-	if (!q->folder[0])
-		return;
-	snprintf(m, sizeof(m), "%s/m", q->folder);
-	if (q->disk > 0) {
-		kill(q->disk, SIGTERM);
-		child_wait(q->disk);
-	}
-	unmount(m, UNMOUNT_DETACH); /* if vdisk-mount could not */
-	rmdir(m);
-	rmdir(q->folder);
-	q->folder[0] = '\0';
-}
+void quick_close(struct quick *q) { shown_close(&q->disk); }

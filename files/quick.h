@@ -4,12 +4,12 @@
 #define VDISK_FILES_QUICK_H
 
 #include "args.h"
+#include "shown.h"
 
 #include <sys/types.h>
 
 struct quick {
-	char folder[4096];      /* of our own; "m" in it is where the disk is shown */
-	pid_t disk;             /* vdisk-mount */
+	struct shown disk;
 	const char *mountpoint;
 	dev_t before;           /* the mountpoint's, when nothing was mounted there */
 	char chosen[8192];      /* the file with the root file system */
