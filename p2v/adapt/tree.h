@@ -32,6 +32,8 @@ struct tree_ops {
 	int (*list)(struct tree *t, const char *path, struct bytes *names, vdisk_error *err);
 	int (*link)(struct tree *t, const char *path, struct bytes *target, vdisk_error *err); /* 0 as well where it is no symbolic link */
 	void (*close)(struct tree *t);
+	/* The first bytes of a file, `len` at most.  May be NULL: such a tree reads whole files alone. */
+	int (*head)(struct tree *t, const char *path, size_t len, struct bytes *out, vdisk_error *err);
 };
 
 struct tree {

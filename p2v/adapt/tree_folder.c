@@ -219,7 +219,30 @@ static void folder_close(struct tree *t)
 	free(t);
 }
 
-static const struct tree_ops folder_ops = { folder_stat, folder_read, folder_list, folder_link, folder_close };
+static int folder_head(struct tree *t, const char *path, size_t len, struct bytes *out, vdisk_error *err)
+{
+	char part[4096];
+	struct stat st;
+	ssize_t n;
+	int fd, rc = find(folder_of(t), path, true, &fd, &st, err);
+
+	if (rc <= 0)
+		return rc;
+	close(fd);
+	if (!S_ISREG(st.st_mode))
+		return 0;
+	fd = open_inside(folder_of(t), path, O_RDONLY | O_NONBLOCK | O_NOCTTY);
+	if (fd < 0)
+		return is_absent(errno) ? 0 : fail_errno(err, "%s", path);
+	n = pread(fd, part, len < sizeof(part) ? len : sizeof(part), 0);
+	rc = n < 0 ? fail_errno(err, "%s", path) : 1;
+	close(fd);
+	if (n > 0)
+		bytes_add(out, part, (size_t)n);
+	return out->failed ? fail(err, VDISK_NOMEM, "out of memory") : rc;
+}
+
+static const struct tree_ops folder_ops = { folder_stat, folder_read, folder_list, folder_link, folder_close, folder_head };
 
 struct tree *tree_folder_open(const char *path, bool sure, vdisk_error *err)
 {
