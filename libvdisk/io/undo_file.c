@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * A file whose changes an undo journal guards: before each, the journal has what it takes to take it back (U1, U2).  The length of the inner
+ * file moves with what is done here.  No lock of its own: the journal's is held while something is logged, and given up before the change.
+ */
+#include "io/kind.h"
+#include "io/undo_journal.h"
+#include "base/alloc.h"
+#include "base/bytes.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+struct undo_file {
+	struct vd_file file;
+	struct vd_file *inner;
+	struct vd_undo *u;
+	unsigned index;
+};
+
+static struct undo_file *undo_of(struct vd_file *f) { return (struct undo_file *)f; }
+
+static int guard(struct undo_file *g, uint64_t off, uint64_t len, vd_error *err)
+{
+	return vd_undo_guard(g->u, g->index, g->inner, off, len, err);
+}
+
+static int undo_preadv(struct vd_file *f, const struct iovec *iov, int n, size_t total, uint64_t off, size_t *got, vd_error *err)
+{
+	struct vd_file *inner = undo_of(f)->inner;
+
+	return inner->ops->preadv(inner, iov, n, total, off, got, err);
+}
+
+static int undo_pwritev(struct vd_file *f, const struct iovec *iov, int n, size_t total, uint64_t off, vd_error *err)
+{
+	struct undo_file *g = undo_of(f);
+
+	if (guard(g, off, total, err) || vd_file_pwritev(g->inner, iov, n, off, err))
+		return -1;
+	vd_file_size_reach(f, off + total);
+	return 0;
+}
+
+static int undo_flush(struct vd_file *f, vd_error *err) { return vd_file_flush(undo_of(f)->inner, err); }
+
+static int undo_truncate(struct vd_file *f, uint64_t size, vd_error *err)
+{
+	struct undo_file *g = undo_of(f);
+
+	/* A longer one changes its last block at most: by a length, not by a byte. */
+	if (guard(g, size, UINT64_MAX - size, err) || vd_file_truncate(g->inner, size, err))
+		return -1;
+	atomic_store_explicit(&f->size, vd_file_size(g->inner), memory_order_release);
+	return 0;
+}
+
+static int undo_grow(struct vd_file *f, uint64_t size, vd_error *err)
+{
+	struct undo_file *g = undo_of(f);
+
+	if (guard(g, size, 0, err) || vd_file_grow(g->inner, size, err))
+		return -1;
+	vd_file_size_reach(f, size);
+	return 0;
+}
+
+static int undo_zero(struct vd_file *f, uint64_t off, uint64_t len, bool may_punch, vd_error *err)
+{
+	struct undo_file *g = undo_of(f);
+
+	if (guard(g, off, len, err) || vd_file_zero(g->inner, off, len, may_punch, err))
+		return -1;
+	vd_file_size_reach(f, off + len);
+	return 0;
+}
+
+static int undo_punch(struct vd_file *f, uint64_t off, uint64_t len, vd_error *err)
+{
+	struct undo_file *g = undo_of(f);
+
+	return guard(g, off, len, err) || vd_file_punch(g->inner, off, len, err) ? -1 : 0;
+}
+
+static int undo_extent(struct vd_file *f, uint64_t off, uint64_t *len, bool *data, vd_error *err)
+{
+	return vd_file_extent(undo_of(f)->inner, off, len, data, err);
+}
+
+static int undo_allocated(struct vd_file *f, uint64_t *bytes, vd_error *err) { return vd_file_allocated(undo_of(f)->inner, bytes, err); }
+
+static int undo_lock(struct vd_file *f, bool write, vd_error *err) { return vd_file_lock(undo_of(f)->inner, write, err); }
+
+static void undo_close(struct vd_file *f)
+{
+	vd_file_close(undo_of(f)->inner);
+	vd_free(f);
+}
+
+static const struct vd_file_ops undo_ops = {
+	.kind = "undo",
+	.preadv = undo_preadv,
+	.pwritev = undo_pwritev,
+	.flush = undo_flush,
+	.truncate = undo_truncate,
+	.grow = undo_grow,
+	.zero = undo_zero,
+	.punch = undo_punch,
+	.extent = undo_extent,
+	.allocated = undo_allocated,
+	.lock = undo_lock,
+	.close = undo_close,
+};
+
+static void identify(int fd, uint64_t *inode, uint64_t *birth)
+{
+	struct statx x;
+
+	*inode = *birth = 0;
+	if (fd < 0 || statx(fd, "", AT_EMPTY_PATH, STATX_INO | STATX_BTIME, &x))
+		return;
+	*inode = x.stx_ino;
+	if (x.stx_mask & STATX_BTIME)
+		*birth = (uint64_t)x.stx_btime.tv_sec * UINT64_C(1000000000) + x.stx_btime.tv_nsec;
+}
+
+/* A new file of the journal, or the one that it knows by that name. */
+static int enter(struct vd_undo *u, struct vd_file *inner, const char *name, unsigned *i, vd_error *err)
+{
+	VD_AUTO_FREE char *text = NULL;
+	struct undo_record r = { .kind = UNDO_FILE, .off = vd_file_size(inner) };
+	uint64_t inode, birth;
+	int known = vd_undo_find(u, name);
+
+	if (known >= 0) {
+		*i = (unsigned)known;
+		return 0;
+	}
+	identify(inner->fd, &inode, &birth);
+	text = vd_asprintf("inode %" PRIu64 "\nbirth %" PRIu64 "\nname %s", inode, birth, name);
+	if (!text)
+		return vd_fail_nomem(err, strlen(name));
+	r.len = strlen(text);
+	if (r.len > UNDO_TEXT)
+		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "%s: its name is too long for an undo journal", inner->name);
+	if (vd_undo_file_add(u, name, r.off, inode, birth, i, err))
+		return -1;
+	r.file = *i;
+	return vd_undo_append(u, &r, text, err);
+}
+
+int vd_file_undo(struct vd_file *inner, struct vd_undo *u, const char *name, struct vd_file **out, unsigned *index, vd_error *err)
+{
+	struct undo_file *g = vd_calloc(1, sizeof(*g));
+	int rc;
+
+	if (!g) {
+		vd_file_close(inner);
+		return vd_fail_nomem(err, sizeof(*g));
+	}
+	g->inner = inner;
+	g->u = u;
+	if (vd_file_head(&g->file, &undo_ops, inner->name, inner->flags, vd_file_size(inner), err)) {
+		undo_close(&g->file);
+		return -1;
+	}
+	g->file.fd = inner->fd;
+	pthread_mutex_lock(&u->lock);
+	rc = enter(u, inner, name, &g->index, err);
+	pthread_mutex_unlock(&u->lock);
+	if (rc) {
+		vd_file_close(&g->file);
+		return -1;
+	}
+	if (index)
+		*index = g->index;
+	*out = &g->file;
+	return 0;
+}
