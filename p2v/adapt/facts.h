@@ -76,8 +76,10 @@ struct facts {
 };
 
 void facts_destroy(struct facts *f);
-/* Fills what the tree shows (everything but fs[].{type,uuid,…}, which the disk shows, and which is matched with fstab where it is there).
-   0, or -1 with *err.  A tree in which no system is found is GUEST_UNKNOWN, and no error. */
+/* Fills what the tree shows: everything but fs[].{type,uuid,…}, which the disk shows and the caller fills in before (malloc'ed; what is NULL becomes
+   ""), and which is matched with fstab here.  A file system that is mounted at several places (btrfs, by its subvolumes) gets an entry for each.
+   What the initramfs of a kernel holds is another matter: initrd_facts().  0, or -1 with *err, and facts_destroy() is due in either case.  A tree
+   in which no system is found is GUEST_UNKNOWN, and no error. */
 int facts_read(struct facts *f, struct tree *t, vdisk_error *err);
 /* The file system that a name of fstab, crypttab or a kernel's command line means (UUID=…, LABEL=…, PARTUUID=…, /dev/sda1, /dev/disk/by-…,
    /dev/mapper/…, /dev/VG/LV), or NULL. */
