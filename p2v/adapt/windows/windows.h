@@ -49,14 +49,15 @@ struct windows_facts {
 	bool server;
 	unsigned *sets; size_t sets_n; /* the control sets that are there, ascending */
 	unsigned set_current, set_default, set_failed, set_last_good; /* Select; 0 where it does not say */
-	bool drivers_hive;   /* DriverDatabase stands in System32/config/DRIVERS, not in SYSTEM */
+	bool driver_database; /* the SYSTEM hive has one: Windows 8 and later; those before have a CriticalDeviceDatabase */
+	bool closed;         /* SYSTEM and SOFTWARE were written to the end: nothing waits in their logs */
 	bool bitlocker;      /* the system volume's protection is on, by BitLockerStatus */
 	bool fast_startup;   /* HiberbootEnabled; counts from Windows 8 on where hibernation is enabled */
 	bool hibernation;    /* HibernateEnabled */
 	bool hiberfil;       /* hiberfil.sys is there */
 	bool hibernated;     /* and holds a system that sleeps */
 	bool secure_boot;    /* it was on when it last ran: unsigned drivers do not load */
-	bool test_signing;   /* known from nothing in the registry but the boot options last used */
+	bool test_signing;   /* by the boot options that were used last */
 	struct windows_service *services; size_t services_n;
 	struct windows_nic *nics; size_t nics_n;
 	/* What the tree does not show; the caller sets them (strings by strdup) before step_windows(), if it knows. */

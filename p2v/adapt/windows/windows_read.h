@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The parts of reading a Windows' facts, and ways into its hives that the step shares. */
+#ifndef ADAPT_WINDOWS_READ_H
+#define ADAPT_WINDOWS_READ_H
+
+#include "hive.h"
+#include "windows.h"
+
+/* The control set that the next boot takes; 0: there is none. */
+unsigned windows_set(const struct windows_facts *w);
+/* A key below ControlSetNNN, or 0. */
+hive_node_h windows_set_find(const struct hive *system, unsigned set, const char *below);
+/* Both or none. */
+int windows_hives_open(struct hive *system, struct hive *software, struct tree *t, const char *folder, bool write, vdisk_error *err);
+
+int windows_services_read(struct windows_facts *w, const struct hive *system, vdisk_error *err);
+int windows_nics_read(struct windows_facts *w, const struct hive *system, vdisk_error *err);
+
+#endif
