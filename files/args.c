@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "args.h"
 
-#include <getopt.h>
+#include "common/option.h"
+
 #include <stdio.h>
 #include <string.h>
+
+#define PROGRAM "vdisk mount"
 
 static const char usage[] =
 	"usage: vdisk mount --files[=quick] [--rw | --overlay FILE] [--key-file FILE] [--root DEVICE] [OPTIONS] IMG DIR\n"
@@ -24,29 +27,20 @@ static const char usage[] =
 	"  -U, --force-share       read although another program writes to the image\n"
 	"  -h, --help              this text\n";
 
-enum { OPT_FILES = 256, OPT_RW, OPT_OVERLAY, OPT_KEY, OPT_ROOT, OPT_FORMAT, OPT_ALLOW_OTHER, OPT_ALLOW_PARENT, OPT_FORCE };
+enum { OPT_FILES = 256, OPT_KEY, OPT_ROOT, OPT_ALLOW_OTHER };
 
 static const struct option longopts[] = {
 	{ "files", optional_argument, NULL, OPT_FILES },
-	{ "rw", no_argument, NULL, OPT_RW },
-	{ "overlay", required_argument, NULL, OPT_OVERLAY },
+	OPTION_SOURCE_ROWS,
 	{ "key-file", required_argument, NULL, OPT_KEY },
 	{ "root", required_argument, NULL, OPT_ROOT },
 	{ "foreground", no_argument, NULL, 'f' },
-	{ "format", required_argument, NULL, OPT_FORMAT },
 	{ "allow-other", no_argument, NULL, OPT_ALLOW_OTHER },
-	{ "allow-parent", required_argument, NULL, OPT_ALLOW_PARENT },
-	{ "force", no_argument, NULL, OPT_FORCE },
-	{ "force-share", no_argument, NULL, 'U' },
 	{ "help", no_argument, NULL, 'h' },
 	{ 0 },
 };
 
-static int bad(const char *what, const char *value)
-{
-	fprintf(stderr, "vdisk mount: %s%s%s\n", what, value ? ": " : "", value ? value : "");
-	return -1;
-}
+static int bad(const char *what, const char *value) { return option_bad(PROGRAM, what, value); }
 
 static int files_take(struct args *a)
 {
@@ -58,30 +52,17 @@ static int files_take(struct args *a)
 
 static int option_take(struct args *a, int c)
 {
-	if (optarg && !*optarg)
-		return bad("an argument is empty; --help tells more", NULL);
 	switch (c) {
 	case OPT_FILES: return files_take(a);
-	case OPT_RW: a->source.rw = true; return 0;
-	case OPT_OVERLAY: a->source.overlay = optarg; return 0;
-	case OPT_ROOT: a->root = optarg; return 0;
-	case OPT_FORMAT: a->source.format = optarg; return 0;
+	case OPT_ROOT: return option_text(PROGRAM, "--root", optarg, &a->root);
 	case OPT_ALLOW_OTHER: a->allow_other = true; return 0;
-	case OPT_FORCE: a->source.force = true; return 0;
 	case 'f': a->foreground = true; return 0;
-	case 'U': a->source.force_share = true; return 0;
 	case OPT_KEY:
 		if (a->n_keys == ARGS_KEYS_MAX)
 			return bad("more than 16 key files", optarg);
-		a->key_files[a->n_keys++] = optarg;
-		return 0;
-	case OPT_ALLOW_PARENT:
-		if (a->source.n_allow == SOURCE_ALLOW_MAX)
-			return bad("more than 64 folders are allowed by --allow-parent", optarg);
-		a->source.allow[a->source.n_allow++] = optarg;
-		return 0;
+		return option_text(PROGRAM, "--key-file", optarg, &a->key_files[a->n_keys++]);
 	case 'h': return fputs(usage, stdout) < 0 || fflush(stdout) ? -1 : 1;
-	default: return -1;
+	default: return option_source(PROGRAM, c, optarg, &a->source) ? -1 : 0;
 	}
 }
 

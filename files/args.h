@@ -3,7 +3,7 @@
 #ifndef VDISK_FILES_ARGS_H
 #define VDISK_FILES_ARGS_H
 
-#include "source.h"
+#include "common/source.h"
 
 #define ARGS_KEYS_MAX 16
 

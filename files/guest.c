@@ -7,8 +7,8 @@
  */
 #include "guest.h"
 
-#include "fail.h"
-#include "say.h"
+#include "common/fail.h"
+#include "common/say.h"
 #if VDISK_KVM_PROBE
 #include "../tools/runner/probe.h"
 #endif
@@ -30,22 +30,27 @@ static int fail_guest(guestfs_h *g, vdisk_error *err, const char *what)
 	return fail(err, VDISK_IO, "%s: %.*s", what, n ? n : 15, n ? text : "libguestfs fails");
 }
 
-static void strings_free(char **v)
+void guest_strings_free(char **v)
 {
 	for (char **p = v; v && *p; p++)
 		free(*p);
 	free(v);
 }
 
-/* The disk may get any letter in the appliance; we call it /dev/sda.  Also inside of names like "btrfsvol:/dev/sdb1/@". */
-static void name_shown(const struct guest *t, const char *device, char *out, size_t room)
-{
-	const char *at = t->disk[0] ? strstr(device, t->disk) : NULL;
+int guest_fail(struct guest *t, vdisk_error *err, const char *what) { return fail_guest(t->g, err, what); }
 
-	if (at)
-		snprintf(out, room, "%.*s/dev/sda%s", (int)(at - device), device, at + strlen(t->disk));
-	else
-		snprintf(out, room, "%s", device);
+void guest_name(const struct guest *t, const char *device, char *out, size_t room)
+{
+	for (size_t i = 0; i < t->n_disks; i++) {
+		const char *at = strstr(device, t->disks[i]), *rest = at ? at + strlen(t->disks[i]) : NULL;
+
+		/* Not /dev/sda in /dev/sdaa. */
+		if (rest && (*rest < 'a' || *rest > 'z')) {
+			snprintf(out, room, "%.*s/dev/sd%c%s", (int)(at - device), device, 'a' + (char)i, rest);
+			return;
+		}
+	}
+	snprintf(out, room, "%s", device);
 }
 
 /* Is it the one that the user named? */
@@ -53,7 +58,7 @@ static bool is_named(const struct guest *t, const char *device, const char *name
 {
 	char shown[300];
 
-	name_shown(t, device, shown, sizeof(shown));
+	guest_name(t, device, shown, sizeof(shown));
 	return !strcmp(shown, name);
 }
 
@@ -70,19 +75,37 @@ static bool kvm_is_good(void)
 #endif
 }
 
-static int appliance_start(struct guest *t, const char *socket, bool tcg, vdisk_error *err)
+static int disk_add(guestfs_h *g, const char *socket, bool rw, vdisk_error *err)
 {
 	char server[4200], *servers[] = { server, NULL };
-	guestfs_h *g = guestfs_create_flags(GUESTFS_CREATE_NO_ENVIRONMENT);
 	const struct guestfs_add_drive_opts_argv drive = {
 		.bitmask = GUESTFS_ADD_DRIVE_OPTS_READONLY_BITMASK | GUESTFS_ADD_DRIVE_OPTS_FORMAT_BITMASK |
 		           GUESTFS_ADD_DRIVE_OPTS_PROTOCOL_BITMASK | GUESTFS_ADD_DRIVE_OPTS_SERVER_BITMASK,
-		.readonly = !t->rw,
+		.readonly = !rw,
 		.format = "raw",
 		.protocol = "nbd",
 		.server = servers,
 	};
-	char **devices;
+
+	snprintf(server, sizeof(server), "unix:%s", socket);
+	return guestfs_add_drive_opts_argv(g, "", &drive) ? fail_guest(g, err, "libguestfs") : 0;
+}
+
+static int disks_name(struct guest *t, const struct guest_options *o, vdisk_error *err)
+{
+	char **devices = guestfs_list_devices(t->g);
+	size_t n = 0;
+
+	for (; devices && devices[n] && n < o->n_sockets; n++)
+		snprintf(t->disks[n], sizeof(t->disks[n]), "%s", devices[n]);
+	t->n_disks = n;
+	guest_strings_free(devices);
+	return n < o->n_sockets ? fail(err, VDISK_IO, "libguestfs's appliance does not see %s", o->n_sockets > 1 ? "all the disks" : "the disk") : 0;
+}
+
+static int appliance_start(struct guest *t, const struct guest_options *o, bool tcg, vdisk_error *err)
+{
+	guestfs_h *g = guestfs_create_flags(GUESTFS_CREATE_NO_ENVIRONMENT);
 
 	if (!g)
 		return fail(err, VDISK_NOMEM, "libguestfs cannot be started");
@@ -90,36 +113,30 @@ static int appliance_start(struct guest *t, const char *socket, bool tcg, vdisk_
 	guestfs_set_error_handler(g, NULL, NULL); /* before it reads the environment, of which it may not like something */
 	if (guestfs_parse_environment(g))
 		return fail_guest(g, err, "libguestfs");
-	guestfs_set_program(g, "vdisk-files");
+	guestfs_set_program(g, o->program);
 	guestfs_set_pgroup(g, 1); /* the terminal's Ctrl-C is for us */
-	snprintf(server, sizeof(server), "unix:%s", socket);
-	if ((!getenv("LIBGUESTFS_BACKEND") && guestfs_set_backend(g, "direct")) ||
-	    (tcg && guestfs_set_backend_setting(g, "force_tcg", "1")) || guestfs_add_drive_opts_argv(g, "", &drive))
+	if ((!getenv("LIBGUESTFS_BACKEND") && guestfs_set_backend(g, "direct")) || (tcg && guestfs_set_backend_setting(g, "force_tcg", "1")))
 		return fail_guest(g, err, "libguestfs");
+	for (size_t i = 0; i < o->n_sockets; i++)
+		if (disk_add(g, o->sockets[i], o->rw, err))
+			return -1;
 	if (guestfs_launch(g))
 		return fail_guest(g, err, "libguestfs's appliance does not start");
-	devices = guestfs_list_devices(g);
-	if (!devices || !devices[0]) {
-		strings_free(devices);
-		return fail(err, VDISK_IO, "libguestfs's appliance does not see the disk");
-	}
-	snprintf(t->disk, sizeof(t->disk), "%s", devices[0]);
-	strings_free(devices);
-	return 0;
+	return disks_name(t, o, err);
 }
 
-static int appliance_open(struct guest *t, const char *socket, vdisk_error *err)
+static int appliance_open(struct guest *t, const struct guest_options *o, vdisk_error *err)
 {
 	const char *settings = getenv("LIBGUESTFS_BACKEND_SETTINGS");
 	bool said = settings && strstr(settings, "force_"), tcg = !said && !kvm_is_good();
 
-	if (!appliance_start(t, socket, tcg, err))
+	if (!appliance_start(t, o, tcg, err))
 		return 0;
 	guestfs_close(t->g);
 	t->g = NULL;
 	if (said || tcg)
 		return -1;
-	if (!appliance_start(t, socket, true, err))
+	if (!appliance_start(t, o, true, err))
 		return 0;
 	guestfs_close(t->g);
 	t->g = NULL;
@@ -160,14 +177,14 @@ good:
 }
 
 /* 0: open; 1: no key opens it; -1: *err. */
-static int unlock(struct guest *t, const struct args *a, const char *device, unsigned number, vdisk_error *err)
+static int unlock(struct guest *t, const struct guest_options *o, const char *device, unsigned number, vdisk_error *err)
 {
 	const struct guestfs_cryptsetup_open_argv how = { .bitmask = GUESTFS_CRYPTSETUP_OPEN_READONLY_BITMASK, .readonly = !t->rw };
 	char name[32];
 
 	snprintf(name, sizeof(name), "vdisk%u", number);
-	for (size_t i = 0; i < a->n_keys; i++) {
-		char *key = key_read(a->key_files[i], err);
+	for (size_t i = 0; i < o->n_keys; i++) {
+		char *key = key_read(o->key_files[i], err);
 		int rc;
 
 		if (!key)
@@ -184,7 +201,7 @@ static int unlock(struct guest *t, const struct args *a, const char *device, uns
 static bool is_encrypted(const char *type) { return !strcmp(type, "crypto_LUKS") || !strcmp(type, "BitLocker"); }
 
 /* What could not be opened is remembered in t->locked: whether it matters shows later. */
-static int unlock_device(struct guest *t, const struct args *a, const char *device, unsigned *number, vdisk_error *err)
+static int unlock_device(struct guest *t, const struct guest_options *o, const char *device, unsigned *number, vdisk_error *err)
 {
 	char seen[260], *type = guestfs_vfs_type(t->g, device);
 	bool encrypted = type && is_encrypted(type);
@@ -194,9 +211,9 @@ static int unlock_device(struct guest *t, const struct args *a, const char *devi
 	snprintf(seen, sizeof(seen), " %s ", device);
 	if (!encrypted || strstr(t->opened, seen) || strlen(t->opened) + strlen(seen) >= sizeof(t->opened))
 		return 0;
-	rc = unlock(t, a, device, *number, err);
+	rc = unlock(t, o, device, *number, err);
 	if (rc > 0) {
-		name_shown(t, device, t->locked, sizeof(t->locked));
+		guest_name(t, device, t->locked, sizeof(t->locked));
 	} else if (!rc) {
 		strcat(t->opened, seen);
 		++*number;
@@ -205,7 +222,7 @@ static int unlock_device(struct guest *t, const struct args *a, const char *devi
 }
 
 /* Wherever something encrypted may lie: list_filesystems() leaves such out. */
-static int unlock_round(struct guest *t, const struct args *a, unsigned *number, vdisk_error *err)
+static int unlock_round(struct guest *t, const struct guest_options *o, unsigned *number, vdisk_error *err)
 {
 	char **lists[] = { guestfs_list_devices(t->g), guestfs_list_partitions(t->g), guestfs_list_md_devices(t->g), guestfs_lvs(t->g) };
 	int rc = 0;
@@ -214,32 +231,32 @@ static int unlock_round(struct guest *t, const struct args *a, unsigned *number,
 		if (!rc && !lists[i])
 			rc = fail_guest(t->g, err, "looking for what is encrypted");
 		for (char **p = lists[i]; !rc && p && *p; p++)
-			rc = unlock_device(t, a, *p, number, err);
-		strings_free(lists[i]);
+			rc = unlock_device(t, o, *p, number, err);
+		guest_strings_free(lists[i]);
 	}
 	return rc;
 }
 
 /* One that lies on another comes to light when that is open: twice is as deep as anybody goes. */
-static int unlock_all(struct guest *t, const struct args *a, vdisk_error *err)
+static int unlock_all(struct guest *t, const struct guest_options *o, vdisk_error *err)
 {
 	unsigned n = 0, before;
 
 	for (int depth = 0; depth < 2; depth++) {
 		before = n;
-		if (unlock_round(t, a, &n, err))
+		if (unlock_round(t, o, &n, err))
 			return -1;
 		if (n == before)
 			break;
 		t->locked[0] = '\0';
 		if (guestfs_lvm_scan(t->g, 1))
 			return fail_guest(t->g, err, "looking for volumes");
-		if (unlock_round(t, &(struct args){ .n_keys = 0 }, &n, err)) /* which are left? */
+		if (unlock_round(t, &(struct guest_options){ .n_keys = 0 }, &n, err)) /* which are left? */
 			return -1;
 	}
-	if (a->n_keys && !n)
+	if (o->n_keys && !n)
 		return t->locked[0] ? fail(err, VDISK_INVALID, "%s: is encrypted, and no key file opens it", t->locked)
-		                    : fail(err, VDISK_INVALID, "%s: holds nothing encrypted, and --key-file was given", a->source.image);
+		                    : fail(err, VDISK_INVALID, "%s: holds nothing encrypted, and --key-file was given", o->image);
 	return 0;
 }
 
@@ -292,11 +309,11 @@ static int mount_system(struct guest *t, const char *root, vdisk_error *err)
 			*err = why;
 			rc = -1;
 		} else {
-			say(true, why.message);
+			say(LOG_WARNING, "%s", why.message);
 		}
 	}
 	free(v);
-	strings_free(pairs);
+	guest_strings_free(pairs);
 	return rc;
 }
 
@@ -329,7 +346,7 @@ static int mount_data(struct guest *t, const char *image, const char *only, vdis
 
 		if (!is_file_system(p[1]))
 			continue;
-		name_shown(t, *p, name, sizeof(name));
+		guest_name(t, *p, name, sizeof(name));
 		snprintf(folder, sizeof(folder), "/%s", !strncmp(name, "/dev/", 5) ? name + 5 : name);
 		for (char *c = folder + 1; *c; c++)
 			*c = *c == '/' || *c == ':' ? '-' : *c;
@@ -338,15 +355,15 @@ static int mount_data(struct guest *t, const char *image, const char *only, vdis
 			continue;
 		}
 		fail_guest(t->g, &why, *p);
-		say(true, why.message);
+		say(LOG_WARNING, "%s", why.message);
 	}
 	if (!rc && n > 1 && !mounted)
 		rc = fail(err, VDISK_IO, "%s: none of its %u file systems can be mounted", image, n);
-	strings_free(found);
+	guest_strings_free(found);
 	return rc;
 }
 
-static int mount_inside(struct guest *t, const struct args *a, vdisk_error *err)
+static int mount_inside(struct guest *t, const struct guest_options *o, vdisk_error *err)
 {
 	char **roots = guestfs_inspect_os(t->g), list[400] = "";
 	const char *root = NULL;
@@ -359,38 +376,64 @@ static int mount_inside(struct guest *t, const struct args *a, vdisk_error *err)
 		size_t len = strlen(list);
 		char name[300];
 
-		name_shown(t, roots[n], name, sizeof(name));
+		guest_name(t, roots[n], name, sizeof(name));
 		snprintf(list + len, sizeof(list) - len, "%s%.90s", n ? ", " : "", name);
-		if (!a->root || !strcmp(a->root, name))
+		if (!o->root || !strcmp(o->root, name))
 			root = roots[n];
 	}
-	if (n > 1 && !a->root)
-		rc = fail(err, VDISK_INVALID, "%s: holds several systems; --root takes one of %s", a->source.image, list);
+	if (n > 1 && !o->root)
+		rc = fail(err, VDISK_INVALID, "%s: holds several systems; --root takes one of %s", o->image, list);
 	else if (root)
 		rc = mount_system(t, root, err);
 	else
-		rc = mount_data(t, a->source.image, a->root, err);
-	strings_free(roots);
-	if (rc && t->locked[0] && !a->n_keys)
+		rc = mount_data(t, o->image, o->root, err);
+	guest_strings_free(roots);
+	if (rc && t->locked[0] && !o->n_keys)
 		return fail(err, VDISK_INVALID, "%s: is encrypted; --key-file FILE gives its passphrase", t->locked);
 	if (!rc && t->locked[0]) {
 		snprintf(list, sizeof(list), "%s: is encrypted, and stays closed", t->locked);
-		say(true, list);
+		say(LOG_WARNING, "%s", list);
 	}
 	return rc;
 }
 
 /* ---------------------------------------------------------------- here */
 
-int guest_open(struct guest *t, const struct args *a, const char *socket, bool rw, vdisk_error *err)
+int guest_start(struct guest *t, const struct guest_options *o, vdisk_error *err)
 {
-	*t = (struct guest){ .rw = rw };
-	if (appliance_open(t, socket, err))
+	*t = (struct guest){ .rw = o->rw };
+	if (appliance_open(t, o, err))
 		return -1;
-	if (!unlock_all(t, a, err) && !mount_inside(t, a, err))
+	if (!unlock_all(t, o, err))
 		return 0;
 	guest_close(t, NULL);
 	return -1;
+}
+
+int guest_open(struct guest *t, const struct guest_options *o, vdisk_error *err)
+{
+	if (guest_start(t, o, err))
+		return -1;
+	if (!mount_inside(t, o, err))
+		return 0;
+	guest_close(t, NULL);
+	return -1;
+}
+
+char **guest_roots(struct guest *t, vdisk_error *err)
+{
+	char **roots = guestfs_inspect_os(t->g);
+
+	if (!roots)
+		fail_guest(t->g, err, "looking for a system");
+	return roots;
+}
+
+int guest_system_mount(struct guest *t, const char *root, vdisk_error *err) { return mount_system(t, root, err); }
+
+int guest_system_unmount(struct guest *t, vdisk_error *err)
+{
+	return guestfs_umount_all(t->g) ? fail_guest(t->g, err, "unmounting") : 0;
 }
 
 int guest_mount(struct guest *t, const char *mountpoint, bool allow_other, vdisk_error *err)

@@ -1,22 +1,51 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The guest's files through libguestfs: found, unlocked and mounted in its appliance as the guest would, then shown below a folder here. */
+/* The guest's files through libguestfs: found, unlocked and mounted in its appliance as the guest would; shown below a folder here, or worked with by
+   whoever else has the handle. */
 #ifndef VDISK_FILES_GUEST_H
 #define VDISK_FILES_GUEST_H
 
-#include "args.h"
-
 #include <guestfs.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <vdisk/vdisk.h>
+
+#define GUEST_DISKS_MAX 16
+
+struct guest_options {
+	const char *program;          /* as libguestfs is to know it */
+	const char *image;            /* for messages: the (first) disk */
+	const char *const *sockets;   /* raw disks, behind NBD; in the guest's order */
+	size_t n_sockets;             /* 1 to GUEST_DISKS_MAX */
+	const char *root;             /* the device with the root, as the guest names it; NULL: the only one */
+	const char *const *key_files; /* passphrases for what is encrypted */
+	size_t n_keys;
+	bool rw;
+};
 
 struct guest {
 	guestfs_h *g;
 	bool rw;
 	char opened[4096]; /* devices that were decrypted, each between blanks */
 	char locked[256];  /* one that could not be, by our name; "": none */
-	char disk[64];     /* the disk, as the appliance names it */
+	char disks[GUEST_DISKS_MAX][64]; /* as the appliance names them */
+	size_t n_disks;
 };
 
-/* Starts the appliance over the disk behind `socket` (raw, NBD) and mounts what it finds.  0, or -1 with *err. */
-int guest_open(struct guest *t, const struct args *a, const char *socket, bool rw, vdisk_error *err);
+/* Starts the appliance over the disks and mounts what it finds.  0, or -1 with *err. */
+int guest_open(struct guest *t, const struct guest_options *o, vdisk_error *err);
+/* The first half: it runs, and what the keys open is open. */
+int guest_start(struct guest *t, const struct guest_options *o, vdisk_error *err);
+/* The roots of the systems on the disks, by libguestfs's names; returns owned, guest_strings_free(). */
+char **guest_roots(struct guest *t, vdisk_error *err);
+/* Mounts that system, as its fstab has it, and unmounts it. */
+int guest_system_mount(struct guest *t, const char *root, vdisk_error *err);
+int guest_system_unmount(struct guest *t, vdisk_error *err);
+void guest_strings_free(char **v);
+/* A device by our name: the first disk is /dev/sda, whatever the appliance calls it.  Also inside of names like "btrfsvol:/dev/sdb1/@". */
+void guest_name(const struct guest *t, const char *device, char *out, size_t room);
+/* What libguestfs complains of, as an error. */
+int guest_fail(struct guest *t, vdisk_error *err, const char *what);
+
 /* Mounts it on `mountpoint`: the kernel then waits for guest_serve(), which returns once it is unmounted. */
 int guest_mount(struct guest *t, const char *mountpoint, bool allow_other, vdisk_error *err);
 int guest_serve(struct guest *t, vdisk_error *err);

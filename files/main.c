@@ -6,11 +6,11 @@
  */
 #include "../fuse/unmount.h"
 #include "args.h"
+#include "common/fail.h"
+#include "common/say.h"
 #include "disk.h"
-#include "fail.h"
 #include "guest.h"
 #include "quick.h"
-#include "say.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -88,6 +88,9 @@ static void announce(int ready_fd)
 
 static int guest_run(const struct args *a, struct ender *e, const char *mountpoint, int ready_fd, vdisk_error *err)
 {
+	struct guest_options o = { .program = "vdisk-files", .image = a->source.image, .root = a->root, .key_files = a->key_files, .n_keys = a->n_keys,
+		.n_sockets = 1 };
+	const char *socket;
 	struct guest t;
 	struct disk d;
 	vdisk_error later;
@@ -95,7 +98,10 @@ static int guest_run(const struct args *a, struct ender *e, const char *mountpoi
 
 	if (disk_open(&d, &a->source, err))
 		return -1;
-	rc = guest_open(&t, a, disk_socket(&d), d.source.rw, err);
+	socket = disk_socket(&d);
+	o.sockets = &socket;
+	o.rw = d.source.rw;
+	rc = guest_open(&t, &o, err);
 	if (!rc) {
 		rc = guest_mount(&t, mountpoint, a->allow_other, err);
 		if (!rc && !ender_start(e, mountpoint, err)) {
@@ -143,22 +149,18 @@ static int run(const struct args *a, int ready_fd)
 
 	if (!mountpoint) {
 		fail_errno(&err, "%s", a->dir);
-		say(false, err.message);
+		say(LOG_ERR, "%s", err.message);
 		return 2;
 	}
 	signals_block(&e);
 	if (a->quick)
 		rc = quick_run(a, &e, mountpoint, ready_fd, &err);
-	if (a->quick && rc > 0) {
-		char text[VDISK_ERROR_MESSAGE_MAX + 64];
-
-		snprintf(text, sizeof(text), "%s; it takes libguestfs, and a while", err.message);
-		say(true, text);
-	}
+	if (a->quick && rc > 0)
+		say(LOG_WARNING, "%s; it takes libguestfs, and a while", err.message);
 	if (rc > 0)
 		rc = guest_run(a, &e, mountpoint, ready_fd, &err);
 	if (rc)
-		say(false, err.message);
+		say(LOG_ERR, "%s", err.message);
 	free(mountpoint);
 	return rc ? 2 : 0;
 }

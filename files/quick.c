@@ -6,8 +6,8 @@
 #include "quick.h"
 
 #include "../fuse/unmount.h"
-#include "child.h"
-#include "fail.h"
+#include "common/child.h"
+#include "common/fail.h"
 #include "shown.h"
 #include "stale.h"
 
@@ -196,7 +196,7 @@ int quick_open(struct quick *q, const struct args *a, vdisk_error *err)
 	*q = (struct quick){ 0 };
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
 	l.v = calloc(CANDIDATES_MAX, sizeof(*l.v));
-	rc = l.v ? shown_open(&q->disk, &a->source, "--files=quick", err) : fail(err, VDISK_NOMEM, "out of memory");
+	rc = l.v ? shown_open(&q->disk, &a->source, "--files=quick", err) : fail_nomem(err);
 	if (!rc)
 		rc = probe_all(&l, err);
 	if (!rc)

@@ -2,12 +2,12 @@
 #include "shown.h"
 
 #include "../fuse/unmount.h"
-#include "child.h"
-#include "fail.h"
+#include "common/child.h"
+#include "common/fail.h"
+#include "common/folder.h"
 
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -70,15 +70,9 @@ static int mount_await(struct shown *s, const char *image, vdisk_error *err)
 
 int shown_open(struct shown *s, const struct source_options *o, const char *what, vdisk_error *err)
 {
-	const char *tmp = getenv("TMPDIR");
-
 	*s = (struct shown){ 0 };
-	snprintf(s->top, sizeof(s->top), "%s/vdisk-files.XXXXXX", tmp && *tmp ? tmp : "/tmp");
-	if (!mkdtemp(s->top)) {
-		fail_errno(err, "a folder in %s", tmp && *tmp ? tmp : "/tmp");
-		s->top[0] = '\0';
+	if (folder_make("vdisk-files", 0, s->top, sizeof(s->top), err))
 		return -1;
-	}
 	snprintf(s->folder, sizeof(s->folder), "%s/m", s->top);
 	if (mkdir(s->folder, 0700))
 		fail_errno(err, "%s", s->folder);

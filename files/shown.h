@@ -3,7 +3,7 @@
 #ifndef VDISK_FILES_SHOWN_H
 #define VDISK_FILES_SHOWN_H
 
-#include "source.h"
+#include "common/source.h"
 
 #include <sys/types.h>
 

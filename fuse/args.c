@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "args.h"
 
-#include <errno.h>
-#include <getopt.h>
+#include "common/option.h"
+#include "common/say.h"
+
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
+#define PROGRAM "vdisk mount"
 #define IDLE_MAX 31536000u /* a year */
 
 static const char usage[] =
@@ -19,7 +20,6 @@ static const char usage[] =
 	"      --rw                what is written to these files goes into IMG; otherwise they are read-only\n"
 	"      --overlay FILE      it goes into FILE, a qcow2 layer over IMG, made if it is not there; IMG stays as it is\n"
 	"      --overlay tmp       the same with a scratch layer that nobody keeps\n"
-	"      --files[=quick]     show the guest's own files instead; --files --help tells more\n"
 	"      --files[=quick]     show the guest's own files instead: vdisk mount --files --help tells more\n"
 	"  -f, --foreground        stay in the foreground\n"
 	"      --format FMT        the image's format; the default is what its bytes say\n"
@@ -30,83 +30,41 @@ static const char usage[] =
 	"  -U, --force-share       read although another program writes to the image\n"
 	"  -h, --help              this text\n";
 
-enum { OPT_FORMAT = 256, OPT_ALLOW_OTHER, OPT_ALLOW_PARENT, OPT_RW, OPT_OVERLAY, OPT_IDLE, OPT_FORCE };
+enum { OPT_ALLOW_OTHER = 256, OPT_IDLE };
 
 static const struct option longopts[] = {
+	OPTION_SOURCE_ROWS,
 	{ "foreground", no_argument, NULL, 'f' },
-	{ "format", required_argument, NULL, OPT_FORMAT },
 	{ "allow-other", no_argument, NULL, OPT_ALLOW_OTHER },
-	{ "allow-parent", required_argument, NULL, OPT_ALLOW_PARENT },
-	{ "rw", no_argument, NULL, OPT_RW },
-	{ "overlay", required_argument, NULL, OPT_OVERLAY },
 	{ "idle-timeout", required_argument, NULL, OPT_IDLE },
-	{ "force", no_argument, NULL, OPT_FORCE },
-	{ "force-share", no_argument, NULL, 'U' },
 	{ "help", no_argument, NULL, 'h' },
 	{ 0 },
 };
 
-static int bad(const char *what, const char *value)
-{
-	fprintf(stderr, "vdisk mount: %s%s%s\n", what, value ? ": " : "", value ? value : "");
-	return -1;
-}
+static int bad(const char *what, const char *value) { return option_bad(PROGRAM, what, value); }
 
 static int idle_parse(struct args *a, const char *text)
 {
-	char *end;
-	unsigned long v;
-
-	errno = 0;
-	v = strtoul(text, &end, 10);
-	if (errno || *end || end == text || *text == '-' || !v || v > IDLE_MAX)
-		return bad("--idle-timeout wants seconds, from 1 to 31536000", text);
-	a->idle_seconds = (unsigned)v;
-	return 0;
-}
-
-static int allow_add(struct args *a, const char *dir)
-{
-	if (a->n_allow == ARGS_ALLOW_MAX)
-		return bad("more than 64 folders are allowed by --allow-parent", dir);
-	a->allow[a->n_allow++] = dir;
-	return 0;
-}
-
-static int overlay_set(struct args *a, const char *file)
-{
-	if (!*file)
-		return bad("--overlay wants a file's name, or tmp", NULL);
-	a->overlay = file;
-	return 0;
+	return option_number(PROGRAM, "--idle-timeout", text, IDLE_MAX, &a->idle_seconds);
 }
 
 static int option_take(struct args *a, int c)
 {
 	switch (c) {
 	case 'f': a->foreground = true; return 0;
-	case 'U': a->force_share = true; return 0;
-	case OPT_FORMAT: a->format = optarg; return 0;
 	case OPT_ALLOW_OTHER: a->allow_other = true; return 0;
-	case OPT_ALLOW_PARENT: return allow_add(a, optarg);
-	case OPT_RW: a->rw = true; return 0;
-	case OPT_OVERLAY: return overlay_set(a, optarg);
 	case OPT_IDLE: return idle_parse(a, optarg);
-	case OPT_FORCE: a->force = true; return 0;
 	case 'h': return fputs(usage, stdout) < 0 || fflush(stdout) ? -1 : 1;
-	default: return -1;
+	default: return option_source(PROGRAM, c, optarg, &a->source) ? -1 : 0;
 	}
 }
 
-static int args_judge(const struct args *a)
+static int args_judge(struct args *a)
 {
-	if (a->rw && a->overlay)
-		return bad("--rw and --overlay exclude each other", NULL);
-	if (a->force_share && (a->rw || a->overlay))
-		return bad("--force-share is for reading only", NULL);
-	if (a->force && !a->rw)
-		return bad("--force goes with --rw", NULL);
-	return 0;
+	const char *wrong = source_judge(&a->source);
+
+	a->source.log = say_log;
+	return wrong ? bad(wrong, NULL) : 0;
 }
 
 int args_parse(struct args *a, int argc, char **argv)
@@ -120,7 +78,7 @@ int args_parse(struct args *a, int argc, char **argv)
 	}
 	if (argc - optind != 2)
 		return bad("expects IMG and DIR; --help tells more", NULL);
-	a->image = argv[optind];
+	a->source.image = argv[optind];
 	a->dir = argv[optind + 1];
 	return args_judge(a);
 }
@@ -151,7 +109,7 @@ static int word_take(struct args *a, char *word)
 	if (!*word || is_mount_word(word))
 		return 0;
 	if (!strcmp(word, "writable")) {
-		a->rw = true;
+		a->source.rw = true;
 		return 0;
 	}
 	if (!strcmp(word, "allow_other")) {
@@ -159,22 +117,21 @@ static int word_take(struct args *a, char *word)
 		return 0;
 	}
 	if (!strcmp(word, "force_share")) {
-		a->force_share = true;
+		a->source.force_share = true;
 		return 0;
 	}
 	if (!value)
 		return bad("unknown mount option", word);
 	*value++ = '\0';
 	if (!strcmp(word, "overlay"))
-		return overlay_set(a, value);
+		return option_source(PROGRAM, OPTION_OVERLAY, value, &a->source);
 	if (!strcmp(word, "idle_timeout"))
 		return idle_parse(a, value);
 	if (!strcmp(word, "allow_parent"))
-		return allow_add(a, value);
+		return option_source(PROGRAM, OPTION_ALLOW_PARENT, value, &a->source);
 	if (strcmp(word, "format"))
 		return bad("unknown mount option", word);
-	a->format = value;
-	return 0;
+	return option_source(PROGRAM, OPTION_FORMAT, value, &a->source);
 }
 
 int args_parse_helper(struct args *a, int argc, char **argv)
@@ -195,7 +152,7 @@ int args_parse_helper(struct args *a, int argc, char **argv)
 		} else if (argv[i][0] == '-' && argv[i][1] && strspn(argv[i] + 1, "snvf") == strlen(argv[i] + 1)) {
 			fake = fake || strchr(argv[i], 'f'); /* the others (sloppy, no mtab, verbose) mean nothing here */
 		} else if (n < 2 && argv[i][0] != '-') {
-			*(n++ ? &a->dir : &a->image) = argv[i];
+			*(n++ ? &a->dir : &a->source.image) = argv[i];
 		} else {
 			return bad("mount.fuse.vdisk does not take", argv[i]);
 		}

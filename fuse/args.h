@@ -3,18 +3,13 @@
 #ifndef VDISK_MOUNT_ARGS_H
 #define VDISK_MOUNT_ARGS_H
 
-#include <stdbool.h>
-#include <stddef.h>
-
-#define ARGS_ALLOW_MAX 64
+#include "common/source.h"
 
 struct args {
-	const char *image, *dir, *format;
-	const char *allow[ARGS_ALLOW_MAX + 2]; /* NULL-terminated; room for the image's own folder */
-	size_t n_allow;
-	const char *overlay;   /* a file, or "tmp"; NULL: none */
+	struct source_options source;
+	const char *dir;
 	unsigned idle_seconds; /* 0: stay */
-	bool foreground, allow_other, force_share, rw, force;
+	bool foreground, allow_other;
 };
 
 /* 0: go on; 1: done (help was asked for, or mount(8) only tries); -1: bad usage, said on standard error. */

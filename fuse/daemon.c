@@ -10,7 +10,7 @@
  */
 #include "daemon.h"
 #include "links.h"
-#include "notify.h"
+#include "common/notify.h"
 #include "overlay.h"
 #include "populate.h"
 #include "unmount.h"
@@ -116,12 +116,12 @@ static void *control_run(void *arg)
 
 /* ---------------------------------------------------------------- start */
 
-static int image_open(struct fs *fs, struct args *a, vdisk_error *err)
+static int image_open(struct fs *fs, const struct args *a, vdisk_error *err)
 {
-	fs->sources = overlay_open(a, err);
-	if (!fs->sources)
+	fs->states = overlay_open(a, err);
+	if (!fs->states)
 		return -1;
-	fs->writable = fs->sources->writable;
+	fs->writable = fs->states->writable;
 	fs->uid = getuid();
 	fs->gid = getgid();
 	fs->used = monotonic_ns();
@@ -156,7 +156,7 @@ static void ready(void *ctx)
 		return;
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 
-	say_open(true);
+	say_open("vdisk mount", true);
 	for (int fd = 0; null >= 0 && fd <= 2; fd++)
 		dup2(null, fd);
 	if (null > 2)
@@ -193,18 +193,18 @@ static int serve_mounted(struct server *s)
 
 /* ---------------------------------------------------------------- end */
 
-static int sources_close(struct fs *fs, bool served)
+static int states_close(struct fs *fs, bool served)
 {
 	vdisk_error err;
 	int rc = 0;
 
-	while (fs->sources) {
-		struct source *s = fs->sources;
+	while (fs->states) {
+		struct state *s = fs->states;
 
-		fs->sources = s->next;
+		fs->states = s->next;
 		if (!served && s->fresh)
 			unlink(s->path);
-		if (source_close(s, &err)) {
+		if (state_close(s, &err)) {
 			say(LOG_ERR, "%s", err.message);
 			rc = 2;
 		}
@@ -251,7 +251,7 @@ out:
 	if (s.se)
 		fuse_session_destroy(s.se);
 	tree_free(s.fs.tree);
-	if (sources_close(&s.fs, served))
+	if (states_close(&s.fs, served))
 		rc = 2;
 	free(s.mountpoint);
 	return rc;

@@ -56,7 +56,7 @@ void node_stat(const struct fs *fs, const struct node *n, struct stat *st)
 	st->st_gid = fs->gid;
 	st->st_nlink = 1;
 	st->st_blksize = 4096;
-	st->st_atim = st->st_mtim = st->st_ctim = source_mtime(n->src ? n->src : fs->sources);
+	st->st_atim = st->st_mtim = st->st_ctim = state_mtime(n->src ? n->src : fs->states);
 	switch (n->kind) {
 	case NODE_FOLDER:
 		st->st_mode = S_IFDIR | 0555;
@@ -255,7 +255,7 @@ static void fs_statfs(fuse_req_t req, fuse_ino_t ino)
 	struct statvfs st = { .f_bsize = 4096, .f_frsize = 4096, .f_namemax = 255, .f_flag = fs->writable ? 0 : ST_RDONLY };
 
 	(void)ino;
-	st.f_blocks = vdisk_size(fs->sources->img) / 4096;
+	st.f_blocks = vdisk_size(fs->states->img) / 4096;
 	fuse_reply_statfs(req, &st);
 }
 

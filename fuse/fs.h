@@ -16,8 +16,8 @@ struct links;
 
 struct fs {
 	struct tree *tree;
-	struct source *sources;    /* all of them; the first is the image */
-	pthread_mutex_t fill_lock; /* guards `sources` and the filling of folders */
+	struct state *states;    /* all of them; the first is the image */
+	pthread_mutex_t fill_lock; /* guards `states` and the filling of folders */
 	struct links *links;       /* NULL: no links are made */
 	bool writable;
 	uid_t uid;

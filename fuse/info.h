@@ -7,7 +7,7 @@
 
 struct info {
 	struct fs *fs;
-	struct source *src;
+	struct state *src;
 	struct vdisk_partition_table table;
 	struct vdisk_partition *parts;
 	size_t n_parts;

@@ -6,6 +6,7 @@
  * The parent waits until the child serves the mount and has looked at the partitions, or has said why it cannot; so the shell's
  * next command finds everything in place.
  */
+#include "common/say.h"
 #include "daemon.h"
 
 #include <errno.h>
@@ -53,6 +54,7 @@ int main(int argc, char **argv)
 {
 	static struct args a;
 
+	say_open("vdisk mount", false);
 	if (!is_helper(argv[0]) && wants_files(argv))
 		return files_run(argv);
 

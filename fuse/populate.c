@@ -15,7 +15,7 @@
 
 /* ---------------------------------------------------------------- a disk and what is in it */
 
-static int add_window(struct fs *fs, struct node *in, const char *name, struct source *src, uint64_t off, uint64_t len,
+static int add_window(struct fs *fs, struct node *in, const char *name, struct state *src, uint64_t off, uint64_t len,
 		      vdisk_error *err)
 {
 	struct window w = { .src = src, .off = off, .len = len, .writable = src->writable };
@@ -23,7 +23,7 @@ static int add_window(struct fs *fs, struct node *in, const char *name, struct s
 	return tree_window(fs->tree, in, name, &w) ? 0 : fail_nomem(err);
 }
 
-static int add_partitions(struct fs *fs, struct node *in, struct source *src, struct info *info, vdisk_error *err)
+static int add_partitions(struct fs *fs, struct node *in, struct state *src, struct info *info, vdisk_error *err)
 {
 	struct node *folder = tree_folder(fs->tree, in, "partitions", src);
 
@@ -49,7 +49,7 @@ static int add_partitions(struct fs *fs, struct node *in, struct source *src, st
 	return 0;
 }
 
-static void add_volume(struct fs *fs, struct node *folder, struct source *src, const struct vdisk_volume *v)
+static void add_volume(struct fs *fs, struct node *folder, struct state *src, const struct vdisk_volume *v)
 {
 	struct window w = { .src = src, .len = v->len, .volume = v, .writable = src->writable && v->writable };
 	struct node *group = tree_folder_get(fs->tree, folder, v->group, src);
@@ -58,7 +58,7 @@ static void add_volume(struct fs *fs, struct node *folder, struct source *src, c
 		say(LOG_NOTICE, "volume %s/%s is not shown: another one has the name", v->group, v->name);
 }
 
-static int add_volumes(struct fs *fs, struct node *in, struct source *src, vdisk_error *err)
+static int add_volumes(struct fs *fs, struct node *in, struct state *src, vdisk_error *err)
 {
 	struct node *folder = NULL;
 	const struct vdisk_volume *v;
@@ -87,11 +87,11 @@ static int add_volumes(struct fs *fs, struct node *in, struct source *src, vdisk
 
 /* ---------------------------------------------------------------- other states of it */
 
-static struct source *source_add(struct fs *fs, const char *path, const char *format, const char *snapshot, uint32_t flags)
+static struct state *state_add(struct fs *fs, const char *path, const char *format, const char *snapshot, uint32_t flags)
 {
-	struct source *s = source_new(path, format, snapshot, fs->sources->allow, flags), **last;
+	struct state *s = state_new(path, format, snapshot, fs->states->allow, flags), **last;
 
-	for (last = &fs->sources; s && *last; last = &(*last)->next)
+	for (last = &fs->states; s && *last; last = &(*last)->next)
 		;
 	if (s)
 		*last = s;
@@ -99,7 +99,7 @@ static struct source *source_add(struct fs *fs, const char *path, const char *fo
 }
 
 /* Under its name with `mark` behind it where that is taken: "base.qcow2~2". */
-static int add_state(struct fs *fs, struct node *in, const char *name, const char *mark, struct source *s, vdisk_error *err)
+static int add_state(struct fs *fs, struct node *in, const char *name, const char *mark, struct state *s, vdisk_error *err)
 {
 	struct node *folder = s ? tree_folder(fs->tree, in, name, s) : NULL;
 	char other[NODE_NAME_MAX + 1];
@@ -119,7 +119,7 @@ static int add_state(struct fs *fs, struct node *in, const char *name, const cha
 struct adder {
 	struct fs *fs;
 	struct node *folder, *in;
-	struct source *src;
+	struct state *src;
 	vdisk_error *err;
 	unsigned n;
 	int rc;
@@ -136,14 +136,14 @@ static void add_snapshot(void *ctx, const struct vdisk_snapshot_info *info)
 {
 	struct adder *a = ctx;
 	char option[300];
-	struct source *s;
+	struct state *s;
 
 	if (a->rc || a->n++ >= SNAPSHOTS_MAX)
 		return;
 	snprintf(option, sizeof(option), "snapshot=%.256s", info->id);
 	/* Our own lock would be in the way of reading a snapshot of the image that we write to; what a snapshot holds is never
 	   overwritten. */
-	s = source_add(a->fs, vdisk_path(a->src->img), vdisk_format_name(a->src->img), option,
+	s = state_add(a->fs, vdisk_path(a->src->img), vdisk_format_name(a->src->img), option,
 	               (a->src->flags & VDISK_OPEN_NO_LOCK) | (a->src->writable ? VDISK_OPEN_NO_LOCK : 0));
 	if (s)
 		s->mtime = (struct timespec){ .tv_sec = (time_t)info->date_sec, .tv_nsec = info->date_nsec };
@@ -155,13 +155,13 @@ static int add_ancestors(struct adder *a)
 {
 	for (unsigned depth = 1; depth < vdisk_depth(a->src->img) && !a->rc; depth++) {
 		struct vdisk_layer_info info;
-		struct source *s;
+		struct state *s;
 		const char *slash;
 		char mark[16];
 
 		if (vdisk_layer_get(a->src->img, depth, &info, a->err))
 			return -1;
-		s = source_add(a->fs, info.path, info.format, NULL, a->src->flags & VDISK_OPEN_NO_LOCK);
+		s = state_add(a->fs, info.path, info.format, NULL, a->src->flags & VDISK_OPEN_NO_LOCK);
 		slash = strrchr(info.path, '/');
 		snprintf(mark, sizeof(mark), "%u", depth);
 		a->rc = states_folder(a) ? add_state(a->fs, a->folder, slash ? slash + 1 : info.path, mark, s, a->err)
@@ -170,7 +170,7 @@ static int add_ancestors(struct adder *a)
 	return a->rc;
 }
 
-static int add_states(struct fs *fs, struct node *in, struct source *src, vdisk_error *err)
+static int add_states(struct fs *fs, struct node *in, struct state *src, vdisk_error *err)
 {
 	struct adder a = { .fs = fs, .in = in, .src = src, .err = err };
 
@@ -180,12 +180,12 @@ static int add_states(struct fs *fs, struct node *in, struct source *src, vdisk_
 		return -1;
 	if (a.n > SNAPSHOTS_MAX)
 		say(LOG_NOTICE, "%s: %u of %u snapshots are not shown", vdisk_path(src->img), a.n - SNAPSHOTS_MAX, a.n);
-	return a.rc || src != fs->sources ? a.rc : add_ancestors(&a);
+	return a.rc || src != fs->states ? a.rc : add_ancestors(&a);
 }
 
 /* ---------------------------------------------------------------- all of it */
 
-static int populate(struct fs *fs, struct node *in, struct source *src, vdisk_error *err)
+static int populate(struct fs *fs, struct node *in, struct state *src, vdisk_error *err)
 {
 	struct info info = { .fs = fs, .src = src, .parts = calloc(PARTITIONS_MAX, sizeof(*info.parts)) };
 	char *text = NULL;
@@ -211,12 +211,12 @@ int populate_root(struct fs *fs, vdisk_error *err)
 	struct node *root = tree_root(fs->tree), *hidden = tree_folder(fs->tree, root, FS_HIDDEN, NULL);
 	char pid[16];
 
-	root->src = fs->sources;
+	root->src = fs->states;
 	snprintf(pid, sizeof(pid), "%d\n", (int)getpid());
 	if (!hidden || !tree_text(fs->tree, hidden, "pid", pid, NULL))
 		return fail_nomem(err);
 	hidden->hidden = true;
-	return populate(fs, root, fs->sources, err);
+	return populate(fs, root, fs->states, err);
 }
 
 void populate_folder(struct fs *fs, struct node *folder)
@@ -226,7 +226,7 @@ void populate_folder(struct fs *fs, struct node *folder)
 
 	pthread_mutex_lock(&fs->fill_lock);
 	if (folder->unfilled) {
-		if (source_open(folder->src, &err) || populate(fs, folder, folder->src, &err)) {
+		if (state_open(folder->src, &err) || populate(fs, folder, folder->src, &err)) {
 			say(LOG_WARNING, "%s", err.message);
 			tree_text(fs->tree, folder, "error", err.message, folder->src);
 		}

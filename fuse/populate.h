@@ -5,7 +5,7 @@
 
 #include "fs.h"
 
-/* The root, for the first of fs->sources, which is open: before the mount.  0, or -1 with *err. */
+/* The root, for the first of fs->states, which is open: before the mount.  0, or -1 with *err. */
 int populate_root(struct fs *fs, vdisk_error *err);
 /* A folder below snapshots/ that somebody looks into: opens its source.  What goes wrong becomes its file "error". */
 void populate_folder(struct fs *fs, struct node *folder);

@@ -70,7 +70,7 @@ fail:
 	return NULL;
 }
 
-static struct node *node_new(enum node_kind kind, const char *name, const char *text, struct source *src)
+static struct node *node_new(enum node_kind kind, const char *name, const char *text, struct state *src)
 {
 	struct node *n = calloc(1, sizeof(*n));
 
@@ -146,14 +146,14 @@ bool tree_child(struct tree *t, const struct node *folder, size_t i, struct node
 	return is;
 }
 
-struct node *tree_folder(struct tree *t, struct node *in, const char *name, struct source *src)
+struct node *tree_folder(struct tree *t, struct node *in, const char *name, struct state *src)
 {
 	struct node *n = node_new(NODE_FOLDER, name, NULL, src);
 
 	return n ? node_add(t, in, n) : NULL;
 }
 
-struct node *tree_folder_get(struct tree *t, struct node *in, const char *name, struct source *src)
+struct node *tree_folder_get(struct tree *t, struct node *in, const char *name, struct state *src)
 {
 	struct node *n = tree_folder(t, in, name, src);
 
@@ -172,14 +172,14 @@ struct node *tree_window(struct tree *t, struct node *in, const char *name, cons
 	return node_add(t, in, n);
 }
 
-struct node *tree_text(struct tree *t, struct node *in, const char *name, const char *text, struct source *src)
+struct node *tree_text(struct tree *t, struct node *in, const char *name, const char *text, struct state *src)
 {
 	struct node *n = node_new(NODE_TEXT, name, text, src);
 
 	return n ? node_add(t, in, n) : NULL;
 }
 
-struct node *tree_link(struct tree *t, struct node *in, const char *name, const char *target, struct source *src)
+struct node *tree_link(struct tree *t, struct node *in, const char *name, const char *target, struct state *src)
 {
 	struct node *n = node_new(NODE_LINK, name, target, src);
 

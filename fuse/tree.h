@@ -28,7 +28,7 @@ struct node {
 	_Atomic bool unfilled;  /* FOLDER: populate_folder() is due before somebody looks into it */
 	_Atomic bool unlinked;  /* FOLDER partitions: its links are still being looked for (links.c) */
 	char *text;             /* TEXT, LINK */
-	struct source *src;     /* whose it is: for its times, and for what fills a folder */
+	struct state *src;     /* whose it is: for its times, and for what fills a folder */
 
 	struct window win;      /* WINDOW */
 	_Atomic uint64_t writes;     /* changes through this very window */
@@ -56,11 +56,11 @@ bool tree_child(struct tree *t, const struct node *folder, size_t i, struct node
 
 /* NULL: out of memory, or the name is taken.  Names are made fit for a file name: '/' and control bytes
    become '_', and what is too long is cut off. */
-struct node *tree_folder(struct tree *t, struct node *in, const char *name, struct source *src);
+struct node *tree_folder(struct tree *t, struct node *in, const char *name, struct state *src);
 struct node *tree_window(struct tree *t, struct node *in, const char *name, const struct window *w);
-struct node *tree_text(struct tree *t, struct node *in, const char *name, const char *text, struct source *src);
-struct node *tree_link(struct tree *t, struct node *in, const char *name, const char *target, struct source *src);
+struct node *tree_text(struct tree *t, struct node *in, const char *name, const char *text, struct state *src);
+struct node *tree_link(struct tree *t, struct node *in, const char *name, const char *target, struct state *src);
 /* The folder of that name, made if need be.  NULL: out of memory, or the name is something else's. */
-struct node *tree_folder_get(struct tree *t, struct node *in, const char *name, struct source *src);
+struct node *tree_folder_get(struct tree *t, struct node *in, const char *name, struct state *src);
 
 #endif

@@ -54,7 +54,7 @@ int window_write(const struct window *w, const void *buf, size_t len, uint64_t o
 			rc = failed("writing", &err);
 		done += r.len;
 	}
-	source_touch(w->src); /* on failure too: a part may have been written */
+	state_touch(w->src); /* on failure too: a part may have been written */
 	return rc;
 }
 
@@ -116,7 +116,7 @@ int window_zero(const struct window *w, uint64_t off, uint64_t len, bool punch)
 {
 	int rc = each_range(w, off, len, range_zero, &punch);
 
-	source_touch(w->src);
+	state_touch(w->src);
 	return rc;
 }
 

@@ -3,10 +3,10 @@
 #ifndef VDISK_MOUNT_WINDOW_H
 #define VDISK_MOUNT_WINDOW_H
 
-#include "source.h"
+#include "state.h"
 
 struct window {
-	struct source *src;
+	struct state *src;
 	uint64_t off, len;                /* bytes of the disk; of a volume, only len counts */
 	const struct vdisk_volume *volume; /* NULL: a plain range */
 	bool writable;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "listen.h"
 
-#include "fail.h"
+#include "common/fail.h"
 
 #include <arpa/inet.h>
 #include <errno.h>

@@ -5,10 +5,12 @@
  * Signals are blocked before any thread starts and read from a descriptor; the server stops when there is one to read.  With --fork the parent
  * waits until the child listens, or has said why it cannot.
  */
-#include "fail.h"
+#include "common/fail.h"
+#include "common/folder.h"
+#include "common/notify.h"
+#include "common/say.h"
 #include "listen.h"
 #include "options.h"
-#include "say.h"
 #include "server.h"
 
 #include <errno.h>
@@ -20,8 +22,6 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -62,14 +62,10 @@ static int signals_take(struct program *p, vdisk_error *err)
 /* A folder of its own for the socket of --run. */
 static int private_listen(struct program *p, vdisk_error *err)
 {
-	const char *tmp = getenv("TMPDIR");
 	char path[PATH_MAX + 16];
 
-	snprintf(p->folder, sizeof(p->folder), "%s/vdisk-nbd.XXXXXX", tmp && *tmp ? tmp : "/tmp");
-	if (!mkdtemp(p->folder)) {
-		p->folder[0] = '\0';
-		return fail_errno(err, "a folder in %s", tmp && *tmp ? tmp : "/tmp");
-	}
+	if (folder_make("vdisk-nbd", 0, p->folder, sizeof(p->folder), err))
+		return -1;
 	snprintf(path, sizeof(path), "%s/socket", p->folder);
 	return listen_unix(&p->listener, path, err);
 }
@@ -104,9 +100,9 @@ static int program_open(struct program *p, vdisk_error *err)
 	if (source_open(&p->source, &o->source, err))
 		return -1;
 	if (export_init(&p->x, p->source.img, p->source.off, p->source.len, p->source.rw))
-		return fail(err, VDISK_NOMEM, "out of memory");
+		return fail_nomem(err);
 	p->x.name = o->name;
-	p->x.say = say_client;
+	p->x.say = say_few;
 	snprintf(p->x.description, sizeof(p->x.description), "a %s disk", vdisk_format_name(p->source.img));
 	if (listen_as_asked(p, err))
 		return -1;
@@ -126,26 +122,6 @@ static int program_close(struct program *p, vdisk_error *err)
 	if (p->has_tls)
 		tls_destroy(&p->tls);
 	return rc;
-}
-
-/* Tells systemd, where it is waiting. */
-static void notify(const char *text)
-{
-	const char *path = getenv("NOTIFY_SOCKET");
-	struct sockaddr_un a = { .sun_family = AF_UNIX };
-	size_t len = path ? strlen(path) : 0;
-	int fd;
-
-	if (!len || len >= sizeof(a.sun_path) || (*path != '/' && *path != '@'))
-		return;
-	memcpy(a.sun_path, path, len);
-	if (*path == '@')
-		a.sun_path[0] = '\0';
-	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	if (fd < 0)
-		return;
-	(void)!sendto(fd, text, strlen(text), MSG_NOSIGNAL, (struct sockaddr *)&a, (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len));
-	close(fd);
 }
 
 static int command_start(struct program *p, vdisk_error *err)
@@ -248,16 +224,16 @@ static int run(const struct options *o, int ready_fd)
 	int rc = 0, failed;
 
 	if (!p) {
-		say(false, "out of memory");
+		say(LOG_ERR, "out of memory");
 		return 2;
 	}
 	p->o = o;
 	prctl(PR_SET_IO_FLUSHER, 1, 0, 0, 0); /* a kernel client here must not wait for its own write-back; needs a capability, so may fail */
 	failed = program_open(p, &err) || announce(p, ready_fd, &err) || program_serve(p, &err);
 	if (failed)
-		say(false, err.message);
+		say(LOG_ERR, "%s", err.message);
 	if (program_close(p, &err)) {
-		say(false, err.message);
+		say(LOG_ERR, "%s", err.message);
 		failed = true;
 	}
 	if (p->o->pid_file)
@@ -276,6 +252,7 @@ int main(int argc, char **argv)
 
 	if (rc)
 		return rc < 0 ? 2 : 0;
+	say_open("vdisk nbd", false);
 	o.source.log = say_log;
 	if (!o.fork)
 		return run(&o, -1);

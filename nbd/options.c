@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "options.h"
 
+#include "common/option.h"
 #include "proto.h"
 
-#include <errno.h>
-#include <getopt.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
+#define PROGRAM "vdisk nbd"
 #define NAME_MAX_BYTES 1024u
 #define SECONDS_MAX 31536000ul
 
@@ -46,8 +45,6 @@ enum {
 	OPT_SOCKET = 256,
 	OPT_LISTEN,
 	OPT_ALLOW_PLAIN,
-	OPT_RW,
-	OPT_OVERLAY,
 	OPT_PARTITION,
 	OPT_NAME,
 	OPT_TLS,
@@ -60,16 +57,12 @@ enum {
 	OPT_RUN,
 	OPT_FORK,
 	OPT_PID_FILE,
-	OPT_ALLOW_PARENT,
-	OPT_FORCE,
 };
 
 static const struct option longopts[] = {
 	{ "socket", required_argument, NULL, OPT_SOCKET },
 	{ "listen", required_argument, NULL, OPT_LISTEN },
 	{ "allow-plain", no_argument, NULL, OPT_ALLOW_PLAIN },
-	{ "rw", no_argument, NULL, OPT_RW },
-	{ "overlay", required_argument, NULL, OPT_OVERLAY },
 	{ "partition", required_argument, NULL, OPT_PARTITION },
 	{ "name", required_argument, NULL, OPT_NAME },
 	{ "tls", required_argument, NULL, OPT_TLS },
@@ -82,51 +75,17 @@ static const struct option longopts[] = {
 	{ "run", required_argument, NULL, OPT_RUN },
 	{ "fork", no_argument, NULL, OPT_FORK },
 	{ "pid-file", required_argument, NULL, OPT_PID_FILE },
-	{ "format", required_argument, NULL, 'f' },
-	{ "allow-parent", required_argument, NULL, OPT_ALLOW_PARENT },
-	{ "force", no_argument, NULL, OPT_FORCE },
-	{ "force-share", no_argument, NULL, 'U' },
+	OPTION_SOURCE_ROWS,
 	{ "quiet", no_argument, NULL, 'q' },
 	{ "help", no_argument, NULL, 'h' },
 	{ 0 },
 };
 
-static int bad(const char *what, const char *value)
-{
-	fprintf(stderr, "vdisk nbd: %s%s%s\n", what, value ? ": " : "", value ? value : "");
-	return -1;
-}
+static int bad(const char *what, const char *value) { return option_bad(PROGRAM, what, value); }
 
-static int number(const char *name, unsigned long max, unsigned *out)
-{
-	char *end;
-	unsigned long v;
+static int number(const char *name, unsigned long max, unsigned *out) { return option_number(PROGRAM, name, optarg, max, out); }
 
-	errno = 0;
-	v = strtoul(optarg, &end, 10);
-	if (errno || *end || *optarg < '0' || *optarg > '9' || !v || v > max) {
-		fprintf(stderr, "vdisk nbd: %s wants a number from 1 to %lu: %s\n", name, max, optarg);
-		return -1;
-	}
-	*out = (unsigned)v;
-	return 0;
-}
-
-static int text(const char *name, const char **out)
-{
-	if (!*optarg)
-		return bad("the argument is empty", name);
-	*out = optarg;
-	return 0;
-}
-
-static int allow_add(struct source_options *s)
-{
-	if (s->n_allow == SOURCE_ALLOW_MAX)
-		return bad("more than 64 folders are allowed by --allow-parent", optarg);
-	s->allow[s->n_allow++] = optarg;
-	return 0;
-}
+static int text(const char *name, const char **out) { return option_text(PROGRAM, name, optarg, out); }
 
 static int option_take(struct options *o, int c)
 {
@@ -134,8 +93,6 @@ static int option_take(struct options *o, int c)
 	case OPT_SOCKET: return text("--socket", &o->socket);
 	case OPT_LISTEN: return text("--listen", &o->listen);
 	case OPT_ALLOW_PLAIN: o->allow_plain = true; return 0;
-	case OPT_RW: o->source.rw = true; return 0;
-	case OPT_OVERLAY: return text("--overlay", &o->source.overlay);
 	case OPT_PARTITION: return number("--partition", 65535, &o->source.partition);
 	case OPT_NAME: o->name = optarg; return 0;
 	case OPT_TLS: return text("--tls", &o->tls.folder);
@@ -149,12 +106,9 @@ static int option_take(struct options *o, int c)
 	case OPT_FORK: o->fork = true; return 0;
 	case OPT_PID_FILE: return text("--pid-file", &o->pid_file);
 	case 'f': return text("--format", &o->source.format);
-	case OPT_ALLOW_PARENT: return allow_add(&o->source);
-	case OPT_FORCE: o->source.force = true; return 0;
-	case 'U': o->source.force_share = true; return 0;
 	case 'q': o->quiet = true; return 0;
 	case 'h': return fputs(usage, stdout) < 0 || fflush(stdout) ? -1 : 1;
-	default: return -1;
+	default: return option_source(PROGRAM, c, optarg, &o->source) ? -1 : 0;
 	}
 }
 

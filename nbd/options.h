@@ -3,7 +3,7 @@
 #ifndef VDISK_NBD_OPTIONS_H
 #define VDISK_NBD_OPTIONS_H
 
-#include "source.h"
+#include "common/source.h"
 #include "tls.h"
 
 struct options {

@@ -5,7 +5,7 @@
  */
 #include "server.h"
 
-#include "fail.h"
+#include "common/fail.h"
 
 #include <errno.h>
 #include <netinet/in.h>

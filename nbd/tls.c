@@ -2,7 +2,7 @@
 /* Immutable once it is made; sessions of many threads share it.  TLS 1.2 and up, as the NBD protocol has it. */
 #include "tls.h"
 
-#include "fail.h"
+#include "common/fail.h"
 
 #include <limits.h>
 #include <stdio.h>

@@ -3,54 +3,11 @@
 #ifndef VDISK_NBD_WIRE_H
 #define VDISK_NBD_WIRE_H
 
+#include "common/numbers.h"
 #include "proto.h"
 
-#include <endian.h>
 #include <stdbool.h>
 #include <stddef.h>
-#include <string.h>
-
-static inline uint16_t be16_get(const void *p)
-{
-	uint16_t v;
-
-	memcpy(&v, p, sizeof(v));
-	return be16toh(v);
-}
-
-static inline uint32_t be32_get(const void *p)
-{
-	uint32_t v;
-
-	memcpy(&v, p, sizeof(v));
-	return be32toh(v);
-}
-
-static inline uint64_t be64_get(const void *p)
-{
-	uint64_t v;
-
-	memcpy(&v, p, sizeof(v));
-	return be64toh(v);
-}
-
-static inline void be16_put(void *p, uint16_t v)
-{
-	v = htobe16(v);
-	memcpy(p, &v, sizeof(v));
-}
-
-static inline void be32_put(void *p, uint32_t v)
-{
-	v = htobe32(v);
-	memcpy(p, &v, sizeof(v));
-}
-
-static inline void be64_put(void *p, uint64_t v)
-{
-	v = htobe64(v);
-	memcpy(p, &v, sizeof(v));
-}
 
 struct wire_option { /* the head of an option */
 	uint32_t id, len;

@@ -14,8 +14,9 @@ LAYERS = {
 	"formats": ("vdisk/", "base/", "io/", "core/driver.h", "."),
 	"libvdisk/core": ("vdisk/", "base/", "io/", "core/"),
 	"libvdisk/ops": ("vdisk/", "base/", "io/", "core/", "ops/"),
-	"tools": ("vdisk/vdisk.h", "."),
-	"nbd": ("vdisk/vdisk.h", "."),
+	"tools/common": ("vdisk/vdisk.h", "common/"),
+	"tools": ("vdisk/vdisk.h", "common/", "."),
+	"nbd": ("vdisk/vdisk.h", "common/", "."),
 }
 # Headers that more than one file of their own format may share; any other folder's is a fault even with a path into it.
 INCLUDE = re.compile(r'^\s*#\s*include\s*(["<])([^">]+)[">]', re.M)
@@ -30,7 +31,7 @@ def judge(layer, allowed, path):
 		kind, name = m.groups()
 		line = text.count("\n", 0, m.start(2)) + 1
 		if kind == "<":
-			if name.startswith(OURS) and not (layer in ("tools", "nbd") and name == "vdisk/vdisk.h"):
+			if name.startswith(OURS) and not (layer in ("tools", "tools/common", "nbd") and name == "vdisk/vdisk.h"):
 				yield line, name, "our own headers are included with quotes"
 			continue
 		if ".." in name.split("/"):

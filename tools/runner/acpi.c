@@ -2,7 +2,7 @@
 /* RSDT, FADT, FACS, MADT and a DSDT: ACPI 6.4 chapter 5.  The version 1 and 2 forms, which every system knows. */
 #include "acpi.h"
 #include "aml.h"
-#include "le.h"
+#include "common/numbers.h"
 #include "pci.h"
 #include "pm.h"
 

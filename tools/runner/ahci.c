@@ -10,7 +10,7 @@
  */
 #include "ahci.h"
 #include "ahci_command.h"
-#include "le.h"
+#include "common/numbers.h"
 #include "msi.h"
 #include "workers.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* AHCI 1.3.1, section 4; Serial ATA 3.0, section 10.  Pure but for the guest's memory; called with and without locks. */
 #include "ahci_command.h"
-#include "le.h"
+#include "common/numbers.h"
 
 #include <stdlib.h>
 

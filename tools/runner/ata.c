@@ -5,7 +5,7 @@
  */
 #include "ata.h"
 #include "iov.h"
-#include "le.h"
+#include "common/numbers.h"
 
 #include <stdio.h>
 

@@ -3,7 +3,7 @@
 #ifndef RUNNER_ATA_H
 #define RUNNER_ATA_H
 
-#include "fail.h"
+#include "common/fail.h"
 
 #include <sys/uio.h>
 

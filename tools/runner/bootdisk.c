@@ -30,8 +30,8 @@ struct views {
 
 static bool view_mount(struct setup *s, struct views *v, unsigned i)
 {
-	const struct options *o = s->options;
-	char program[4096], *argv[2 * OPTIONS_ALLOW_MAX + 8];
+	const struct source_options *o = &s->options->source;
+	char program[4096], *argv[2 * SOURCE_ALLOW_MAX + 8];
 	vdisk_error err;
 	unsigned n = 0;
 
@@ -51,7 +51,7 @@ static bool view_mount(struct setup *s, struct views *v, unsigned i)
 		argv[n++] = (char *)o->allow[a];
 	}
 	argv[n++] = (char *)"--";
-	argv[n++] = (char *)o->images[i];
+	argv[n++] = (char *)s->options->images[i];
 	argv[n++] = v->mounted[i];
 	argv[n] = NULL;
 	char *said = program_read(argv, 4096, 60);
@@ -73,7 +73,7 @@ static int view_make(struct setup *s, struct views *v, unsigned i, vdisk_error *
 	struct vdisk_layer_info info;
 
 	/* The image itself lies below its overlay, or is what was opened. */
-	unsigned base = s->options->rw ? 0 : 1;
+	unsigned base = s->options->source.rw ? 0 : 1;
 	if (vdisk_depth(img) == base + 1 && !vdisk_layer_get(img, base, &info, err) && !strcmp(info.format, "raw")) {
 		char *path = realpath(s->options->images[i], NULL);
 

@@ -3,7 +3,7 @@
 #ifndef RUNNER_BOOTSOURCE_H
 #define RUNNER_BOOTSOURCE_H
 
-#include "fail.h"
+#include "common/fail.h"
 
 #define BOOT_PATH_MAX    1024
 #define BOOT_DEVICE_MAX  128

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Growing by doubling. */
 #include "buf.h"
-#include "le.h"
+#include "common/numbers.h"
 
 #include <stdlib.h>
 

@@ -3,7 +3,7 @@
 #ifndef RUNNER_BUS_H
 #define RUNNER_BUS_H
 
-#include "fail.h"
+#include "common/fail.h"
 
 /* `off` is relative to the range; size is 1, 2, 4 or 8, and off + size lies inside it (but for `wide`).  Values are
    little-endian numbers of that size. */

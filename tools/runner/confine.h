@@ -3,7 +3,7 @@
 #ifndef RUNNER_CONFINE_H
 #define RUNNER_CONFINE_H
 
-#include "fail.h"
+#include "common/fail.h"
 
 #define CONFINE_OUTPUTS_MAX 4
 

@@ -3,7 +3,7 @@
 #ifndef RUNNER_CONFINE_CALLS_H
 #define RUNNER_CONFINE_CALLS_H
 
-#include "fail.h"
+#include "common/fail.h"
 
 /* Loads the filter.  `opens`: files may be opened, as far as other rules allow; `network`: sockets may be made. */
 int confine_calls(bool opens, bool network, vdisk_error *err);

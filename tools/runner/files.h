@@ -4,7 +4,7 @@
 #ifndef RUNNER_FILES_H
 #define RUNNER_FILES_H
 
-#include "fail.h"
+#include "common/fail.h"
 
 enum file_id {
 	FILE_KVM,

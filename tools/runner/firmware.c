@@ -3,7 +3,7 @@
 #include "firmware.h"
 #include "acpi.h"
 #include "fwcfg.h"
-#include "le.h"
+#include "common/numbers.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -5,7 +5,7 @@
  */
 #include "fwcfg.h"
 #include "buf.h"
-#include "le.h"
+#include "common/numbers.h"
 
 #include <endian.h>
 #include <stdio.h>

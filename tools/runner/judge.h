@@ -4,7 +4,7 @@
 #ifndef RUNNER_JUDGE_H
 #define RUNNER_JUDGE_H
 
-#include "fail.h"
+#include "common/fail.h"
 #include "transcript.h"
 
 #include <regex.h>

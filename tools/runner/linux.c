@@ -9,7 +9,7 @@
 #include "linux.h"
 #include "acpi.h"
 #include "kernelfile.h"
-#include "le.h"
+#include "common/numbers.h"
 #include "pvh.h"
 #include "vcpu.h"
 

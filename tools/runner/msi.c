@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The registers stand in configuration space and do nothing by themselves. */
 #include "msi.h"
-#include "le.h"
+#include "common/numbers.h"
 
 unsigned msi_add(struct pci_dev *dev)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The table is the device's memory; all of it is guarded by irq_lock. */
 #include "msix.h"
-#include "le.h"
+#include "common/numbers.h"
 
 #define PENDING_AT 0x800
 #define CAP_AT     0x40 /* the first capability */

@@ -3,7 +3,7 @@
 #ifndef RUNNER_NBD_H
 #define RUNNER_NBD_H
 
-#include "fail.h"
+#include "common/fail.h"
 
 struct nbd;
 

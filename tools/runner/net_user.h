@@ -3,7 +3,7 @@
 #ifndef RUNNER_NET_USER_H
 #define RUNNER_NET_USER_H
 
-#include "fail.h"
+#include "common/fail.h"
 
 #include <poll.h>
 

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* One table for both commands; what an engine cannot do is refused by the engine, by its name. */
 #include "options.h"
+#include "common/option.h"
 
 #include <ctype.h>
 #include <errno.h>
-#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,8 +18,6 @@ enum {
 	OPT_SERIAL,
 	OPT_TIMEOUT,
 	OPT_NO_REBOOT,
-	OPT_RW,
-	OPT_ALLOW_PARENT,
 	OPT_FIRMWARE,
 	OPT_FIRMWARE_LOG,
 	OPT_ENGINE,
@@ -46,13 +44,13 @@ enum {
 	{ "bus", required_argument, NULL, OPT_BUS }, \
 	{ "nic", required_argument, NULL, OPT_NIC }, \
 	{ "format", required_argument, NULL, 'f' }, \
-	{ "allow-parent", required_argument, NULL, OPT_ALLOW_PARENT }, \
+	{ "allow-parent", required_argument, NULL, OPTION_ALLOW_PARENT }, \
 	{ "no-reboot", no_argument, NULL, OPT_NO_REBOOT }, \
 	{ "help", no_argument, NULL, 'h' }
 
 static const struct option boot_longopts[] = {
 	MACHINE_LONGOPTS,
-	{ "rw", no_argument, NULL, OPT_RW },
+	{ "rw", no_argument, NULL, OPTION_RW },
 	{ 0 },
 };
 
@@ -191,24 +189,13 @@ static int nic_parse(struct options *o, const char *text)
 	return 0;
 }
 
-static int allow_add(struct options *o, const char *folder)
-{
-	if (o->n_allow == OPTIONS_ALLOW_MAX)
-		return refuse(o, "one folder too many", folder);
-	o->allow[o->n_allow++] = folder;
-	return 0;
-}
-
-static int option_apply(struct options *o, int c)
+static int option_apply(struct options *o, const char *program, int c)
 {
 	switch (c) {
 	case OPT_KERNEL: o->kernel = optarg; return 0;
 	case OPT_INITRD: o->initrd = optarg; return 0;
 	case OPT_APPEND: o->append = optarg; return 0;
 	case OPT_SERIAL: o->serial = optarg; return 0;
-	case OPT_RW: o->rw = true; return 0;
-	case OPT_ALLOW_PARENT: return allow_add(o, optarg);
-	case 'f': o->format = optarg; return 0;
 	case OPT_FIRMWARE: return firmware_parse(o, optarg);
 	case OPT_FIRMWARE_LOG: o->firmware_log = optarg; return 0;
 	case OPT_ENGINE: return engine_parse(o, optarg);
@@ -224,7 +211,7 @@ static int option_apply(struct options *o, int c)
 	case 'c': return count_parse(o, optarg, 1, MACHINE_CPUS_MAX, "not a number of processors from 1 to 16", &o->n_cpus);
 	case OPT_TIMEOUT: return count_parse(o, optarg, 1, 1000000, "not a number of seconds", &o->timeout);
 	case 'h': return fputs(options_usage(o->command), stdout) < 0 ? -1 : 1;
-	default: return -1;
+	default: return option_source(program, c == 'f' ? OPTION_FORMAT : c, optarg, &o->source) ? -1 : 0;
 	}
 }
 
@@ -253,7 +240,7 @@ int options_parse(struct options *o, const char *command, int argc, char **argv)
 	snprintf(name, sizeof(name), "vdisk %s", command);
 	argv[0] = name;
 	while ((c = getopt_long(argc, argv, "m:c:f:h", verify ? verify_longopts : boot_longopts, NULL)) != -1) {
-		int r = option_apply(o, c);
+		int r = option_apply(o, name, c);
 
 		if (r)
 			return r;

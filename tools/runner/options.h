@@ -3,9 +3,8 @@
 #ifndef RUNNER_OPTIONS_H
 #define RUNNER_OPTIONS_H
 
+#include "common/source.h"
 #include "machine.h"
-
-#define OPTIONS_ALLOW_MAX 64
 
 enum firmware_kind { FIRMWARE_AUTO, FIRMWARE_BIOS, FIRMWARE_UEFI, FIRMWARE_NONE };
 enum engine_kind { ENGINE_AUTO, ENGINE_KVM, ENGINE_QEMU };
@@ -14,9 +13,7 @@ struct options {
 	const char *command; /* "boot" or "verify" */
 	const char *images[MACHINE_DISKS_MAX];
 	unsigned n_images;
-	const char *format;
-	const char *allow[OPTIONS_ALLOW_MAX + 1];
-	size_t n_allow;
+	struct source_options source; /* of each image, but for its name */
 	uint64_t mem_bytes;
 	unsigned n_cpus;
 	const char *kernel, *initrd, *append, *serial, *firmware_log;
@@ -26,7 +23,7 @@ struct options {
 	enum bus_kind bus;
 	struct nic_config nic;
 	unsigned timeout; /* seconds; 0: none */
-	bool rw, no_reboot;
+	bool no_reboot;
 
 	/* verify */
 	const char *expect, *junit, *screenshot, *reference;

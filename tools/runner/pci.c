@@ -5,7 +5,7 @@
  * Configuration is guarded by the machine's lock; the interrupt lines by `line_lock`, a leaf, since I/O threads drive them.
  */
 #include "pci.h"
-#include "le.h"
+#include "common/numbers.h"
 
 #include <stdlib.h>
 

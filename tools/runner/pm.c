@@ -5,7 +5,7 @@
  * waiting for one.  Guarded by the machine's lock.
  */
 #include "pm.h"
-#include "le.h"
+#include "common/numbers.h"
 #include "pci.h"
 
 #include <stdlib.h>

@@ -5,13 +5,13 @@
  * KVM, 20.
  */
 #include "probe.h"
+#include "common/child.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/kvm.h>
 #include <stdint.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -153,19 +153,8 @@ enum kvm_state kvm_probe(char why[256])
 
 bool qemu_find(char path[4096])
 {
-	static const char name[] = "qemu-system-x86_64";
-	const char *list = getenv("PATH");
-
-	for (const char *p = list ? list : "/usr/bin:/bin"; *p;) {
-		size_t n = strcspn(p, ":");
-
-		if (n && *p == '/' && n < 4000) {
-			snprintf(path, 4096, "%.*s/%s", (int)n, p, name);
-			if (!access(path, X_OK))
-				return true;
-		}
-		p += n + (p[n] == ':');
-	}
+	if (child_find("qemu-system-x86_64", false, path))
+		return true;
 	snprintf(path, 4096, "/usr/libexec/qemu-kvm"); /* Red Hat's */
 	return !access(path, X_OK);
 }

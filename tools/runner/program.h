@@ -3,7 +3,7 @@
 #ifndef RUNNER_PROGRAM_H
 #define RUNNER_PROGRAM_H
 
-#include "fail.h"
+#include "common/fail.h"
 
 /* Runs argv[0], found by PATH, with nothing on its standard input; its output goes to `fd` (at most `most` bytes), its messages
    into `said` (256 bytes, the last line; may be NULL).  Returns its exit status; -1: it could not be run, wrote too much, or took

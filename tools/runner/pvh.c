@@ -8,7 +8,7 @@
  */
 #include "pvh.h"
 #include "acpi.h"
-#include "le.h"
+#include "common/numbers.h"
 #include "vcpu.h"
 
 #include <elf.h>

@@ -3,7 +3,7 @@
 #ifndef RUNNER_QMP_H
 #define RUNNER_QMP_H
 
-#include "fail.h"
+#include "common/fail.h"
 
 #include <json-c/json.h>
 

@@ -3,7 +3,7 @@
 #ifndef RUNNER_SCREEN_H
 #define RUNNER_SCREEN_H
 
-#include "fail.h"
+#include "common/fail.h"
 
 #define SCREEN_COLUMNS_MAX 160
 #define SCREEN_ROWS_MAX    208 /* all of the 32 KiB of text memory */

@@ -4,8 +4,8 @@
 #include "setup.h"
 #include "boot.h"
 #include "bootdisk.h"
+#include "common/folder.h"
 #include "confine.h"
-#include "disk.h"
 #include "probe.h"
 
 #include <errno.h>
@@ -37,13 +37,17 @@ static int disks_open(struct setup *s, vdisk_error *err)
 {
 	const struct options *o = s->options;
 
-	for (unsigned i = 0; i < o->n_images; i++) {
-		struct disk_open d = { .path = o->images[i], .format = o->format, .allow_dirs = o->allow, .rw = o->rw, .log = log_line,
-			.log_ctx = (void *)o };
+	struct source_options source = o->source;
+	struct source disk;
 
-		if (disk_open(&d, &s->config.disks[i], err))
+	source.overlay = source.rw ? NULL : "tmp"; /* what the guest writes is thrown away */
+	source.log = log_line;
+	source.log_ctx = (void *)o;
+	for (unsigned i = 0; i < o->n_images; i++) {
+		source.image = o->images[i];
+		if (source_open(&disk, &source, err))
 			return -1;
-		s->config.n_disks++;
+		s->config.disks[s->config.n_disks++] = disk.img;
 	}
 	return 0;
 }
@@ -71,22 +75,6 @@ static int signals_block(struct setup *s, vdisk_error *err)
 	signal(SIGPIPE, SIG_IGN);
 	s->signal_fd = signalfd(-1, &set, SFD_CLOEXEC);
 	return s->signal_fd < 0 ? fail_errno(err, "signals") : 0;
-}
-
-static int folder_make(struct setup *s, vdisk_error *err)
-{
-	const char *tmp = getenv("TMPDIR");
-
-	if (!tmp || !*tmp)
-		tmp = "/tmp";
-	if (snprintf(s->folder, sizeof(s->folder), "%s/vdisk-run.XXXXXX", tmp) >= (int)sizeof(s->folder)) {
-		s->folder[0] = '\0';
-		return fail(err, VDISK_INVALID, "TMPDIR: a path of %zu bytes is too long", strlen(tmp));
-	}
-	if (mkdtemp(s->folder))
-		return 0;
-	s->folder[0] = '\0';
-	return fail_errno(err, "a folder for temporary files in %s", tmp);
 }
 
 /* With what is in it.  What is open stays open. */
@@ -153,7 +141,7 @@ int setup_open(struct setup *s, const struct options *o, bool capture, vdisk_err
 	bool direct = o->firmware == FIRMWARE_NONE && !o->kernel;
 	if (signals_block(s, err) || engine_choose(s, err) || disks_open(s, err))
 		return -1;
-	if ((s->engine.ops == &engine_qemu || direct) && folder_make(s, err))
+	if ((s->engine.ops == &engine_qemu || direct) && folder_make("vdisk-run", 0, s->folder, sizeof(s->folder), err))
 		return -1;
 	if (direct ? bootdisk_choose(s, err) : boot_choose(&s->config, o, err))
 		return -1;
@@ -175,7 +163,7 @@ int setup_close(struct setup *s, bool failed, vdisk_error *err)
 	files_close(&s->config);
 	boot_release(&s->config);
 	for (unsigned i = 0; i < s->config.n_disks; i++)
-		if (vdisk_close(s->config.disks[i], failed || r ? &late : err) && s->options->rw)
+		if (vdisk_close(s->config.disks[i], failed || r ? &late : err) && s->options->source.rw)
 			r = -1;
 	if (folder_remove(s, failed || r ? &late : err) && !failed)
 		r = -1;

@@ -3,7 +3,7 @@
 #ifndef RUNNER_THREAD_H
 #define RUNNER_THREAD_H
 
-#include "fail.h"
+#include "common/fail.h"
 
 #include <pthread.h>
 

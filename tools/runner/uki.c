@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Microsoft's "PE Format": the COFF header at what 0x3c says, 40 bytes for each section behind the optional header. */
 #include "uki.h"
-#include "le.h"
+#include "common/numbers.h"
 
 #include <inttypes.h>
 #include <string.h>

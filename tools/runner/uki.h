@@ -3,7 +3,7 @@
 #ifndef RUNNER_UKI_H
 #define RUNNER_UKI_H
 
-#include "fail.h"
+#include "common/fail.h"
 
 struct uki_part {
 	size_t off, len; /* in the file; len 0: there is none */

@@ -7,7 +7,7 @@
  */
 #include "vcpu.h"
 #include "cpuid.h"
-#include "le.h"
+#include "common/numbers.h"
 #include "thread.h"
 
 #include <errno.h>

@@ -6,7 +6,7 @@
  */
 #include "virtio_blk.h"
 #include "iov.h"
-#include "le.h"
+#include "common/numbers.h"
 #include "virtio_pci.h"
 #include "workers.h"
 

@@ -5,7 +5,7 @@
  */
 #include "virtio_net.h"
 #include "iov.h"
-#include "le.h"
+#include "common/numbers.h"
 #include "net_user.h"
 #include "thread.h"
 #include "virtio_pci.h"

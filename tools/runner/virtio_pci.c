@@ -6,7 +6,7 @@
  * Registers are guarded by the machine's lock; what I/O threads share, by io_lock and irq_lock (see the header for the order).
  */
 #include "virtio_pci.h"
-#include "le.h"
+#include "common/numbers.h"
 #include "msix.h"
 
 #include <sys/eventfd.h>

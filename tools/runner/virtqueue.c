@@ -4,7 +4,7 @@
  * loops.  Guarded by its device's io_lock; the guest reads and writes the rings all the while, hence the ordered accesses.
  */
 #include "virtqueue.h"
-#include "le.h"
+#include "common/numbers.h"
 
 #define DESC_NEXT     1u
 #define DESC_WRITE    2u

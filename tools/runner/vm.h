@@ -3,7 +3,7 @@
 #ifndef RUNNER_VM_H
 #define RUNNER_VM_H
 
-#include "fail.h"
+#include "common/fail.h"
 
 /* Guest physical addresses, as on any i440FX board: memory below 3 GiB, the PCI hole, the rest of memory from 4 GiB on. */
 #define VM_LOW_MAX   0xc0000000ull

@@ -3,7 +3,7 @@
 #ifndef RUNNER_WORKERS_H
 #define RUNNER_WORKERS_H
 
-#include "fail.h"
+#include "common/fail.h"
 
 struct workers;
 

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The server's thread runs from disk_open() to disk_close(); its own failure shows as libguestfs's. */
+/* The server's thread runs from disk_open() to disk_close(); its own failure shows as its client's. */
 #include "disk.h"
 
-#include "fail.h"
-#include "say.h"
+#include "common/fail.h"
+#include "common/folder.h"
+#include "common/say.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,21 +25,16 @@ static void *serve(void *arg)
 	vdisk_error err;
 
 	if (server_run(&cfg, &err))
-		say(false, err.message);
+		say(LOG_ERR, "%s", err.message);
 	return NULL;
 }
 
 static int socket_make(struct disk *d, vdisk_error *err)
 {
-	const char *tmp = getenv("TMPDIR");
 	char path[4200];
 
-	snprintf(d->folder, sizeof(d->folder), "%s/vdisk-files.XXXXXX", tmp && *tmp ? tmp : "/tmp");
-	if (!mkdtemp(d->folder)) {
-		fail_errno(err, "a folder in %s", tmp && *tmp ? tmp : "/tmp");
-		d->folder[0] = '\0';
+	if (folder_make("vdisk-disk", 0, d->folder, sizeof(d->folder), err))
 		return -1;
-	}
 	snprintf(path, sizeof(path), "%s/disk", d->folder);
 	return listen_unix(&d->listener, path, err);
 }
@@ -49,10 +45,10 @@ int disk_open(struct disk *d, const struct source_options *o, vdisk_error *err)
 	if (source_open(&d->source, o, err))
 		return -1;
 	if (export_init(&d->x, d->source.img, d->source.off, d->source.len, d->source.rw)) {
-		fail(err, VDISK_NOMEM, "out of memory");
+		fail_nomem(err);
 		goto bad;
 	}
-	d->x.say = say_client;
+	d->x.say = say_few;
 	d->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (d->stop_fd < 0) {
 		fail_errno(err, "an event");

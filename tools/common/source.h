@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The image that the user named, plainly or below a layer that takes the writes; and the window on it. */
-#ifndef VDISK_NBD_SOURCE_H
-#define VDISK_NBD_SOURCE_H
+#ifndef COMMON_SOURCE_H
+#define COMMON_SOURCE_H
 
+#include <limits.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <vdisk/vdisk.h>
@@ -17,12 +18,16 @@ struct source_options {
 	unsigned partition;  /* 0: the whole disk */
 	bool rw, force, force_share;
 	vdisk_log_fn log;
+	void *log_ctx;
 };
 
-struct source {
+struct source { /* not to be copied: it points into itself */
 	vdisk_image *img;
 	uint64_t off, len; /* bytes of its disk */
 	bool rw;
+	bool made;         /* the layer: it was not there before, and stays */
+	const char *allow[SOURCE_ALLOW_MAX + 2]; /* for whoever opens other states of it: the user's, and with a layer also */
+	char folder[PATH_MAX];                   /* the image's own */
 };
 
 /* The options' sense, as a line for the user; NULL: they make sense. */

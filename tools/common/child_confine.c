@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "confine.h"
+#include "common/child_confine.h"
 
 #include <errno.h>
 #include <seccomp.h>
@@ -63,7 +63,7 @@ static int filter(const char *path)
 	return rc ? -1 : 0;
 }
 
-int confine(const char *path)
+int child_confine(const char *path)
 {
 	if (limits())
 		return -1;

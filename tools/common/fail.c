@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "fail.h"
+#include "common/fail.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -40,3 +40,5 @@ int fail_errno(vdisk_error *err, const char *format, ...)
 	snprintf(err->message + n, sizeof(err->message) - n, ": %s", strerror(e));
 	return -1;
 }
+
+int fail_nomem(vdisk_error *err) { return fail(err, VDISK_NOMEM, "out of memory"); }

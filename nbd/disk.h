@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The image, of whatever format, as a raw disk for libguestfs: our own NBD server on a socket in a folder that is the user's alone. */
-#ifndef VDISK_FILES_DISK_H
-#define VDISK_FILES_DISK_H
+/* The image, of whatever format, as a raw disk for programs like libguestfs: our own NBD server on a socket in a folder that is the user's alone. */
+#ifndef VDISK_NBD_DISK_H
+#define VDISK_NBD_DISK_H
 
+#include "common/source.h"
 #include "listen.h"
 #include "server.h"
-#include "source.h"
 
 struct disk {
 	struct source source;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "child.h"
+#include "common/child.h"
 
-#include "confine.h"
+#include "common/child_confine.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -42,7 +42,7 @@ bool child_find(const char *name, bool ours, char path[4096])
 	return false;
 }
 
-static void child_be(const char *path, char *const argv[], bool confined, int out_fd, pid_t parent)
+static void child_be(const char *path, char *const argv[], bool confined, int in_fd, int out_fd, pid_t parent)
 {
 	int null = open("/dev/null", O_RDWR);
 	sigset_t none;
@@ -53,22 +53,41 @@ static void child_be(const char *path, char *const argv[], bool confined, int ou
 	prctl(PR_SET_PDEATHSIG, SIGTERM);
 	if (getppid() != parent) /* it died before */
 		_exit(127);
-	dup2(null, STDIN_FILENO);
+	dup2(in_fd >= 0 ? in_fd : null, STDIN_FILENO);
 	dup2(out_fd >= 0 ? out_fd : null, STDOUT_FILENO);
 	dup2(null, STDERR_FILENO);
-	if (confined && confine(path))
+	if (confined && child_confine(path))
 		_exit(127);
 	execv(path, argv);
 	_exit(127);
 }
 
-pid_t child_start(const char *path, char *const argv[], bool confined, int out_fd)
+pid_t child_start_fed(const char *path, char *const argv[], bool confined, int in_fd, int out_fd)
 {
 	pid_t parent = getpid(), pid = fork();
 
 	if (!pid)
-		child_be(path, argv, confined, out_fd, parent);
+		child_be(path, argv, confined, in_fd, out_fd, parent);
 	return pid;
+}
+
+pid_t child_start(const char *path, char *const argv[], bool confined, int out_fd)
+{
+	return child_start_fed(path, argv, confined, -1, out_fd);
+}
+
+int child_feed(const void *text, size_t len)
+{
+	int fds[2];
+
+	if (pipe2(fds, O_CLOEXEC))
+		return -1;
+	if (write(fds[1], text, len) != (ssize_t)len) { /* a pipe takes a page at once */
+		close(fds[0]);
+		fds[0] = -1;
+	}
+	close(fds[1]);
+	return fds[0];
 }
 
 int child_wait(pid_t pid)

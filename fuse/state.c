@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "source.h"
+#include "state.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -9,9 +9,9 @@
 
 static char *copy(const char *s) { return s ? strdup(s) : NULL; }
 
-struct source *source_new(const char *path, const char *format, const char *snapshot, const char *const *allow, uint32_t flags)
+struct state *state_new(const char *path, const char *format, const char *snapshot, const char *const *allow, uint32_t flags)
 {
-	struct source *s = calloc(1, sizeof(*s));
+	struct state *s = calloc(1, sizeof(*s));
 
 	if (!s)
 		return NULL;
@@ -22,11 +22,23 @@ struct source *source_new(const char *path, const char *format, const char *snap
 	s->flags = flags;
 	if (s->path && (s->format || !format) && (s->snapshot || !snapshot))
 		return s;
-	source_close(s, NULL);
+	state_close(s, NULL);
 	return NULL;
 }
 
-int source_open(struct source *s, vdisk_error *err)
+void state_take(struct state *s, vdisk_image *img)
+{
+	struct stat st;
+
+	s->img = img;
+	s->writable = vdisk_is_writable(img);
+	if (!s->mtime.tv_sec && !stat(s->path, &st))
+		s->mtime = st.st_mtim;
+	else if (!s->mtime.tv_sec) /* a scratch layer, which has no name any more */
+		clock_gettime(CLOCK_REALTIME, &s->mtime);
+}
+
+int state_open(struct state *s, vdisk_error *err)
 {
 	const char *const options[] = { s->snapshot, NULL };
 	struct vdisk_open_options o = {
@@ -36,19 +48,17 @@ int source_open(struct source *s, vdisk_error *err)
 		.allow_dirs = s->allow,
 		.log = say_log,
 	};
-	struct stat st;
+	vdisk_image *img;
 
 	if (s->img)
 		return 0;
-	if (vdisk_open(s->path, &o, &s->img, err))
+	if (vdisk_open(s->path, &o, &img, err))
 		return -1;
-	s->writable = vdisk_is_writable(s->img);
-	if (!s->mtime.tv_sec && !stat(s->path, &st))
-		s->mtime = st.st_mtim;
+	state_take(s, img);
 	return 0;
 }
 
-int source_close(struct source *s, vdisk_error *err)
+int state_close(struct state *s, vdisk_error *err)
 {
 	int rc;
 
@@ -63,7 +73,7 @@ int source_close(struct source *s, vdisk_error *err)
 	return rc;
 }
 
-void source_touch(struct source *s)
+void state_touch(struct state *s)
 {
 	struct timespec now;
 
@@ -72,7 +82,7 @@ void source_touch(struct source *s)
 	s->writes++;
 }
 
-struct timespec source_mtime(const struct source *s)
+struct timespec state_mtime(const struct state *s)
 {
 	int64_t ns = s->written;
 

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "common/option.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+int option_bad(const char *program, const char *what, const char *value)
+{
+	fprintf(stderr, "%s: %s%s%s\n", program, what, value ? ": " : "", value ? value : "");
+	return -1;
+}
+
+int option_text(const char *program, const char *name, const char *value, const char **out)
+{
+	if (!*value)
+		return option_bad(program, "the argument is empty", name);
+	*out = value;
+	return 0;
+}
+
+int option_number(const char *program, const char *name, const char *value, unsigned long max, unsigned *out)
+{
+	char *end;
+	unsigned long v;
+
+	errno = 0;
+	v = strtoul(value, &end, 10);
+	if (errno || *end || *value < '0' || *value > '9' || !v || v > max) {
+		fprintf(stderr, "%s: %s wants a number from 1 to %lu: %s\n", program, name, max, value);
+		return -1;
+	}
+	*out = (unsigned)v;
+	return 0;
+}
+
+int option_source(const char *program, int c, const char *value, struct source_options *o)
+{
+	switch (c) {
+	case OPTION_RW: o->rw = true; return 0;
+	case OPTION_FORCE: o->force = true; return 0;
+	case 'U': o->force_share = true; return 0;
+	case OPTION_FORMAT: return option_text(program, "--format", value, &o->format);
+	case OPTION_OVERLAY: return option_text(program, "--overlay", value, &o->overlay);
+	case OPTION_ALLOW_PARENT:
+		if (o->n_allow == SOURCE_ALLOW_MAX)
+			return option_bad(program, "more than 64 folders are allowed by --allow-parent", value);
+		return option_text(program, "--allow-parent", value, &o->allow[o->n_allow++]);
+	default: return 1;
+	}
+}

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What programs with an image take alike on the command line, by getopt_long(), and how they say no: a line on standard error. */
+#ifndef COMMON_OPTION_H
+#define COMMON_OPTION_H
+
+#include "common/source.h"
+
+#include <getopt.h>
+
+enum { OPTION_RW = 1000, OPTION_OVERLAY, OPTION_FORMAT, OPTION_ALLOW_PARENT, OPTION_FORCE };
+
+/* Rows of a table of struct option; -U is to stand among the short ones. */
+#define OPTION_SOURCE_ROWS                                            \
+	{ "rw", no_argument, NULL, OPTION_RW },                       \
+	{ "overlay", required_argument, NULL, OPTION_OVERLAY },       \
+	{ "format", required_argument, NULL, OPTION_FORMAT },         \
+	{ "allow-parent", required_argument, NULL, OPTION_ALLOW_PARENT }, \
+	{ "force", no_argument, NULL, OPTION_FORCE },                 \
+	{ "force-share", no_argument, NULL, 'U' }
+
+/* All return 0, or -1 when it was said; `program` is what the line begins with. */
+int option_bad(const char *program, const char *what, const char *value); /* always -1; value may be NULL */
+int option_text(const char *program, const char *name, const char *value, const char **out);
+int option_number(const char *program, const char *name, const char *value, unsigned long max, unsigned *out); /* from 1 */
+/* One of the rows above; 1: it is none of them. */
+int option_source(const char *program, int c, const char *value, struct source_options *o);
+
+#endif
