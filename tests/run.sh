@@ -55,5 +55,28 @@ for preset in $presets; do
 	echo "subdirs(\"$source/build/$preset\")"
 done >build/all/CTestTestfile.cmake
 
+# The tests that failed, each with the end of what it printed, but for the cases that passed; then the summary once more: the end of a
+# long log, which may be all that somebody sees of it, tells why.
+why() {
+	local name logs=$source/build/all/Testing/Temporary
+	while IFS=: read -r _ name; do
+		printf '\n== failed: %s\n' "$name"
+		awk -v name="$name" '
+			/^[0-9]+\/[0-9]+ Test: / { mine = substr($0, index($0, " Test: ") + 7) == name; said = 0 }
+			/^<end of output>$/ { said = 0 }
+			said > 1
+			mine && (said || /^Output:$/) { said++ }' "$logs/LastTest.log" |
+			grep -Ev '^(ok  |\[ RUN|\[       OK)' | tail -n 60
+	done <"$logs/LastTestsFailed.log"
+	printf '\n'
+	sed -n '/tests passed, /,$p' "$1"
+}
+
 echo "== testing"
-exec ctest --test-dir "$source/build/all" -j "$jobs" --output-on-failure --no-tests=error "$@" </dev/null
+status=0
+ctest --test-dir "$source/build/all" -j "$jobs" --output-on-failure --no-tests=error "$@" </dev/null 2>&1 |
+	tee build/all/ctest.log | sed -u '/^ *Start *[0-9]*: /d' || status=$?
+if [ "$status" != 0 ] && [ -s "$source/build/all/Testing/Temporary/LastTestsFailed.log" ]; then
+	why build/all/ctest.log
+fi
+exit "$status"
