@@ -8,6 +8,8 @@
 
 #define INITRD_MAX (1u << 30) /* bytes of an initramfs that is looked at */
 
+#define INITRD_MARK ".vdisk-adapt" /* the first member of the archive that is appended */
+
 enum initrd_packing { INITRD_PLAIN, INITRD_GZIP, INITRD_XZ, INITRD_ZSTD, INITRD_LZ4, INITRD_LZMA, INITRD_BZIP2 };
 
 /* A piece that the kernel unpacks in one go: a cpio archive, or a packed stream of one or more of them. */
@@ -15,8 +17,8 @@ struct initrd_part {
 	size_t off, len;     /* in the file, without the zeros behind */
 	enum initrd_packing packing;
 	uint64_t unpacked;   /* bytes; `len` of a plain one */
-	bool early;          /* microcode and ACPI tables only: it never becomes files */
-	bool ours;           /* made by archive_build(): may be replaced */
+	bool early;          /* microcode and ACPI tables only: nothing that the system in it uses */
+	bool ours;           /* begins with INITRD_MARK: initrd_append() made it, and may replace it */
 };
 
 struct initrd_member {
@@ -40,6 +42,7 @@ struct initrd {
 	struct initrd_module *modules; size_t modules_n; /* sorted by name, each once for each release */
 	enum initrd_tool tool;   /* what made it */
 	bool systemd;            /* systemd is its init (dracut, mkinitcpio) */
+	size_t *sorted;          /* members by path, of one path in the order of the file */
 };
 
 /* Bounded whatever the bytes are.  0, or -1 with *err: VDISK_CORRUPT (what, at which byte), VDISK_UNSUPPORTED, VDISK_NOMEM. */
@@ -48,6 +51,8 @@ void initrd_destroy(struct initrd *i);
 
 /* The last member of the path, links in the initramfs followed; NULL: none. */
 const struct initrd_member *initrd_find(const struct initrd *i, const char *path);
+/* Where a path leads, links followed, whether the last part of it is there or not; false: too many links, or too long. */
+bool initrd_resolve(const struct initrd *i, const char *path, char *out, size_t room);
 /* The module, by its canonical name, of that release (NULL: any). */
 const struct initrd_module *initrd_module(const struct initrd *i, const char *release, const char *name);
 const char *initrd_tool_name(enum initrd_tool tool);
