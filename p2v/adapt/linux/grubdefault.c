@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What grub-mkconfig makes grub.cfg from (/etc/default/grub), and GRUB's environment block. */
+#include "loader.h"
+
+#include "common/fail.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define BLOCK_MAX (64u << 10)
+
+/* ---------------------------------------------------------------- /etc/default/grub */
+
+struct seen_names {
+	bool kernel, terminal, serial;
+};
+
+static bool says_true(struct span value) { return span_is(value, "true") || span_is(value, "y") || span_is(value, "1") || span_is(value, "yes"); }
+
+static void default_line(struct loader *l, struct text *t, bool main, struct seen_names *seen)
+{
+	struct cmdline_rules r = loader_rules(l, t->path);
+	struct span name, value, line = span_trim(t->line);
+	bool serial = l->options->serial && main;
+	struct bytes out = { 0 };
+
+	if (!line.len || *line.at == '#' || !assignment(t->line, &name, &value)) {
+		text_keep(t);
+	} else if (span_starts(name, "GRUB_CMDLINE_LINUX")) {
+		r.serial = main && span_is(name, "GRUB_CMDLINE_LINUX");
+		seen->kernel = seen->kernel || r.serial;
+		cmdline_put(&r, t, value);
+	} else if ((span_is(name, "GRUB_DISABLE_UUID") || span_is(name, "GRUB_DISABLE_LINUX_UUID")) && says_true(value)) {
+		bytes_format(&out, "# vdisk: %.*s", (int)t->line.len, t->line.at);
+		text_put(t, &out);
+	} else if (serial && (span_is(name, "GRUB_TERMINAL") || span_is(name, "GRUB_TERMINAL_OUTPUT") || span_is(name, "GRUB_TERMINAL_INPUT"))) {
+		seen->terminal = true;
+		bytes_span(&out, value);
+		if (!out.len)
+			text_keep(t);
+		else if (strstr(out.at, "serial"))
+			text_keep(t);
+		else {
+			struct span whole = value;
+			bool quoted = value.at > t->line.at && strchr("\"'", value.at[-1]);
+			struct bytes with = { 0 };
+
+			bytes_format(&with, quoted ? "%.*s serial" : "\"%.*s serial\"", (int)value.len, value.at);
+			bytes_clear(&out);
+			bytes_replaced(&out, t->line, whole, with.at ? with.at : "");
+			text_put(t, &out);
+			bytes_destroy(&with);
+		}
+	} else {
+		seen->serial = seen->serial || span_is(name, "GRUB_SERIAL_COMMAND");
+		text_keep(t);
+	}
+	bytes_destroy(&out);
+}
+
+static int default_file(struct loader *l, const char *path, bool main, vdisk_error *err)
+{
+	struct seen_names seen = { 0 };
+	struct text t;
+	int rc = text_open(&t, l->plan, path, err);
+
+	if (rc <= 0) {
+		text_close(&t);
+		return rc;
+	}
+	while (text_next(&t))
+		default_line(l, &t, main, &seen);
+	if (main && l->options->serial) {
+		if (!seen.kernel)
+			text_add(&t, "GRUB_CMDLINE_LINUX=\"console=tty0 console=%s,115200n8\"", serial_port(l->facts));
+		if (!seen.terminal)
+			text_add(&t, "GRUB_TERMINAL=\"console serial\"");
+		if (!seen.serial)
+			text_add(&t, "GRUB_SERIAL_COMMAND=\"serial --unit=0 --speed=115200\"");
+	}
+	return text_write(&t, err, "the next grub.cfg names the kernel's devices by their UUIDs%s", l->options->serial ? ", and has the serial console" : "");
+}
+
+static int default_one(void *to, const char *path, vdisk_error *err) { return default_file(to, path, false, err); }
+
+int grub_defaults_adapt(struct loader *l, vdisk_error *err)
+{
+	return default_file(l, "/etc/default/grub", true, err) ? -1 : files_each(l->plan, "/etc/default/grub.d", "*.cfg", default_one, l, err);
+}
+
+/* ---------------------------------------------------------------- grubenv */
+
+static bool block_line(struct loader *l, struct text *t, const char *path)
+{
+	struct cmdline_rules r = loader_rules(l, path);
+	struct span name, value;
+	const char *equals = memchr(t->line.at, '=', t->line.len);
+
+	if (*t->line.at == '#' || !equals)
+		return false;
+	name = (struct span){ t->line.at, (size_t)(equals - t->line.at) };
+	value = (struct span){ equals + 1, (size_t)(t->line.at + t->line.len - equals - 1) };
+	if (!memchr(value.at, '=', value.len))
+		return false;
+	r.serial = span_is(name, "kernelopts");
+	cmdline_put(&r, t, value);
+	return true;
+}
+
+/* A block keeps its size (1024 bytes; GRUB writes to its place on the disk without the file system's help): what is free in it is filled
+   with '#', and the file ends without a newline. */
+static int block_file(struct loader *l, const char *path, vdisk_error *err)
+{
+	static const char magic[] = "# GRUB Environment Block\n";
+	size_t size, used;
+	struct text t;
+	int rc = text_open(&t, l->plan, path, err);
+
+	size = t.in.len;
+	if (rc <= 0 || size < 1024 || size > BLOCK_MAX || size % 512 || strncmp(t.in.at, magic, strlen(magic))) {
+		if (rc > 0 && size)
+			remark_once(l->plan, "%s: left as it is, since it is no environment block of GRUB's", path);
+		text_close(&t);
+		return rc < 0 ? -1 : 0;
+	}
+	for (used = size; used && t.in.at[used - 1] == '#'; used--)
+		;
+	t.in.len = used;
+	while (text_next(&t))
+		if (!block_line(l, &t, path))
+			text_keep(&t);
+	if (t.out.len > size) {
+		rc = fail(err, VDISK_UNSUPPORTED, "%s: the kernel's arguments do not fit into GRUB's environment block (%zu of %zu bytes): shorten kernelopts first",
+		          path, t.out.len, size);
+		text_close(&t);
+		return rc;
+	}
+	while (t.out.len < size && !t.out.failed)
+		bytes_text(&t.out, "#");
+	t.in.len = size;
+	t.next = size;
+	return text_write(&t, err, "the kernel's devices by their UUIDs, in GRUB's environment");
+}
+
+static int env_one(void *to, const char *path, vdisk_error *err)
+{
+	struct bytes file = { 0 };
+	int rc;
+
+	bytes_format(&file, "%s/grubenv", path);
+	rc = file.failed ? fail_nomem(err) : block_file(to, file.at, err);
+	bytes_destroy(&file);
+	return rc;
+}
+
+static int esp_envs(struct loader *l, const char *mount, vdisk_error *err)
+{
+	struct bytes folder = { 0 };
+	int rc;
+
+	bytes_format(&folder, "%s/EFI", mount);
+	rc = folder.failed ? fail_nomem(err) : files_each(l->plan, folder.at, "*", env_one, l, err);
+	bytes_destroy(&folder);
+	return rc;
+}
+
+int grubenv_adapt(struct loader *l, vdisk_error *err)
+{
+	if (block_file(l, "/boot/grub2/grubenv", err) || block_file(l, "/boot/grub/grubenv", err))
+		return -1;
+	return loader_esps(l, esp_envs, err);
+}

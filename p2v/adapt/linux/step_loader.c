@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The step that sees to what starts the kernel: kernel lines in each boot loader's own files and in what those are made from, so that the next
+ * kernel's package writes the same; the console on the serial line; the loader that UEFI finds without an entry in NVRAM.
+ */
+#include "loader.h"
+
+#include "common/fail.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct cmdline_rules loader_rules(struct loader *l, const char *path)
+{
+	return (struct cmdline_rules){ .plan = l->plan, .devices = &l->devices, .options = l->options, .initrd = true, .path = path };
+}
+
+int loader_esps(struct loader *l, int (*each)(struct loader *l, const char *mount, vdisk_error *err), vdisk_error *err)
+{
+	static const char *const mounts[] = { "/boot/efi", "/efi", "/boot", NULL };
+	int rc = *l->facts->esp ? each(l, l->facts->esp, err) : 0;
+
+	for (const char *const *m = mounts; !rc && *m; m++)
+		if (strcmp(*m, l->facts->esp))
+			rc = each(l, *m, err);
+	return rc;
+}
+
+bool loader_root_fix(struct loader *l, struct span line, struct bytes *out)
+{
+	for (const char *s = line.at; line.len > 4 && s < line.at + line.len - 4; s++) {
+		char *end;
+
+		if (memcmp(s, "hd", 2) || !isdigit((unsigned char)s[2]) || (s > line.at && isalnum((unsigned char)s[-1])))
+			continue;
+		if (strtoul(s + 2, &end, 10) < l->devices.disks || *end != ',' || l->devices.disks != 1)
+			continue;
+		bytes_replaced(out, line, (struct span){ s + 2, (size_t)(end - s - 2) }, "0");
+		return true;
+	}
+	return false;
+}
+
+/* LILO's map tells blocks and keeps the kernel line inside: only lilo itself can write it. */
+static int lilo_refuse(struct loader *l, vdisk_error *err)
+{
+	unsigned others = l->facts->loaders & ~(unsigned)LOADER_LILO;
+
+	if (!(l->facts->loaders & LOADER_LILO))
+		return 0;
+	if (!others)
+		return fail(err, VDISK_UNSUPPORTED, "the guest is started by LILO, whose map only lilo itself can write: install GRUB in the guest first");
+	remark_once(l->plan, "LILO is left as it is; the guest's other boot loader is adapted");
+	return 0;
+}
+
+/* What the package would install GRUB on again: a disk that is no more. */
+static int install_device_remark(struct loader *l, vdisk_error *err)
+{
+	struct text t;
+	int rc = text_open(&t, l->plan, "/etc/default/grub_installdevice", err);
+	char name[DEVICE_NAME_MAX];
+	struct device_name parsed;
+
+	while (rc > 0 && text_next(&t))
+		if (span_copy(span_trim(t.line), name, sizeof(name)) && device_parse(name, &parsed) && !parsed.part)
+			remark_once(l->plan, "/etc/default/grub_installdevice names %s, which is called otherwise on the new machine: run yast bootloader there", name);
+	text_close(&t);
+	if (rc < 0)
+		return -1;
+	rc = text_open(&t, l->plan, "/var/cache/debconf/config.dat", err);
+	for (bool mine = false; rc > 0 && text_next(&t);) {
+		if (span_starts(t.line, "Name: "))
+			mine = span_is(t.line, "Name: grub-pc/install_devices");
+		if (mine && span_starts(t.line, "Value: /dev/"))
+			remark_once(l->plan, "Debian's grub-pc installs itself on \"%.*s\": run dpkg-reconfigure grub-pc on the new machine, before its next upgrade",
+			            (int)t.line.len - 7, t.line.at + 7);
+	}
+	text_close(&t);
+	return rc < 0 ? -1 : 0;
+}
+
+int step_loader(struct plan *p, const struct facts *f, const struct adapt_options *o, vdisk_error *err)
+{
+	struct loader l = { .plan = p, .facts = f, .options = o };
+
+	if (lilo_refuse(&l, err) || devices_read(&l.devices, p, f, err))
+		return -1;
+	if (grub2_adapt(&l, err) || grub_defaults_adapt(&l, err) || grubenv_adapt(&l, err) || grub_legacy_adapt(&l, err) || bls_adapt(&l, err) ||
+	    extlinux_adapt(&l, err) || uki_adapt(&l, err) || efi_adapt(&l, err))
+		return -1;
+	if (o->serial && getty_adapt(&l, err))
+		return -1;
+	return install_device_remark(&l, err);
+}
