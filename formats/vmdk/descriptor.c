@@ -347,15 +347,24 @@ static char *splice(const char *text, struct span old, const char *value)
 	return vd_asprintf("%.*s%s%s", (int)(old.p - text), text, value, old.p + old.len);
 }
 
+/* To behind the line that says what kind of disk this is, which is in the head of each descriptor; else to the end. */
+static size_t head_length(const char *text)
+{
+	struct span value;
+	const char *end = value_find(text, "createType", &value) ? strchr(value.p, '\n') : NULL;
+	return end ? (size_t)(end + 1 - text) : strlen(text);
+}
+
 char *vmdk_desc_set(const char *text, const char *key, const char *value, bool quoted)
 {
 	struct span old;
 	if (value_find(text, key, &old))
 		return splice(text, old, value);
-	size_t len = strlen(text);
+	bool database = !strncasecmp(key, "ddb.", 4);
+	size_t len = database ? strlen(text) : head_length(text);
 	const char *nl = len && text[len - 1] != '\n' ? "\n" : "";
 	const char *q = quoted ? "\"" : "";
-	return vd_asprintf("%s%s%s%s%s%s%s\n", text, nl, key, quoted ? " = " : "=", q, value, q);
+	return vd_asprintf("%.*s%s%s%s%s%s%s\n%s", (int)len, text, nl, key, database ? " = " : "=", q, value, q, text + len);
 }
 
 char *vmdk_desc_overwrite(const char *text, const char *key, const char *value, bool keep)

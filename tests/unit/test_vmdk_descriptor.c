@@ -118,6 +118,17 @@ static void changes_only_what_is_meant(void **state)
 	vd_free(d);
 }
 
+static void a_parent_is_named_where_others_look(void **state)
+{
+	(void)state;
+	char *a = vmdk_desc_set("CID=1\ncreateType=\"monolithicSparse\"\nRW 1 SPARSE \"x\"\nddb.y = \"1\"\n", "parentFileNameHint", "p.vmdk", true);
+	assert_string_equal(a, "CID=1\ncreateType=\"monolithicSparse\"\nparentFileNameHint=\"p.vmdk\"\nRW 1 SPARSE \"x\"\nddb.y = \"1\"\n");
+	char *b = vmdk_desc_set("createType=\"custom\"", "parentFileNameHint", "p.vmdk", true);
+	assert_string_equal(b, "createType=\"custom\"\nparentFileNameHint=\"p.vmdk\"\n");
+	vd_free(a);
+	vd_free(b);
+}
+
 static void reads_what_it_writes(void **state)
 {
 	struct vmdk_line lines[2] = {{.type = VMDK_LINE_FLAT, .sectors = 63, .offset = 7, .name = "x-f001.vmdk"},
@@ -188,6 +199,7 @@ int main(void)
 	    cmocka_unit_test(refuses_by_name),
 	    cmocka_unit_test(counts_extents_to_the_end),
 	    cmocka_unit_test(changes_only_what_is_meant),
+	    cmocka_unit_test(a_parent_is_named_where_others_look),
 	    cmocka_unit_test(reads_what_it_writes),
 	    cmocka_unit_test(geometry_is_vmwares),
 	    cmocka_unit_test(probe_knows_text),
