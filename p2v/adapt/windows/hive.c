@@ -3,7 +3,7 @@
    in a folder of this machine.  libhivex checks what it reads; here its answers are bounded and stripped of what a terminal would obey. */
 #include "hive.h"
 
-#include "fail.h"
+#include "common/fail.h"
 
 #include <errno.h>
 #include <iconv.h>

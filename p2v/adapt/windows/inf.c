@@ -3,7 +3,7 @@
    on, ; begins a comment, %name% is replaced by what [Strings] says, %% by %.  Sections of one name are one section. */
 #include "inf.h"
 
-#include "fail.h"
+#include "common/fail.h"
 
 #include <errno.h>
 #include <iconv.h>

@@ -4,7 +4,7 @@
    with ".Services" behind it stands which service drives the device. */
 #include "inf.h"
 
-#include "fail.h"
+#include "common/fail.h"
 #include "hive.h"
 
 #include <ctype.h>

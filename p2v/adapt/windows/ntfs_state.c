@@ -6,7 +6,7 @@
  */
 #include "windows.h"
 
-#include "fail.h"
+#include "common/fail.h"
 
 #include <inttypes.h>
 #include <string.h>

@@ -3,7 +3,7 @@
    (the INFs of virtio-win do not tell Windows 8 from 10); where they say nothing the INF alone decides. */
 #include "package.h"
 
-#include "fail.h"
+#include "common/fail.h"
 #include "target.h"
 #include "winpath.h"
 

@@ -3,7 +3,7 @@
    Microsoft's, the same from Windows 7 to 11.  What a hive does not say stays unknown; a hive that is none is an error. */
 #include "windows_read.h"
 
-#include "fail.h"
+#include "common/fail.h"
 #include "hive.h"
 #include "winpath.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Network connections: TCP/IP's settings by interface, joined with the connection's name and the adapter behind it.  Every text is a guest's and
    ends up in a script that the guest runs: so addresses are parsed and written anew, and nothing else of them is kept. */
-#include "fail.h"
+#include "common/fail.h"
 #include "windows_read.h"
 
 #include <arpa/inet.h>

@@ -3,7 +3,7 @@
    as it is given first, then among the names of the folder. */
 #include "winpath.h"
 
-#include "fail.h"
+#include "common/fail.h"
 
 #include <stdlib.h>
 #include <string.h>
