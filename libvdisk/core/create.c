@@ -9,6 +9,7 @@
 #include "core/trust.h"
 #include "base/alloc.h"
 #include "base/bytes.h"
+#include "base/path.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -85,7 +86,7 @@ static uint64_t seed_of(uint64_t epoch, const char *base, const char *format, ui
 
 static int plan_time(struct plan *p, const struct vd_new_image *n, vd_error *err)
 {
-	const char *epoch = getenv("SOURCE_DATE_EPOCH"), *slash = strrchr(n->path, '/');
+	const char *epoch = getenv("SOURCE_DATE_EPOCH");
 	char *end;
 
 	if (n->now) {
@@ -101,7 +102,7 @@ static int plan_time(struct plan *p, const struct vd_new_image *n, vd_error *err
 	p->create.now = strtoull(epoch, &end, 10);
 	if (errno || *end)
 		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "SOURCE_DATE_EPOCH is '%s', not a number of seconds", epoch);
-	p->create.seed = seed_of(p->create.now, slash ? slash + 1 : n->path, p->drv->info.name, p->create.size);
+	p->create.seed = seed_of(p->create.now, vd_base_name(n->path), p->drv->info.name, p->create.size);
 	return 0;
 }
 
@@ -163,8 +164,6 @@ static void plan_free(struct plan *p)
 
 static int plan_make(struct plan *p, const struct vd_new_image *n, vd_error *err)
 {
-	const char *slash = strrchr(n->path, '/');
-
 	memset(p, 0, sizeof(*p));
 	p->drv = n->format ? vd_driver_find(n->format) : NULL;
 	if (!p->drv)
@@ -174,7 +173,7 @@ static int plan_make(struct plan *p, const struct vd_new_image *n, vd_error *err
 	p->host.host = (struct vd_host){
 		.open_file = host_open_file,
 		.create_file = host_create_file,
-		.base_name = slash ? slash + 1 : n->path,
+		.base_name = vd_base_name(n->path),
 		.log = host_log,
 	};
 	p->create.flags = n->create_flags | (n->round_up ? VD_CREATE_ROUND_UP : 0) | (strcmp(n->path, "-") ? 0 : VD_CREATE_APPEND);

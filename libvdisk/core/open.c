@@ -10,6 +10,7 @@
 #include "base/bytes.h"
 
 #include <errno.h>
+#include "base/path.h"
 #include <fcntl.h>
 #include <limits.h>
 #include <stdarg.h>
@@ -121,14 +122,13 @@ static int layer_open(vdisk_image *img, const struct layer_args *a, struct vd_fi
 		.trust = { .image = a->path, .said = said, .format = drv->info.name, .allow_dirs = a->allow_dirs },
 		.lock = !(a->flags & VDISK_OPEN_NO_LOCK),
 	};
-	const char *slash = strrchr(a->path, '/');
 	struct vd_open open = { .flags = driver_flags(a->flags), .host = a->host ? a->host : &oh.host };
 	struct vd_options *options = NULL;
 	struct vd_layer *l = vd_layer_new(drv, a->path);
 	int rc;
 
 	oh.host.ctx = &oh;
-	oh.host.base_name = slash ? slash + 1 : a->path;
+	oh.host.base_name = vd_base_name(a->path);
 	if (!l) {
 		vd_file_close(f);
 		return vd_fail_nomem(err, sizeof(*l));

@@ -2,12 +2,13 @@
 /* The table of formats, and finding out which one a file is. */
 #include "core/probe.h"
 #include "base/bytes.h"
+#include "base/path.h"
 
 #include <strings.h>
 
 const char *vd_suffix(const char *path)
 {
-	const char *slash = strrchr(path, '/'), *base = slash ? slash + 1 : path, *dot = strrchr(base, '.');
+	const char *base = vd_base_name(path), *dot = strrchr(base, '.');
 
 	return dot && dot != base ? dot + 1 : "";
 }

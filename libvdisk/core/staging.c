@@ -2,6 +2,7 @@
 #include "core/staging.h"
 #include "base/alloc.h"
 #include "base/bytes.h"
+#include "base/path.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -30,25 +31,9 @@ struct vd_staging {
 	size_t n;
 };
 
-static const char *base_of(const char *path)
-{
-	const char *slash = strrchr(path, '/');
-
-	return slash ? slash + 1 : path;
-}
-
-static char *folder_of(const char *path)
-{
-	const char *base = base_of(path);
-
-	if (base == path)
-		return vd_strdup(".");
-	return vd_strndup(path, base - path > 1 ? (size_t)(base - path - 1) : 1);
-}
-
 const char *vd_staging_base_name(const struct vd_staging *s)
 {
-	return base_of(s->path);
+	return vd_base_name(s->path);
 }
 
 static int identify(int dirfd, const char *name, int flags, struct vd_kept_file *k)
@@ -83,7 +68,7 @@ static int judge(const char *path, bool overwrite, const struct vd_kept_file *ke
 	struct stat st;
 
 	*block_device = false;
-	if (!base_of(path)[0])
+	if (!vd_base_name(path)[0])
 		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "'%s' is no file name", path);
 	if (stat(path, &st)) {
 		if (errno != ENOENT)
@@ -103,7 +88,7 @@ static int judge(const char *path, bool overwrite, const struct vd_kept_file *ke
 
 int vd_staging_judge(const char *path, bool overwrite, vd_error *err)
 {
-	VD_AUTO_FREE char *folder = folder_of(path);
+	VD_AUTO_FREE char *folder = vd_folder_of(path);
 	bool dev;
 
 	if (!folder)
@@ -118,7 +103,7 @@ int vd_staging_judge(const char *path, bool overwrite, vd_error *err)
 
 int vd_staging_room(const char *path, uint64_t bytes, vd_error *err)
 {
-	VD_AUTO_FREE char *folder = folder_of(path);
+	VD_AUTO_FREE char *folder = vd_folder_of(path);
 	struct statvfs vfs;
 	uint64_t room;
 
@@ -143,9 +128,9 @@ static char *resolve(const char *path)
 char *vd_staging_side(const char *path, const char *word)
 {
 	VD_AUTO_FREE char *real = resolve(path);
-	VD_AUTO_FREE char *folder = real ? folder_of(real) : NULL;
+	VD_AUTO_FREE char *folder = real ? vd_folder_of(real) : NULL;
 
-	return folder ? vd_asprintf("%s/.%s.vdisk-%s", strcmp(folder, "/") ? folder : "", base_of(real), word) : NULL;
+	return folder ? vd_asprintf("%s/.%s.vdisk-%s", strcmp(folder, "/") ? folder : "", vd_base_name(real), word) : NULL;
 }
 
 static void side_remove(struct vd_staging *s, const char *word)
@@ -267,7 +252,7 @@ int vd_staging_resume(const char *path, bool overwrite, const struct vd_kept_fil
 	s->n_kept = n;
 	s->keep = kept;
 	s->path = resolve(path);
-	s->folder = s->path ? folder_of(s->path) : NULL;
+	s->folder = s->path ? vd_folder_of(s->path) : NULL;
 	if (!s->folder) {
 		vd_fail_nomem(err, strlen(path));
 		goto fail;
@@ -284,7 +269,7 @@ int vd_staging_resume(const char *path, bool overwrite, const struct vd_kept_fil
 			vd_file_close(*f);
 			goto fail;
 		}
-	} else if (stage(s, base_of(s->path), path, f, err)) {
+	} else if (stage(s, vd_base_name(s->path), path, f, err)) {
 		goto fail;
 	} else if (!kept) {
 		side_remove(s, VD_STAGING_RECORD);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "core/trust.h"
 #include "base/alloc.h"
+#include "base/path.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -10,15 +11,6 @@
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
-
-char *vd_path_beside(const char *image, const char *name)
-{
-	const char *slash = strrchr(image, '/');
-
-	if (name[0] == '/' || !slash)
-		return vd_strdup(name);
-	return vd_asprintf("%.*s/%s", (int)(slash - image), image, name);
-}
 
 /* "nbd:", "http://…": letters, then a colon, before any slash.  One letter is a Windows drive, and just a name that does not exist. */
 static bool has_scheme(const char *name)
@@ -97,10 +89,10 @@ static int open_trusted(const struct vd_trust *t, const char *path, const char *
 
 static int refuse_outside(const char *path, vd_error *err)
 {
-	const char *slash = strrchr(path, '/');
+	int n = vd_folder_length(path);
 
 	return vd_fail(err, VDISK_REFUSED, VDISK_NO_OFFSET, "names '%s', which lies outside the image's folder; --allow-parent %.*s would allow it",
-	               path, slash && slash != path ? (int)(slash - path) : 1, slash ? path : ".");
+	               path, n > 1 ? n - 1 : 1, n ? path : ".");
 }
 
 int vd_trust_open(const struct vd_trust *t, const char *name, bool write, struct vd_file **out, char **path_out, vd_error *err)

@@ -23,7 +23,5 @@ struct vd_trust {
 /* Opens what `name` in the image stands for, after the policy; messages call it by its path, which is returned owned in *path (may be
    NULL if not wanted). */
 int vd_trust_open(const struct vd_trust *t, const char *name, bool write, struct vd_file **out, char **path, vd_error *err);
-/* `name` relative to the folder of `image`; returns owned, NULL: out of memory. */
-char *vd_path_beside(const char *image, const char *name);
 
 #endif

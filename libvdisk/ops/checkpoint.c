@@ -9,6 +9,7 @@
 #include "ops/checkpoint.h"
 #include "base/alloc.h"
 #include "base/bytes.h"
+#include "base/path.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -135,20 +136,6 @@ static int pending_write(struct vd_ckpt *k, vd_error *err)
 
 /* ---- durability */
 
-/* The new names in the folder. */
-static int folder_sync(struct vd_ckpt *k, vd_error *err)
-{
-	const char *slash = strrchr(k->path, '/');
-	VD_AUTO_FREE char *dir = vd_strndup(k->path, slash == k->path ? 1 : (size_t)(slash - k->path));
-	int fd = dir ? open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1, rc;
-
-	if (fd < 0)
-		return vd_fail_errno(err, errno, VDISK_NO_OFFSET, "%s", k->path);
-	rc = fsync(fd) && errno != EINVAL && errno != ENOTSUP ? vd_fail_errno(err, errno, VDISK_NO_OFFSET, "%s", dir) : 0;
-	close(fd);
-	return rc;
-}
-
 /* Everything that the record says up to now, and then the mark that says so. */
 static int mark(struct vd_ckpt *k, vd_error *err)
 {
@@ -164,7 +151,7 @@ static int mark(struct vd_ckpt *k, vd_error *err)
 	for (unsigned i = 0; i < k->c->to->n_files; i++)
 		if (vd_file_flush(k->c->to->files[i], err))
 			return -1;
-	if (vd_file_flush(k->f, err) || (!k->folder_synced && folder_sync(k, err)))
+	if (vd_file_flush(k->f, err) || (!k->folder_synced && vd_folder_sync(k->path, err)))
 		return -1;
 	k->folder_synced = true;
 	rc = block_begin(&block, VD_CKPT_MARK, err) || vd_record_put(&block, end, err) ||

@@ -2,6 +2,7 @@
 /* Who lies over an image: the list in its attribute, and the look around. */
 #include "ops/children.h"
 #include "base/alloc.h"
+#include "base/path.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -17,13 +18,6 @@
 #define FOLDER_MAX 65536
 
 /* ---------------------------------------------------------------- paths */
-
-int vd_folder_length(const char *path)
-{
-	const char *slash = strrchr(path, '/');
-
-	return slash ? (int)(slash + 1 - path) : 0;
-}
 
 bool vd_same_path(const char *a, const char *b)
 {
@@ -82,8 +76,7 @@ void vd_paths_free(struct vd_paths *p)
 
 int vd_path_real(const char *path, char **out, vd_error *err)
 {
-	const char *slash = strrchr(path, '/');
-	VD_AUTO_FREE char *dir = !slash ? vd_strdup(".") : slash == path ? vd_strdup("/") : vd_strndup(path, (size_t)(slash - path));
+	VD_AUTO_FREE char *dir = vd_folder_of(path);
 	char real[PATH_MAX];
 
 	*out = NULL;
@@ -94,7 +87,7 @@ int vd_path_real(const char *path, char **out, vd_error *err)
 	} else {
 		if (!realpath(dir, real))
 			return vd_fail_errno(err, errno, VDISK_NO_OFFSET, "%s", dir);
-		*out = vd_asprintf("%s/%s", strcmp(real, "/") ? real : "", slash ? slash + 1 : path);
+		*out = vd_asprintf("%s/%s", strcmp(real, "/") ? real : "", vd_base_name(path));
 	}
 	return *out ? 0 : vd_fail_nomem(err, strlen(path));
 }
@@ -241,8 +234,7 @@ int vd_children_clear(const char *path, mode_t mode, vd_error *err)
 
 const char **vd_dirs_with(const char *const *dirs, const char *path, vd_error *err)
 {
-	const char *slash = strrchr(path, '/');
-	size_t n = 0, len = !slash ? 1 : slash == path ? 1 : (size_t)(slash - path);
+	size_t n = 0, slash = (size_t)vd_folder_length(path), len = slash > 1 ? slash - 1 : 1;
 	const char **all;
 	char *folder;
 
@@ -292,8 +284,7 @@ static bool suffix_known(const char *name)
 
 static int folder_search(const char *path, const struct vdisk_open_options *o, struct vd_paths *out, vd_error *err)
 {
-	const char *slash = strrchr(path, '/');
-	VD_AUTO_FREE char *dir = slash ? vd_strndup(path, (size_t)(slash - path) + 1) : vd_strdup("");
+	VD_AUTO_FREE char *dir = vd_strndup(path, (size_t)vd_folder_length(path));
 	unsigned seen = 0;
 	struct dirent *e;
 	int rc = 0;

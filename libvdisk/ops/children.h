@@ -41,8 +41,6 @@ int vd_children_find(const char *path, const struct vdisk_open_options *o, struc
 bool vd_children_is(const char *child, const char *path, const struct vdisk_open_options *o);
 /* `dirs` (may be NULL) and the folder of `path`, NULL-terminated: who names that image is allowed to.  Returns owned, in one piece. */
 const char **vd_dirs_with(const char *const *dirs, const char *path, vd_error *err);
-/* Bytes of the path up to its last slash, that included; 0: it has none. */
-int vd_folder_length(const char *path);
 /* The same file of the host. */
 bool vd_same_path(const char *a, const char *b);
 /* `path` without links, also where its last part is not there; returns owned. */

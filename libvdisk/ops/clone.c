@@ -10,6 +10,7 @@
 #include "ops/children.h"
 #include "core/staging.h"
 #include "base/alloc.h"
+#include "base/path.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -35,15 +36,12 @@ static int clone_linked(vdisk_image *src, const char *path, const struct vdisk_c
 		.log = src->log,
 		.log_ctx = src->log_ctx,
 	};
-	size_t n;
 
 	if (!realpath(src->path, from))
 		return vd_fail_errno(err, errno, VDISK_NO_OFFSET, "%s", src->path);
 	if (vd_path_real(path, &child, err))
 		return -1;
-	n = (size_t)(strrchr(child, '/') - child) + 1;
-	if (!strncmp(from, child, n))
-		c.backing = from + n;
+	c.backing = vd_name_beside(child, from);
 	if (vdisk_create(path, &c, NULL, err) || vd_children_protect(src, child, err))
 		return -1;
 	c.flags &= ~VDISK_CREATE_DRY_RUN;

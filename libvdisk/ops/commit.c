@@ -5,6 +5,7 @@
 #include "base/alloc.h"
 #include "base/bytes.h"
 
+#include "base/path.h"
 #include <errno.h>
 #include <limits.h>
 #include <stdlib.h>
@@ -23,8 +24,7 @@ struct commit {
 
 static bool is_named(const struct vd_layer *l, const char *name, const char *leaf)
 {
-	const char *slash = strrchr(leaf, '/');
-	VD_AUTO_FREE char *beside = slash ? vd_asprintf("%.*s/%s", (int)(slash - leaf), leaf, name) : NULL;
+	VD_AUTO_FREE char *beside = vd_path_beside(leaf, name);
 	struct stat a, b;
 
 	if (stat(l->path, &a))

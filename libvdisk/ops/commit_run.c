@@ -14,6 +14,7 @@
 #include "ops/surgery.h"
 #include "base/alloc.h"
 #include "base/bytes.h"
+#include "base/path.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -138,8 +139,7 @@ int vd_commit_pends(struct vd_commit *c, bool *pends, vd_error *err)
 /* The ancestor's name as the leaf will have it: relative where it lies in the leaf's folder or below. */
 static const char *name_for(const char *leaf, const char *into, const char *real)
 {
-	const char *slash = strrchr(leaf, '/');
-	size_t n = slash ? (size_t)(slash + 1 - leaf) : 0;
+	size_t n = (size_t)vd_folder_length(leaf);
 
 	if (into[0] == '/' && !n)
 		return real;

@@ -7,6 +7,7 @@
 #include "ops/checkpoint.h"
 #include "base/alloc.h"
 #include "base/bytes.h"
+#include "base/path.h"
 #include "core/trust.h"
 
 #include <errno.h>

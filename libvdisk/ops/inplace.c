@@ -10,6 +10,7 @@
 #include "core/trust.h"
 #include "base/alloc.h"
 #include "base/bytes.h"
+#include "base/path.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -180,11 +181,9 @@ static int host_create_file(struct vd_host *h, struct vd_layer *l, const char *n
 
 static int target_make(struct inplace *p, struct vd_file *f, uint64_t size, vdisk_image **img, vd_error *err)
 {
-	const char *slash = strrchr(p->path, '/');
-
 	p->n_files = 0;
 	p->host = (struct vd_host){ .ctx = p, .open_file = host_open_file, .create_file = host_create_file,
-		                    .base_name = slash ? slash + 1 : p->path, .log = host_log };
+		                    .base_name = vd_base_name(p->path), .log = host_log };
 	return vd_image_create_file(f, p->opts->format, size, p->options, VD_CREATE_ORDERED | VD_CREATE_UNFINISHED, NULL, &p->host,
 				    img, err);
 }
@@ -295,11 +294,8 @@ static int names_find(struct inplace *p, vd_error *err)
 {
 	struct vd_inplace *s = &p->state;
 	VD_AUTO_FREE char *side = vd_staging_side(p->path, VD_STAGING_RECORD);
-	const char *slash = strrchr(p->path, '/');
-	VD_AUTO_FREE char *dir = !slash             ? vd_strdup(".")
-				 : slash == p->path ? vd_strdup("/")
-						    : vd_strndup(p->path, (size_t)(slash - p->path));
-	const char *base = slash ? slash + 1 : p->path, *name = p->beside ? p->data_name : base;
+	VD_AUTO_FREE char *dir = vd_folder_of(p->path);
+	const char *base = vd_base_name(p->path), *name = p->beside ? p->data_name : base;
 	char *image;
 	struct stat st;
 

@@ -6,6 +6,7 @@
 #include "ops/inplace.h"
 #include "base/alloc.h"
 #include "base/bytes.h"
+#include "base/path.h"
 #include "core/staging.h"
 
 #include <errno.h>
@@ -28,19 +29,6 @@ void vd_inplace_clear(struct vd_inplace *p)
 	vd_free(p->image);
 	vd_free(p->old_image);
 	*p = (struct vd_inplace){ 0 };
-}
-
-static int folder_sync(const char *path, vd_error *err)
-{
-	const char *slash = strrchr(path, '/');
-	VD_AUTO_FREE char *dir = vd_strndup(path, slash == path ? 1 : (size_t)(slash - path));
-	int fd = dir ? open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1, rc;
-
-	if (fd < 0)
-		return vd_fail_errno(err, errno, VDISK_NO_OFFSET, "%s", path);
-	rc = fsync(fd) && errno != EINVAL && errno != ENOTSUP ? vd_fail_errno(err, errno, VDISK_NO_OFFSET, "%s", dir) : 0;
-	close(fd);
-	return rc;
 }
 
 /* ---- writing */
@@ -72,7 +60,7 @@ int vd_inplace_write(const struct vd_inplace *p, vd_error *err)
 	rc = vd_file_pwrite(f, text, strlen(text), 0, err) || vd_file_pwrite(f, sum, strlen(sum), strlen(text), err) ||
 	     vd_file_flush(f, err);
 	vd_file_close(f);
-	if (!rc && !folder_sync(p->journal, err))
+	if (!rc && !vd_folder_sync(p->journal, err))
 		return 0;
 	(void)unlink(p->journal);
 	return -1;
@@ -200,7 +188,7 @@ int vd_inplace_finish(struct vd_inplace *p, vd_error *err)
 	}
 	if (rc)
 		return -1;
-	if (folder_sync(p->new_data, err))
+	if (vd_folder_sync(p->new_data, err))
 		return -1;
 	if (p->old_image && unlink(p->old_image) && errno != ENOENT)
 		return vd_fail_errno(err, errno, VDISK_NO_OFFSET, "%s: cannot be removed", p->old_image);
@@ -223,11 +211,11 @@ static int undo(struct vd_inplace *p, vd_error *err)
 		rc = (p->size > p->disk && vd_file_pwrite(f, p->tail, (size_t)(p->size - p->disk), p->disk, err)) ||
 		     vd_file_truncate(f, p->size, err) || vd_file_flush(f, err);
 		vd_file_close(f);
-		return rc ? -1 : folder_sync(p->data, err);
+		return rc ? -1 : vd_folder_sync(p->data, err);
 	}
 	if (file_is(p->image, p->image_dev, p->image_ino) && unlink(p->image))
 		return vd_fail_errno(err, errno, VDISK_NO_OFFSET, "%s: cannot be removed", p->image);
-	return folder_sync(p->image, err);
+	return vd_folder_sync(p->image, err);
 }
 
 /* Somebody went on with the image and left the journal: then its lengths say nothing about what is there. */

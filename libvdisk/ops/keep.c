@@ -9,6 +9,7 @@
 #include "ops/snapshot_tree.h"
 #include "base/alloc.h"
 #include "base/bytes.h"
+#include "base/path.h"
 #include "base/zero.h"
 
 #include <errno.h>

@@ -12,6 +12,7 @@
 #include "ops/convert.h"
 #include "base/alloc.h"
 #include "base/bytes.h"
+#include "base/path.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -53,8 +54,7 @@ static bool share_tried(int from, int to)
 
 static int folder_open(const char *path)
 {
-	const char *slash = strrchr(path, '/');
-	VD_AUTO_FREE char *dir = !slash ? vd_strdup(".") : slash == path ? vd_strdup("/") : vd_strndup(path, (size_t)(slash - path));
+	VD_AUTO_FREE char *dir = vd_folder_of(path);
 
 	return dir ? open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600) : -1;
 }

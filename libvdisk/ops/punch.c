@@ -13,6 +13,7 @@
 #include "ops/convert.h"
 #include "base/alloc.h"
 #include "base/bytes.h"
+#include "base/path.h"
 #include "core/staging.h"
 
 #include <errno.h>
@@ -85,19 +86,6 @@ int vd_punch_new(struct vd_conv *c, vd_error *err)
 	return p->side ? 0 : vd_fail_nomem(err, strlen(c->dst->path));
 }
 
-static int folder_sync(const char *path, vd_error *err)
-{
-	const char *slash = strrchr(path, '/');
-	VD_AUTO_FREE char *dir = vd_strndup(path, slash == path ? 1 : (size_t)(slash - path));
-	int fd = dir ? open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1, rc = 0;
-
-	if (fd < 0 || (fsync(fd) && errno != EINVAL && errno != ENOTSUP))
-		rc = vd_fail_errno(err, errno, VDISK_NO_OFFSET, "%s", path);
-	if (fd >= 0)
-		close(fd);
-	return rc;
-}
-
 static int say_so(struct vd_conv *c, vd_error *err)
 {
 	struct vd_punch *p = c->punch;
@@ -117,7 +105,7 @@ static int say_so(struct vd_conv *c, vd_error *err)
 	}
 	close(fd);
 	p->said = true;
-	return folder_sync(p->side, err);
+	return vd_folder_sync(p->side, err);
 }
 
 static int extent_punch(struct vd_conv *c, const struct vd_extent *x, vd_error *err)

@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 
 #include "base/alloc.h"
+#include "base/path.h"
 #include "core/trust.h"
 
 struct rebase {
@@ -25,13 +26,6 @@ static int rebase_piece(void *ctx, uint64_t off, uint64_t len, uint64_t *copied,
 	const struct rebase *r = ctx;
 
 	return vd_image_pull(r->img, r->to, off, len, copied, err);
-}
-
-static char *path_beside(const char *image, const char *name)
-{
-	const char *slash = strrchr(image, '/');
-
-	return name[0] == '/' || !slash ? vd_strdup(name) : vd_asprintf("%.*s/%s", (int)(slash - image), image, name);
 }
 
 static int loop_judge(const vdisk_image *img, const vdisk_image *to, vd_error *err)
@@ -115,7 +109,7 @@ int vdisk_rebase(vdisk_image *img, const struct vdisk_rebase_options *o, uint64_
 		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "%s: the format of the new parent '%s' must be said (-F)", img->path, o->backing);
 	if (name_judge(img, o, err))
 		return -1;
-	path = path_beside(img->path, o->backing);
+	path = vd_path_beside(img->path, o->backing);
 	if (!path)
 		return vd_fail_nomem(err, strlen(o->backing));
 	if (vdisk_open(path, &open, &r.to, err))

@@ -12,6 +12,7 @@
 #include "ops/snapshot_tree.h"
 #include "ops/surgery.h"
 #include "base/alloc.h"
+#include "base/path.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -122,21 +123,12 @@ static void stamp_restore(const char *path, struct timespec stamp)
 	(void)!utimensat(AT_FDCWD, path, times, 0);
 }
 
-/* `name` as an image at `beside` calls it: relative where it lies in that folder or below. */
-static const char *name_for(const char *beside, const char *name)
-{
-	const char *slash = strrchr(beside, '/');
-	size_t n = slash ? (size_t)(slash + 1 - beside) : 0;
-
-	return n && !strncmp(beside, name, n) ? name + n : name;
-}
-
 /* The image at `child` lies over `parent` (NULL: over nothing) from now on. */
 static int child_move(struct removal *r, const char *child, const char *parent, const char *format, bool unsafe, vd_error *err)
 {
 	struct vdisk_open_options open = r->open;
 	struct vdisk_rebase_options b = {
-		.backing = parent ? name_for(child, parent) : NULL,
+		.backing = parent ? vd_name_beside(child, parent) : NULL,
 		.backing_format = parent ? format : NULL,
 		.flags = unsafe ? VDISK_REBASE_UNSAFE : 0,
 		.allow_dirs = open.allow_dirs,
@@ -171,26 +163,13 @@ static int child_move(struct removal *r, const char *child, const char *parent, 
 	return rc || (parent && vd_children_add(parent, child, err)) ? -1 : 0;
 }
 
-static int folder_sync(const char *path, vd_error *err)
-{
-	const char *slash = strrchr(path, '/');
-	VD_AUTO_FREE char *dir = vd_asprintf("%.*s", slash ? (int)(slash + 1 - path) : 0, path);
-	int fd = dir ? open(*dir ? dir : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1, rc;
-
-	if (fd < 0)
-		return dir ? vd_fail_errno(err, errno, VDISK_NO_OFFSET, "%s", dir) : vd_fail_nomem(err, strlen(path));
-	rc = fsync(fd) ? vd_fail_errno(err, errno, VDISK_NO_OFFSET, "%s", dir) : 0;
-	close(fd);
-	return rc;
-}
-
 /* Extents first: the file that names them is what finds them. */
 static int files_remove(const struct vd_paths *files, vd_error *err)
 {
 	for (size_t i = files->n; i > 0; i--)
 		if (unlink(files->v[i - 1]) && errno != ENOENT)
 			return vd_fail_errno(err, errno, VDISK_NO_OFFSET, "%s", files->v[i - 1]);
-	return files->n ? folder_sync(files->v[0], err) : 0;
+	return files->n ? vd_folder_sync(files->v[0], err) : 0;
 }
 
 static int record_drop(struct removal *r, vd_error *err)
@@ -221,8 +200,7 @@ static int merge_up(struct removal *r, vd_error *err)
 /* A leaf whose name F can take; a VMDK has its name inside. */
 static bool leaf_replaceable(const struct removal *r, const char *child, const struct facts *c)
 {
-	const char *slash = strrchr(child, '/');
-	size_t n = slash ? (size_t)(slash + 1 - child) : 0;
+	size_t n = (size_t)vd_folder_length(child);
 
 	return c->n_files == 1 && r->f.n_files == 1 && !strcmp(c->format, r->f.format) && strcmp(c->format, "vmdk") &&
 	       !strncmp(child, r->file, n) && !strchr(r->file + n, '/');
@@ -279,7 +257,7 @@ static int leaf_replace(struct removal *r, const char *child, vd_error *err)
 		return -1;
 	if (rename(r->file, child))
 		return vd_fail_errno(err, errno, VDISK_NO_OFFSET, "%s to %s", r->file, child);
-	return folder_sync(child, err) || record_drop(r, err) ? -1 : 0;
+	return vd_folder_sync(child, err) || record_drop(r, err) ? -1 : 0;
 }
 
 /* F takes the place of the empty layer in the middle: its line in the record, or nobody's. */

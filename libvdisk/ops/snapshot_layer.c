@@ -8,6 +8,7 @@
 #include "ops/snapshot_tree.h"
 #include "ops/surgery.h"
 #include "base/alloc.h"
+#include "base/path.h"
 #include "core/snapshot.h"
 
 #include <ctype.h>

@@ -4,6 +4,7 @@
 #include "ops/snapshot_record.h"
 #include "ops/dictionary.h"
 #include "base/alloc.h"
+#include "base/path.h"
 #include "core/snapshot.h"
 #include "core/staging.h"
 

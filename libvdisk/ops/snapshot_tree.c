@@ -4,6 +4,7 @@
 #include "ops/snapshot_record.h"
 #include "base/alloc.h"
 #include "base/bytes.h"
+#include "base/path.h"
 
 #include <dirent.h>
 #include <limits.h>
@@ -163,7 +164,7 @@ static int layers_add(struct vd_snap_tree *t, const vdisk_image *chain, vd_error
 		if (!s || vd_paths_add(&s->files, path, err))
 			return -1;
 		s->kind = VDISK_SNAPSHOT_EXTERNAL;
-		s->id = vd_strdup(strrchr(path, '/') + 1);
+		s->id = vd_strdup(vd_base_name(path));
 		if (!s->id)
 			return vd_fail_nomem(err, strlen(path));
 		if (!stat(path, &st)) {
@@ -221,8 +222,8 @@ static void tree_empty(struct vd_snap_tree *t)
 /* The image that a record is named after may be gone; the record of the chain is the one that names an image of it. */
 static int record_search(const vdisk_image *chain, struct vd_snap_tree *t, vd_error *err)
 {
-	const char *slash = strrchr(chain->path, '/'), *suffix = ".snapshots";
-	int length = slash ? (int)(slash + 1 - chain->path) : 0, rc = 0;
+	int length = vd_folder_length(chain->path), rc = 0;
+	const char *suffix = ".snapshots";
 	VD_AUTO_FREE char *dir = vd_asprintf("%.*s", length, chain->path);
 	struct dirent *e;
 	DIR *d;

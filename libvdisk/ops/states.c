@@ -4,6 +4,7 @@
 #include "ops/snapshot_tree.h"
 #include "base/alloc.h"
 #include "base/bytes.h"
+#include "base/path.h"
 #include "core/open.h"
 
 #include <limits.h>
@@ -68,7 +69,7 @@ static int layer_add(struct vd_states *s, const struct vd_layer *l, const struct
 		return -1;
 	x->size = l->size;
 	if (!snap)
-		return text_set(&x->name, strrchr(l->path, '/') ? strrchr(l->path, '/') + 1 : l->path, err);
+		return text_set(&x->name, vd_base_name(l->path), err);
 	x->date_sec = snap->date_sec;
 	x->date_nsec = snap->date_nsec;
 	return text_set(&x->name, snap->name ? snap->name : snap->id, err) || text_set(&x->description, snap->description, err) ? -1 : 0;

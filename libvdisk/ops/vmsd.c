@@ -7,6 +7,7 @@
 #include "ops/dictionary.h"
 #include "ops/snapshot_tree.h"
 #include "base/alloc.h"
+#include "base/path.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -18,14 +19,6 @@
 
 #define VMSD_DISKS_MAX 256
 #define VMSD_FOLDER_MAX 4096
-
-/* `name` in the folder of `beside`; returns owned. */
-static char *name_beside(const char *beside, const char *name)
-{
-	const char *slash = strrchr(beside, '/');
-
-	return name[0] == '/' || !slash ? vd_strdup(name) : vd_asprintf("%.*s/%s", (int)(slash - beside), beside, name);
-}
 
 static bool is_vmsd(const char *name)
 {
@@ -46,7 +39,7 @@ static int disks_take(const struct vd_dict *d, int i, const char *path, struct v
 		return -1;
 	for (int k = 0; k < n; k++) {
 		const char *name = vd_dict_get(d, "snapshot%d.disk%d.fileName", i, k);
-		VD_AUTO_FREE char *file = name ? name_beside(path, name) : NULL;
+		VD_AUTO_FREE char *file = name ? vd_path_beside(path, name) : NULL;
 
 		if (!name)
 			return vd_fail(err, VDISK_CORRUPT, VDISK_NO_OFFSET, "snapshot%d.disk%d.fileName is not there", i, k);
@@ -203,7 +196,7 @@ static bool vmsd_names(const struct vd_snap_tree *t, const vdisk_image *chain)
 
 int vd_vmsd_find(const vdisk_image *chain, char **path, vd_error *err)
 {
-	VD_AUTO_FREE char *dir = name_beside(chain->path, ".");
+	VD_AUTO_FREE char *dir = vd_path_beside(chain->path, ".");
 	const char *where = strchr(chain->path, '/') ? dir : ".";
 	unsigned seen = 0;
 	struct dirent *e;
@@ -215,7 +208,7 @@ int vd_vmsd_find(const vdisk_image *chain, char **path, vd_error *err)
 		return vd_fail_nomem(err, strlen(chain->path));
 	d = strcmp(chain->top->drv->info.name, "vmdk") ? NULL : opendir(where);
 	while (d && !rc && !*path && seen++ < VMSD_FOLDER_MAX && (e = readdir(d))) {
-		VD_AUTO_FREE char *file = is_vmsd(e->d_name) ? name_beside(chain->path, e->d_name) : NULL;
+		VD_AUTO_FREE char *file = is_vmsd(e->d_name) ? vd_path_beside(chain->path, e->d_name) : NULL;
 		struct vd_snap_tree t = { 0 };
 
 		if (!file)
