@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The driver's table, opening and closing, and an image's facts. */
-#include "qcow2.h"
+#include "bitmap.h"
 
 #include <stdio.h>
 
@@ -164,9 +164,12 @@ static int qcow2_open_in(struct qcow2 *q, const struct vd_open *o, vd_error *err
 		return -1;
 	if (!(o->flags & VD_OPEN_INFO) && qcow2_meta_load(q, err) < 0)
 		return -1;
-	if (q->layer->flags & VD_LAYER_WRITABLE)
-		return qcow2_cursor_init(q, err);
-	return 0;
+	if (!(q->layer->flags & VD_LAYER_WRITABLE))
+		return 0;
+	if (qcow2_cursor_init(q, err) < 0)
+		return -1;
+	/* A directory that cannot be read is for a check to tell. */
+	return qcow2_tracking_init(q, o->flags & VD_OPEN_CHECK ? NULL : err) < 0 && !(o->flags & VD_OPEN_CHECK) ? -1 : 0;
 }
 
 static int qcow2_open(struct vd_layer *l, const struct vd_open *o, vd_error *err)
@@ -187,6 +190,7 @@ static void qcow2_close(struct vd_layer *l)
 {
 	struct qcow2 *q = qcow2_of(l);
 
+	qcow2_tracking_free(q);
 	if (q->cache)
 		vd_cache_free(q->cache);
 	qcow2_exts_free(&q->x);
@@ -281,6 +285,7 @@ const struct vd_driver vd_driver_qcow2 = {
 	.check = qcow2_check,
 	.values = qcow2_values,
 	.snapshots = &qcow2_snapshot_ops,
+	.bitmaps = &qcow2_bitmap_ops,
 	.codec = &qcow2_codec,
 	.layer_caps = qcow2_layer_caps,
 };

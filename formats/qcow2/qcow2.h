@@ -3,7 +3,7 @@
  * The qcow2 driver's own declarations.  Specification: docs/interop/qcow2.rst of QEMU ("spec" in comments).
  *
  * Files: header (the fixed fields), extension (what follows them), refcount (counts of host clusters), alloc (finding and freeing
- * space), l1l2 (reading and writing the two tables), map, write (reserve, publish, unmap), create, snapshot, bitmap, codec
+ * space), l1l2 (reading and writing the two tables), map, write (reserve, publish, unmap), create, snapshot, bitmap (bitmap.h), codec
  * (compression), crypt and luks, check and repair, resize, amend, measure, driver (open, close, facts, the driver's table).
  *
  * Everything in struct qcow2 is guarded by the layer's lock: map() and the codecs only read it.
@@ -105,6 +105,7 @@ struct qcow2_run { uint64_t first, n; }; /* host clusters */
 struct qcow2_meta { uint64_t *slot; size_t n, cap; };
 
 struct qcow2_crypt;
+struct qcow2_tracking;
 
 struct qcow2 {
 	struct vd_layer *layer;
@@ -149,6 +150,8 @@ struct qcow2 {
 	struct vd_unpacker *unpacker;
 	struct qcow2_crypt *crypt; /* NULL: plain, or no key was given */
 	uint32_t crypt_method;
+
+	struct qcow2_tracking *tracking; /* of writes, for bitmaps; NULL: opened for reading */
 };
 
 static inline struct qcow2 *qcow2_of(const struct vd_layer *l) { return l->priv; }
@@ -352,14 +355,8 @@ void qcow2_shadow_abort(struct qcow2_shadow *s);
 /* Discards the cache, dirty or not, and makes the set of tables anew. */
 int qcow2_tables_forget(struct qcow2 *q, vd_error *err);
 
-/* bitmap.c */
-struct qcow2_bitmap { uint64_t table_off; uint32_t table_size; uint32_t flags; uint64_t at; };
-#define QCOW2_BITMAP_IN_USE 1u
-#define QCOW2_BITMAP_AUTO   2u
-typedef int (*qcow2_bitmap_fn)(struct qcow2 *q, struct qcow2_bitmap *b, void *ctx, vd_error *err);
-int qcow2_bitmaps_each(struct qcow2 *q, qcow2_bitmap_fn fn, void *ctx, vd_error *err);
-/* Sets in_use on the bitmaps that follow writes (all: on every one), so that nothing believes them any more. */
-int qcow2_bitmaps_distrust(struct qcow2 *q, bool all, vd_error *err);
+/* bitmap.h has the rest. */
+extern const struct vd_bitmap_ops qcow2_bitmap_ops;
 
 /* codec.c, crypt.c, luks.c */
 int qcow2_codec_init(struct qcow2 *q, int level, vd_error *err);

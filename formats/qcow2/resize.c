@@ -3,7 +3,7 @@
  * Another virtual size.  Growing may move the L1 table: the new one is durable before the header points at it, and the old one's space
  * is free after that.  Shrinking lets go of the clusters first, so that what the header promises is never less than what is there.
  */
-#include "qcow2.h"
+#include "bitmap.h"
 
 /* A longer L1 table at the end of the file; nothing points at it yet. */
 static int qcow2_l1_copy(struct qcow2 *q, uint64_t to, uint64_t clusters, vd_error *err)
@@ -81,7 +81,9 @@ int qcow2_resize(struct vd_layer *l, uint64_t size, vd_error *err)
 
 	if (size == old)
 		return 0;
-	if (qcow2_resize_judge(q, size, err) < 0 || qcow2_bitmaps_distrust(q, true, err) < 0)
+	if (qcow2_resize_judge(q, size, err) < 0 || qcow2_bitmaps_settle(l, err) < 0 || qcow2_bitmaps_hold(q, true, err) < 0)
+		return -1;
+	if ((l->flags & VD_LAYER_TRACKED) && size < old && qcow2_bitmaps_touch(l, size, old - size, err) < 0)
 		return -1;
 	if (qcow2_l1_clear(q, vd_min(size, old), err) < 0 || qcow2_flush_layer(q, err) < 0)
 		return -1;
@@ -92,6 +94,8 @@ int qcow2_resize(struct vd_layer *l, uint64_t size, vd_error *err)
 		return -1;
 	q->h.size = l->size = size;
 	if (qcow2_header_write(q, err) < 0)
+		return -1;
+	if (qcow2_flush_layer(q, err) < 0 || qcow2_bitmaps_remake(q, old, old, err) < 0)
 		return -1;
 	if (size < old && qcow2_trim_file(q, err) < 0)
 		return -1;

@@ -6,7 +6,7 @@
  *  - "Copied" flags count in the active tree only, and tell exactly the counts of 1.  Tables are never changed in place here: the active L1
  *    table is written anew, and so is each L2 table in which flags have to change; a snapshot that is being made shares the new ones.
  */
-#include "qcow2.h"
+#include "bitmap.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -374,14 +374,21 @@ int qcow2_snapshot_apply(struct vd_layer *l, uint32_t i, vd_error *err)
 	struct qcow2_snapshot snap;
 	struct qcow2_shadow s;
 	struct qcow2_tree t;
+	uint64_t old = l->size;
 
 	if (qcow2_external_refuse(q, err) < 0 || qcow2_snapshot_find(q, i, &snap, err) < 0)
 		return -1;
 	/* The disk; not the state of a machine, which lies past it from the next L2 table on. */
 	t = (struct qcow2_tree){.l1_off = snap.l1_off, .l1_size = (uint32_t)vd_div_up(snap.size, qcow2_l2_span(q)), .size = snap.size};
-	if (qcow2_bitmaps_distrust(q, true, err) < 0 || qcow2_change_begin(&s, q, &t, 1, false, err) < 0)
+	/* Where the two contents differ is not looked at: bitmaps that follow changes get all of the disk. */
+	if (qcow2_bitmaps_settle(l, err) < 0 || qcow2_bitmaps_hold(q, old != snap.size, err) < 0)
 		return -1;
-	return qcow2_change_end(&s, qcow2_apply_run(q, &t, err), err);
+	if (qcow2_change_begin(&s, q, &t, 1, false, err) < 0 || qcow2_change_end(&s, qcow2_apply_run(q, &t, err), err) < 0) {
+		if (!l->broken)
+			qcow2_bitmaps_settle(l, NULL); /* nothing has changed */
+		return -1;
+	}
+	return qcow2_bitmaps_remake(q, old, 0, err);
 }
 
 /* ---------------------------------------------------------------- remove */

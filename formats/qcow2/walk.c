@@ -3,7 +3,7 @@
  * The walk over everything that refers to host clusters: header, refcount structures, the active L1 tree, the snapshots' trees, bitmaps,
  * the encryption header.  It reads tables through the cache, one slice at a time, so memory does not follow the image's size.
  */
-#include "qcow2.h"
+#include "bitmap.h"
 
 #include <stdarg.h>
 #include <stdio.h>

@@ -9,7 +9,7 @@
  *  - A data cluster is durable before the entry that points at it where the old entry's content was durable already (C1, C5): the
  *    cache is told of a barrier.
  */
-#include "qcow2.h"
+#include "bitmap.h"
 
 #define QCOW2_RESV_FRESH 1u /* priv: abandon() gives the space back */
 #define QCOW2_RESV_NOTHING 2u /* publish() has nothing to do */
@@ -34,8 +34,6 @@ int qcow2_begin_write(struct vd_layer *l, vd_error *err)
 	if (!q->for_check && qcow2_whole_judge(q, err) < 0)
 		return -1;
 	if (dirty && qcow2_refcounts_mend(q, err) < 0)
-		return -1;
-	if (qcow2_bitmaps_distrust(q, false, err) < 0)
 		return -1;
 	if (q->external && vd_file_size(q->data) < l->size && !(q->data->flags & VD_FILE_BLOCKDEV) &&
 	    vd_file_truncate(q->data, l->size, err) < 0)
@@ -378,14 +376,22 @@ int qcow2_flush(struct vd_layer *l, vd_error *err)
 int qcow2_finish(struct vd_layer *l, vd_error *err)
 {
 	struct qcow2 *q = qcow2_of(l);
+	vd_error lost = {0};
+	bool stored;
 
 	vd_cache_set_relaxed(q->cache, false);
+	stored = !qcow2_bitmaps_settle(l, &lost);
 	if (qcow2_flush_layer(q, err) < 0) /* the second time for the counts of what the first one freed */
 		return -1;
 	if (q->unfinished && qcow2_trim_file(q, err) < 0)
 		return -1;
 	if (qcow2_flush_layer(q, err) < 0)
 		return -1;
+	if (!stored) { /* the disk is whole all the same */
+		if (err)
+			*err = lost;
+		return vd_fail_in(err, "bitmaps that follow the writes could not be stored, and are marked so");
+	}
 	if (!q->unfinished)
 		return 0;
 	q->unfinished = false;

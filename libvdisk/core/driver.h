@@ -212,6 +212,32 @@ struct vd_snapshot_ops {
 	int (*remove)(struct vd_layer *, uint32_t i, vd_error *);
 };
 
+enum vd_bitmap_what { VD_BITMAP_CREATE, VD_BITMAP_DELETE, VD_BITMAP_CLEAR, VD_BITMAP_ENABLE, VD_BITMAP_DISABLE, VD_BITMAP_MERGE };
+struct vd_bitmap_change {
+	enum vd_bitmap_what what;
+	const char *name;
+	uint64_t granularity;    /* CREATE: bytes, a power of two; 0: as the format likes */
+	bool disabled;           /* CREATE: does not follow writes */
+	struct vd_layer *from;   /* MERGE: of the same driver, locked; perhaps the layer itself */
+	const char *from_name;
+};
+
+/*
+ * Bitmaps that tell which parts of the disk were changed.  While the layer has VD_LAYER_TRACKED, the core calls touch() for each range
+ * whose content is about to change, under the claim that the change is made under and the lock held for reading; where it says 1, first
+ * begin(), with the lock held alone.  finish() stores what was touched; without it no bitmap that follows changes is believed any more.
+ * The others are called with the lock held alone and no I/O running, except that list() and ranges() of a layer that is open for reading
+ * need it for reading only.
+ */
+struct vd_bitmap_ops {
+	int (*list)(struct vd_layer *, vdisk_bitmap_fn fn, void *ctx, vd_error *);
+	int (*ranges)(struct vd_layer *, const char *name, vdisk_diff_fn fn, void *ctx, vd_error *);
+	int (*change)(struct vd_layer *, const struct vd_bitmap_change *, vd_error *); /* at one stroke, as snapshots are; stores first */
+	int (*settle)(struct vd_layer *, vd_error *);                                  /* stores what was touched so far */
+	int (*touch)(struct vd_layer *, uint64_t off, uint64_t len, vd_error *);
+	int (*begin)(struct vd_layer *, vd_error *);
+};
+
 /* Pure and thread-safe: they read nothing of the layer but what open() fixed. */
 struct vd_codec {
 	/* The unit x (off and len are the whole unit's here) from its packed bytes to x->len bytes. */
@@ -229,6 +255,7 @@ struct vd_codec {
 #define VD_LAYER_NEW_ZERO     2u /* set by create(): everything not written reads as zeros already */
 #define VD_LAYER_FIXED        4u /* set by open/create: map() never changes kind or place (raw, flat): all WRITABLE */
 #define VD_LAYER_FORWARD      8u /* set by open: maps forward only, from a pipe */
+#define VD_LAYER_TRACKED     16u /* the driver's: changes of content go by bitmaps->touch(); changes with no I/O running only */
 
 #define VD_LAYER_FILES 4096u
 
@@ -303,6 +330,7 @@ struct vd_driver {
 	int (*values)(struct vd_layer *, vdisk_value_fn fn, void *ctx, vd_error *); /* info's facts */
 	const struct vd_snapshot_ops *snapshots; /* NULL: none */
 	const struct vd_codec *codec;            /* NULL: never COMPRESSED nor CIPHERED */
+	const struct vd_bitmap_ops *bitmaps;     /* NULL: none */
 	uint32_t (*layer_caps)(const struct vd_layer *); /* VD_CAP_* of this layer */
 };
 

@@ -51,6 +51,8 @@ int vd_layer_reserve(struct vd_layer *l, struct vd_resv *r, vd_error *err);
 int vd_layer_publish(struct vd_layer *l, const struct vd_resv *r, size_t n, vd_error *err); /* failure: broken */
 void vd_layer_abandon(struct vd_layer *l, struct vd_resv *r);
 int vd_layer_unmap(struct vd_layer *l, uint64_t off, uint64_t len, enum vd_kind to, vd_error *err);
+/* The content of [off, off+len) is about to change: for bitmaps.  Under the claim that the change is made under. */
+int vd_layer_touch(struct vd_layer *l, uint64_t off, uint64_t len, vd_error *err);
 int vd_layer_flush(struct vd_layer *l, vd_error *err);
 /* The driver's call, and what the layer says of its parent, but not l->parent.  Flushes first. */
 int vd_layer_set_parent(struct vd_layer *l, const struct vd_new_parent *p, vd_error *err);

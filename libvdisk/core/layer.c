@@ -134,6 +134,25 @@ int vd_layer_begin(struct vd_layer *l, vd_error *err)
 	return rc ? vd_fail_in(err, "%s", l->path) : 0;
 }
 
+int vd_layer_touch(struct vd_layer *l, uint64_t off, uint64_t len, vd_error *err)
+{
+	int rc;
+
+	if (!(l->flags & VD_LAYER_TRACKED))
+		return 0;
+	do {
+		pthread_rwlock_rdlock(&l->lock);
+		rc = l->drv->bitmaps->touch(l, off, len, err);
+		pthread_rwlock_unlock(&l->lock);
+		if (rc <= 0)
+			break;
+		pthread_rwlock_wrlock(&l->lock);
+		rc = l->drv->bitmaps->begin(l, err);
+		pthread_rwlock_unlock(&l->lock);
+	} while (!rc);
+	return rc ? vd_fail_in(err, "%s", l->path) : 0;
+}
+
 int vd_layer_reserve(struct vd_layer *l, struct vd_resv *r, vd_error *err)
 {
 	uint64_t asked = r->len;

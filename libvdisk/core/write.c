@@ -310,7 +310,7 @@ static int write_piece(vdisk_image *img, uint64_t off, uint64_t len, struct vd_i
 
 	claim_sectors(img, &k, off, len);
 	vd_extents_init(&e, buf, WRITE_BATCH, off, len);
-	rc = vd_layer_map(img->top, off, len, 0, &e, err);
+	rc = vd_layer_touch(img->top, off, len, err) || vd_layer_map(img->top, off, len, 0, &e, err) ? -1 : 0;
 	if (rc || batch_in_place(&e)) {
 		if (!rc)
 			rc = write_batch(img, &e, it, err);
@@ -319,7 +319,7 @@ static int write_piece(vdisk_image *img, uint64_t off, uint64_t len, struct vd_i
 	}
 	vd_claim_drop(img->claims, &k);
 	vd_claim_units(img, &k, off, len);
-	rc = vd_write_claimed(img, off, len, it, err);
+	rc = vd_layer_touch(img->top, off, len, err) || vd_write_claimed(img, off, len, it, err) ? -1 : 0;
 	vd_claim_drop(img->claims, &k);
 	return rc;
 }

@@ -150,7 +150,7 @@ static int in_pieces(vdisk_image *img, uint64_t off, uint64_t len, int (*piece)(
 		int rc;
 
 		vd_claim_units(img, &k, off, stop - off);
-		rc = piece(img, off, stop - off, err);
+		rc = vd_layer_touch(img->top, off, stop - off, err) || piece(img, off, stop - off, err) ? -1 : 0;
 		vd_claim_drop(img->claims, &k);
 		if (rc)
 			return -1;

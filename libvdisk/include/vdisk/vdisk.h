@@ -259,6 +259,47 @@ VDISK_API int vdisk_snapshot_apply(vdisk_image *img, const char *which, vdisk_er
 VDISK_API int vdisk_snapshot_delete(vdisk_image *img, const char *which, vdisk_error *err);
 
 /* ---------------------------------------------------------------- partitions */
+/* ---------------------------------------------------------------- bitmaps
+
+   Which parts of the disk were changed since the bitmap was made or cleared: what an incremental backup copies.  qcow2 has them inside the
+   image (QEMU's persistent dirty bitmaps).  One that is enabled follows all changes of the disk, whoever makes them; ours are stored when
+   the image is closed.  Where a program dies before that, the bitmap stays marked as in use: it is not to be believed, and can only be
+   deleted.  Growing the disk and going back to a snapshot count as changes: of the new part, of all of it. */
+
+struct vdisk_bitmap_info {
+	const char *name;
+	uint64_t granularity; /* bytes of the disk for each bit; 0: not known */
+	bool enabled;         /* follows changes */
+	bool in_use;
+	const char *problem;  /* why else it can only be deleted, as "has ..."; NULL: nothing was found */
+};
+typedef void (*vdisk_bitmap_fn)(void *ctx, const struct vdisk_bitmap_info *b);
+/* Those of the leaf, in the image's order; none is not an error. */
+VDISK_API int vdisk_bitmaps(vdisk_image *img, vdisk_bitmap_fn fn, void *ctx, vdisk_error *err);
+
+/* Ranges of the disk, ascending and joined; returns true to go on. */
+typedef bool (*vdisk_diff_fn)(void *ctx, uint64_t off, uint64_t len);
+/* What a bitmap of the leaf calls changed.  fn must not use the image. */
+VDISK_API int vdisk_bitmap_ranges(vdisk_image *img, const char *name, vdisk_diff_fn fn, void *ctx, vdisk_error *err);
+
+#define VDISK_BITMAP_NAME_MAX 1023
+#define VDISK_BITMAP_DISABLED 1u
+
+/* The following change the leaf, which is open for writing; calls of other threads wait.  Each is durable when it returns, and happens at
+   one stroke: after a kill or a power cut it was done or was not, and at most space is lost.  VDISK_UNSUPPORTED where the format has no
+   bitmaps, and for one that can only be deleted. */
+
+/* All clear.  `name`: 1 to VDISK_BITMAP_NAME_MAX bytes without control characters, no other's; granularity: a power of two from 512 to 2G, or 0:
+   the image's cluster, but 4 to 64 KiB; flags: VDISK_BITMAP_DISABLED. */
+VDISK_API int vdisk_bitmap_create(vdisk_image *img, const char *name, uint64_t granularity, uint32_t flags, vdisk_error *err);
+VDISK_API int vdisk_bitmap_delete(vdisk_image *img, const char *name, vdisk_error *err);
+VDISK_API int vdisk_bitmap_clear(vdisk_image *img, const char *name, vdisk_error *err);
+/* Whether it follows changes from now on. */
+VDISK_API int vdisk_bitmap_enable(vdisk_image *img, const char *name, bool enable, vdisk_error *err);
+/* What `from_name` of `from` (NULL: of img) calls changed is called so by `name`, too.  `from` is open for reading, of a disk of the same
+   size, and not img. */
+VDISK_API int vdisk_bitmap_merge(vdisk_image *img, const char *name, vdisk_image *from, const char *from_name, vdisk_error *err);
+
 
 enum vdisk_table { VDISK_TABLE_NONE, VDISK_TABLE_MBR, VDISK_TABLE_GPT };
 
@@ -656,8 +697,7 @@ VDISK_API int vdisk_layer_delete(const char *path, const struct vdisk_layer_opti
                                  vdisk_error *err);
 
 /* Where two images differ: ascending, joined ranges of whole sectors of 512 bytes (the last may be cut by the end).  Past the end of the
-   shorter one it has zeros.  What both read from the same place of the same file is not read.  fn returns true to go on. */
-typedef bool (*vdisk_diff_fn)(void *ctx, uint64_t off, uint64_t len);
+   shorter one it has zeros.  What both read from the same place of the same file is not read. */
 VDISK_API int vdisk_diff(vdisk_image *a, vdisk_image *b, const struct vdisk_job_options *opts, vdisk_diff_fn fn, void *ctx, vdisk_error *err);
 
 enum vdisk_keep {
