@@ -3,7 +3,7 @@
  * The modules that an initramfs loads by itself, each tool's way.  udev in all of them loads drivers by the aliases of the hardware it finds, so
  * that this is a second way to the same end, for what is found late or by no alias.
  *     initramfs-tools   conf/modules, read by load_modules() of scripts/functions
- *     dracut            rd.driver.pre= in etc/cmdline.d, as its own force_drivers does
+ *     dracut            with systemd-modules-load in it, etc/modules-load.d; else rd.driver.pre= in etc/cmdline.d, as its own force_drivers does
  *     mkinitcpio        MODULES in /config, which its init sources; with systemd, etc/modules-load.d
  *     mkinitfs          etc/modules
  */
@@ -32,7 +32,7 @@ static void lines_join(const struct bytes *old, const char *const *load, size_t 
 	}
 }
 
-static void words_add(struct bytes *out, const char *const *load, size_t load_n, const char *between)
+static void words_join(struct bytes *out, const char *const *load, size_t load_n, const char *between)
 {
 	for (size_t n = 0; n < load_n; n++)
 		bytes_format(out, "%s%s", n ? between : "", load[n]);
@@ -52,9 +52,14 @@ bool load_list(const struct initrd *i, const char *const *load, size_t load_n, c
 		lines_join(old ? &old->content : NULL, load, load_n, out);
 		return true;
 	case INITRD_DRACUT:
+		if (initrd_find(i, "usr/lib/systemd/systemd-modules-load") || initrd_find(i, "lib/systemd/systemd-modules-load")) {
+			*path = "etc/modules-load.d/90-vdisk-adapt.conf";
+			lines_join(NULL, load, load_n, out);
+			return true;
+		}
 		*path = "etc/cmdline.d/90-vdisk-adapt.conf";
 		bytes_text(out, " rd.driver.pre=");
-		words_add(out, load, load_n, " rd.driver.pre=");
+		words_join(out, load, load_n, ",");
 		bytes_text(out, "\n");
 		return true;
 	case INITRD_MKINITCPIO:
@@ -69,7 +74,7 @@ bool load_list(const struct initrd *i, const char *const *load, size_t load_n, c
 		if (old->content.len && old->content.at[old->content.len - 1] != '\n')
 			bytes_text(out, "\n");
 		bytes_text(out, "MODULES=\"$MODULES ");
-		words_add(out, load, load_n, " ");
+		words_join(out, load, load_n, " ");
 		bytes_text(out, "\"\n");
 		return true;
 	default:
