@@ -5,7 +5,7 @@
  */
 #include "plan.h"
 
-#include "fail.h"
+#include "common/fail.h"
 #include "plan_view.h"
 
 #include <stdarg.h>
@@ -138,7 +138,7 @@ static int folder_one(struct plan *p, const char *path, uint32_t mode, vdisk_err
 /* Those on the way to a resolved path; the last part too if `whole`. */
 static int folders(struct plan *p, const char *path, bool whole, uint32_t mode, vdisk_error *err)
 {
-	char at[PLAN_PATH_MAX];
+	char at[PATH_ROOM];
 	struct tree_stat st;
 	char *slash;
 	int rc;
@@ -162,7 +162,7 @@ static int folders(struct plan *p, const char *path, bool whole, uint32_t mode, 
 
 int plan_folder(struct plan *p, const char *path, uint32_t mode, vdisk_error *err)
 {
-	char at[PLAN_PATH_MAX];
+	char at[PATH_ROOM];
 
 	return plan_resolve(p, path, true, at, err) ? -1 : folders(p, at, true, mode, err);
 }
@@ -230,7 +230,7 @@ static int write_new(struct plan *p, struct change *c, const char *path, const v
 static int write_any(struct plan *p, struct change *c, const char *path, const void *content, size_t len, const struct bytes *notes,
 	vdisk_error *err, const char *why, va_list args)
 {
-	char at[PLAN_PATH_MAX];
+	char at[PATH_ROOM];
 	struct change *old;
 	int rc;
 
@@ -303,7 +303,7 @@ static int link_says(struct plan *p, const char *path, const char *target, vdisk
 static int link_any(struct plan *p, const char *path, const char *target, vdisk_error *err, const char *why, va_list args)
 {
 	struct change c = { .kind = CHANGE_LINK, .mode = 0777 }, *old;
-	char at[PLAN_PATH_MAX];
+	char at[PATH_ROOM];
 	struct tree_stat st;
 	int rc;
 
@@ -355,7 +355,7 @@ int plan_link(struct plan *p, const char *path, const char *target, vdisk_error 
 static int move_any(struct plan *p, const char *path, const char *to, vdisk_error *err, const char *why, va_list args)
 {
 	struct change c = { .kind = CHANGE_MOVE };
-	char from[PLAN_PATH_MAX], at[PLAN_PATH_MAX];
+	char from[PATH_ROOM], at[PATH_ROOM];
 	struct tree_stat st;
 	int rc;
 
@@ -391,7 +391,7 @@ int plan_move(struct plan *p, const char *path, const char *to, vdisk_error *err
 static int remove_any(struct plan *p, const char *path, vdisk_error *err, const char *why, va_list args)
 {
 	struct change c = { .kind = CHANGE_REMOVE }, *old;
-	char at[PLAN_PATH_MAX];
+	char at[PATH_ROOM];
 	struct tree_stat st;
 	struct seen before;
 	int rc;

@@ -1,19 +1,16 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The view walks links itself, since a change may have made them or what they lead to: every path is resolved part by part, and what
+ * The view walks links itself (walk.h), since a change may have made them or what they lead to: every path is resolved part by part, and what
  * stands at a resolved one is what the last change that touches it says, or the guest.  A move carries what is below it along.
  */
 #include "plan_view.h"
 
-#include "fail.h"
+#include "common/fail.h"
 
-#include <limits.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define LINKS_MAX 40
 
 static struct plan *plan_of(struct tree *t) { return (struct plan *)((char *)t - offsetof(struct plan, view)); }
 
@@ -29,7 +26,7 @@ static const char *below(const char *path, const char *folder)
 
 void plan_seen(const struct plan *p, const char *path, size_t n, struct seen *out)
 {
-	char at[PLAN_PATH_MAX], from[PLAN_PATH_MAX];
+	char at[PATH_ROOM], from[PATH_ROOM];
 
 	*out = (struct seen){ 0 };
 	snprintf(at, sizeof(at), "%s", path);
@@ -88,111 +85,50 @@ static int link_read(struct plan *p, const char *path, struct bytes *to, vdisk_e
 	return to->failed ? fail(err, VDISK_NOMEM, "out of memory") : 1;
 }
 
-/* ---------------------------------------------------------------- links */
+static int source_stat(void *ctx, const char *path, struct tree_stat *out, vdisk_error *err) { return plan_stat(ctx, path, out, err); }
 
-struct walk {
-	char done[PLAN_PATH_MAX], rest[PLAN_PATH_MAX];
-	unsigned links;
-};
+static int source_link(void *ctx, const char *path, struct bytes *to, vdisk_error *err) { return link_read(ctx, path, to, err); }
 
-/* The next part of w->rest into `part`; false: there is none. */
-static bool part_take(struct walk *w, char part[NAME_MAX + 2])
+int plan_resolve(struct plan *p, const char *path, bool follow, char out[PATH_ROOM], vdisk_error *err)
 {
-	char *at = w->rest + strspn(w->rest, "/");
-	size_t n = strcspn(at, "/");
+	const struct walk_source source = { source_stat, source_link, p };
 
-	if (!n)
-		return false;
-	snprintf(part, NAME_MAX + 2, "%.*s", n > NAME_MAX + 1 ? NAME_MAX + 1 : (int)n, at);
-	memmove(w->rest, at + n, strlen(at + n) + 1);
-	return true;
+	return walk_path(&source, path, follow, out, err);
 }
 
-static int too_long(const char *path, vdisk_error *err)
+/* 1; 0: nothing can be there (a loop of links); -1. */
+static int resolved(struct plan *p, const char *path, bool follow, char out[PATH_ROOM], vdisk_error *err)
 {
-	return fail(err, VDISK_UNSUPPORTED, "%.200s…: is longer than a path may be (%d bytes)", path, PLAN_PATH_MAX - 1);
-}
+	vdisk_error why;
 
-/* Puts the link's words in front of what is left. */
-static int link_enter(struct plan *p, struct walk *w, const char *path, const char *at, vdisk_error *err)
-{
-	struct bytes to = { 0 };
-	char rest[PLAN_PATH_MAX];
-	int rc = link_read(p, at, &to, err), n = 0;
-
-	if (rc > 0) {
-		if (++w->links > LINKS_MAX)
-			rc = fail(err, VDISK_CORRUPT, "%s: there are too many symbolic links on the way (%d)", path, LINKS_MAX);
-		else if (memchr(to.at ? to.at : "", 0, to.len) || (n = snprintf(rest, sizeof(rest), "%s/%s", to.len ? to.at : "", w->rest)) >= (int)sizeof(rest))
-			rc = too_long(path, err);
-	}
-	if (rc > 0) {
-		if (to.len && to.at[0] == '/')
-			w->done[0] = '\0';
-		memcpy(w->rest, rest, (size_t)n + 1);
-	}
-	bytes_destroy(&to);
-	return rc < 0 ? -1 : 0;
-}
-
-static int part_walk(struct plan *p, struct walk *w, const char *path, const char *part, bool follow, vdisk_error *err)
-{
-	char at[PLAN_PATH_MAX];
-	struct tree_stat st;
-	int rc;
-
-	if (!strcmp(part, "."))
+	if (!plan_resolve(p, path, follow, out, &why))
+		return 1;
+	if (why.kind == VDISK_CORRUPT)
 		return 0;
-	if (!strcmp(part, "..")) {
-		char *slash = strrchr(w->done, '/');
-
-		if (slash)
-			*slash = '\0';
-		return 0;
-	}
-	if (strlen(part) > NAME_MAX || snprintf(at, sizeof(at), "%s/%s", w->done, part) >= (int)sizeof(at))
-		return too_long(path, err);
-	rc = follow || w->rest[strspn(w->rest, "/")] ? plan_stat(p, at, &st, err) : 0;
-	if (rc < 0)
-		return -1;
-	if (rc && st.kind == TREE_LINK)
-		return link_enter(p, w, path, at, err);
-	memcpy(w->done, at, sizeof(at));
-	return 0;
-}
-
-int plan_resolve(struct plan *p, const char *path, bool follow, char out[PLAN_PATH_MAX], vdisk_error *err)
-{
-	struct walk w = { 0 };
-	char part[NAME_MAX + 2];
-
-	if (path[0] != '/' || strlen(path) >= sizeof(w.rest))
-		return path[0] == '/' ? too_long(path, err) : fail(err, VDISK_INVALID, "%s: is no absolute path", path);
-	memcpy(w.rest, path, strlen(path) + 1);
-	while (part_take(&w, part))
-		if (part_walk(p, &w, path, part, follow, err))
-			return -1;
-	snprintf(out, PLAN_PATH_MAX, "%s", w.done[0] ? w.done : "/");
-	return 0;
+	if (err)
+		*err = why;
+	return -1;
 }
 
 /* ---------------------------------------------------------------- the tree */
 
 static int view_stat(struct tree *t, const char *path, bool follow, struct tree_stat *out, vdisk_error *err)
 {
-	char at[PLAN_PATH_MAX];
+	char at[PATH_ROOM];
+	int rc = resolved(plan_of(t), path, follow, at, err);
 
-	return plan_resolve(plan_of(t), path, follow, at, err) ? -1 : plan_stat(plan_of(t), at, out, err);
+	return rc <= 0 ? rc : plan_stat(plan_of(t), at, out, err);
 }
 
 static int view_read(struct tree *t, const char *path, uint64_t max, struct bytes *out, vdisk_error *err)
 {
 	struct plan *p = plan_of(t);
-	char at[PLAN_PATH_MAX];
+	char at[PATH_ROOM];
 	struct seen s;
+	int rc = resolved(p, path, true, at, err);
 
-	if (plan_resolve(p, path, true, at, err))
-		return -1;
+	if (rc <= 0)
+		return rc;
 	plan_seen(p, at, p->n, &s);
 	if (s.gone || (s.change && s.change->kind != CHANGE_WRITE))
 		return 0;
@@ -206,9 +142,30 @@ static int view_read(struct tree *t, const char *path, uint64_t max, struct byte
 
 static int view_link(struct tree *t, const char *path, struct bytes *target, vdisk_error *err)
 {
-	char at[PLAN_PATH_MAX];
+	char at[PATH_ROOM];
+	int rc = resolved(plan_of(t), path, false, at, err);
 
-	return plan_resolve(plan_of(t), path, false, at, err) ? -1 : link_read(plan_of(t), at, target, err);
+	return rc <= 0 ? rc : link_read(plan_of(t), at, target, err);
+}
+
+/* A guest that reads whole files alone is not asked for what may have gigabytes. */
+static int view_head(struct tree *t, const char *path, size_t len, struct bytes *out, vdisk_error *err)
+{
+	struct plan *p = plan_of(t);
+	char at[PATH_ROOM];
+	struct seen s;
+	int rc = resolved(p, path, true, at, err);
+
+	if (rc <= 0)
+		return rc;
+	plan_seen(p, at, p->n, &s);
+	if (s.gone || (s.change && s.change->kind != CHANGE_WRITE))
+		return 0;
+	if (!s.change)
+		return p->guest->ops->head ? p->guest->ops->head(p->guest, s.guest, len, out, err)
+		                           : fail(err, VDISK_UNSUPPORTED, "%s: its beginning alone cannot be read", path);
+	bytes_add(out, s.change->content.at, s.change->content.len < len ? s.change->content.len : len);
+	return out->failed ? fail(err, VDISK_NOMEM, "out of memory") : 1;
 }
 
 static int by_bytes(const void *a, const void *b) { return strcmp(*(const char *const *)a, *(const char *const *)b); }
@@ -245,7 +202,7 @@ static size_t names_gather(struct plan *p, const char *folder, const struct byte
 
 static int names_keep(struct plan *p, const char *folder, const char **v, size_t n, struct bytes *names, vdisk_error *err)
 {
-	char at[PLAN_PATH_MAX];
+	char at[PATH_ROOM];
 	struct tree_stat st;
 	struct seen s;
 	int rc;
@@ -270,16 +227,15 @@ static int view_list(struct tree *t, const char *path, struct bytes *names, vdis
 {
 	struct plan *p = plan_of(t);
 	struct bytes listed = { 0 };
-	char at[PLAN_PATH_MAX];
+	char at[PATH_ROOM];
 	const char **v = NULL;
 	struct tree_stat st;
 	struct seen s;
 	size_t n = 0;
-	int rc;
+	int rc = resolved(p, path, true, at, err);
 
-	if (plan_resolve(p, path, true, at, err))
-		return -1;
-	rc = plan_stat(p, at, &st, err);
+	if (rc > 0)
+		rc = plan_stat(p, at, &st, err);
 	if (rc <= 0 || st.kind != TREE_FOLDER)
 		return rc < 0 ? -1 : 0;
 	plan_seen(p, at, p->n, &s);
@@ -295,4 +251,4 @@ static int view_list(struct tree *t, const char *path, struct bytes *names, vdis
 	return rc;
 }
 
-const struct tree_ops plan_view_ops = { .stat = view_stat, .read = view_read, .list = view_list, .link = view_link };
+const struct tree_ops plan_view_ops = { .stat = view_stat, .read = view_read, .list = view_list, .link = view_link, .head = view_head };

@@ -4,13 +4,12 @@
 #define ADAPT_PLAN_VIEW_H
 
 #include "plan.h"
-
-#define PLAN_PATH_MAX 4096
+#include "walk.h"
 
 /* What stands at a path of which no part but the last may be a link. */
 struct seen {
 	const struct change *change; /* the one that made it; NULL: none */
-	char guest[PLAN_PATH_MAX];   /* else the guest's own, which may or may not be there */
+	char guest[PATH_ROOM];   /* else the guest's own, which may or may not be there */
 	bool gone;                   /* a change took it away */
 };
 
@@ -20,8 +19,7 @@ extern const struct tree_ops plan_view_ops;
 void plan_seen(const struct plan *p, const char *path, size_t n, struct seen *out);
 /* As the view's stat, of a path as plan_seen() wants it. */
 int plan_stat(struct plan *p, const char *path, struct tree_stat *out, vdisk_error *err);
-/* The path without links and without "." and "..", as the view has them; of its last part only if `follow`.  Parts that are not there stay
-   as they are.  0, or -1 with *err (too many links, too long). */
-int plan_resolve(struct plan *p, const char *path, bool follow, char out[PLAN_PATH_MAX], vdisk_error *err);
+/* walk_path() in the view. */
+int plan_resolve(struct plan *p, const char *path, bool follow, char out[PATH_ROOM], vdisk_error *err);
 
 #endif

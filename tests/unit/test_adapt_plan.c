@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The plan over a folder: what a second change of a path comes to, and that the view shows the guest as it will be. */
+#include "plan.h"
+
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+struct fixture {
+	char root[64];
+	struct tree *guest;
+	struct plan plan;
+	vdisk_error err;
+};
+
+static void file_put(const struct fixture *f, const char *path, const char *text)
+{
+	char at[300];
+	int fd;
+
+	snprintf(at, sizeof(at), "%s%s", f->root, path);
+	fd = open(at, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0640);
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, text, strlen(text)), strlen(text));
+	close(fd);
+}
+
+static void folder_put(const struct fixture *f, const char *path)
+{
+	char at[300];
+
+	snprintf(at, sizeof(at), "%s%s", f->root, path);
+	assert_int_equal(mkdir(at, 0755), 0);
+}
+
+static void link_put(const struct fixture *f, const char *path, const char *target)
+{
+	char at[300];
+
+	snprintf(at, sizeof(at), "%s%s", f->root, path);
+	assert_int_equal(symlink(target, at), 0);
+}
+
+static int set_up(void **state)
+{
+	struct fixture *f = calloc(1, sizeof(*f));
+
+	snprintf(f->root, sizeof(f->root), "/tmp/test_adapt_plan.XXXXXX");
+	assert_non_null(mkdtemp(f->root));
+	folder_put(f, "/etc");
+	folder_put(f, "/usr");
+	folder_put(f, "/usr/lib");
+	file_put(f, "/etc/fstab", "old\n");
+	file_put(f, "/etc/other", "other\n");
+	link_put(f, "/lib", "usr/lib");
+	link_put(f, "/etc/link", "/etc/fstab");
+	link_put(f, "/etc/loop", "loop");
+	f->guest = tree_folder_open(f->root, true, &f->err);
+	assert_non_null(f->guest);
+	plan_init(&f->plan, f->guest);
+	*state = f;
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	struct fixture *f = *state;
+	char line[100];
+
+	plan_destroy(&f->plan);
+	tree_close(f->guest);
+	snprintf(line, sizeof(line), "rm -rf %s", f->root);
+	assert_int_equal(system(line), 0);
+	free(f);
+	return 0;
+}
+
+static int put(struct fixture *f, const char *path, const char *text, const char *why)
+{
+	return plan_write(&f->plan, path, text, strlen(text), 0600, &f->err, "%s", why);
+}
+
+/* What the view holds at the path; NULL: nothing. */
+static void shows(struct fixture *f, const char *path, const char *text)
+{
+	struct bytes b = { 0 };
+	int rc = f->plan.view.ops->read(&f->plan.view, path, 1000, &b, &f->err);
+
+	assert_int_equal(rc, text ? 1 : 0);
+	if (text)
+		assert_string_equal(b.len ? b.at : "", text);
+	bytes_destroy(&b);
+}
+
+static void names_are(struct fixture *f, const char *folder, const char *names)
+{
+	struct bytes b = { 0 };
+
+	assert_int_equal(f->plan.view.ops->list(&f->plan.view, folder, &b, &f->err), 1);
+	for (size_t i = 0; i + 1 < b.len; i++)
+		if (!b.at[i])
+			b.at[i] = ' ';
+	assert_string_equal(b.len ? b.at : "", names);
+	bytes_destroy(&b);
+}
+
+static void a_second_change_replaces(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(put(f, "/etc/fstab", "new\n", "one"), 0);
+	assert_int_equal(put(f, "/etc/fstab", "newer\n", "two"), 0);
+	assert_int_equal(put(f, "/etc/fstab", "newer\n", "not told"), 0);
+	assert_int_equal(put(f, "/etc/fstab", "newest\n", "one"), 0);
+	assert_int_equal(f->plan.n, 1);
+	assert_string_equal(f->plan.changes[0].why, "one\ntwo");
+	assert_int_equal(f->plan.changes[0].mode, 0640);
+	shows(f, "/etc/fstab", "newest\n");
+	assert_int_equal(put(f, "/etc/fstab", "old\n", "back again"), 0);
+	assert_int_equal(f->plan.n, 0);
+	shows(f, "/etc/fstab", "old\n");
+}
+
+static void what_is_the_same_is_no_change(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(put(f, "/etc/fstab", "old\n", "why"), 0);
+	assert_int_equal(plan_link(&f->plan, "/etc/link", "/etc/fstab", &f->err, "why"), 0);
+	assert_int_equal(plan_folder(&f->plan, "/etc", 0755, &f->err), 0);
+	assert_int_equal(plan_remove(&f->plan, "/etc/nothing", &f->err, "why"), 0);
+	assert_int_equal(f->plan.n, 0);
+}
+
+static void links_are_followed(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(put(f, "/etc/link", "new\n", "why"), 0);
+	assert_string_equal(f->plan.changes[0].path, "/etc/fstab");
+	assert_int_equal(put(f, "/lib/modules/6.1/x.ko", "elf", "why"), 0);
+	shows(f, "/usr/lib/modules/6.1/x.ko", "elf");
+	shows(f, "/lib/../lib/modules/./6.1/x.ko", "elf");
+	assert_int_equal(plan_link(&f->plan, "/boot/grub", "/lib/modules", &f->err, "why"), 0);
+	shows(f, "/boot/grub/6.1/x.ko", "elf");
+	names_are(f, "/boot/grub/", "6.1");
+	names_are(f, "/", "boot etc lib usr");
+	assert_int_equal(put(f, "/etc/loop", "x", "why"), -1);
+	assert_int_equal(f->err.kind, VDISK_CORRUPT);
+}
+
+static void parents_are_made(void **state)
+{
+	struct fixture *f = *state;
+	struct tree_stat st;
+
+	assert_int_equal(put(f, "/etc/a/b/c", "x", "why"), 0);
+	assert_int_equal(f->plan.n, 3);
+	assert_int_equal(f->plan.changes[0].kind, CHANGE_FOLDER);
+	assert_string_equal(f->plan.changes[1].path, "/etc/a/b");
+	assert_int_equal(f->plan.view.ops->stat(&f->plan.view, "/etc/a/b", true, &st, &f->err), 1);
+	assert_int_equal(st.kind, TREE_FOLDER);
+	assert_int_equal(f->plan.view.ops->stat(&f->plan.view, "/etc/a/b/c/d", true, &st, &f->err), 0);
+	names_are(f, "/etc", "a fstab link loop other");
+	assert_int_equal(put(f, "/etc/fstab/x", "x", "why"), -1);
+	assert_string_equal(f->err.message, "/etc/fstab: is no folder in the guest");
+}
+
+static void removed_and_written_again(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(plan_remove(&f->plan, "/etc/fstab", &f->err, "gone"), 0);
+	shows(f, "/etc/fstab", NULL);
+	shows(f, "/etc/link", NULL);
+	names_are(f, "/etc", "link loop other");
+	assert_int_equal(put(f, "/etc/fstab", "new\n", "there"), 0);
+	assert_int_equal(f->plan.n, 1);
+	shows(f, "/etc/link", "new\n");
+	assert_int_equal(put(f, "/etc/made", "x", "why"), 0);
+	assert_int_equal(plan_remove(&f->plan, "/etc/made", &f->err, "after all"), 0);
+	assert_int_equal(f->plan.n, 1);
+	assert_int_equal(plan_remove(&f->plan, "/etc", &f->err, "why"), -1);
+}
+
+static void moves_carry_along(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(put(f, "/etc/fstab", "new\n", "why"), 0);
+	assert_int_equal(plan_move(&f->plan, "/etc/fstab", "/etc/fstab.old", &f->err, "kept"), 0);
+	shows(f, "/etc/fstab", NULL);
+	shows(f, "/etc/fstab.old", "new\n");
+	assert_int_equal(put(f, "/etc/fstab", "newest\n", "anew"), 0);
+	shows(f, "/etc/fstab", "newest\n");
+	shows(f, "/etc/fstab.old", "new\n");
+	assert_int_equal(f->plan.n, 3);
+	assert_int_equal(plan_move(&f->plan, "/usr", "/etc/usr", &f->err, "kept"), 0);
+	names_are(f, "/etc/usr", "lib");
+	names_are(f, "/", "etc lib");
+	assert_int_equal(plan_move(&f->plan, "/etc/other", "/etc/fstab", &f->err, "kept"), -1);
+	assert_int_equal(plan_move(&f->plan, "/etc/nothing", "/etc/x", &f->err, "kept"), -1);
+}
+
+static void a_run_is_told_once(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(plan_run(&f->plan, "update-initramfs -u", &f->err, "why"), 0);
+	assert_int_equal(plan_run(&f->plan, "update-initramfs -u", &f->err, "why"), 0);
+	assert_int_equal(f->plan.n, 1);
+	plan_remark(&f->plan, "%s", "look");
+	assert_string_equal(f->plan.remarks.at, "look\n");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(a_second_change_replaces, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(what_is_the_same_is_no_change, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(links_are_followed, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(parents_are_made, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(removed_and_written_again, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(moves_carry_along, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_run_is_told_once, set_up, tear_down),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
