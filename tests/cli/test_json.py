@@ -59,7 +59,9 @@ SCHEMAS = {
 	         "alloc-grain": NUMBER, "parent": MAYBE(TEXT), "parent-format": MAYBE(TEXT), "parent-problem": MAYBE(TEXT),
 	         "modified": MAYBE(TEXT), "files": [{"path": TEXT}], "details": None}],
 	         "snapshots": [{"id": TEXT, "name": TEXT, "date": TEXT, "date-nsec": NUMBER, "vm-clock-nsec": NUMBER, "vm-state-size": NUMBER,
-	         "virtual-size": NUMBER}], "snapshots-unlisted": NUMBER},
+	         "virtual-size": NUMBER}], "snapshots-unlisted": NUMBER,
+	         "bitmaps": [{"name": TEXT, "granularity": NUMBER, "enabled": BOOL, "in-use": BOOL, "problem": MAYBE(TEXT)}], "bitmaps-unlisted": NUMBER,
+	         "bitmaps-problem": MAYBE(TEXT)},
 	"create": {**HEAD, **SIDE, "backing": MAYBE(TEXT), "backing-format": MAYBE(TEXT), "dry-run": BOOL},
 	"compact": {**HEAD, "path": TEXT, "dry-run": BOOL, "regions": [REGION], "free?": NUMBER, "zero?": NUMBER, "allocated-before?": NUMBER,
 	            "allocated-after?": NUMBER},
@@ -84,6 +86,8 @@ SCHEMAS = {
 	                             "vm-clock-nsec": NUMBER, "files": [{"path": TEXT}], "problem": MAYBE(TEXT)}],
 	             "first?": MAYBE(TEXT), "second?": MAYBE(TEXT), "first-size?": NUMBER, "second-size?": NUMBER, "equal?": BOOL, "bytes?": NUMBER,
 	             "ranges?": [{"offset": NUMBER, "length": NUMBER}]},
+	"bitmap": {**HEAD, "action": TEXT, "path": TEXT, "name?": TEXT, "virtual-size?": NUMBER, "unlisted?": NUMBER,
+	           "bitmaps?": [{"name": TEXT, "granularity": NUMBER, "enabled": BOOL, "in-use": BOOL, "problem": MAYBE(TEXT), "dirty?": NUMBER}]},
 	"resize": {**HEAD, "path": TEXT, "format": TEXT, "old-size": NUMBER, "new-size": NUMBER, "dry-run": BOOL},
 	"amend": {**HEAD, "path": TEXT, "format": TEXT, "options": None, "dry-run": BOOL},
 }
@@ -208,6 +212,9 @@ def the_rest():
 	eq(("create", "internal", "1"), (lambda r: (r["action"], r["kind"], r["id"]))(answer("snapshot", "create", "full.qcow2", "s")), "snapshot")
 	eq(["s"], [r["name"] for r in answer("snapshot", "list", "full.qcow2")["snapshots"]], "snapshot list")
 	eq((True, []), (lambda r: (r["equal"], r["ranges"]))(answer("snapshot", "diff", "full.qcow2", "s")), "snapshot diff")
+	eq(("create", "x"), (lambda r: (r["action"], r["name"]))(answer("bitmap", "create", "full.qcow2", "x")), "bitmap")
+	eq([("x", 0)], [(b["name"], b["dirty"]) for b in answer("bitmap", "list", "full.qcow2")["bitmaps"]], "bitmap list")
+	eq(["x"], [b["name"] for b in answer("info", "full.qcow2")["bitmaps"]], "info of bitmaps")
 	o = answer("flatten", "b.qcow2")
 	check(o["layers"] == 2 and o["bytes-copied"] > 0, "flatten: %r" % o)
 

@@ -5,7 +5,7 @@ import os, stat, sys
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 from vdtest import *
 
-COMMANDS = ["convert", "info", "create", "map", "check", "compare", "digest", "measure", "resize", "amend", "flatten", "rebase", "commit", "clone", "snapshot"]
+COMMANDS = ["convert", "info", "create", "map", "check", "compare", "digest", "measure", "resize", "amend", "flatten", "rebase", "commit", "clone", "snapshot", "bitmap"]
 
 
 def disk(path="disk.raw", size=2 * MIB, name="usage"):

@@ -260,28 +260,6 @@ def encrypted(i):
 	refused("convert", "-O", "raw", "disk.qcow2", "out.raw", mentions="key-file")
 
 
-def with_bitmap(i):
-	"""A persistent bitmap must not go on claiming to know what changed when we write without recording it."""
-	need_vdio()
-	rng = rng_for("bitmap/%d" % i)
-	size = 2 * MIB
-	qemu_img("create", "-q", "-f", "qcow2", "disk.qcow2", size)
-	qemu_img("bitmap", "--add", "-f", "qcow2", "disk.qcow2", "b0")
-	r = run(VDIO, "-f", "qcow2", "disk.qcow2", stdin=b"write 700000 1000 7\n")
-	if r.rc == 2:
-		check("bitmap" in r.err, "a refusal to write names the bitmap: %s" % r.show())
-		return
-	eq(0, r.rc, "exit status: %s" % r.show())
-	info = qemu_img("info", "--output=json", "disk.qcow2").json()
-	bitmaps = info["format-specific"]["data"].get("bitmaps", [])
-	honest = not bitmaps or any("in-use" in b["flags"] for b in bitmaps)
-	if not honest:
-		# It says that it is consistent: then it must have recorded the write.
-		r = run("qemu-img", "bitmap", "--merge", "b0", "disk.qcow2", "b0")
-		fail("the bitmap is still taken as consistent, without the write in it: %r" % bitmaps)
-	qemu_check("disk.qcow2", "qcow2")
-
-
 def crash(name, fmt, options, grain, i):
 	"""A writer that dies: what was flushed reads back, what was not is old or new, and the image is repaired or clean."""
 	need_vdio()
@@ -356,7 +334,6 @@ for i in range(ROUNDS):
 	    ("raw", MIB + 512))
 	add("vmdk over vmdk #%d" % i, alternate, "vmdk over", "vmdk", "", 65536, 6 * MIB, False, i, ("vmdk", 6 * MIB))
 	add("snapshots #%d" % i, with_snapshots, i)
-	add("bitmap #%d" % i, with_bitmap, i)
 	add("LUKS #%d" % i, encrypted, i)
 	for name, fmt, options, grain in (("qcow2", "qcow2", "", 65536), ("qcow2 512", "qcow2", "cluster_size=512", 512),
 	                                  ("qcow2 lazy", "qcow2", "lazy_refcounts=on", 65536),

@@ -49,7 +49,8 @@ static const struct opt options[] = {
 	  .help = "the source's snapshots: flatten, the disk as it is alone; keep, with names and dates, inside (qcow2) or as layers below the new "
 	          "image; inside and layers say which" },
 	{ .name = "since", .kind = OPT_TEXT, AT(since), .arg = "NAME",
-	  .help = "with -b, which holds the disk as it was at this snapshot, or as its \"parent\" has it: write only what has changed since" },
+	  .help = "with -b, which holds the disk as it was at this snapshot, as its \"parent\" has it, or when \"bitmap:NAME\" was cleared: write "
+	          "only what has changed since" },
 	{ .name = "used-only", .kind = OPT_FLAG, AT(used_only),
 	  .help = "leave out what the guest's file systems call free; it is zeros in the new image" },
 	{ .name = "verify", .kind = OPT_FLAG, AT(verify),

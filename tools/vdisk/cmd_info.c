@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* vdisk info: an image's facts, which need neither its parent nor its content. */
+#include "bitmap_show.h"
 #include "output.h"
 #include "sizes.h"
 #include "source.h"
@@ -194,6 +195,7 @@ static int info_json(vdisk_image *img, unsigned depth)
 		r = fail_vdisk(&err);
 	json_put(o, "snapshots", s.list);
 	json_put_u64(o, "snapshots-unlisted", s.n > SNAPSHOTS_MOST ? s.n - SNAPSHOTS_MOST : 0);
+	bitmaps_put(img, o);
 	if (r)
 		json_object_put(o);
 	else
@@ -212,6 +214,8 @@ static int info_text(vdisk_image *img, unsigned depth, bool chain)
 			r = vdisk_snapshots(img, snapshot_put, &s, &err) ? fail_vdisk(&err) : 0;
 			if (s.n > SNAPSHOTS_MOST)
 				say("  and %" PRIu64 " more\n", s.n - SNAPSHOTS_MOST);
+			if (!r)
+				bitmaps_say(img);
 		}
 	}
 	return r;

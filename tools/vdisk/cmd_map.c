@@ -24,7 +24,7 @@ static const struct opt options[] = {
 	{ .letter = 'l', .name = "max-length", .kind = OPT_SIZE, .field = offsetof(struct map_args, length), .arg = "SIZE",
 	  .min = 1, .help = "map this much; by default to the end" },
 	{ .name = "since", .kind = OPT_TEXT, .field = offsetof(struct map_args, since), .arg = "NAME",
-	  .help = "only what has changed since this snapshot, or from what the \"parent\" holds" },
+	  .help = "only what has changed since this snapshot, from what the \"parent\" holds, or as \"bitmap:NAME\" records" },
 	{ 0 },
 };
 

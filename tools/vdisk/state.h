@@ -6,6 +6,9 @@
 #include "ranges.h"
 #include "source.h"
 
+/* "bitmap:NAME", for state_changes(): what that bitmap of img calls changed. */
+#define STATE_BITMAP "bitmap:"
+
 /* `name`: a snapshot's name or ID, internal or a layer; "parent", where no snapshot is called so: the layer below the leaf; NULL: the disk as
    it is.  0, or EXIT_TROUBLE after a message. */
 int state_open(const char *path, const struct vdisk_open_options *open, const char *name, vdisk_image **img);
