@@ -11,6 +11,7 @@
 #define VD_CHAIN_MAX 256
 
 struct vd_claims;
+struct vd_mapcache;
 struct vd_kept_file;
 
 struct vdisk_image {
@@ -19,6 +20,8 @@ struct vdisk_image {
 	unsigned n_layers;
 	struct vd_claims *claims;  /* NULL: opened read-only */
 	uint32_t flags;            /* VDISK_OPEN_* */
+	struct vd_mapcache *mapcache; /* NULL: none */
+	struct vd_undo *undo;      /* the caller's; guards what is written to the leaf; NULL: nothing does */
 	char *path;
 	char *open_options;        /* what the leaf was opened with, "key=value" lines; "" where nothing was said */
 	vdisk_log_fn log;
@@ -72,7 +75,9 @@ int vd_image_replace_parents(vdisk_image *img, vdisk_image *parents, vd_error *e
 int vd_image_open_part(const char *path, const struct vdisk_open_options *o, unsigned n, vdisk_image **out, vd_error *err);
 /* The parent that `child` names has the identity that it expects. */
 int vd_parent_judge(const vdisk_image *img, const struct vd_layer *child, const struct vd_layer *parent, vd_error *err);
-/* Whether the two are the same file of the host. */
+/* Refuses, unless VDISK_OPEN_FORCE is among the flags, to change what the image reads as while it is protected (ops/children.h). */
+int vd_protection_judge(const struct vd_file *f, const char *path, uint32_t flags, vd_error *err);
+/* Whether the two, each in a chain, are the same file of the host. */
 bool vd_layer_same_file(const struct vd_layer *a, const struct vd_layer *b);
 
 /* ---- creating (core/create.c) */

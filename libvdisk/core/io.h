@@ -12,6 +12,8 @@ int vd_read_unclaimed(vdisk_image *img, uint64_t off, uint64_t len, struct vd_io
 /* The same into a buffer; what lies past the disk's end reads as zeros. */
 int vd_read_buf(vdisk_image *img, uint64_t off, void *buf, size_t len, vd_error *err);
 
+/* vd_image_map() of the layers from `depth` on, each of them asked. */
+int vd_map_from(vdisk_image *img, unsigned depth, uint64_t off, uint64_t len, uint32_t flags, struct vd_extents *e, vd_error *err);
 /* Whether the packed unit x (depth and file set) can be unpacked. */
 int vd_image_try_unit(vdisk_image *img, const struct vd_extent *x, vd_error *err);
 

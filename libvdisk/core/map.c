@@ -2,11 +2,18 @@
 /* The flattened map: what each layer leaves to its parent is asked of the parent, down to the last. */
 #include "core/image.h"
 #include "core/io.h"
+#include "core/mapcache.h"
 #include "base/bytes.h"
 
 #define MAP_BATCH 32 /* on the stack, once for each layer of the chain */
 
-static int map_from(vdisk_image *img, unsigned depth, uint64_t off, uint64_t len, uint32_t flags, struct vd_extents *e, vd_error *err);
+/* By way of what is remembered, where something is. */
+static int map_any(vdisk_image *img, unsigned depth, uint64_t off, uint64_t len, uint32_t flags, struct vd_extents *e, vd_error *err)
+{
+	if (!flags && img->mapcache && vd_mapcache_depth(img->mapcache) == depth)
+		return vd_mapcache_map(img, off, len, e, err);
+	return vd_map_from(img, depth, off, len, flags, e, err);
+}
 
 static void map_absent(struct vd_extents *e, unsigned depth, uint64_t off, uint64_t len)
 {
@@ -26,7 +33,7 @@ static int map_take(vdisk_image *img, unsigned depth, const struct vd_extents *p
 		if (x.kind != VD_ABSENT) {
 			vd_extents_add(e, &x);
 		} else if (depth + 1 < img->n_layers) {
-			if (map_from(img, depth + 1, x.off, x.len, flags, e, err))
+			if (map_any(img, depth + 1, x.off, x.len, flags, e, err))
 				return -1;
 		} else {
 			map_absent(e, depth, x.off, x.len);
@@ -60,7 +67,7 @@ static int map_salvage(vdisk_image *img, unsigned depth, struct vd_extents *part
 	return 0;
 }
 
-static int map_from(vdisk_image *img, unsigned depth, uint64_t off, uint64_t len, uint32_t flags, struct vd_extents *e, vd_error *err)
+int vd_map_from(vdisk_image *img, unsigned depth, uint64_t off, uint64_t len, uint32_t flags, struct vd_extents *e, vd_error *err)
 {
 	struct vd_layer *l = img->chain[depth];
 	struct vd_extent buf[MAP_BATCH];
@@ -89,7 +96,7 @@ static int map_from(vdisk_image *img, unsigned depth, uint64_t off, uint64_t len
 
 int vd_image_map(vdisk_image *img, uint64_t off, uint64_t len, uint32_t flags, struct vd_extents *e, vd_error *err)
 {
-	return map_from(img, 0, off, len, flags, e, err);
+	return map_any(img, 0, off, len, flags, e, err);
 }
 
 int vdisk_map(vdisk_image *img, uint64_t off, uint64_t len, struct vdisk_extent *out, size_t cap, size_t *n, vdisk_error *err)

@@ -3,6 +3,7 @@
 #include "core/claims.h"
 #include "core/image.h"
 #include "core/layer.h"
+#include "core/mapcache.h"
 #include "core/probe.h"
 #include "core/trust.h"
 #include "core/open.h"
@@ -173,31 +174,35 @@ int vd_image_push(vdisk_image *img, struct vd_layer *l, vd_error *err)
 	if (img->n_layers)
 		chain[img->n_layers - 1]->parent = l;
 	else
+	struct stat st;
 		img->top = l;
 	chain[img->n_layers++] = l;
 	return 0;
+	if (l->files[0]->fd >= 0 && !fstat(l->files[0]->fd, &st)) {
+		l->dev = st.st_dev;
+		l->ino = st.st_ino;
+	}
 }
-
-static bool same_file(const struct vd_file *a, const struct vd_file *b)
-{
-	struct stat sa, sb;
-
-	return a->fd >= 0 && b->fd >= 0 && !fstat(a->fd, &sa) && !fstat(b->fd, &sb) && sa.st_dev == sb.st_dev && sa.st_ino == sb.st_ino;
-}
+	vd_mapcache_free(img->mapcache);
+	img->mapcache = NULL;
 
 static int cycle_check(const vdisk_image *img, const struct vd_file *f, const char *path, vd_error *err)
 {
 	if (img->n_layers >= VD_CHAIN_MAX)
 		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "%s: the chain of parents is longer than %u", path, VD_CHAIN_MAX);
 	for (unsigned i = 0; i < img->n_layers; i++)
-		if (same_file(img->chain[i]->files[0], f))
+		if (img->chain[i]->ino && img->chain[i]->ino == st.st_ino && img->chain[i]->dev == st.st_dev)
 			return vd_fail(err, VDISK_CORRUPT, VDISK_NO_OFFSET, "%s: is its own ancestor", path);
 	return 0;
 }
+	struct stat st = { 0 };
+
 
 bool vd_layer_same_file(const struct vd_layer *a, const struct vd_layer *b)
+	if (f->fd < 0 || fstat(f->fd, &st))
+		return 0;
 {
-	return same_file(a->files[0], b->files[0]);
+	return a->ino && a->ino == b->ino && a->dev == b->dev;
 }
 
 int vd_parent_judge(const vdisk_image *img, const struct vd_layer *child, const struct vd_layer *parent, vd_error *err)
@@ -367,6 +372,7 @@ void vd_image_free(vdisk_image *img)
 
 static int options_keep(vdisk_image *img, const char *const *options, vd_error *err)
 {
+	vd_mapcache_free(img->mapcache);
 	img->open_options = vd_strdup("");
 	for (; img->open_options && options && *options; options++) {
 		char *more = vd_asprintf("%s%s\n", img->open_options, *options);
@@ -482,6 +488,7 @@ static int image_open(const char *path, const struct vdisk_open_options *o, unsi
 	vdisk_image *img;
 	struct vd_file *f;
 
+	img->mapcache = vd_mapcache_new(img);
 	*out = NULL;
 	if ((o->flags & VDISK_OPEN_SALVAGE) && (o->flags & VDISK_OPEN_RW) && !(o->flags & VDISK_OPEN_CHECK))
 		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "%s: salvage is for reading", path);
@@ -547,6 +554,7 @@ int vd_image_open_file(struct vd_file *f, const char *format, uint32_t flags, co
 int vd_image_open_file_as(struct vd_file *f, const struct vdisk_open_options *o, vdisk_image *parent, struct vd_host *host,
                           vdisk_image **out, vd_error *err)
 {
+	img->mapcache = vd_mapcache_new(img);
 	vdisk_image *img = vd_image_new(f->name, o->flags, o->log, o->log_ctx, err);
 
 	*out = NULL;

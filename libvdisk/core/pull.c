@@ -5,6 +5,7 @@
  */
 #include "core/io.h"
 #include "core/layer.h"
+#include "core/mapcache.h"
 #include "core/open.h"
 #include "base/alloc.h"
 #include "base/bytes.h"
@@ -144,5 +145,7 @@ int vd_image_replace_parents(vdisk_image *img, vdisk_image *parents, vd_error *e
 		vd_layer_free(img->chain[i]);
 	img->n_layers = 1;
 	img->top->parent = NULL;
+	vd_mapcache_free(img->mapcache);
+	img->mapcache = NULL;
 	return parents ? vd_image_adopt_parent(img, parents, err) : 0;
 }
