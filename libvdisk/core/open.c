@@ -384,7 +384,7 @@ static int options_keep(vdisk_image *img, const char *const *options, vd_error *
 }
 
 /* What "vdisk clone --linked" makes of a parent: no write permission (which root does not ask), and the layers in an attribute. */
-static int protection_check(const struct vd_file *f, const char *path, uint32_t flags, vd_error *err)
+int vd_protection_judge(const struct vd_file *f, const char *path, uint32_t flags, vd_error *err)
 {
 	char names[200], text[256];
 	struct stat st;
@@ -424,7 +424,7 @@ static int file_open(const char *path, const struct vdisk_open_options *o, struc
 	if (!(o->flags & VDISK_OPEN_STREAM) || strcmp(path, "-")) {
 		if (vd_file_posix(AT_FDCWD, path, path, write ? VD_POSIX_RDWR : 0, f, err))
 			return -1;
-		if ((write && protection_check(*f, path, o->flags, err)) || moved_check(*f, path, o->flags, err) ||
+		if ((write && vd_protection_judge(*f, path, o->flags, err)) || moved_check(*f, path, o->flags, err) ||
 		    (!(o->flags & VDISK_OPEN_NO_LOCK) && vd_file_lock(*f, write, err))) {
 			vd_file_close(*f);
 			return -1;

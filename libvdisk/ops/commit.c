@@ -85,8 +85,21 @@ static int commit_run(struct commit *c, const char *path, struct vdisk_commit_re
 	struct vd_commit run = { .path = c->into, .keep = c->o->flags & VDISK_COMMIT_KEEP, .job = &c->o->job };
 	vd_error why = { 0 };
 	bool pends;
+/* What lies between reads differently afterwards: it may be nobody else's ground, and nothing that is to be kept. */
+static int between_judge(const struct commit *c, vd_error *err)
+{
+	for (unsigned i = 1; i < c->depth && !(c->open->flags & VDISK_OPEN_FORCE); i++) {
+		const struct vd_layer *l = c->top->chain[i];
 
-	if (both_open(c, path, err))
+		if (vd_protection_judge(l->files[0], l->path, c->open->flags, err) ||
+		    vd_children_judge(l->path, c->top->chain[i - 1]->path, c->open, err))
+			return -1;
+	}
+	return 0;
+}
+
+
+	if (both_open(c, path, err) || between_judge(c, err))
 		return -1;
 	run.top = c->top;
 	run.to = c->to;

@@ -371,6 +371,25 @@ def commit_refused():
 	vdisk("commit", "--force", "short.qcow2")
 
 
+@case
+def commit_past_others():
+	"""A layer that is passed over reads differently afterwards: it may be nobody's ground, and no snapshot."""
+	for fmt in ("qcow2", "vhd", "vmdk"):
+		rng = rng_for("past " + fmt)
+		paths = chain(fmt, 3, rng)
+		vdisk("create", "-f", fmt, "-b", paths[1], "other." + fmt)
+		refused("commit", "--to", paths[0], paths[2], mentions=[paths[1], "other." + fmt, "lies over it, too", "--force"])
+		refused("commit", "--keep", "--to", paths[0], paths[2], mentions="lies over it, too")
+		right("other." + fmt, fmt, "model1.raw")
+		os.unlink("other." + fmt)
+		vdisk("clone", "--linked", paths[1], "clone." + fmt)
+		os.unlink("clone." + fmt)
+		refused("commit", "--to", paths[0], paths[2], mentions=[paths[1], "clone." + fmt, "--force"])
+		vdisk("commit", "--force", "--to", paths[0], paths[2])
+		right(paths[2], fmt)
+		unlink(*[n for n in os.listdir(".") if os.path.isfile(n)])
+
+
 # ---------------------------------------------------------------- resize
 
 def leaf_resized(fmt, options):

@@ -620,8 +620,9 @@ struct vdisk_commit_report {
 	bool emptied;
 };
 /* Writes what the layers above the ancestor say into it, which grows if the leaf is longer, and keeps its identity; then the leaf lies
-   over it and is emptied.  Layers in between read differently afterwards, as would other images over it: where one is found (in the
-   ancestor's folder, or listed as its linked clone), the commit is VDISK_REFUSED without VDISK_OPEN_FORCE.  Opens and closes all of them
+   over it and is emptied.  Layers in between read differently afterwards, as would other images over it or them: where one is found (in
+   the folder of what it lies over, or listed as its linked clone), and where a layer in between is protected, the commit is VDISK_REFUSED
+   without VDISK_OPEN_FORCE.  Opens and closes all of them
    itself.  `report` may be NULL. */
 VDISK_API int vdisk_commit(const char *path, const struct vdisk_commit_options *opts, struct vdisk_commit_report *report, vdisk_error *err);
 
