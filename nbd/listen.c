@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #define PASSED_FIRST 3 /* SD_LISTEN_FDS_START */
+#define PORT_TRIES 32
 
 static int unix_address(const char *path, struct sockaddr_un *a, vdisk_error *err)
 {
@@ -136,11 +137,35 @@ static int bind_one(struct listener *l, struct addrinfo *ai)
 	return 0;
 }
 
+static int bind_all(struct listener *l, struct addrinfo *list)
+{
+	int last = 0;
+
+	for (struct addrinfo *ai = list; ai && l->n < LISTEN_MAX; ai = ai->ai_next)
+		if ((ai->ai_family == AF_INET || ai->ai_family == AF_INET6) && bind_one(l, ai)) {
+			last = errno;
+			if (last != EADDRNOTAVAIL && last != EAFNOSUPPORT) /* a family that this host does not have */
+				return -1;
+		}
+	errno = last;
+	return l->n ? 0 : -1;
+}
+
+static void bind_undo(struct listener *l)
+{
+	int e = errno;
+
+	while (l->n)
+		close(l->fds[--l->n]);
+	l->port = 0;
+	errno = e;
+}
+
 int listen_tcp(struct listener *l, const char *address, bool remote, vdisk_error *err)
 {
 	struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE }, *list;
 	char host[128], port[16];
-	int rc, last = 0;
+	int rc, tries = 0;
 
 	if (address_split(address, host, port, err))
 		return -1;
@@ -153,20 +178,17 @@ int listen_tcp(struct listener *l, const char *address, bool remote, vdisk_error
 			return fail(err, VDISK_REFUSED, "%s: others could reach this address, and nothing would be encrypted nor anybody asked who he is: "
 			            "--tls, --tls-psk, or --allow-plain", address);
 		}
-	for (struct addrinfo *ai = list; ai && l->n < LISTEN_MAX; ai = ai->ai_next)
-		if ((ai->ai_family == AF_INET || ai->ai_family == AF_INET6) && bind_one(l, ai)) {
-			if (errno == EADDRNOTAVAIL || errno == EAFNOSUPPORT) { /* a family that this host does not have */
-				last = errno;
-				continue;
-			}
-			fail_errno(err, "%s", address);
-			freeaddrinfo(list);
-			return -1;
-		}
+	do { /* what is free for one address may be taken for another: then another one */
+		bind_undo(l);
+		rc = bind_all(l, list);
+	} while (rc && errno == EADDRINUSE && !strtoul(port, NULL, 10) && ++tries < PORT_TRIES);
+	if (rc) {
+		fail_errno(err, "%s", address);
+		bind_undo(l);
+	}
 	freeaddrinfo(list);
-	errno = last;
 	snprintf(l->host, sizeof(l->host), strchr(host, ':') ? "[%s]" : "%s", host);
-	return l->n ? 0 : fail_errno(err, "%s", address);
+	return rc;
 }
 
 int listen_passed(struct listener *l, vdisk_error *err)
