@@ -268,7 +268,7 @@ def layered_conversion_writes_what_differs():
 			f.seek(20 * GIB + 512)
 			f.write(b"x" * 1024)
 		r = vdisk("convert", "base.raw", "top." + fmt, "-b", "base." + fmt)
-		check(r.seconds < 20, "took %.1f s" % r.seconds)
+		check(r.cpu < 20, "took %.1f s" % r.cpu)
 		taken = os.stat("top." + fmt).st_blocks * 512
 		check(taken < most, "%s: %d bytes for 1 MiB of zeros and 1 KiB of data" % (fmt, taken))
 		vdisk("compare", "base.raw", "top." + fmt)

@@ -122,7 +122,7 @@ def processes():
 
 
 def settle(due, what, got):
-	end = time.monotonic() + 20
+	end = time.monotonic() + 60
 	while got() != due and time.monotonic() < end:
 		time.sleep(0.02)
 	eq(due, got(), what)

@@ -28,9 +28,9 @@ def no_crash(path, fmt):
 	"""What may answer yes or no, but must end by itself in bounded memory."""
 	for args in (("info", path), ("info", "--json", path), ("map", path), ("check", path),
 	             ("convert", "--salvage", "-O", "raw", path, "salvaged.out"), ("info", "-f", fmt, path)):
-		r = run(VDISK, *args, timeout=60)
+		r = run(VDISK, *args, timeout=120)
 		check(r.rc in (0, 1, 2), "ends by itself: %.3000s" % r.show())
-		check(r.seconds < 10 or sanitized(), "%s took %.1f s" % (r, r.seconds))
+		check(r.cpu < 10 or sanitized(), "%s took %.1f s" % (r, r.cpu))
 		if not sanitized():
 			check(r.rss < 256 * MIB, "%s took %.0f MiB" % (r, r.rss / MIB))
 		if r.rc == 2:
@@ -302,7 +302,7 @@ def a_chain_too_deep():
 			with open("c%d.qcow2" % i, "wb") as f:
 				f.write(b)
 			hostile.qcow2_set_backing("c%d.qcow2" % i, "c%d.qcow2" % (i - 1), "qcow2")
-	r = run(VDISK, "convert", "-O", "raw", "c1999.qcow2", "out.raw", timeout=60)
+	r = run(VDISK, "convert", "-O", "raw", "c1999.qcow2", "out.raw", timeout=120)
 	check(r.rc in (0, 2), "ends by itself: %s" % r.show())
 	if r.rc == 2:
 		one_line(r)

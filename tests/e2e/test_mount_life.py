@@ -92,10 +92,10 @@ def unmount_after_a_kill_in_use():
 
 @case
 def idle():
-	with served("--idle-timeout", "1", disk(), leave=True):
+	with served("--idle-timeout", "3", disk(), leave=True):
 		pid = server_pid()
 		with open("m/disk", "rb") as f: # a handle keeps it
-			time.sleep(1.6)
+			time.sleep(3.6)
 			eq(8 * MIB, len(f.read()), "bytes, still served")
 		until("it goes when idle", lambda: not os.path.ismount("m") and gone(pid))
 	for bad in ("0", "-1", "x", "", "1.5", "99999999999999999999"):
@@ -127,7 +127,7 @@ def tells_systemd():
 	image = disk()
 	s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
 	s.bind("notify")
-	s.settimeout(20)
+	s.settimeout(120)
 	need_fuse()
 	os.makedirs("m")
 	p = subprocess.Popen([VDISK, "mount", "-f", image, "m"], env=dict(os.environ, NOTIFY_SOCKET=os.path.abspath("notify")))
@@ -285,7 +285,7 @@ def malformed():
 					bad[rng.randrange(min(len(bad), 2048))] = rng.randrange(256)
 			write_file("bad." + fmt, bytes(bad))
 			os.truncate("bad." + fmt, len(bad))
-			r = run(VDISK, "mount", "--rw", "bad." + fmt, "m", timeout=20)
+			r = run(VDISK, "mount", "--rw", "bad." + fmt, "m", timeout=120)
 			if r.rc == 0:
 				with contextlib.suppress(OSError):
 					open("m/disk", "rb").read(MIB)

@@ -121,7 +121,7 @@ def devices_that_are_no_disks():
 	             ("convert", "-f", "raw", "-O", "raw", "--force", "source.raw", "/dev/full"), ("info", "/dev/zero"),
 	             ("digest", "/dev/null"),
 	             ("compare", "/dev/zero", "source.raw"), ("check", "/dev/zero"), ("info", "/proc/self/mem")):
-		r = run(VDISK, *args, timeout=20)
+		r = run(VDISK, *args, timeout=60)
 		check(r.rc == 2 or args[-1] == "/dev/null", "a refusal is due: %s" % r.show())
 		if r.rc == 2:
 			one_line(r)
@@ -376,7 +376,7 @@ def packed_bomb():
 	r = run(VDISK, "convert", "-O", "raw", "a.qcow2", "out.raw")
 	check(r.rc in (0, 2), r.show())
 	check(sanitized() or r.rss < 128 * MIB, "%.0f MiB of memory" % (r.rss / MIB))
-	check(r.seconds < 5, "%.1f s" % r.seconds)
+	check(r.cpu < 5, "%.1f s" % r.cpu)
 
 
 @case
@@ -408,7 +408,7 @@ def huge_and_empty():
 		                ("convert", "--force", "-O", to, "-o", "cluster_size=2M", "a." + fmt, "b.qcow2")):
 			r = vdisk(*command)
 			if not sanitized():
-				check(r.seconds < 60, "%s took %.1f s" % (r, r.seconds)) # a wide bound: machines are shared
+				check(r.cpu < 60, "%s took %.1f s" % (r, r.cpu))
 				check(r.rss < 128 * MIB, "%s took %.0f MiB" % (r, r.rss / MIB))
 		qemu_check("b.qcow2", "qcow2")
 		for n in os.listdir("."):

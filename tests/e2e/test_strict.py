@@ -563,7 +563,7 @@ def odd_sources():
 	for path in (".", "missing.raw", "/dev/full", "pipe"):
 		if path == "pipe":
 			continue
-		r = run(VDISK, "convert", "-f", "qcow2", "-O", "raw", path, "out.raw", timeout=10)
+		r = run(VDISK, "convert", "-f", "qcow2", "-O", "raw", path, "out.raw", timeout=60)
 		check(r.rc == 2, "a refusal is due: %s" % r.show())
 		one_line(r)
 	open("empty", "w").close()

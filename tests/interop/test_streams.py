@@ -289,7 +289,7 @@ def reader_goes_away():
 	"""Standard output closes early: exit status 2 and a line, or the signal's end; no hang."""
 	make_raw("source.raw", rng_for("away"), 20 * MIB, pieces=200)
 	sink = subprocess.Popen(["head", "-c", "1000"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
-	r = run(VDISK, "convert", "-f", "raw", "-O", "raw", "source.raw", "-", stdout=sink.stdin, timeout=30)
+	r = run(VDISK, "convert", "-f", "raw", "-O", "raw", "source.raw", "-", stdout=sink.stdin, timeout=120)
 	sink.stdin.close()
 	sink.wait()
 	check(r.rc in (2, -13), "exit status: %s" % r.show())

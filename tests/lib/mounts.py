@@ -57,7 +57,7 @@ def gone(pid):
 		return True
 
 
-def until(what, truth, seconds=20):
+def until(what, truth, seconds=60):
 	"""Polls."""
 	end = time.monotonic() + seconds
 	while not truth():

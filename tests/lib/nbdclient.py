@@ -17,7 +17,7 @@ class Refused(Exception):
 
 
 class Client:
-	def __init__(self, path=None, address=None, timeout=20, greet=True, flags=3):
+	def __init__(self, path=None, address=None, timeout=120, greet=True, flags=3):
 		if path:
 			self.s = socket.socket(socket.AF_UNIX)
 			self.s.settimeout(timeout)
