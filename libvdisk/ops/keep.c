@@ -63,7 +63,7 @@ static struct vdisk_convert_options options_of(struct keep *k)
 
 /* ---------------------------------------------------------------- what differs */
 
-/* The ranges in which a state is the same as the one before: what vdisk_diff() leaves out. */
+/* The ranges that a state has from where the one before has them.  The rest is compared as it is converted. */
 struct same {
 	struct vdisk_range *v;
 	size_t n, cap;
@@ -107,7 +107,7 @@ static int same_find(vdisk_image *before, vdisk_image *now, const struct vdisk_j
 
 	quiet.progress = NULL;
 	s->err = err;
-	if (vdisk_diff(before, now, &quiet, same_see, s, err) || s->failed)
+	if (vdisk_diff_places(before, now, &quiet, same_see, s, err) || s->failed)
 		return -1;
 	same_add(s, size);
 	while (s->n && s->v[s->n - 1].off >= size)

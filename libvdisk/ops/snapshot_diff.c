@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* vdisk_diff(): where two images differ, sector by sector.  Clusters that snapshots share, and layers that chains share, are not read. */
+/* Where two images differ, sector by sector, or may do so.  Clusters that snapshots share, and layers that chains share, are not read. */
 #include "ops/surgery.h"
 #include "ops/walk.h"
 #include "base/alloc.h"
@@ -25,6 +25,7 @@ struct diff {
 	vdisk_diff_fn fn;
 	void *ctx;
 	uint64_t off, len; /* the range found last, not told yet */
+	bool unread;       /* the places tell */
 	bool stop;
 };
 
@@ -128,14 +129,19 @@ static int diff_piece(void *ctx, uint64_t off, uint64_t len, uint64_t *copied, v
 		if (extent_at(&d->a, off, end, &a, err) || extent_at(&d->b, off, end, &b, err))
 			return -1;
 		stop = vd_min(end, vd_min(a.off + a.len, b.off + b.len));
-		if (!extents_same(d, &a, &b, off) && piece_compare(d, &a, &b, off, stop, err))
-			return -1;
+		if (!extents_same(d, &a, &b, off)) {
+			if (d->unread)
+				range_add(d, off, stop - off);
+			else if (piece_compare(d, &a, &b, off, stop, err))
+				return -1;
+		}
 		off = stop;
 	}
 	return 0;
 }
 
-int vdisk_diff(vdisk_image *a, vdisk_image *b, const struct vdisk_job_options *opts, vdisk_diff_fn fn, void *ctx, vdisk_error *err)
+static int diff_run(vdisk_image *a, vdisk_image *b, bool unread, const struct vdisk_job_options *opts, vdisk_diff_fn fn, void *ctx,
+                    vd_error *err)
 {
 	VD_AUTO_FREE struct diff *d = vd_calloc(1, sizeof(*d));
 	VD_AUTO_FREE uint8_t *buf = vd_malloc(2 * DIFF_BUFFER);
@@ -146,6 +152,7 @@ int vdisk_diff(vdisk_image *a, vdisk_image *b, const struct vdisk_job_options *o
 		return vd_fail_nomem(err, 2 * DIFF_BUFFER);
 	if (vd_image_whole(a, err) || vd_image_whole(b, err))
 		return -1;
+	d->unread = unread;
 	d->fn = fn;
 	d->ctx = ctx;
 	d->a.img = a;
@@ -156,4 +163,14 @@ int vdisk_diff(vdisk_image *a, vdisk_image *b, const struct vdisk_job_options *o
 		return -1;
 	range_tell(d);
 	return 0;
+}
+
+int vdisk_diff(vdisk_image *a, vdisk_image *b, const struct vdisk_job_options *opts, vdisk_diff_fn fn, void *ctx, vdisk_error *err)
+{
+	return diff_run(a, b, false, opts, fn, ctx, err);
+}
+
+int vdisk_diff_places(vdisk_image *a, vdisk_image *b, const struct vdisk_job_options *opts, vdisk_diff_fn fn, void *ctx, vdisk_error *err)
+{
+	return diff_run(a, b, true, opts, fn, ctx, err);
 }

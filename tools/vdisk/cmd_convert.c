@@ -319,12 +319,12 @@ static int run_in_place(const struct convert_args *a, const char *src, const cha
 	return convert_in_place(src, &a->source, dst, &o, a->common.json);
 }
 
-/* What has not changed since the state that the backing image is said to hold. */
+/* What cannot have changed since the state that the backing image is said to hold; the conversion compares the rest. */
 static int same_find(const struct convert_args *a, const char *path, vdisk_image *src, struct range_list *same)
 {
 	struct range_list changed = { 0 };
 	uint64_t at = 0, size = vdisk_size(src);
-	int status = state_changes(path, &a->source, a->since, src, &changed);
+	int status = state_changes(path, &a->source, a->since, src, true, &changed);
 	for (size_t i = 0; !status && i < changed.n && changed.v[i].off < size; i++) {
 		ranges_add(same, at, changed.v[i].off);
 		at = changed.v[i].off + changed.v[i].len;

@@ -153,7 +153,7 @@ static int run(const void *args, char **operands, unsigned n)
 	if (source_open(operands[0], &a->source, &a->content, 0, false, &img))
 		return EXIT_TROUBLE;
 	struct range_list changed = { 0 };
-	int status = a->since ? state_changes(operands[0], &a->source, a->since, img, &changed) : 0;
+	int status = a->since ? state_changes(operands[0], &a->source, a->since, img, false, &changed) : 0;
 	if (!status)
 		status = map(a, img, a->since ? &changed : NULL);
 	ranges_free(&changed);

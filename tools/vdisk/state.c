@@ -80,7 +80,8 @@ static bool range_take(void *ctx, uint64_t off, uint64_t len)
 	return true;
 }
 
-int state_changes(const char *path, const struct source_args *source, const char *name, vdisk_image *img, struct range_list *changed)
+int state_changes(const char *path, const struct source_args *source, const char *name, vdisk_image *img, bool places,
+                  struct range_list *changed)
 {
 	struct opt_list opts = { 0 };
 	vdisk_error err = { 0 };
@@ -100,7 +101,7 @@ int state_changes(const char *path, const struct source_args *source, const char
 	opt_list_free(&opts);
 	if (status)
 		return status;
-	if (vdisk_diff(then, img, NULL, range_take, changed, &err))
+	if ((places ? vdisk_diff_places : vdisk_diff)(then, img, NULL, range_take, changed, &err))
 		status = fail_vdisk(&err);
 	source_close(then);
 	return status;

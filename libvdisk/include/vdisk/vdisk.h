@@ -726,6 +726,9 @@ VDISK_API int vdisk_convert_snapshots(const char *src, const char *path, const s
                                       vdisk_error *err);
 
 #ifdef __cplusplus
+/* The same without reading: where they may differ, that is, all that the two do not have from the same place. */
+VDISK_API int vdisk_diff_places(vdisk_image *a, vdisk_image *b, const struct vdisk_job_options *opts, vdisk_diff_fn fn, void *ctx,
+                                vdisk_error *err);
 }
 #endif
 #endif
