@@ -18,7 +18,15 @@
 #define XLOG_UNMOUNT 0x20u
 #define NTFS_RECORD_MAX 4096u
 
-static bool read_at(int fd, void *buf, size_t len, uint64_t off) { return pread(fd, buf, len, (off_t)off) == (ssize_t)len; }
+struct part { /* of a file, from `base` on */
+	int fd;
+	uint64_t base;
+};
+
+static bool read_at(const struct part *p, void *buf, size_t len, uint64_t off)
+{
+	return pread(p->fd, buf, len, (off_t)(p->base + off)) == (ssize_t)len;
+}
 
 static uint16_t le16(const uint8_t *p) { return (uint16_t)(p[0] | p[1] << 8); }
 static uint32_t le32(const uint8_t *p) { return le16(p) | (uint32_t)le16(p + 2) << 16; }
@@ -26,20 +34,20 @@ static uint64_t le64(const uint8_t *p) { return le32(p) | (uint64_t)le32(p + 4) 
 static uint32_t be32(const uint8_t *p) { return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3]; }
 static uint64_t be64(const uint8_t *p) { return (uint64_t)be32(p) << 32 | be32(p + 4); }
 
-static const char *ext_why(int fd)
+static const char *ext_why(const struct part *p)
 {
 	uint8_t b[256];
 
-	if (!read_at(fd, b, sizeof(b), 1024) || le16(b + 0x38) != 0xef53)
+	if (!read_at(p, b, sizeof(b), 1024) || le16(b + 0x38) != 0xef53)
 		return "its superblock cannot be read";
 	return le32(b + 0x60) & 4 ? "its journal is dirty" : NULL;
 }
 
-static const char *btrfs_why(int fd)
+static const char *btrfs_why(const struct part *p)
 {
 	uint8_t b[256];
 
-	if (!read_at(fd, b, sizeof(b), 65536) || memcmp(b + 0x40, "_BHRfS_M", 8))
+	if (!read_at(p, b, sizeof(b), 65536) || memcmp(b + 0x40, "_BHRfS_M", 8))
 		return "its superblock cannot be read";
 	if (le64(b + 0x60))
 		return "its log tree is to be replayed";
@@ -65,20 +73,20 @@ static bool ntfs_fixup(uint8_t *r, unsigned record, unsigned sector)
 	return true;
 }
 
-static const char *ntfs_why(int fd)
+static const char *ntfs_why(const struct part *p)
 {
 	uint8_t b[512], r[NTFS_RECORD_MAX];
 	uint64_t cluster, mft;
 	unsigned sector, record, at;
 
-	if (!read_at(fd, b, sizeof(b), 0) || memcmp(b + 3, "NTFS    ", 8))
+	if (!read_at(p, b, sizeof(b), 0) || memcmp(b + 3, "NTFS    ", 8))
 		return "its boot sector cannot be read";
 	sector = le16(b + 11);
 	cluster = (uint64_t)sector * (b[13] <= 0x80 ? b[13] : 1u << ((256 - b[13]) & 31));
 	record = b[64] < 0x80 ? (unsigned)(b[64] * cluster) : 1u << ((256 - b[64]) & 31);
 	mft = le64(b + 48);
 	if (sector < 256 || sector > 4096 || record < 512 || record > NTFS_RECORD_MAX || record % sector || !cluster || mft > UINT64_MAX / 2 / cluster ||
-	    !read_at(fd, r, record, mft * cluster + 3 * (uint64_t)record) || !ntfs_fixup(r, record, sector))
+	    !read_at(p, r, record, mft * cluster + 3 * (uint64_t)record) || !ntfs_fixup(r, record, sector))
 		return "its $Volume cannot be read";
 	for (at = le16(r + 20); at + 24 <= record && le32(r + at) != 0xffffffff;) {
 		uint32_t len = le32(r + at + 4), content = at + le16(r + at + 20);
@@ -95,7 +103,7 @@ static const char *ntfs_why(int fd)
 /* ---------------------------------------------------------------- XFS */
 
 struct xfs_log {
-	int fd;
+	const struct part *part;
 	uint64_t at, blocks;
 };
 
@@ -104,7 +112,7 @@ static bool xlog_cycle(const struct xfs_log *l, uint64_t block, uint32_t *cycle)
 {
 	uint8_t b[8];
 
-	if (!read_at(l->fd, b, sizeof(b), l->at + block * XFS_BLOCK))
+	if (!read_at(l->part, b, sizeof(b), l->at + block * XFS_BLOCK))
 		return false;
 	*cycle = be32(b) == XLOG_MAGIC ? be32(b + 4) : be32(b);
 	return true;
@@ -144,7 +152,7 @@ static const char *xlog_why(const struct xfs_log *l)
 		uint64_t block = (head + l->blocks - back) % l->blocks;
 		uint32_t len, headers;
 
-		if (!read_at(l->fd, b, sizeof(b), l->at + block * XFS_BLOCK))
+		if (!read_at(l->part, b, sizeof(b), l->at + block * XFS_BLOCK))
 			return unknown;
 		if (be32(b) != XLOG_MAGIC)
 			continue;
@@ -155,22 +163,22 @@ static const char *xlog_why(const struct xfs_log *l)
 			return dirty;
 		if (be32(b + 40) != 1)
 			return dirty;
-		if (!read_at(l->fd, next, sizeof(next), l->at + (block + headers) % l->blocks * XFS_BLOCK))
+		if (!read_at(l->part, next, sizeof(next), l->at + (block + headers) % l->blocks * XFS_BLOCK))
 			return unknown;
 		return next[9] & XLOG_UNMOUNT ? NULL : dirty; /* the first operation's flags */
 	}
 	return unknown;
 }
 
-static const char *xfs_why(int fd)
+static const char *xfs_why(const struct part *p)
 {
-	struct xfs_log l = { .fd = fd };
+	struct xfs_log l = { .part = p };
 	uint8_t b[264];
 	uint64_t start;
 	uint32_t block;
 	unsigned ag_log;
 
-	if (!read_at(fd, b, sizeof(b), 0) || memcmp(b, "XFSB", 4))
+	if (!read_at(p, b, sizeof(b), 0) || memcmp(b, "XFSB", 4))
 		return "its superblock cannot be read";
 	block = be32(b + 4);
 	start = be64(b + 48);
@@ -185,18 +193,22 @@ static const char *xfs_why(int fd)
 	return l.blocks ? xlog_why(&l) : "its superblock cannot be read";
 }
 
-const char *stale_why(int fd, const char *type)
+const char *stale_why_at(int fd, uint64_t off, const char *type)
 {
+	const struct part p = { fd, off };
+
 	if (!strncmp(type, "ext", 3))
-		return ext_why(fd);
+		return ext_why(&p);
 	if (!strcmp(type, "btrfs"))
-		return btrfs_why(fd);
+		return btrfs_why(&p);
 	if (!strcmp(type, "ntfs"))
-		return ntfs_why(fd);
-	return strcmp(type, "xfs") ? NULL : xfs_why(fd);
+		return ntfs_why(&p);
+	return strcmp(type, "xfs") ? NULL : xfs_why(&p);
 }
 
-const char *locked_why(int fd, const char *type, const char *version)
+const char *stale_why(int fd, const char *type) { return stale_why_at(fd, 0, type); }
+
+const char *locked_why_at(int fd, uint64_t off, const char *type, const char *version)
 {
 	enum { AREA = 16384 };
 	const char *why = "it is encrypted (LUKS2)";
@@ -207,7 +219,7 @@ const char *locked_why(int fd, const char *type, const char *version)
 	if (!version || strcmp(version, "2"))
 		return "it is encrypted (LUKS1)";
 	json = calloc(1, AREA + 1);
-	if (json && pread(fd, json, AREA, 4096) > 0) {
+	if (json && pread(fd, json, AREA, (off_t)(off + 4096)) > 0) {
 		if (strstr(json, "\"argon2id\""))
 			why = "it is encrypted (LUKS2 with argon2id, which GRUB cannot open)";
 		else if (strstr(json, "\"argon2i\""))
@@ -216,3 +228,5 @@ const char *locked_why(int fd, const char *type, const char *version)
 	free(json);
 	return why;
 }
+
+const char *locked_why(int fd, const char *type, const char *version) { return locked_why_at(fd, 0, type, version); }

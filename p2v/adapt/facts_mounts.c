@@ -236,6 +236,37 @@ static void mount_take(struct look *l, const struct bytes v[FIELDS])
 	bytes_destroy(&subvolume);
 }
 
+/* The open side of LUKS is known by the name that crypttab(5) gives it. */
+static int crypttab_read(struct look *l)
+{
+	struct bytes b = { 0 }, device = { 0 }, name = { 0 };
+	int rc = look_text(l, "/etc/crypttab", &b);
+	struct lines t = lines_of(&b);
+	const char *line, *word, *spec;
+	size_t len, n, m;
+
+	while (rc > 0 && lines_entry(&t, &line, &len)) {
+		const char *at = line;
+		const struct fact_fs *closed;
+
+		if (!lines_word(&at, line + len, &word, &n) || !lines_word(&at, line + len, &spec, &m))
+			continue;
+		bytes_clear(&device);
+		bytes_add(&device, spec, m);
+		bytes_clear(&name);
+		bytes_format(&name, "/dev/mapper/%.*s", (int)n, word);
+		l->nomem |= device.failed || name.failed;
+		closed = l->nomem ? NULL : facts_device(l->f, device.at);
+		for (size_t i = 0; closed && closed->uuid && i < l->f->fs_n; i++)
+			if (!strncmp(l->f->fs[i].where, "luks/", 5) && !strcmp(l->f->fs[i].where + 5, closed->uuid))
+				look_set(l, &l->f->fs[i].device, name.at);
+	}
+	bytes_destroy(&b);
+	bytes_destroy(&device);
+	bytes_destroy(&name);
+	return rc < 0 ? -1 : 0;
+}
+
 /* An EFI system partition where the guest has mounted it: its fstab says so, or the folder there holds EFI. */
 static int esp_find(struct look *l)
 {
@@ -261,7 +292,7 @@ static int esp_find(struct look *l)
 int facts_mounts(struct look *l)
 {
 	struct bytes b = { 0 }, v[FIELDS] = { { 0 } };
-	int rc = look_text(l, "/etc/fstab", &b);
+	int rc = crypttab_read(l) ? -1 : look_text(l, "/etc/fstab", &b);
 	struct lines t = lines_of(&b);
 	const char *line;
 	size_t len;

@@ -120,7 +120,7 @@ static int arch_read(struct look *l)
 	for (const char *const *p = programs; *p && !*l->f->arch; p++) {
 		struct bytes b = { 0 };
 		vdisk_error why;
-		int rc = l->t->ops->read(l->t, *p, PROGRAM_MAX, &b, &why);
+		int rc = l->t->ops->head ? l->t->ops->head(l->t, *p, 20, &b, &why) : l->t->ops->read(l->t, *p, PROGRAM_MAX, &b, &why);
 
 		if (rc > 0)
 			look_set(l, &l->f->arch, elf_arch((unsigned char *)b.at, b.len));

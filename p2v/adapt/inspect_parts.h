@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The stages of inspect_open().  Each: 0, or -1 with *err. */
+#ifndef ADAPT_INSPECT_PARTS_H
+#define ADAPT_INSPECT_PARTS_H
+
+#include "inspect.h"
+
+int inspect_keys(struct inspection *in, vdisk_error *err);
+int inspect_disks(struct inspection *in, vdisk_error *err);     /* images opened and shown */
+int inspect_pieces(struct inspection *in, vdisk_error *err);    /* what lies on them */
+int inspect_systems(struct inspection *in, vdisk_error *err);   /* which systems, and their facts */
+void disk_close(struct disk *d);
+void piece_destroy(struct piece *p);
+void system_destroy(struct system *s);
+
+/* A copy, never NULL; false in *ok: no memory. */
+char *inspect_dup(const char *text, bool *ok);
+
+#endif
