@@ -330,8 +330,8 @@ struct vd_driver {
 	int (*check)(struct vd_layer *, struct vd_report *, vd_error *);
 	int (*values)(struct vd_layer *, vdisk_value_fn fn, void *ctx, vd_error *); /* info's facts */
 	const struct vd_snapshot_ops *snapshots; /* NULL: none */
-	const struct vd_codec *codec;            /* NULL: never COMPRESSED nor CIPHERED */
 	const struct vd_bitmap_ops *bitmaps;     /* NULL: none */
+	const struct vd_codec *codec;            /* NULL: never COMPRESSED nor CIPHERED */
 	uint32_t (*layer_caps)(const struct vd_layer *); /* VD_CAP_* of this layer */
 };
 

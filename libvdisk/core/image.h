@@ -13,15 +13,16 @@
 struct vd_claims;
 struct vd_mapcache;
 struct vd_kept_file;
+struct vd_undo;
 
 struct vdisk_image {
 	struct vd_layer *top;      /* parents by ->parent */
 	struct vd_layer **chain;   /* [depth], n_layers of them */
 	unsigned n_layers;
 	struct vd_claims *claims;  /* NULL: opened read-only */
-	uint32_t flags;            /* VDISK_OPEN_* */
 	struct vd_mapcache *mapcache; /* NULL: none */
 	struct vd_undo *undo;      /* the caller's; guards what is written to the leaf; NULL: nothing does */
+	uint32_t flags;            /* VDISK_OPEN_* */
 	char *path;
 	char *open_options;        /* what the leaf was opened with, "key=value" lines; "" where nothing was said */
 	vdisk_log_fn log;
@@ -50,12 +51,12 @@ static inline struct vd_file *vd_extent_file(const vdisk_image *img, const struc
 
 int vd_layer_map(struct vd_layer *l, uint64_t off, uint64_t len, uint32_t flags, struct vd_extents *e, vd_error *err);
 int vd_layer_begin(struct vd_layer *l, vd_error *err); /* begin_write once; refuses a read-only or broken layer */
+/* The content of [off, off+len) is about to change: for bitmaps.  Under the claim that the change is made under. */
+int vd_layer_touch(struct vd_layer *l, uint64_t off, uint64_t len, vd_error *err);
 int vd_layer_reserve(struct vd_layer *l, struct vd_resv *r, vd_error *err);
 int vd_layer_publish(struct vd_layer *l, const struct vd_resv *r, size_t n, vd_error *err); /* failure: broken */
 void vd_layer_abandon(struct vd_layer *l, struct vd_resv *r);
 int vd_layer_unmap(struct vd_layer *l, uint64_t off, uint64_t len, enum vd_kind to, vd_error *err);
-/* The content of [off, off+len) is about to change: for bitmaps.  Under the claim that the change is made under. */
-int vd_layer_touch(struct vd_layer *l, uint64_t off, uint64_t len, vd_error *err);
 int vd_layer_flush(struct vd_layer *l, vd_error *err);
 /* The driver's call, and what the layer says of its parent, but not l->parent.  Flushes first. */
 int vd_layer_set_parent(struct vd_layer *l, const struct vd_new_parent *p, vd_error *err);

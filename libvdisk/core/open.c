@@ -9,9 +9,9 @@
 #include "core/open.h"
 #include "base/alloc.h"
 #include "base/bytes.h"
+#include "base/path.h"
 
 #include <errno.h>
-#include "base/path.h"
 #include <fcntl.h>
 #include <limits.h>
 #include <stdarg.h>
@@ -167,40 +167,40 @@ fail:
 int vd_image_push(vdisk_image *img, struct vd_layer *l, vd_error *err)
 {
 	struct vd_layer **chain = vd_realloc(img->chain, img->n_layers + 1u, sizeof(struct vd_layer *));
+	struct stat st;
 
 	if (!chain)
 		return vd_fail_nomem(err, (img->n_layers + 1u) * sizeof(struct vd_layer *));
-	img->chain = chain;
-	if (img->n_layers)
-		chain[img->n_layers - 1]->parent = l;
-	else
-	struct stat st;
-		img->top = l;
-	chain[img->n_layers++] = l;
-	return 0;
 	if (l->files[0]->fd >= 0 && !fstat(l->files[0]->fd, &st)) {
 		l->dev = st.st_dev;
 		l->ino = st.st_ino;
 	}
-}
+	img->chain = chain;
 	vd_mapcache_free(img->mapcache);
 	img->mapcache = NULL;
+	if (img->n_layers)
+		chain[img->n_layers - 1]->parent = l;
+	else
+		img->top = l;
+	chain[img->n_layers++] = l;
+	return 0;
+}
 
 static int cycle_check(const vdisk_image *img, const struct vd_file *f, const char *path, vd_error *err)
 {
+	struct stat st = { 0 };
+
 	if (img->n_layers >= VD_CHAIN_MAX)
 		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "%s: the chain of parents is longer than %u", path, VD_CHAIN_MAX);
+	if (f->fd < 0 || fstat(f->fd, &st))
+		return 0;
 	for (unsigned i = 0; i < img->n_layers; i++)
 		if (img->chain[i]->ino && img->chain[i]->ino == st.st_ino && img->chain[i]->dev == st.st_dev)
 			return vd_fail(err, VDISK_CORRUPT, VDISK_NO_OFFSET, "%s: is its own ancestor", path);
 	return 0;
 }
-	struct stat st = { 0 };
-
 
 bool vd_layer_same_file(const struct vd_layer *a, const struct vd_layer *b)
-	if (f->fd < 0 || fstat(f->fd, &st))
-		return 0;
 {
 	return a->ino && a->ino == b->ino && a->dev == b->dev;
 }
@@ -364,6 +364,7 @@ void vd_image_free(vdisk_image *img)
 	for (unsigned i = 0; i < img->n_layers; i++)
 		vd_layer_free(img->chain[i]);
 	vd_free(img->chain);
+	vd_mapcache_free(img->mapcache);
 	vd_claims_free(img->claims);
 	vd_free(img->path);
 	vd_free(img->open_options);
@@ -372,7 +373,6 @@ void vd_image_free(vdisk_image *img)
 
 static int options_keep(vdisk_image *img, const char *const *options, vd_error *err)
 {
-	vd_mapcache_free(img->mapcache);
 	img->open_options = vd_strdup("");
 	for (; img->open_options && options && *options; options++) {
 		char *more = vd_asprintf("%s%s\n", img->open_options, *options);
@@ -480,6 +480,7 @@ static int chain_open(vdisk_image *img, struct vd_file *f, const struct vdisk_op
 		}
 		said = true; /* declared by the child, which was trusted */
 	}
+	img->mapcache = vd_mapcache_new(img);
 	return 0;
 }
 
@@ -488,7 +489,6 @@ static int image_open(const char *path, const struct vdisk_open_options *o, unsi
 	vdisk_image *img;
 	struct vd_file *f;
 
-	img->mapcache = vd_mapcache_new(img);
 	*out = NULL;
 	if ((o->flags & VDISK_OPEN_SALVAGE) && (o->flags & VDISK_OPEN_RW) && !(o->flags & VDISK_OPEN_CHECK))
 		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "%s: salvage is for reading", path);
@@ -540,6 +540,7 @@ int vd_image_adopt_parent(vdisk_image *img, vdisk_image *parent, vd_error *err)
 	}
 	parent->n_layers = 0;
 	vd_image_free(parent);
+	img->mapcache = vd_mapcache_new(img);
 	return 0;
 }
 
@@ -554,7 +555,6 @@ int vd_image_open_file(struct vd_file *f, const char *format, uint32_t flags, co
 int vd_image_open_file_as(struct vd_file *f, const struct vdisk_open_options *o, vdisk_image *parent, struct vd_host *host,
                           vdisk_image **out, vd_error *err)
 {
-	img->mapcache = vd_mapcache_new(img);
 	vdisk_image *img = vd_image_new(f->name, o->flags, o->log, o->log_ctx, err);
 
 	*out = NULL;

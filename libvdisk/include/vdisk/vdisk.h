@@ -258,7 +258,6 @@ VDISK_API int vdisk_snapshot_create(vdisk_image *img, const struct vdisk_snapsho
 VDISK_API int vdisk_snapshot_apply(vdisk_image *img, const char *which, vdisk_error *err);
 VDISK_API int vdisk_snapshot_delete(vdisk_image *img, const char *which, vdisk_error *err);
 
-/* ---------------------------------------------------------------- partitions */
 /* ---------------------------------------------------------------- bitmaps
 
    Which parts of the disk were changed since the bitmap was made or cleared: what an incremental backup copies.  qcow2 has them inside the
@@ -300,6 +299,7 @@ VDISK_API int vdisk_bitmap_enable(vdisk_image *img, const char *name, bool enabl
    size, and not img. */
 VDISK_API int vdisk_bitmap_merge(vdisk_image *img, const char *name, vdisk_image *from, const char *from_name, vdisk_error *err);
 
+/* ---------------------------------------------------------------- partitions */
 
 enum vdisk_table { VDISK_TABLE_NONE, VDISK_TABLE_MBR, VDISK_TABLE_GPT };
 
@@ -700,6 +700,9 @@ VDISK_API int vdisk_layer_delete(const char *path, const struct vdisk_layer_opti
 /* Where two images differ: ascending, joined ranges of whole sectors of 512 bytes (the last may be cut by the end).  Past the end of the
    shorter one it has zeros.  What both read from the same place of the same file is not read. */
 VDISK_API int vdisk_diff(vdisk_image *a, vdisk_image *b, const struct vdisk_job_options *opts, vdisk_diff_fn fn, void *ctx, vdisk_error *err);
+/* The same without reading: where they may differ, that is, all that the two do not have from the same place. */
+VDISK_API int vdisk_diff_places(vdisk_image *a, vdisk_image *b, const struct vdisk_job_options *opts, vdisk_diff_fn fn, void *ctx,
+                                vdisk_error *err);
 
 enum vdisk_keep {
 	VDISK_KEEP_AUTO,   /* INSIDE where the format has it, else LAYERS */
@@ -726,9 +729,6 @@ VDISK_API int vdisk_convert_snapshots(const char *src, const char *path, const s
                                       vdisk_error *err);
 
 #ifdef __cplusplus
-/* The same without reading: where they may differ, that is, all that the two do not have from the same place. */
-VDISK_API int vdisk_diff_places(vdisk_image *a, vdisk_image *b, const struct vdisk_job_options *opts, vdisk_diff_fn fn, void *ctx,
-                                vdisk_error *err);
 }
 #endif
 #endif
