@@ -74,6 +74,8 @@ int vd_image_pull(vdisk_image *img, vdisk_image *other, uint64_t off, uint64_t l
 int vd_image_replace_parents(vdisk_image *img, vdisk_image *parents, vd_error *err);
 /* Opens the first n layers of a chain; what the last one leaves to its parent reads as an error.  VDISK_INVALID if there are fewer. */
 int vd_image_open_part(const char *path, const struct vdisk_open_options *o, unsigned n, vdisk_image **out, vd_error *err);
+/* vdisk_open() for writing, with every change of the leaf's files guarded by `u` (io/undo.h), which must outlive the image. */
+int vd_image_open_undo(const char *path, const struct vdisk_open_options *o, struct vd_undo *u, vdisk_image **out, vd_error *err);
 /* The parent that `child` names has the identity that it expects. */
 int vd_parent_judge(const vdisk_image *img, const struct vd_layer *child, const struct vd_layer *parent, vd_error *err);
 /* Refuses, unless VDISK_OPEN_FORCE is among the flags, to change what the image reads as while it is protected (ops/children.h). */

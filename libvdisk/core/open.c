@@ -6,6 +6,7 @@
 #include "core/mapcache.h"
 #include "core/probe.h"
 #include "core/trust.h"
+#include "core/undone.h"
 #include "core/open.h"
 #include "base/alloc.h"
 #include "base/bytes.h"
@@ -64,7 +65,13 @@ static int host_open_file(struct vd_host *h, struct vd_layer *l, const char *nam
 	write = write && (l->flags & VD_LAYER_WRITABLE);
 	if (vd_trust_open(&oh->trust, name, write, &f, NULL, err))
 		return -1;
-	if ((oh->lock && vd_file_lock(f, write, err)) || vd_layer_add_file(l, f, file, err)) {
+	if (oh->lock && vd_file_lock(f, write, err)) {
+		vd_file_close(f);
+		return -1;
+	}
+	if (write && oh->img->undo && vd_file_undo(f, oh->img->undo, name, &f, err))
+		return -1;
+	if (vd_layer_add_file(l, f, file, err)) {
 		vd_file_close(f);
 		return -1;
 	}
@@ -323,7 +330,8 @@ static int parent_open(vdisk_image *img, const struct vdisk_open_options *o, boo
 		vd_file_close(f);
 		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "%s: its parent %s is of the unknown format '%s'", child->path, path, format);
 	}
-	if (cycle_check(img, f, path, err) || (!(o->flags & VDISK_OPEN_NO_LOCK) && vd_file_lock(f, false, err))) {
+	if (cycle_check(img, f, path, err) || (!(o->flags & VDISK_OPEN_NO_LOCK) && vd_file_lock(f, false, err)) ||
+	    vd_undone_judge(path, o->flags, err)) {
 		vd_file_close(f);
 		return -1;
 	}
@@ -415,7 +423,7 @@ static int moved_check(const struct vd_file *f, const char *path, uint32_t flags
 	return vd_fail(err, VDISK_REFUSED, VDISK_NO_OFFSET, "%s: parts of it were given up while it was moved to %s: go on with that, by --resume", path, text);
 }
 
-static int file_open(const char *path, const struct vdisk_open_options *o, struct vd_file **f, vd_error *err)
+static int file_open(const char *path, const struct vdisk_open_options *o, struct vd_undo *undo, struct vd_file **f, vd_error *err)
 {
 	bool write = o->flags & VDISK_OPEN_RW;
 	struct stat st;
@@ -425,11 +433,11 @@ static int file_open(const char *path, const struct vdisk_open_options *o, struc
 		if (vd_file_posix(AT_FDCWD, path, path, write ? VD_POSIX_RDWR : 0, f, err))
 			return -1;
 		if ((write && vd_protection_judge(*f, path, o->flags, err)) || moved_check(*f, path, o->flags, err) ||
-		    (!(o->flags & VDISK_OPEN_NO_LOCK) && vd_file_lock(*f, write, err))) {
+		    (!(o->flags & VDISK_OPEN_NO_LOCK) && vd_file_lock(*f, write, err)) || vd_undone_judge(path, o->flags, err)) {
 			vd_file_close(*f);
 			return -1;
 		}
-		return 0;
+		return undo && write ? vd_file_undo(*f, undo, "", f, err) : 0;
 	}
 	if (write)
 		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "standard input cannot be opened for writing");
@@ -484,7 +492,7 @@ static int chain_open(vdisk_image *img, struct vd_file *f, const struct vdisk_op
 	return 0;
 }
 
-static int image_open(const char *path, const struct vdisk_open_options *o, unsigned most, vdisk_image **out, vd_error *err)
+static int image_open(const char *path, const struct vdisk_open_options *o, unsigned most, struct vd_undo *undo, vdisk_image **out, vd_error *err)
 {
 	vdisk_image *img;
 	struct vd_file *f;
@@ -495,7 +503,8 @@ static int image_open(const char *path, const struct vdisk_open_options *o, unsi
 	img = vd_image_new(path, o->flags, o->log, o->log_ctx, err);
 	if (!img)
 		return -1;
-	if (options_keep(img, o->options, err) || file_open(path, o, &f, err) || chain_open(img, f, o, NULL, most, err)) {
+	img->undo = undo;
+	if (options_keep(img, o->options, err) || file_open(path, o, undo, &f, err) || chain_open(img, f, o, NULL, most, err)) {
 		vd_image_free(img);
 		return -1;
 	}
@@ -512,12 +521,17 @@ int vdisk_open(const char *path, const struct vdisk_open_options *opts, vdisk_im
 
 	if (o->flags & VDISK_OPEN_CHAIN && (o->flags & VDISK_OPEN_RW || !(o->flags & VDISK_OPEN_INFO)))
 		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "%s: facts of a chain are for reading", path);
-	return image_open(path, o, alone ? 1 : UINT_MAX, out, err);
+	return image_open(path, o, alone ? 1 : UINT_MAX, NULL, out, err);
+}
+
+int vd_image_open_undo(const char *path, const struct vdisk_open_options *o, struct vd_undo *u, vdisk_image **out, vd_error *err)
+{
+	return image_open(path, o, UINT_MAX, u, out, err);
 }
 
 int vd_image_open_part(const char *path, const struct vdisk_open_options *o, unsigned n, vdisk_image **out, vd_error *err)
 {
-	if (image_open(path, o, n, out, err))
+	if (image_open(path, o, n, NULL, out, err))
 		return -1;
 	if ((*out)->n_layers == n)
 		return 0;

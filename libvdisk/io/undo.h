@@ -70,7 +70,9 @@ int vd_undo_after(struct vd_undo *u, unsigned i, uint64_t size, uint64_t mtime, 
 int vd_undo_restore(struct vd_undo *u, unsigned i, struct vd_file *f, vd_error *err);
 
 /* `inner` (taken, open for writing, alone in use) with U1 and U2 kept by `u`, which must outlive it.  `name` as in FILE; one that the journal
-   knows already is that file.  *index (may be NULL): its number.  Thread-safe as `inner`. */
-int vd_file_undo(struct vd_file *inner, struct vd_undo *u, const char *name, struct vd_file **out, unsigned *index, vd_error *err);
+   knows already is that file.  Thread-safe as `inner`. */
+int vd_file_undo(struct vd_file *inner, struct vd_undo *u, const char *name, struct vd_file **out, vd_error *err);
+/* vd_undo_log() for what such a file is going to be changed in; another kind of file: nothing. */
+int vd_file_undo_log(struct vd_file *f, uint64_t off, uint64_t len, vd_error *err);
 
 #endif

@@ -149,7 +149,7 @@ static int enter(struct vd_undo *u, struct vd_file *inner, const char *name, uns
 	return vd_undo_append(u, &r, text, err);
 }
 
-int vd_file_undo(struct vd_file *inner, struct vd_undo *u, const char *name, struct vd_file **out, unsigned *index, vd_error *err)
+int vd_file_undo(struct vd_file *inner, struct vd_undo *u, const char *name, struct vd_file **out, vd_error *err)
 {
 	struct undo_file *g = vd_calloc(1, sizeof(*g));
 	int rc;
@@ -172,8 +172,13 @@ int vd_file_undo(struct vd_file *inner, struct vd_undo *u, const char *name, str
 		vd_file_close(&g->file);
 		return -1;
 	}
-	if (index)
-		*index = g->index;
 	*out = &g->file;
 	return 0;
+}
+
+int vd_file_undo_log(struct vd_file *f, uint64_t off, uint64_t len, vd_error *err)
+{
+	struct undo_file *g = undo_of(f);
+
+	return f->ops == &undo_ops ? vd_undo_log(g->u, g->index, g->inner, off, len, err) : 0;
 }

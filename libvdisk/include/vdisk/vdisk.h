@@ -120,6 +120,7 @@ typedef struct vdisk_image vdisk_image;
 #define VDISK_OPEN_CHAIN   512u /* facts of the whole chain, with INFO: where it breaks off or a parent is not the expected one, the layer's
                                    parent_problem says so */
 #define VDISK_OPEN_MOVED  1024u /* although VDISK_CONVERT_PUNCH_SOURCE has given up parts of it already: to resume that */
+#define VDISK_OPEN_UNDONE 2048u /* although a change of it under an undo journal was broken off: to look at it, or to go on with that */
 #define VDISK_OPEN_STREAM  128u   /* path "-": standard input, read once and forward */
 
 struct vdisk_open_options {
@@ -607,11 +608,14 @@ struct vdisk_rebase_options {
 VDISK_API int vdisk_rebase(vdisk_image *img, const struct vdisk_rebase_options *opts, uint64_t *copied, vdisk_error *err);
 
 #define VDISK_COMMIT_KEEP 1u /* leave the leaf as it is */
+#define VDISK_COMMIT_UNDO 2u /* with KEEP: under an undo journal, so that the ancestor's files get back their very bytes if it fails, and after a kill
+                                (vdisk_undo()); it refuses to be opened meanwhile.  For images in files; the leaf lies in the ancestor's folder */
 
 struct vdisk_commit_options {
 	const struct vdisk_open_options *open; /* how the leaf and its chain are opened; NULL: plainly */
 	const char *to;    /* the ancestor to write into, by its path or its name beside the leaf; NULL: the parent */
 	uint32_t flags;    /* VDISK_COMMIT_* */
+	const char *keep_undo; /* with UNDO: the journal's name when all is done, the way back; no file may have it.  NULL: it is removed */
 	struct vdisk_job_options job;
 };
 struct vdisk_commit_report {
@@ -625,6 +629,28 @@ struct vdisk_commit_report {
    without VDISK_OPEN_FORCE.  Opens and closes all of them
    itself.  `report` may be NULL. */
 VDISK_API int vdisk_commit(const char *path, const struct vdisk_commit_options *opts, struct vdisk_commit_report *report, vdisk_error *err);
+
+/* Undo journals of a VDISK_COMMIT_UNDO: ".NAME.vdisk-undo" beside the ancestor, a physical record of what its files held (man 5 vdisk-undo). */
+
+struct vdisk_undo_info {
+	bool active;                /* a commit was broken off, or the taking back of one */
+	bool resumable;             /* the former, and the layer is there */
+	char leaf[4096];            /* the layer that was being committed; "": not known */
+	char keep[4096];            /* keep_undo of that commit; "": none */
+	uint64_t bytes;             /* length of the journal */
+};
+/* What the journal beside the image says; none is no error. */
+VDISK_API int vdisk_undo_find(const char *path, struct vdisk_undo_info *out, vdisk_error *err);
+
+struct vdisk_undo_options {
+	const char *file;              /* one that was kept: VDISK_REFUSED where the image was changed since.  NULL: the one beside the image */
+	const char *const *allow_dirs; /* as in vdisk_open_options, for the image's further files */
+};
+/* The image's files get back their bytes and lengths from before the commit.  May be killed at any moment and begun again; whoever opens
+   the image meanwhile is refused.  Without a journal there: VDISK_INVALID.  `o` may be NULL. */
+VDISK_API int vdisk_undo(const char *path, const struct vdisk_undo_options *o, vdisk_error *err);
+/* Goes on with the commit into the image at `path` that was broken off.  Of `o`, open and job count.  `report` may be NULL. */
+VDISK_API int vdisk_commit_resume(const char *path, const struct vdisk_commit_options *o, struct vdisk_commit_report *report, vdisk_error *err);
 
 #define VDISK_CLONE_LINKED    1u /* a layer over `src`, which loses its write permission and lists the layer in "user.vdisk.children" */
 #define VDISK_CLONE_OVERWRITE 2u /* replace what has that name */
