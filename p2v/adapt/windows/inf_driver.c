@@ -26,7 +26,7 @@ static uint64_t decoration_rank(const char *s, const struct inf_target *t)
 {
 	unsigned long v[5] = { 0 }; /* major, minor, product type, suite, build */
 	size_t n;
-	uint64_t rank = 1;
+	uint64_t rank = 2; /* more than a section without a decoration */
 	bool arch;
 
 	if (strncasecmp(s, "NT", 2))
