@@ -146,6 +146,12 @@ def clock_interrupts():
 
 
 @case
+def processors():
+	"""Four are started by the first one."""
+	says("processors", ["others 03"], "--cpus", "4")
+
+
+@case
 def keyboard_controller():
 	says("keyboard", ["self-test 55", "reset fa00", "ready aa", "status 00"])
 

@@ -1,10 +1,12 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # A Debian kernel on our machine, on a real /dev/kvm: it reaches init with four processors, reads its disk (a qcow2 over virtio), writes to
-# it, and switches the machine off; the image stays as it was.
+# it, and switches the machine off; the image stays as it was.  Of the long tier: QEMU's emulated SVM now and then breaks a guest that has
+# several processors (see test_debian.sh).
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 skip() { echo "SKIP: $1"; exit 77; }
+[ "${VDISK_ALL:-0}" = 1 ] || skip "of the long tier (tests/run.sh --all)"
 [ -x "$VDISK_BUILD/vdisk-boot" ] || skip "vdisk-boot is not built"
 for p in busybox cpio md5sum; do
 	command -v "$p" >/dev/null || skip "$p is not installed"

@@ -73,7 +73,7 @@ status=0
 bash "$here/run.sh" -t 800 -m 2048 -p "$VDISK_BUILD/vdisk-boot" -f disk.raw -f top.qcow2 -F /usr/share/seabios/bios-256k.bin \
 	-F /usr/share/seabios/vgabios-stdvga.bin '
 	before=$(cat disk.raw top.qcow2 | md5sum)
-	vdisk-boot --engine kvm --cpus 2 --mem 512 --timeout 700 --firmware-log log top.qcow2
+	vdisk-boot --engine kvm --mem 512 --timeout 700 --firmware-log log top.qcow2
 	echo "status $?"
 	[ "$before" = "$(cat disk.raw top.qcow2 | md5sum)" ] && echo "images unchanged"' >out || status=$?
 tr -d '\033\r' <out >text
