@@ -2,6 +2,7 @@
 /* vdisk_commit(): which ancestor, and the images opened; what is done with them is commit_run.c's. */
 #include "ops/children.h"
 #include "ops/surgery.h"
+#include "ops/undo.h"
 #include "base/alloc.h"
 #include "base/bytes.h"
 #include "base/path.h"
@@ -17,7 +18,9 @@ struct commit {
 	const struct vdisk_open_options *open;
 	unsigned depth;         /* of the ancestor */
 	char *into, *format;    /* its path and format */
+	char *leaf_format;
 	vdisk_image *top, *to;  /* the layers above it; it and what is below */
+	struct vd_undo_run undo; /* u NULL: without a journal */
 };
 
 /* ---------------------------------------------------------------- which ancestor */
@@ -44,7 +47,8 @@ static int ancestor_find(struct commit *c, vdisk_image *img, vd_error *err)
 		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "%s: '%s' is none of its %u ancestors", img->path, c->o->to, img->n_layers - 1);
 	c->into = vd_strdup(img->chain[c->depth]->path);
 	c->format = vd_strdup(img->chain[c->depth]->drv->info.name);
-	return c->into && c->format ? 0 : vd_fail_nomem(err, strlen(img->path));
+	c->leaf_format = vd_strdup(img->top->drv->info.name);
+	return c->into && c->format && c->leaf_format ? 0 : vd_fail_nomem(err, strlen(img->path));
 }
 
 /* Looks at the whole chain first, which also judges every link of it. */
@@ -73,7 +77,8 @@ static int both_open(struct commit *c, const char *path, vd_error *err)
 	to.options = NULL;
 	to.flags |= VDISK_OPEN_RW | VDISK_OPEN_KEEP_ID;
 	top.flags |= keep ? 0 : VDISK_OPEN_RW | VDISK_OPEN_KEEP_ID;
-	if (vdisk_open(c->into, &to, &c->to, err) || vd_image_open_part(path, &top, c->depth, &c->top, err))
+	if ((c->undo.u ? vd_image_open_undo(c->into, &to, c->undo.u, &c->to, err) : vdisk_open(c->into, &to, &c->to, err)) ||
+	    vd_image_open_part(path, &top, c->depth, &c->top, err))
 		return -1;
 	if (vd_parent_judge(c->top, c->top->chain[c->depth - 1], c->to->top, err))
 		return -1;
@@ -112,7 +117,31 @@ static int commit_run(struct commit *c, const char *path, struct vdisk_commit_re
 			return -1;
 		}
 	}
+	if (c->undo.u && vd_undo_foresee(&run, err))
+		return -1;
 	return vd_commit_run(&run, report, err);
+}
+
+/* Closes both, the ancestor first: nothing of the leaf is newer than it.  The first error is told. */
+static int commit_end(struct commit *c, int rc, vd_error *err)
+{
+	rc = vdisk_close(c->to, rc ? NULL : err) || rc ? -1 : 0;
+	rc = vdisk_close(c->top, rc ? NULL : err) || rc ? -1 : 0;
+	if (c->undo.u)
+		rc = vd_undo_end(&c->undo, rc, err);
+	vd_free(c->into);
+	vd_free(c->format);
+	vd_free(c->leaf_format);
+	return rc;
+}
+
+static int undo_judge(const struct commit *c, const char *path, vd_error *err)
+{
+	if (!(c->o->flags & VDISK_COMMIT_UNDO))
+		return c->o->keep_undo ? vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "%s: without an undo journal there is none to keep", path) : 0;
+	if (!(c->o->flags & VDISK_COMMIT_KEEP))
+		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "%s: a commit that can be undone leaves the layer as it is", path);
+	return 0;
 }
 
 int vdisk_commit(const char *path, const struct vdisk_commit_options *o, struct vdisk_commit_report *report, vdisk_error *err)
@@ -124,12 +153,37 @@ int vdisk_commit(const char *path, const struct vdisk_commit_options *o, struct 
 
 	if (c.open->flags & (VDISK_OPEN_SALVAGE | VDISK_OPEN_NO_PARENT | VDISK_OPEN_INFO | VDISK_OPEN_CHECK | VDISK_OPEN_STREAM))
 		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "%s: a commit wants images that are whole", path);
-	rc = chain_look(&c, path, err) || commit_run(&c, path, &r, err) ? -1 : 0;
-	/* The first error is told; both are closed in any case, the ancestor first: nothing of the leaf is newer than it. */
-	rc = vdisk_close(c.to, rc ? NULL : err) || rc ? -1 : 0;
-	rc = vdisk_close(c.top, rc ? NULL : err) || rc ? -1 : 0;
-	vd_free(c.into);
-	vd_free(c.format);
+	if (undo_judge(&c, path, err))
+		return -1;
+	rc = chain_look(&c, path, err) ? -1 : 0;
+	if (!rc && o->flags & VDISK_COMMIT_UNDO) {
+		c.undo.allow_dirs = c.open->allow_dirs;
+		rc = vd_undo_begin(&c.undo, c.into, path, c.leaf_format, o->keep_undo, err);
+	}
+	if (!rc)
+		rc = commit_run(&c, path, &r, err);
+	rc = commit_end(&c, rc, err);
+	if (report)
+		*report = r;
+	return rc;
+}
+
+int vdisk_commit_resume(const char *path, const struct vdisk_commit_options *o, struct vdisk_commit_report *report, vdisk_error *err)
+{
+	const struct vdisk_commit_options as = { .flags = VDISK_COMMIT_KEEP | VDISK_COMMIT_UNDO, .job = o->job };
+	struct vdisk_open_options open = o->open ? *o->open : (struct vdisk_open_options){ 0 };
+	struct commit c = { .o = &as, .open = &open };
+	struct vdisk_commit_report r = { 0 };
+	VD_AUTO_FREE char *leaf = NULL, *format = NULL;
+	int rc;
+
+	open.flags |= VDISK_OPEN_UNDONE;
+	c.undo.allow_dirs = open.allow_dirs;
+	if (vd_undo_again(&c.undo, path, &leaf, &format, err))
+		return -1;
+	open.format = format;
+	rc = chain_look(&c, leaf, err) || commit_run(&c, leaf, &r, err) ? -1 : 0;
+	rc = commit_end(&c, rc, err);
 	if (report)
 		*report = r;
 	return rc;
