@@ -285,6 +285,9 @@ def resets():
 def triple_fault():
 	r = boot("crash", rc=1)
 	eq("vdisk boot: triple fault on processor 0\n", r.err, "stderr")
+	r = boot("crash", "-v", rc=1)
+	for word in ("processor 0: rip 0x", "cr0 0x", "its last exits", "vdisk boot: triple fault on processor 0\n"):
+		check(word in r.err, "-v tells %r\n    %s" % (word, r.show()))
 
 
 @case

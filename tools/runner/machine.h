@@ -51,6 +51,7 @@ struct machine_config {
 	struct nic_config nic;
 	int fds[FILES];                       /* of what is named above: files_open() */
 	bool opened;
+	bool verbose;                         /* a processor that dies is shown on standard error */
 };
 
 struct machine {

@@ -46,6 +46,7 @@ enum {
 	{ "format", required_argument, NULL, 'f' }, \
 	{ "allow-parent", required_argument, NULL, OPTION_ALLOW_PARENT }, \
 	{ "no-reboot", no_argument, NULL, OPT_NO_REBOOT }, \
+	{ "verbose", no_argument, NULL, 'v' }, \
 	{ "help", no_argument, NULL, 'h' }
 
 static const struct option boot_longopts[] = {
@@ -207,6 +208,7 @@ static int option_apply(struct options *o, const char *program, int c)
 	case OPT_JSON: o->json = true; return 0;
 	case OPT_JUNIT: o->junit = optarg; return 0;
 	case OPT_SCREENSHOT: o->screenshot = optarg; return 0;
+	case 'v': o->verbose = true; return 0;
 	case 'm': return memory_parse(o, optarg);
 	case 'c': return count_parse(o, optarg, 1, MACHINE_CPUS_MAX, "not a number of processors from 1 to 16", &o->n_cpus);
 	case OPT_TIMEOUT: return count_parse(o, optarg, 1, 1000000, "not a number of seconds", &o->timeout);
@@ -239,7 +241,7 @@ int options_parse(struct options *o, const char *command, int argc, char **argv)
 	*o = (struct options){ .command = command, .mem_bytes = UINT64_C(1) << 30, .n_cpus = 1, .timeout = verify ? VERIFY_TIMEOUT : 0 };
 	snprintf(name, sizeof(name), "vdisk %s", command);
 	argv[0] = name;
-	while ((c = getopt_long(argc, argv, "m:c:f:h", verify ? verify_longopts : boot_longopts, NULL)) != -1) {
+	while ((c = getopt_long(argc, argv, "m:c:f:vh", verify ? verify_longopts : boot_longopts, NULL)) != -1) {
 		int r = option_apply(o, name, c);
 
 		if (r)

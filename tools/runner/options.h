@@ -23,7 +23,7 @@ struct options {
 	enum bus_kind bus;
 	struct nic_config nic;
 	unsigned timeout; /* seconds; 0: none */
-	bool no_reboot;
+	bool no_reboot, verbose;
 
 	/* verify */
 	const char *expect, *junit, *screenshot, *reference;

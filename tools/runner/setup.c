@@ -135,7 +135,7 @@ int setup_open(struct setup *s, const struct options *o, bool capture, vdisk_err
 {
 	*s = (struct setup){ .options = o, .signal_fd = -1, .engine = { .ops = &engine_kvm, .event_fd = -1, .output_fd = -1 } };
 	s->config = (struct machine_config){ .mem_bytes = o->mem_bytes, .n_cpus = o->n_cpus, .kernel = o->kernel, .initrd = o->initrd,
-		.append = o->append, .debug_log = o->firmware_log, .serial_fd = capture ? -1 : STDOUT_FILENO, .bus = o->bus, .nic = o->nic };
+		.append = o->append, .debug_log = o->firmware_log, .serial_fd = capture ? -1 : STDOUT_FILENO, .bus = o->bus, .nic = o->nic, .verbose = o->verbose };
 	s->engine_config = (struct engine_config){ .machine = &s->config, .capture = capture, .folder = s->folder };
 	s->engine.config = &s->engine_config;
 	bool direct = o->firmware == FIRMWARE_NONE && !o->kernel;

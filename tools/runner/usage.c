@@ -34,6 +34,7 @@ static const char boot_usage[] =
 	IMAGE_OPTIONS
 	"      --rw                 the guest's writes go into the images, not into throwaway overlays\n"
 	"      --no-reboot          a reset ends the run, too\n"
+	"  -v, --verbose            show the processor and its last exits when the guest dies (own engine)\n"
 	"  -h, --help               this text\n"
 	"\n"
 	"Exit status: 0 the guest switched itself off, 1 it crashed, was reset (--no-reboot) or timed out, 2 trouble.\n";
@@ -55,6 +56,7 @@ static const char verify_usage[] =
 	MACHINE_OPTIONS
 	IMAGE_OPTIONS
 	"      --no-reboot          a reset is a failure (default: three are)\n"
+	"  -v, --verbose            show the processor and its last exits when the guest dies (own engine)\n"
 	"  -h, --help               this text\n"
 	"\n"
 	"Exit status: 0 it came up, 1 it failed or did not come up in time, 2 trouble.\n";

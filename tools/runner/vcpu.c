@@ -9,6 +9,7 @@
 #include "cpuid.h"
 #include "common/numbers.h"
 #include "thread.h"
+#include "vcpu_trace.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -28,6 +29,7 @@ struct vcpu {
 	pthread_t thread;
 	bool started;
 	atomic_bool quit;
+	struct vcpu_trace trace; /* with --verbose */
 };
 
 #define VCPU_SIGNAL SIGUSR1
@@ -169,7 +171,12 @@ static uint64_t vcpu_rip(struct vcpu *cpu)
 static void vcpu_exit(struct vcpu *cpu)
 {
 	struct kvm_run *run = cpu->run;
+	bool verbose = cpu->m->config->verbose;
 
+	if (verbose)
+		vcpu_trace_add(&cpu->trace, run);
+	if (verbose && (run->exit_reason == KVM_EXIT_SHUTDOWN || run->exit_reason == KVM_EXIT_INTERNAL_ERROR || run->exit_reason == KVM_EXIT_FAIL_ENTRY))
+		vcpu_trace_print(&cpu->trace, cpu->index, cpu->fd);
 	switch (run->exit_reason) {
 	case KVM_EXIT_IO:
 		vcpu_pio(cpu);
@@ -205,6 +212,8 @@ static void *vcpu_thread(void *arg)
 {
 	struct vcpu *cpu = arg;
 
+	if (cpu->m->config->verbose)
+		vcpu_trace_begin(&cpu->trace, cpu->m->vm.kvm, cpu->run);
 	while (!atomic_load(&cpu->quit)) {
 		if (ioctl(cpu->fd, KVM_RUN, 0)) {
 			if (errno == EINTR || errno == EAGAIN)
