@@ -377,15 +377,14 @@ int qcow2_finish(struct vd_layer *l, vd_error *err)
 {
 	struct qcow2 *q = qcow2_of(l);
 	vd_error lost = {0};
-	bool stored;
+	bool stored = !qcow2_bitmaps_settle(l, &lost), again = q->n_pending || !q->unfinished;
 
-	vd_cache_set_relaxed(q->cache, false);
-	stored = !qcow2_bitmaps_settle(l, &lost);
-	if (qcow2_flush_layer(q, err) < 0) /* the second time for the counts of what the first one freed */
+	if (qcow2_flush_layer(q, err) < 0) /* all at once: who sees the unfinished mark reads none of it */
 		return -1;
+	vd_cache_set_relaxed(q->cache, false);
 	if (q->unfinished && qcow2_trim_file(q, err) < 0)
 		return -1;
-	if (qcow2_flush_layer(q, err) < 0)
+	if (again && qcow2_flush_layer(q, err) < 0) /* the counts of what the first one freed */
 		return -1;
 	if (!stored) { /* the disk is whole all the same */
 		if (err)
