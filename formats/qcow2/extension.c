@@ -22,6 +22,12 @@ static const struct { uint8_t kind, bit; const char *name; } qcow2_feature_names
 #define QCOW2_UNFINISHED_NAME "unfinished conversion"
 #define QCOW2_FEATURE_BYTES 48u
 
+/* The header was perhaps not judged: one with features that are not known only gets as far as their names. */
+static bool qcow2_off_clustered(const struct qcow2_header *h, uint64_t off)
+{
+	return off && h->cluster_bits <= QCOW2_CLUSTER_BITS_MAX && !(off & ((1u << h->cluster_bits) - 1));
+}
+
 static int qcow2_ext_string(const uint8_t *p, uint32_t len, uint64_t at, const char *what, char **out, vd_error *err)
 {
 	if (*out)
@@ -45,7 +51,7 @@ static int qcow2_ext_bitmaps(const struct qcow2_header *h, const uint8_t *p, uin
 		return 0; /* inconsistent, and so not looked at */
 	if (!x->n_bitmaps || x->n_bitmaps > QCOW2_BITMAPS_MAX)
 		return vd_fail(err, VDISK_CORRUPT, at, "%" PRIu32 " bitmaps are not from 1 to %u", x->n_bitmaps, QCOW2_BITMAPS_MAX);
-	if (x->bitmap_dir_off % (1u << h->cluster_bits) || !x->bitmap_dir_off)
+	if (!qcow2_off_clustered(h, x->bitmap_dir_off))
 		return vd_fail(err, VDISK_CORRUPT, at, "bitmap directory offset %#" PRIx64 " is not on a cluster", x->bitmap_dir_off);
 	if (x->bitmap_dir_len > (uint64_t)x->n_bitmaps * (24 + 1024 + 8))
 		return vd_fail(err, VDISK_CORRUPT, at, "bitmap directory of %" PRIu64 " bytes is too large", x->bitmap_dir_len);
@@ -60,7 +66,7 @@ static int qcow2_ext_crypto(const struct qcow2_header *h, const uint8_t *p, uint
 	x->has_crypto = true;
 	x->crypto_off = be64_get(p);
 	x->crypto_len = be64_get(p + 8);
-	if (x->crypto_off % (1u << h->cluster_bits) || !x->crypto_off)
+	if (!qcow2_off_clustered(h, x->crypto_off))
 		return vd_fail(err, VDISK_CORRUPT, at, "encryption header offset %#" PRIx64 " is not on a cluster", x->crypto_off);
 	return 0;
 }

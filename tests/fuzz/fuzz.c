@@ -30,6 +30,37 @@ static void snapshot(void *ctx, const struct vdisk_snapshot_info *s)
 	*(size_t *)ctx += strlen(s->id) + strlen(s->name);
 }
 
+#define BITMAPS 4
+#define BITMAP_RANGES 10000
+
+struct bitmaps {
+	unsigned n;
+	char name[BITMAPS][64];
+};
+
+static void bitmap(void *ctx, const struct vdisk_bitmap_info *b)
+{
+	struct bitmaps *m = ctx;
+
+	assert(b->name[0] || b->problem);
+	if (m->n < BITMAPS && strlen(b->name) < sizeof(m->name[0]))
+		strcpy(m->name[m->n++], b->name);
+}
+
+struct ranges {
+	uint64_t end, size;
+	unsigned n;
+};
+
+static bool range(void *ctx, uint64_t off, uint64_t len)
+{
+	struct ranges *r = ctx;
+
+	assert(len && (off > r->end || (!off && !r->n)) && vd_within(off, len, r->size));
+	r->end = off + len;
+	return ++r->n < BITMAP_RANGES;
+}
+
 static void told(const vd_error *err)
 {
 	assert(err->kind != VDISK_OK && err->message[0] && !strchr(err->message, '\n'));
@@ -72,9 +103,40 @@ static void walk(vdisk_image *img, uint8_t *buf)
 	read_at(img, buf, size > 512 ? size - 512 : 0);
 }
 
+static void bitmaps_look(vdisk_image *img, struct bitmaps *m)
+{
+	vd_error err = { 0 };
+
+	if (vdisk_bitmaps(img, bitmap, m, &err))
+		told(&err);
+	for (unsigned i = 0; i < m->n; i++) {
+		struct ranges r = { .size = vdisk_size(img) };
+
+		if (vdisk_bitmap_ranges(img, m->name[i], range, &r, &err))
+			told(&err);
+	}
+}
+
+static void bitmaps_change(vdisk_image *img)
+{
+	struct bitmaps m = { 0 };
+	vd_error err = { 0 };
+
+	bitmaps_look(img, &m);
+	if (m.n && vdisk_bitmap_create(img, "fuzz", 4096, 0, &err))
+		told(&err);
+	if (m.n && vdisk_bitmap_merge(img, "fuzz", NULL, m.name[0], &err))
+		told(&err);
+	if (m.n && vdisk_bitmap_clear(img, m.name[0], &err))
+		told(&err);
+	if (m.n > 1 && vdisk_bitmap_delete(img, m.name[1], &err))
+		told(&err);
+}
+
 static void describe(vdisk_image *img)
 {
 	struct vdisk_layer_info info;
+	struct bitmaps m = { 0 };
 	vd_error err = { 0 };
 	size_t total = 0;
 
@@ -84,6 +146,7 @@ static void describe(vdisk_image *img)
 		told(&err);
 	if (vdisk_snapshots(img, snapshot, &total, &err))
 		told(&err);
+	bitmaps_look(img, &m);
 }
 
 static void look(const uint8_t *data, size_t size, uint32_t flags, uint8_t *buf)
@@ -135,6 +198,7 @@ static void change(const uint8_t *data, size_t size, uint32_t flags, uint8_t *bu
 			if (vdisk_discard(img, 0, 70000, &err))
 				told(&err);
 		}
+		bitmaps_change(img);
 		read_at(img, buf, at);
 	}
 	if (vdisk_close(img, &err))

@@ -13,6 +13,18 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Where the variant has a place for them: one that follows writes, with holes and a cluster, and one that does not. */
+static void bitmaps_add(struct t_image *t)
+{
+	vd_error err;
+
+	if (vdisk_bitmap_create(t->img, "follows", 512, 0, &err))
+		return;
+	T_OK(vdisk_pwrite(t->img, "bits", 4, 70000, &err), err);
+	T_OK(vdisk_bitmap_create(t->img, "kept", 0, VDISK_BITMAP_DISABLED, &err), err);
+	T_OK(vdisk_bitmap_merge(t->img, "kept", NULL, "follows", &err), err);
+}
+
 static void seed_make(const struct t_variant *v, const char *folder)
 {
 	struct t_variant small = *v;
@@ -33,6 +45,8 @@ static void seed_make(const struct t_variant *v, const char *folder)
 			T_OK(vdisk_pwrite(t->img, v->name, strlen(v->name), off, &err), err);
 			T_OK(vdisk_zero(t->img, off + 8192, 4096 < small.size - off - 8192 ? 4096 : 0, &err), err);
 		}
+		if (!v->parent[0])
+			bitmaps_add(t);
 		T_OK(t_image_close(t, &err), err);
 		t_shelf_dump(&t->shelf, folder, "made");
 	}
