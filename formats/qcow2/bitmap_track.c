@@ -166,13 +166,14 @@ void qcow2_tracking_free(struct qcow2 *q)
 	vd_free(t->held);
 	vd_free(t);
 	q->tracking = NULL;
-	q->layer->flags &= ~VD_LAYER_TRACKED;
+	q->layer->tracked = false;
 }
 
 int qcow2_tracking_init(struct qcow2 *q, vd_error *err)
 {
 	struct track_survey s = {.granularity_bits = QCOW2_BITMAP_GRAN_MAX};
 	struct qcow2_tracking *t;
+	uint64_t n_bits;
 
 	qcow2_tracking_free(q);
 	if (qcow2_bitmaps_each(q, track_see, &s, err) < 0)
@@ -182,13 +183,14 @@ int qcow2_tracking_init(struct qcow2 *q, vd_error *err)
 		return vd_fail_nomem(err, sizeof(*t));
 	if (!s.any)
 		return 0;
-	t->granularity_bits = s.granularity_bits;
-	t->n_bits = vd_div_up(q->layer->size, 1ull << s.granularity_bits);
-	t->n_pieces = vd_div_up(t->n_bits, TRACK_BITS);
-	t->piece = vd_calloc(t->n_pieces, sizeof(*t->piece));
+	n_bits = vd_div_up(q->layer->size, 1ull << s.granularity_bits);
+	t->piece = vd_calloc(vd_div_up(n_bits, TRACK_BITS), sizeof(*t->piece));
 	if (!t->piece)
-		return vd_fail_nomem(err, t->n_pieces * sizeof(*t->piece));
-	q->layer->flags |= VD_LAYER_TRACKED;
+		return vd_fail_nomem(err, vd_div_up(n_bits, TRACK_BITS) * sizeof(*t->piece));
+	t->granularity_bits = s.granularity_bits;
+	t->n_bits = n_bits;
+	t->n_pieces = vd_div_up(n_bits, TRACK_BITS);
+	q->layer->tracked = true;
 	return 0;
 }
 
@@ -351,9 +353,9 @@ static int bitmap_remake(struct qcow2 *q, struct qcow2_bitmap *b, uint64_t old_s
 	return qcow2_bits_finish(w, b, err);
 }
 
-/* Those that cannot be stored stay marked. */
+/* Those that cannot be made stay marked: the first such failure is in *lost. */
 static int bitmaps_remake_all(struct qcow2 *q, struct qcow2_bitmaps *d, uint64_t old_size, uint64_t dirty_from, struct qcow2_runs *old,
-                              struct qcow2_runs *fresh, vd_error *err)
+                              struct qcow2_runs *fresh, vd_error *lost, vd_error *err)
 {
 	for (uint32_t i = 0; i < d->n; i++) {
 		struct qcow2_bitmap *b = &d->v[i], was = *b;
@@ -366,6 +368,8 @@ static int bitmaps_remake_all(struct qcow2 *q, struct qcow2_bitmaps *d, uint64_t
 		if (bitmap_remake(q, b, old_size, dirty_from, &w, &inner) < 0) {
 			qcow2_runs_release(q, &w.fresh);
 			*b = was;
+			if (!lost->kind)
+				*lost = inner;
 		} else {
 			b->flags &= ~QCOW2_BITMAP_IN_USE;
 			rc = qcow2_bitmap_clusters(q, &was, old, err);
@@ -383,13 +387,14 @@ int qcow2_bitmaps_remake(struct qcow2 *q, uint64_t old_size, uint64_t dirty_from
 {
 	struct qcow2_runs old = {0}, fresh = {0};
 	struct qcow2_bitmaps d;
+	vd_error lost = {0};
 	int rc;
 
 	if (!q->tracking)
 		return 0;
 	rc = qcow2_bitmaps_load(q, &d, err);
 	if (!rc && q->tracking->n_held) {
-		rc = bitmaps_remake_all(q, &d, old_size, dirty_from, &old, &fresh, err);
+		rc = bitmaps_remake_all(q, &d, old_size, dirty_from, &old, &fresh, &lost, err);
 		if (!rc)
 			rc = qcow2_bitmaps_store(q, &d, err);
 		if (!q->layer->broken)
@@ -398,5 +403,11 @@ int qcow2_bitmaps_remake(struct qcow2 *q, uint64_t old_size, uint64_t dirty_from
 	vd_free(old.v);
 	vd_free(fresh.v);
 	qcow2_bitmaps_free(&d);
-	return qcow2_tracking_init(q, rc ? NULL : err) < 0 || rc ? -1 : 0;
+	if (qcow2_tracking_init(q, rc ? NULL : err) < 0 || rc)
+		return -1;
+	if (!lost.kind)
+		return 0;
+	if (err)
+		*err = lost;
+	return vd_fail_in(err, "the disk has been changed, but a bitmap could not follow it and is marked so");
 }

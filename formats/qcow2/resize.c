@@ -83,7 +83,7 @@ int qcow2_resize(struct vd_layer *l, uint64_t size, vd_error *err)
 		return 0;
 	if (qcow2_resize_judge(q, size, err) < 0 || qcow2_bitmaps_settle(l, err) < 0 || qcow2_bitmaps_hold(q, true, err) < 0)
 		return -1;
-	if ((l->flags & VD_LAYER_TRACKED) && size < old && qcow2_bitmaps_touch(l, size, old - size, err) < 0)
+	if (l->tracked && size < old && qcow2_bitmaps_touch(l, size, old - size, err) < 0)
 		return -1;
 	if (qcow2_l1_clear(q, vd_min(size, old), err) < 0 || qcow2_flush_layer(q, err) < 0)
 		return -1;

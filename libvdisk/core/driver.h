@@ -223,7 +223,7 @@ struct vd_bitmap_change {
 };
 
 /*
- * Bitmaps that tell which parts of the disk were changed.  While the layer has VD_LAYER_TRACKED, the core calls touch() for each range
+ * Bitmaps that tell which parts of the disk were changed.  While the layer is `tracked`, the core calls touch() for each range
  * whose content is about to change, under the claim that the change is made under and the lock held for reading; where it says 1, first
  * begin(), with the lock held alone.  finish() stores what was touched; without it no bitmap that follows changes is believed any more.
  * The others are called with the lock held alone and no I/O running, except that list() and ranges() of a layer that is open for reading
@@ -255,7 +255,6 @@ struct vd_codec {
 #define VD_LAYER_NEW_ZERO     2u /* set by create(): everything not written reads as zeros already */
 #define VD_LAYER_FIXED        4u /* set by open/create: map() never changes kind or place (raw, flat): all WRITABLE */
 #define VD_LAYER_FORWARD      8u /* set by open: maps forward only, from a pipe */
-#define VD_LAYER_TRACKED     16u /* the driver's: changes of content go by bitmaps->touch(); changes with no I/O running only */
 
 #define VD_LAYER_FILES 4096u
 
@@ -273,6 +272,7 @@ struct vd_layer {
 	struct vd_parent_ref parent_ref;
 	struct vd_id id;        /* what children compare with */
 	void *priv;             /* the driver's; freed by its close() */
+	_Atomic bool tracked;   /* the driver's: changes of content go by bitmaps->touch(); becomes another while no I/O runs only */
 
 	/* the core's: */
 	pthread_rwlock_t lock;

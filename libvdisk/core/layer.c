@@ -138,7 +138,7 @@ int vd_layer_touch(struct vd_layer *l, uint64_t off, uint64_t len, vd_error *err
 {
 	int rc;
 
-	if (!(l->flags & VD_LAYER_TRACKED))
+	if (!l->tracked)
 		return 0;
 	do {
 		pthread_rwlock_rdlock(&l->lock);
