@@ -12,7 +12,7 @@ struct adapt_options {
 	unsigned targets;        /* sum of enum target */
 	bool regenerate;         /* the guest's own tool makes its initramfs */
 	bool serial;             /* a console on ttyS0 */
-	const char *drivers;     /* Windows: a virtio-win folder of this machine (an ISO is unpacked before), or NULL */
+	const char *drivers;     /* Windows: virtio-win's ISO, or a folder with what it holds, of this machine; or NULL */
 	const char *service_tool; /* Windows: rhsrvany.exe of this machine, to run the first boot's script; NULL: cmd.exe does */
 };
 

@@ -598,6 +598,34 @@ static void test_drivers_layouts(void **state)
 	windows_destroy(&w);
 }
 
+/* The same from an ISO; what is named for others is not even read. */
+static void test_drivers_iso(void **state)
+{
+	struct windows w;
+	char iso[120], command[400];
+
+	(void)state;
+	windows_make(&w, system_2019, software_2019);
+	drivers_make(&w, "w7", "amd64", 0x8664, true, true);
+	snprintf(iso, sizeof(iso), "%s/../%s.iso", w.drivers, strrchr(w.drivers, '/') + 1);
+	snprintf(command, sizeof(command), "genisoimage -quiet -R -J -cache-inodes -o %s %s 2>/dev/null", iso, w.drivers);
+	if (system(command)) {
+		windows_destroy(&w);
+		print_message("no genisoimage\n");
+		skip();
+	}
+	w.o.drivers = iso;
+	expect_refusal(&w, VDISK_UNSUPPORTED, "but for w7");
+	drivers_make(&w, "2k19", "amd64", 0x8664, true, true);
+	assert_int_equal(system(command), 0);
+	w.o.drivers = iso;
+	guest_step(&w.g, step_windows, &w.f, &w.o);
+	assert_int_equal(plan_find(&w.g.plan, "/Windows/System32/drivers/viostor.sys")->content.len, 1024);
+	assert_non_null(plan_find(&w.g.plan, "/Windows/Drivers/VirtIO/netkvm.cat"));
+	assert_int_equal(unlink(iso), 0);
+	windows_destroy(&w);
+}
+
 static void test_loader(void **state)
 {
 	struct windows w;
@@ -622,7 +650,8 @@ int main(void)
 		cmocka_unit_test(test_facts), cmocka_unit_test(test_releases), cmocka_unit_test(test_no_windows), cmocka_unit_test(test_refusals),
 		cmocka_unit_test(test_sleep), cmocka_unit_test(test_start_types), cmocka_unit_test(test_stays_vmware), cmocka_unit_test(test_firstboot),
 		cmocka_unit_test(test_service_tool), cmocka_unit_test(test_drivers_database), cmocka_unit_test(test_drivers_critical),
-		cmocka_unit_test(test_drivers_refused), cmocka_unit_test(test_drivers_layouts), cmocka_unit_test(test_loader),
+		cmocka_unit_test(test_drivers_refused), cmocka_unit_test(test_drivers_layouts), cmocka_unit_test(test_drivers_iso),
+		cmocka_unit_test(test_loader),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

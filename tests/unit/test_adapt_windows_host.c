@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* What of adapting a Windows looks outside of its tree: the state of an NTFS (made by mkntfs, marked by ntfsfix), an ISO of drivers. */
 #include "adapt_windows.h"
+#include "iso_tree.h"
 
 #include <fcntl.h>
 
@@ -135,35 +136,36 @@ static void test_ntfs_damage(void **state)
 
 /* ---------------------------------------------------------------- ISO */
 
-static void expect_file(const char *folder, const char *name, const char *due)
+static bool is_wanted(void *to, const char *path)
 {
-	char path[300], now[64] = "";
-	FILE *f;
+	(void)to;
+	return !strcmp(path, "/amd64/2k19/viostor.sys") || strstr(path, ".inf");
+}
 
-	snprintf(path, sizeof(path), "%s/%s", folder, name);
-	f = fopen(path, "r");
-	if (!f && due)
-		fail_msg("%s is missing", name);
-	if (f && !due)
-		fail_msg("%s is there", name);
-	if (!f)
-		return;
-	now[fread(now, 1, sizeof(now) - 1, f)] = '\0';
-	fclose(f);
-	assert_string_equal(now, due);
+static void expect_file(struct tree *t, const char *path, const char *due)
+{
+	struct bytes now = { 0 };
+	struct tree_stat st;
+	int rc = t->ops->read(t, path, 100, &now, NULL);
+
+	if (rc != (due != NULL) || (due && strcmp(now.at, due)))
+		fail_msg("%s: due %s, and it is %d %s", path, due ? due : "(none)", rc, now.at ? now.at : "");
+	assert_int_equal(t->ops->stat(t, path, true, &st, NULL), due != NULL);
+	bytes_destroy(&now);
 }
 
 static void test_iso(void **state)
 {
-	char folder[] = "/tmp/vdisk-iso-XXXXXX", to[100], iso[100], command[1000];
+	char folder[] = "/tmp/vdisk-iso-XXXXXX", iso[100], command[1000];
+	struct bytes names = { 0 };
 	vdisk_error err = { 0 };
+	struct tree *t;
 
 	(void)state;
 	assert_non_null(mkdtemp(folder));
 	snprintf(iso, sizeof(iso), "%s/drivers.iso", folder);
-	snprintf(to, sizeof(to), "%s/out", folder);
 	snprintf(command, sizeof(command),
-	         "cd %s && mkdir -p out in/viostor/2k19/amd64 in/amd64/2k19 in/guest-agent && cd in && printf '[Version]' >viostor/2k19/amd64/viostor.inf && "
+	         "cd %s && mkdir -p in/viostor/2k19/amd64 in/amd64/2k19 in/guest-agent && cd in && printf '[Version]' >viostor/2k19/amd64/viostor.inf && "
 	         "printf MZ >viostor/2k19/amd64/viostor.sys && ln viostor/2k19/amd64/viostor.sys amd64/2k19/ && printf MZ >guest-agent/setup.exe && "
 	         "ln -s /etc/passwd evil.inf && genisoimage -quiet -R -J -cache-inodes -o ../drivers.iso .", folder);
 	if (system(command)) {
@@ -172,20 +174,27 @@ static void test_iso(void **state)
 		print_message("no genisoimage\n");
 		skip();
 	}
-	if (windows_drivers_unpack(iso, to, &err))
+	t = iso_tree_open(iso, is_wanted, NULL, &err);
+	if (!t)
 		fail_msg("%s", err.message);
-	expect_file(to, "viostor/2k19/amd64/viostor.inf", "[Version]");
-	expect_file(to, "viostor/2k19/amd64/viostor.sys", "MZ");
-	expect_file(to, "amd64/2k19/viostor.sys", "MZ"); /* virtio-win's ISO holds most files twice, under one content */
-	expect_file(to, "guest-agent/setup.exe", NULL);  /* belongs to no driver package */
-	expect_file(to, "evil.inf", NULL);
-	assert_int_equal(windows_drivers_unpack(iso, to, &err), -1); /* nothing is overwritten */
-	assert_non_null(strstr(err.message, "File exists"));
-	assert_int_equal(windows_drivers_unpack("/dev/null", to, &err), -1);
+	expect_file(t, "/viostor/2k19/amd64/viostor.inf", "[Version]");
+	expect_file(t, "/viostor/2k19/amd64/viostor.sys", NULL);
+	expect_file(t, "/amd64/2k19/viostor.sys", "MZ"); /* its content is the other's, which is not wanted */
+	expect_file(t, "/guest-agent/setup.exe", NULL);
+	expect_file(t, "/evil.inf", NULL);
+	expect_file(t, "/../../etc/passwd", NULL);
+	assert_int_equal(t->ops->list(t, "/", &names, &err), 1);
+	assert_int_equal(names.len, 14);
+	assert_memory_equal(names.at, "amd64\0viostor", 14);
+	bytes_clear(&names);
+	assert_int_equal(t->ops->list(t, "/viostor/2k19", &names, &err), 1);
+	assert_string_equal(names.at, "amd64");
+	assert_int_equal(t->ops->list(t, "/vio", &names, &err), 0);
+	bytes_destroy(&names);
+	tree_close(t);
+	assert_null(iso_tree_open("/dev/null", is_wanted, NULL, &err));
 	assert_int_equal(truncate(iso, 40960), 0);
-	snprintf(command, sizeof(command), "rm -rf '%s'; mkdir '%s'", to, to);
-	assert_int_equal(system(command), 0);
-	assert_int_equal(windows_drivers_unpack(iso, to, &err), -1);
+	assert_null(iso_tree_open(iso, is_wanted, NULL, &err));
 	snprintf(command, sizeof(command), "rm -rf '%s'", folder);
 	assert_int_equal(system(command), 0);
 }

@@ -2,7 +2,7 @@
 /* Start types, in every control set: Windows' own storage drivers start at boot where a target needs them; what another hypervisor left behind
    does not start any more, and filters no devices. */
 #include "edit.h"
-#include "fail.h"
+#include "common/fail.h"
 #include "windows_read.h"
 
 #include <stdio.h>

@@ -7,7 +7,7 @@
  * waits for that), and does not stand between the machine and its services as SetupType with CmdLine would.
  */
 #include "edit.h"
-#include "fail.h"
+#include "common/fail.h"
 #include "windows_read.h"
 #include "winpath.h"
 

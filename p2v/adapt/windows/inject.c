@@ -5,7 +5,7 @@
  * service into the registry (register.c).  A driver that this Windows would not load is refused here, not found out by a blue screen.
  */
 #include "edit.h"
-#include "fail.h"
+#include "common/fail.h"
 #include "winpath.h"
 
 #include <ctype.h>

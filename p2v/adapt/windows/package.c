@@ -4,6 +4,7 @@
 #include "package.h"
 
 #include "common/fail.h"
+#include "iso_tree.h"
 #include "target.h"
 #include "winpath.h"
 
@@ -12,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/stat.h>
 
 #define DEPTH_MAX 10
 #define ENTRIES_MAX 100000
@@ -167,8 +169,9 @@ static int package_fill(struct packages *p, struct package *k, const struct wind
 	if (rc <= 0)
 		return rc;
 	k->targets = driver_targets(&k->driver);
+	/* Buses and filters that start at boot (Xen's) are nothing without what their installation adds: that waits for the first boot. */
 	for (size_t i = 0; i < k->driver.services_n; i++)
-		k->boot |= k->driver.services[i].start == 0;
+		k->boot |= k->driver.services[i].start == 0 && (!strcasecmp(k->driver.class_name, "SCSIAdapter") || !strcasecmp(k->driver.class_name, "HDC"));
 	return !k->targets || (k->targets & targets);
 }
 
@@ -198,7 +201,7 @@ static int package_keep(struct packages *p, struct package *k, vdisk_error *err)
 	return 0;
 }
 
-/* What its folders' names say: the rank, or -1 where it is for somebody else. */
+/* What its folders' names say: the rank, or -1 where it is for somebody else.  `p` (may be NULL) notes what they are for. */
 static int path_rank(struct packages *p, const char *path, const struct windows_facts *w, const char **for_name)
 {
 	const char *system = NULL, *arch = NULL;
@@ -221,9 +224,9 @@ static int path_rank(struct packages *p, const char *path, const struct windows_
 	}
 	if (system)
 		rank = system_rank(system, w->name);
-	if (system)
+	if (p && system)
 		name_note(&p->systems, system);
-	if (arch && (!system || rank >= 0))
+	if (p && arch && (!system || rank >= 0))
 		name_note(&p->archs, arch);
 	if (system && rank > 0)
 		*for_name = system;
@@ -294,6 +297,21 @@ static int folder_walk(struct walk *k, const char *path, unsigned depth, vdisk_e
 	return rc < 0 ? -1 : 0;
 }
 
+/* Of an ISO, what may belong to a package for this Windows; what else there is is noted for a message. */
+static bool file_is_wanted(void *to, const char *path)
+{
+	static const char *const suffixes[] = { ".inf", ".sys", ".cat", ".dll", ".exe", ".bin" };
+	struct walk *k = to;
+	const char *for_name, *base = strrchr(path, '/');
+	size_t n = strlen(base);
+
+	for (size_t i = 0; i < sizeof(suffixes) / sizeof(*suffixes); i++) {
+		if (n > 5 && !strcasecmp(base + n - 4, suffixes[i]))
+			return strchr(path + 1, '/') && path_rank(i ? NULL : k->p, path, k->w, &for_name) >= 0;
+	}
+	return false;
+}
+
 /* Both drive QEMU's fw_cfg device; the second only names it. */
 static void stub_drop(struct packages *p)
 {
@@ -318,9 +336,16 @@ int packages_find(struct packages *p, const char *folder, const struct windows_f
 {
 	struct walk k = { .p = p, .w = w, .targets = targets };
 
-	*p = (struct packages){ .tree = tree_folder_open(folder, true, err) };
-	if (!p->tree)
+	struct stat st;
+
+	*p = (struct packages){ 0 };
+	if (stat(folder, &st))
+		return fail_errno(err, "%s", folder);
+	p->tree = S_ISDIR(st.st_mode) ? tree_folder_open(folder, true, err) : iso_tree_open(folder, file_is_wanted, &k, err);
+	if (!p->tree) {
+		packages_destroy(p);
 		return -1;
+	}
 	if (folder_walk(&k, "/", 0, err)) {
 		packages_destroy(p);
 		return -1;

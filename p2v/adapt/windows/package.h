@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Driver packages in a folder of this machine, laid out as virtio-win's ISO and packages are (viostor/2k19/amd64, amd64/2k19, drivers/amd64/
+/* Driver packages in a folder of this machine or in an ISO, laid out as virtio-win's ISO and packages are (viostor/2k19/amd64, amd64/2k19, drivers/amd64/
    Win2019) or in any other way: what of them is for one Windows and the wanted hypervisors. */
 #ifndef ADAPT_PACKAGE_H
 #define ADAPT_PACKAGE_H
@@ -14,7 +14,7 @@ struct package {
 	char *for_name; /* the Windows that its folder is named for, where that is an older one than the guest's; else "" */
 	unsigned rank;  /* 0: named for this Windows; the less the better */
 	unsigned targets; /* hypervisors whose devices it drives; 0: unknown */
-	bool boot;      /* it has a driver that starts at boot */
+	bool boot;      /* it has a storage driver that starts at boot */
 	struct inf_driver driver;
 };
 

@@ -6,7 +6,7 @@
  * installed the real one; it has neither date nor version, so that the real one ranks above it.
  */
 #include "edit.h"
-#include "fail.h"
+#include "common/fail.h"
 #include "windows_read.h"
 
 #include <stdio.h>

@@ -2,7 +2,7 @@
 /* Adapting a Windows: what stands in the way is refused first, with the command that clears it; then the registry and the drivers.  Whatever
    needs a running Windows is left to a script of its first boot. */
 #include "edit.h"
-#include "fail.h"
+#include "common/fail.h"
 #include "windows_read.h"
 #include "winpath.h"
 

@@ -75,8 +75,4 @@ void windows_facts_free(struct windows_facts *w);
 int windows_ntfs_state(int (*read)(void *to, uint64_t off, void *buf, size_t len, vdisk_error *err), void *to, const char **why,
 	vdisk_error *err);
 
-/* Unpacks a virtio-win ISO into `folder`, which is there and private: the driver files alone, bounded.  A folder of drivers needs none of
-   this.  0, or -1 with *err. */
-int windows_drivers_unpack(const char *iso, const char *folder, vdisk_error *err);
-
 #endif
