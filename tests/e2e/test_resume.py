@@ -86,27 +86,63 @@ def reference(args, ops="write,sync,name", match="disk"):
 		return files_of("ref"), int(f.read()), r.seconds
 
 
-def kill_rounds(name, args, rounds):
+class Watched:
+	"""A conversion to its end, with how far it said it was, and when."""
+
+	def __init__(self, argv, env):
+		self.begin = time.monotonic()
+		p = subprocess.Popen(argv, env=dict(os.environ, LC_ALL="C.UTF-8", **env), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+		timer = threading.Timer(300, p.kill)
+		timer.start()
+		self.seen, self.err = [], []
+		for line in p.stderr:
+			try:
+				self.seen.append((time.monotonic(), json.loads(line)["done"]))
+			except ValueError:
+				self.err.append(line)
+		self.out = p.stdout.read()
+		self.rc = p.wait()
+		self.end = time.monotonic()
+		timer.cancel()
+		p.stdout.close()
+		p.stderr.close()
+
+	def lost(self, resumed):
+		"""Seconds of this run's work that one which went on from `resumed` had to do again; up to a tenth too many."""
+		return self.end - max([t for t, done in self.seen if done <= resumed] or [self.begin])
+
+
+def kill_rounds(name, args, least):
+	"""Killed at random moments until it was killed `least` times, each image being finished in between."""
 	rng = rng_for("kill " + name)
 	source()
 	want, calls, _ = reference(args)
 	# So slow that the record (five times a second) has something to say.
 	delay = int(0.8e6 * 2 / calls)
-	resumed = kills = 0
-	for i in range(rounds):
+	resumed = kills = rounds = 0
+	most = 0.0
+	while kills < least:
 		fresh("out")
-		for attempt in range(4):
-			env = shim(op="write,sync,name", match="disk", delay=delay, do="kill", nth=rng.randrange(1, calls + 2))
-			r = run(VDISK, *words(args, "out", *(["--resume"] if attempt else [])), env=env)
+		last = None
+		for attempt in range(5):
+			argv = [VDISK, *words(args, "out", "--json", "--progress", "json", *(["--resume"] if attempt else []))]
+			kill = {"do": "kill", "nth": rng.randrange(1, calls + 2)} if attempt < 4 else {}
+			r = Watched(argv, shim(op="write,sync,name", match="disk", delay=delay, **kill) if kill else EPOCH)
+			check(r.rc in (0, -9), "round %d, attempt %d: exit status %d: %s" % (rounds, attempt, r.rc, b"".join(r.err).decode()))
+			at = json.loads(r.out)["resumed"] if r.rc == 0 else r.seen[0][1] if r.seen else None
+			if last and at is not None:
+				most = max(most, last.lost(at))
+				check(last.lost(at) <= 5, "round %d: killed after %.1f s at %s, went on from %d: more than 5 s of work lost" %
+				      (rounds, last.end - last.begin, last.seen[-1:], at))
 			if r.rc == 0:
 				break
-			eq(-9, r.rc, "exit status of the run that was to be killed: %s" % r.show())
+			last = r
 			kills += 1
 			resumed += os.path.exists(record(args))
-		if r.rc:
-			vdisk(*words(args, "out", "--resume"), env=EPOCH)
-		eq(want, files_of("out"), "round %d: the files after being killed and resumed, against an uninterrupted run" % i)
-	print("    %d kills in %d rounds, %d of them with something to go on with, %d calls" % (kills, rounds, resumed, calls))
+		eq(want, files_of("out"), "round %d: the files after being killed and resumed, against an uninterrupted run" % rounds)
+		rounds += 1
+	print("    %d kills in %d rounds, %d of them with something to go on with, %d calls; at most %.2f s of work lost" %
+	      (kills, rounds, resumed, calls, most))
 	return resumed
 
 
