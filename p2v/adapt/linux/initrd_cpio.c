@@ -3,6 +3,7 @@
 #include "initrd_cpio.h"
 
 #include "common/fail.h"
+#include "initrd_config.h"
 
 #include <archive.h>
 #include <archive_entry.h>
@@ -22,7 +23,7 @@ static bool is_kept(const char *path)
 	for (size_t i = 0; i < sizeof(patterns) / sizeof(patterns[0]); i++)
 		if (!fnmatch(patterns[i], path, 0))
 			return true;
-	return false;
+	return initrd_config_kept(path);
 }
 
 static struct initrd_member *member_new(struct initrd *i)

@@ -79,7 +79,7 @@ static int uswsusp(struct plan *p, const struct devices *d, vdisk_error *err)
 	return text_write(&t, err, "the swap space to wake from by its UUID");
 }
 
-struct dracut {
+struct image { /* what the callbacks over files want to know */
 	struct plan *plan;
 	const struct devices *devices;
 };
@@ -87,7 +87,7 @@ struct dracut {
 /* kernel_cmdline="…" ends up in every initramfs that the guest makes. */
 static int dracut_file(void *to, const char *path, vdisk_error *err)
 {
-	struct dracut *dr = to;
+	struct image *dr = to;
 	struct cmdline_rules r = { .plan = dr->plan, .devices = dr->devices, .initrd = true, .path = path };
 	struct text t;
 	int rc = text_open(&t, dr->plan, path, err);
@@ -109,10 +109,36 @@ static int dracut_file(void *to, const char *path, vdisk_error *err)
 
 int resume_adapt(struct plan *p, const struct devices *d, vdisk_error *err)
 {
-	struct dracut dr = { p, d };
+	struct image dr = { p, d };
 
 	if (resume_file(p, "/etc/initramfs-tools/conf.d/resume", d, err) || resume_file(p, "/etc/initramfs-tools/initramfs.conf", d, err) ||
 	    uswsusp(p, d, err) || dracut_file(&dr, "/etc/dracut.conf", err))
 		return -1;
 	return files_each(p, "/etc/dracut.conf.d", "*.conf", dracut_file, &dr, err);
+}
+
+/* dracut's record of the kernel line that the guest had: words and newlines. */
+static int cmdline_file(void *to, const char *path, vdisk_error *err)
+{
+	struct image *in = to;
+	struct cmdline_rules r = { .plan = in->plan, .devices = in->devices, .initrd = true, .path = path };
+	struct text t;
+	int rc = text_open(&t, in->plan, path, err);
+
+	if (rc <= 0) {
+		text_close(&t);
+		return rc;
+	}
+	while (text_next(&t))
+		cmdline_put(&r, &t, t.line);
+	return text_write(&t, err, "devices by their UUIDs");
+}
+
+int resume_image_adapt(struct plan *p, const struct devices *d, vdisk_error *err)
+{
+	struct image in = { p, d };
+
+	if (resume_file(p, "/conf/conf.d/resume", d, err) || resume_file(p, "/conf/initramfs.conf", d, err))
+		return -1;
+	return files_each(p, "/etc/cmdline.d", "*.conf", cmdline_file, &in, err);
 }
