@@ -222,6 +222,8 @@ static void text_join(const struct maker *m, enum kmod_text text, const struct b
 	while (kmod_line(&k->texts[text], &pos, &at, &len)) {
 		const struct kmod_module *module;
 
+		if (!there && len && *at == '#')
+			bytes_format(out, "%.*s\n", (int)len, at);
 		if (!kmod_line_module(text, at, len, name, sizeof(name)))
 			continue;
 		if (!is_missing(m->want, name) && (there || !initrd_module(m->i, k->release, name)))
@@ -364,18 +366,17 @@ static int append(const struct initrd *i, const struct bytes *main, bool rd_gzip
 {
 	const struct initrd_part *last = i->parts_n ? &i->parts[i->parts_n - 1] : NULL;
 	enum initrd_packing packing = last ? last->packing : INITRD_PLAIN;
+	size_t end;
 
 	if (packing == INITRD_LZMA)
 		return lzma_join(last, main, cpio, out, err);
 	if (packing == INITRD_XZ)
 		packing = rd_gzip ? INITRD_GZIP : INITRD_PLAIN;
-	if (last)
-		bytes_add(out, main->at, last->off + last->len);
+	end = last ? last->off + last->len : 0;
+	bytes_add(out, main->at, packing == INITRD_LZ4 ? end : main->len);
 	/* A zero ends the stream before for every reader, but for LZ4's; a plain archive begins at a multiple of 4. */
-	if (last && packing != INITRD_LZ4)
-		do
-			bytes_add(out, "", 1);
-		while (!out->failed && (out->len & 3));
+	while (packing != INITRD_LZ4 && !out->failed && (out->len == end || (out->len & 3)))
+		bytes_add(out, "", 1);
 	return stream_pack(packing, cpio->at, cpio->len, out, err);
 }
 

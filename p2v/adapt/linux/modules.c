@@ -223,8 +223,16 @@ static int images_adapt(struct step *s, const struct fact_kernel *k, struct kmod
 		return -1;
 	if (!*k->initrd)
 		return 0;
-	if (s->options->regenerate)
+	if (s->options->regenerate) {
+		struct image image;
+
+		if (image_open(&image, &s->plan->view, k->initrd, &why))
+			return 0; /* its tool makes another */
+		if (image.initrd.tool != INITRD_UNKNOWN)
+			s->tool = image.initrd.tool;
+		image_close(&image);
 		return 0;
+	}
 	if (image_adapt(s, k, k->initrd, kmod, &load, &extra, err))
 		return -1;
 	/* Arch's second image, with all drivers that the first left out. */
@@ -292,21 +300,12 @@ static int kernels_adapt(struct step *s, vdisk_error *err)
 }
 
 /* Once the tool has been told what is wanted. */
-static int kernels_regenerate(struct step *s, vdisk_error *err)
+static int kernels_regenerate(struct step *s, enum initrd_tool tool, vdisk_error *err)
 {
 	for (size_t i = 0; i < s->facts->kernels_n; i++) {
 		const struct fact_kernel *k = &s->facts->kernels[i];
-		enum initrd_tool tool = s->facts->initrd_tool;
-		struct image image;
-		vdisk_error why;
 
-		if (!*k->initrd || !k->installed)
-			continue;
-		if (tool == INITRD_UNKNOWN && !image_open(&image, &s->plan->view, k->initrd, &why)) {
-			tool = image.initrd.tool;
-			image_close(&image);
-		}
-		if (generator_run(s->plan, tool, k, err))
+		if (*k->initrd && k->installed && generator_run(s->plan, tool, k, err))
 			return -1;
 	}
 	return 0;
@@ -316,6 +315,7 @@ int step_modules(struct plan *p, const struct facts *f, const struct adapt_optio
 {
 	struct step s = { .plan = p, .facts = f, .options = o, .tool = f->initrd_tool };
 	struct generator_want want = { .for_whom = s.for_whom };
+	enum initrd_tool tool;
 	int rc;
 
 	for (size_t i = 0; i < TARGET_N; i++)
@@ -324,6 +324,7 @@ int step_modules(struct plan *p, const struct facts *f, const struct adapt_optio
 			strcat(s.for_whom, target_infos[i].name);
 		}
 	rc = kernels_adapt(&s, err);
+	tool = f->initrd_tool != INITRD_UNKNOWN ? f->initrd_tool : s.tool;
 	if (!rc) {
 		want.load = s.load.names;
 		want.load_n = s.load.n;
@@ -331,10 +332,10 @@ int step_modules(struct plan *p, const struct facts *f, const struct adapt_optio
 		want.extra_n = s.extra.n;
 		want.paths = (const char *const *)s.paths;
 		want.paths_n = s.paths_n;
-		rc = generator_register(p, f->initrd_tool != INITRD_UNKNOWN ? f->initrd_tool : s.tool, &want, err);
+		rc = generator_register(p, tool, &want, err);
 	}
 	if (!rc && o->regenerate)
-		rc = kernels_regenerate(&s, err);
+		rc = kernels_regenerate(&s, tool, err);
 	for (size_t i = 0; i < s.paths_n; i++)
 		free(s.paths[i]);
 	free(s.paths);
