@@ -630,7 +630,7 @@ struct vdisk_commit_report {
    itself.  `report` may be NULL. */
 VDISK_API int vdisk_commit(const char *path, const struct vdisk_commit_options *opts, struct vdisk_commit_report *report, vdisk_error *err);
 
-/* Undo journals of a VDISK_COMMIT_UNDO: ".NAME.vdisk-undo" beside the ancestor, a physical record of what its files held (man 5 vdisk-undo). */
+/* Undo journals of a VDISK_COMMIT_UNDO: ".NAME.vdisk-undo" beside the ancestor, a physical record of what its files held.  io/undo.h has its format. */
 
 struct vdisk_undo_info {
 	bool active;                /* a commit was broken off, or the taking back of one */

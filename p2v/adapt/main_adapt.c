@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * vdisk-adapt.  Each image gets a layer, which our NBD server shows libguestfs as a raw disk; the plan is made and carried out there; when all of
+ * it has succeeded, the appliance is gone and the layers are closed, they are committed under an undo journal.  Until then the images are
+ * untouched, and a signal just clears the layers away; from then on it has the commit stopped, which brings the image back.
+ */
+#include "common/fail.h"
+#include "common/say.h"
+#include "disk.h"
+#include "main_layer.h"
+#include "main_system.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+struct work {
+	const struct adapt_args *a;
+	struct layer layers[DISKS_MAX];
+	struct disk disks[DISKS_MAX];
+	size_t opened;
+	struct guest guest;
+	struct outcome out;
+};
+
+/* ---------------------------------------------------------------- signals */
+
+static struct layer *volatile cleared; /* the layers of the one run of this process, while they may just be thrown away */
+static volatile int cancel;
+
+static void on_signal(int sig)
+{
+	cancel = 1;
+	if (!cleared)
+		return;
+	for (size_t i = 0; i < DISKS_MAX; i++)
+		if (cleared[i].path[0])
+			unlink(cleared[i].path);
+	_exit(128 + sig);
+}
+
+static void signals_take(void)
+{
+	const struct sigaction act = { .sa_handler = on_signal };
+
+	signal(SIGPIPE, SIG_IGN);
+	sigaction(SIGINT, &act, NULL);
+	sigaction(SIGTERM, &act, NULL);
+	sigaction(SIGHUP, &act, NULL);
+}
+
+/* ---------------------------------------------------------------- the disks */
+
+static int disk_add(struct work *w, size_t i, vdisk_error *err)
+{
+	const struct adapt_args *a = w->a;
+	struct source_options o = { .image = a->disks[i], .format = a->format, .n_allow = a->n_allow, .log = say_log };
+
+	memcpy(o.allow, a->allow, sizeof(o.allow));
+	if (a->mode != MODE_PLAN) {
+		if (layer_name(&w->layers[i], a, a->disks[i], err))
+			return -1;
+		o.overlay = w->layers[i].path;
+	}
+	if (disk_open(&w->disks[i], &o, err))
+		return -1;
+	w->opened = i + 1;
+	return 0;
+}
+
+static int disks_close(struct work *w, int rc, vdisk_error *err)
+{
+	for (size_t i = 0; i < w->opened; i++)
+		if (disk_close(&w->disks[i], rc ? NULL : err))
+			rc = -1;
+	w->opened = 0;
+	return rc;
+}
+
+/* ---------------------------------------------------------------- the guest */
+
+static int roots_adapt(struct work *w, char **roots, vdisk_error *err)
+{
+	struct bytes names = { 0 };
+	size_t n = 0;
+	int rc = 0;
+
+	for (char **p = roots; !rc && *p; p++) {
+		char name[300];
+
+		guest_name(&w->guest, *p, name, sizeof(name));
+		bytes_format(&names, "%s%s", names.len ? ", " : "", name);
+		if (w->a->root && strcmp(w->a->root, name))
+			continue;
+		n++;
+		rc = system_adapt(&w->guest, *p, w->a, &w->out, err);
+	}
+	if (!rc && !n && w->guest.locked[0])
+		rc = fail(err, VDISK_INVALID, "%s: is encrypted, and no system was found beside it; --key-file FILE gives its passphrase", w->guest.locked);
+	else if (!rc && !n)
+		rc = names.len ? fail(err, VDISK_INVALID, "%s: has no system on %s; there is %.400s", w->a->disks[0], w->a->root, names.at)
+		               : fail(err, VDISK_INVALID, "%s: no system was found", w->a->disks[0]);
+	bytes_destroy(&names);
+	return rc;
+}
+
+static int guest_adapt(struct work *w, vdisk_error *err)
+{
+	const char *sockets[DISKS_MAX];
+	struct guest_options o = {
+		.program = "vdisk-adapt", .image = w->a->disks[0], .sockets = sockets, .n_sockets = w->opened, .key_files = w->a->key_files, .n_keys = w->a->n_keys,
+		.rw = w->a->mode != MODE_PLAN,
+	};
+	char **roots;
+	int rc;
+
+	for (size_t i = 0; i < w->opened; i++)
+		sockets[i] = disk_socket(&w->disks[i]);
+	if (w->a->verbose)
+		say(LOG_INFO, "starting libguestfs");
+	if (guest_start(&w->guest, &o, err))
+		return -1;
+	roots = guest_roots(&w->guest, err);
+	rc = roots ? roots_adapt(w, roots, err) : -1;
+	guest_strings_free(roots);
+	return guest_close(&w->guest, rc ? NULL : err) || rc ? -1 : 0;
+}
+
+/* ---------------------------------------------------------------- the whole */
+
+static int layers_commit(struct work *w, vdisk_error *err)
+{
+	cleared = NULL;
+	for (size_t i = 0; i < w->a->n_disks; i++) {
+		if (w->a->verbose)
+			say(LOG_INFO, "committing to %s", w->a->disks[i]);
+		if (layer_commit(&w->layers[i], w->a, &cancel, err))
+			return -1;
+	}
+	return 0;
+}
+
+static int print(const struct work *w, vdisk_error *err)
+{
+	struct json_object *o;
+	int rc;
+
+	if (!w->a->json)
+		return fwrite(w->out.text.at ? w->out.text.at : "", 1, w->out.text.len, stdout) != w->out.text.len || fflush(stdout) ? fail_errno(err, "standard output") : 0;
+	o = json_object_new_object();
+	json_object_object_add(o, "schema-version", json_object_new_int(1));
+	json_object_object_add(o, "command", json_object_new_string("adapt"));
+	json_object_object_add(o, "planned-only", json_object_new_boolean(w->a->mode == MODE_PLAN));
+	if (w->a->overlay)
+		json_object_object_add(o, "overlay", json_object_new_string(w->a->overlay));
+	if (w->a->keep_undo)
+		json_object_object_add(o, "undo", json_object_new_string(w->a->keep_undo));
+	json_object_object_add(o, "systems", json_object_get(w->out.systems));
+	rc = puts(json_object_to_json_string_ext(o, JSON_C_TO_STRING_PRETTY)) < 0 || fflush(stdout) ? fail_errno(err, "standard output") : 0;
+	json_object_put(o);
+	return rc;
+}
+
+static int adapt(const struct adapt_args *a, vdisk_error *err)
+{
+	static struct work w;
+	bool writes = a->mode != MODE_PLAN;
+	int rc = 0;
+
+	w.a = a;
+	w.out.systems = json_object_new_array();
+	cleared = w.layers;
+	for (size_t i = 0; !rc && i < a->n_disks; i++)
+		rc = disk_add(&w, i, err);
+	if (!rc)
+		rc = guest_adapt(&w, err);
+	rc = disks_close(&w, rc, err);
+	if (!rc && writes && !a->overlay && w.out.changes)
+		rc = layers_commit(&w, err);
+	if (rc && a->overlay && w.layers[0].path[0])
+		unlink(a->overlay);
+	cleared = NULL;
+	for (size_t i = 0; i < a->n_disks; i++)
+		layer_drop(&w.layers[i]);
+	if (!rc)
+		rc = print(&w, err);
+	bytes_destroy(&w.out.text);
+	json_object_put(w.out.systems);
+	return rc;
+}
+
+/* The others are tried, too; the first error is told. */
+static int again(const struct adapt_args *a, vdisk_error *err)
+{
+	vdisk_error why;
+	int rc = 0;
+
+	for (size_t i = 0; i < a->n_disks; i++) {
+		if (!(a->mode == MODE_RESUME ? layer_resume(a->disks[i], a, &cancel, &why) : layer_undo(a->disks[i], a, &why)))
+			continue;
+		if (!rc)
+			*err = why;
+		rc = -1;
+	}
+	return rc;
+}
+
+int main(int argc, char **argv)
+{
+	struct adapt_args a;
+	vdisk_error err = { 0 };
+	int rc = adapt_args_parse(&a, argc, argv);
+
+	if (rc)
+		return rc < 0 ? 2 : 0;
+	say_open("vdisk adapt", false);
+	signals_take();
+	rc = a.mode == MODE_RESUME || a.mode == MODE_UNDO ? again(&a, &err) : adapt(&a, &err);
+	if (rc)
+		say(LOG_ERR, "%s", err.message);
+	return rc ? 2 : 0;
+}

@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "main_system.h"
+
+#include "apply.h"
+#include "common/fail.h"
+#include "common/say.h"
+#include "guestfs_facts.h"
+#include "plan_show.h"
+#include "steps.h"
+#include "tree_guestfs.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct system {
+	struct guest *t;
+	const struct adapt_args *a;
+	char root[300]; /* by our name */
+	struct tree *tree;
+	struct facts facts;
+	struct plan plan;
+};
+
+static int steps_run(struct system *s, vdisk_error *err)
+{
+	static int (*const linux_steps[])(struct plan *, const struct facts *, const struct adapt_options *, vdisk_error *) = {
+		step_modules, step_devices, step_loader, step_network, step_agents,
+	};
+
+	if (s->facts.kind == GUEST_WINDOWS)
+		return step_windows(&s->plan, &s->facts, &s->a->steps, err);
+	if (s->facts.kind != GUEST_LINUX)
+		return fail(err, VDISK_UNSUPPORTED, "%s: is neither Linux nor Windows", s->root);
+	for (size_t i = 0; i < sizeof(linux_steps) / sizeof(*linux_steps); i++)
+		if (linux_steps[i](&s->plan, &s->facts, &s->a->steps, err))
+			return -1;
+	return 0;
+}
+
+static int report(struct system *s, struct outcome *out, vdisk_error *err)
+{
+	struct json_object *o;
+
+	bytes_format(&out->text, "%s%s on %s:%s\n", out->text.len ? "\n" : "", s->facts.product[0] ? s->facts.product : "a system", s->root,
+	             s->plan.n ? "" : " nothing is to be changed");
+	if (plan_show(&s->plan, s->a->verbose || s->a->mode == MODE_PLAN, &out->text, err))
+		return -1;
+	out->changes += s->plan.n;
+	o = plan_json(&s->plan, err);
+	if (!o)
+		return -1;
+	json_object_object_add(o, "root", json_object_new_string(s->root));
+	json_object_object_add(o, "product", json_object_new_string(s->facts.product));
+	json_object_array_add(out->systems, o);
+	return 0;
+}
+
+static void step_told(const struct system *s, const char *what)
+{
+	if (s->a->verbose)
+		say(LOG_INFO, "%s: %s", s->root, what);
+}
+
+static int mounted(struct system *s, struct outcome *out, vdisk_error *err)
+{
+	s->tree = tree_guestfs_open(s->t->g, err);
+	if (!s->tree)
+		return -1;
+	step_told(s, "looking at it");
+	if (guestfs_facts(s->t, &s->facts, err) || facts_read(&s->facts, s->tree, err))
+		return -1;
+	plan_init(&s->plan, s->tree);
+	step_told(s, "planning");
+	if (steps_run(s, err) || report(s, out, err) || apply_judge(s->t->g, &s->plan, err))
+		return -1;
+	if (s->a->mode == MODE_PLAN)
+		return 0;
+	step_told(s, "changing it");
+	return apply_plan(s->t->g, &s->plan, s->a->steps.regenerate, err);
+}
+
+int system_adapt(struct guest *t, const char *root, const struct adapt_args *a, struct outcome *out, vdisk_error *err)
+{
+	struct system s = { .t = t, .a = a };
+	int rc;
+
+	guest_name(t, root, s.root, sizeof(s.root));
+	step_told(&s, "mounting it");
+	if (guest_system_mount(t, root, err))
+		return -1;
+	rc = mounted(&s, out, err);
+	plan_destroy(&s.plan);
+	facts_destroy(&s.facts);
+	tree_close(s.tree);
+	return guest_system_unmount(t, rc ? NULL : err) || rc ? -1 : 0;
+}
