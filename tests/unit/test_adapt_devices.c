@@ -149,8 +149,8 @@ static void test_storage(void **state)
 	const struct facts f = FACTS(one_disk);
 	const struct edit edits[] = {
 		{ "/etc/lvm/lvm.conf",
-		  "devices {\n\tfilter = [ \"a|/dev/sda|\", \"r|.*|\" ]\n\tglobal_filter = [ \"a/.*/\" ]\n\t# filter = [ \"r|.*|\" ]\n}\n",
-		  "devices {\n# vdisk: \tfilter = [ \"a|/dev/sda|\", \"r|.*|\" ]\n\tglobal_filter = [ \"a/.*/\" ]\n\t# filter = [ \"r|.*|\" ]\n}\n" },
+		  "devices {\n\tfilter = [ \"a|/dev/sda|\", \"r|.*|\" ]\n\tglobal_filter = [ \"a/.*/\" ]\n\tfilter=[\"a@^/dev/mapper/mpath.*@\",\"r@.*@\"]\n\tfilter = [ \"r|/dev/sdb|\", \"r|/dev/cdrom|\" ]\n\t# filter = [ \"r|.*|\" ]\n}\n",
+		  "devices {\n# vdisk: \tfilter = [ \"a|/dev/sda|\", \"r|.*|\" ]\n\tglobal_filter = [ \"a/.*/\" ]\n# vdisk: \tfilter=[\"a@^/dev/mapper/mpath.*@\",\"r@.*@\"]\n\tfilter = [ \"r|/dev/sdb|\", \"r|/dev/cdrom|\" ]\n\t# filter = [ \"r|.*|\" ]\n}\n" },
 		{ "/etc/lvm/lvmlocal.conf", "devices {\n\tglobal_filter = [\n\t\t\"a|^/dev/disk/by-id/x|\",\n\t\t\"r|.*|\" ]\n\tissue_discards = 1\n}\n",
 		  "devices {\n# vdisk: \tglobal_filter = [\n# vdisk: \t\t\"a|^/dev/disk/by-id/x|\",\n# vdisk: \t\t\"r|.*|\" ]\n\tissue_discards = 1\n}\n" },
 		{ "/etc/lvm/devices/system.devices", "VERSION=1.1.1\nIDTYPE=sys_wwid IDNAME=naa.5000 DEVNAME=/dev/sda2 PVID=x PART=2\n", GONE },

@@ -24,12 +24,26 @@ static bool names_disk(const char *s)
 	return false;
 }
 
-/* A filter hurts where it names disks and refuses the others: "a|/dev/sda|", "r|.*|". */
+/* "r|.*|", with whatever stands for the bars: refuses every name that no pattern before it took. */
+static bool refuses_all(const char *at, size_t len)
+{
+	static const char *const all[] = { ".*", ".", "^.*", "^.*$", ".*$", "^/dev/.*", "/dev/.*", "/.*", NULL };
+
+	if (len < 3 || *at != 'r')
+		return false;
+	for (const char *const *p = all; *p; p++)
+		if (len == strlen(*p) + 3 && !memcmp(at + 2, *p, strlen(*p)))
+			return true;
+	return false;
+}
+
+/* A filter hurts where it names disks and refuses the others. */
 static bool filter_hurts(const char *s)
 {
-	bool all = strstr(s, "\"r|.*|") || strstr(s, "\"r/.*/") || strstr(s, "\"r|.|") || strstr(s, "\"r/./") || strstr(s, "\"r#.*#") ||
-	           strstr(s, "\"r|^.*|") || strstr(s, "\"r/^.*/");
+	bool all = false;
 
+	for (const char *open = s, *close; (open = strchr(open, '"')) && (close = strchr(open + 1, '"')); open = close + 1)
+		all = all || refuses_all(open + 1, (size_t)(close - open - 1));
 	return all && names_disk(s);
 }
 

@@ -215,8 +215,9 @@ bool assignment(struct span line, struct span *name, struct span *value)
 		s++;
 	if (s < end && (*s == '"' || *s == '\'')) {
 		value->at = s + 1;
-		close = memchr(value->at, *s, (size_t)(end - value->at));
-		value->len = (size_t)((close ? close : end) - value->at);
+		for (close = value->at; close < end && *close != *s; close++)
+			close += *s == '"' && *close == '\\' && close + 1 < end; /* foo="a \"b\" c" */
+		value->len = (size_t)((close < end ? close : end) - value->at);
 		return true;
 	}
 	*value = span_trim((struct span){ s, (size_t)(end - s) });
