@@ -133,6 +133,36 @@ static void test_two_disks(void **state)
 	guest_check(step_devices, &f, &kvm, edits, "/dev/sdc1 (/usb)");
 }
 
+/* A stick was mounted by its own name: its first partition is not the disk's. */
+static void test_stick(void **state)
+{
+	const struct fact_fs esp[] = { FS(1, "vfat", "AAAA-BBBB", "/boot/efi"), FS(1, "vfat", "AAAA-BBBB", "/mnt/usb"), FS(2, "ext4", ROOT, "/") };
+	const struct facts f = FACTS(esp);
+	const struct edit edits[] = {
+		{ "/etc/fstab", "/dev/sda2 / ext4 defaults 0 1\nUUID=AAAA-BBBB /boot/efi vfat defaults 0 0\n/dev/disk/by-id/usb-Stick-0:0-part1 /mnt/usb vfat defaults 0 0\n",
+		  "UUID=" ROOT " / ext4 defaults 0 1\nUUID=AAAA-BBBB /boot/efi vfat defaults 0 0\n/dev/disk/by-id/usb-Stick-0:0-part1 /mnt/usb vfat defaults,nofail 0 0\n" },
+		{ 0 },
+	};
+
+	(void)state;
+	guest_check(step_devices, &f, &kvm, edits, "usb-Stick");
+}
+
+/* Subvolumes: one file system, an entry of the facts for each place. */
+static void test_btrfs(void **state)
+{
+	const struct fact_fs disks[] = { FS(1, "btrfs", ROOT, "/"), FS(1, "btrfs", HOME, "/srv", .disk = 1), FS(1, "btrfs", HOME, "/var/lib", .disk = 1) };
+	const struct facts f = FACTS(disks);
+	const struct edit edits[] = {
+		{ "/etc/fstab", "/dev/sda1 / btrfs subvol=@ 0 0\n/dev/sda1 /home btrfs subvol=@home 0 0\n/dev/disk/by-id/x-part1 /srv btrfs subvol=a 0 0\n/dev/disk/by-id/x-part1 /var/lib btrfs subvol=b 0 0\n",
+		  "UUID=" ROOT " / btrfs subvol=@ 0 0\nUUID=" ROOT " /home btrfs subvol=@home 0 0\nUUID=" HOME " /srv btrfs subvol=a 0 0\nUUID=" HOME " /var/lib btrfs subvol=b 0 0\n" },
+		{ 0 },
+	};
+
+	(void)state;
+	guest_check(step_devices, &f, &kvm, edits, NULL);
+}
+
 /* Nothing is known of the disks: nothing is changed. */
 static void test_unknown(void **state)
 {
@@ -193,7 +223,8 @@ static void test_findmnt(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_names), cmocka_unit_test(test_fstab), cmocka_unit_test(test_anchor), cmocka_unit_test(test_two_disks),
+		cmocka_unit_test(test_names), cmocka_unit_test(test_fstab), cmocka_unit_test(test_anchor), cmocka_unit_test(test_two_disks), cmocka_unit_test(test_stick),
+		cmocka_unit_test(test_btrfs),
 		cmocka_unit_test(test_unknown), cmocka_unit_test(test_storage), cmocka_unit_test(test_findmnt),
 	};
 

@@ -70,8 +70,25 @@ static bool types_agree(const char *wanted, const char *found)
 	return (!strcmp(wanted, "msdos") || !strcmp(wanted, "vfat")) && !strcmp(found, "vfat");
 }
 
-/* Could `disk` be what fstab calls `name`? */
-static bool disk_fits(const struct facts *f, const struct uses *u, const char *name, unsigned disk)
+/* Is the partition known to be mounted elsewhere?  The facts have an entry for each place, since btrfs has many. */
+static bool mounted_elsewhere(const struct facts *f, unsigned disk, unsigned part, const char *mount)
+{
+	bool elsewhere = false;
+
+	for (size_t i = 0; *mount == '/' && i < f->fs_n; i++) {
+		const struct fact_fs *fs = &f->fs[i];
+
+		if (fs->disk != disk || !fs_is_plain(fs) || fs_part(fs) != part || *fs->mount != '/')
+			continue;
+		if (!strcmp(fs->mount, mount) && !strcmp(fs->type, "btrfs"))
+			return false;
+		elsewhere = elsewhere || strcmp(fs->mount, mount);
+	}
+	return elsewhere;
+}
+
+/* Could `disk` be what fstab calls `name`?  `sure`: so it is called by its place in the order, and one file system may well be mounted twice. */
+static bool disk_fits(const struct facts *f, const struct uses *u, const char *name, unsigned disk, bool sure)
 {
 	for (size_t i = 0; i < u->n; i++) {
 		const struct fact_fs *fs;
@@ -81,7 +98,7 @@ static bool disk_fits(const struct facts *f, const struct uses *u, const char *n
 		fs = fs_at(f, disk, u->v[i].name.part);
 		if (!fs || !types_agree(u->v[i].type, fs->type))
 			return false;
-		if (*fs->mount && *u->v[i].mount == '/' && strcmp(fs->mount, u->v[i].mount))
+		if (!sure && mounted_elsewhere(f, disk, u->v[i].name.part, u->v[i].mount))
 			return false;
 	}
 	return true;
@@ -138,7 +155,7 @@ static int disk_guess(const struct devices *d, const struct uses *u, const struc
 	int found = DISK_GONE, n = 0;
 
 	for (unsigned i = 0; i < d->disks; i++) {
-		if (disk_is_taken(d, name->disk, (int)i) || !disk_fits(d->facts, u, name->disk, i))
+		if (disk_is_taken(d, name->disk, (int)i) || !disk_fits(d->facts, u, name->disk, i, name->index == (int)i))
 			continue;
 		if (name->index == (int)i)
 			return (int)i;
