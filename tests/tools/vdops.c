@@ -184,7 +184,8 @@ static int do_absent(char **w, char *say, vdisk_error *err)
 
 static void problem_print(void *ctx, bool is_leak, uint64_t offset, const char *message)
 {
-	fprintf(stderr, "%s: %s: %s (at %" PRIu64 ")\n", (const char *)ctx, is_leak ? "leak" : "corrupt", message, offset);
+	if (!is_leak)
+		fprintf(stderr, "%s: %s (at %" PRIu64 ")\n", (const char *)ctx, message, offset);
 }
 
 static int do_check(char **w, char *say, vdisk_error *err)
