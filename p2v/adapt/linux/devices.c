@@ -87,8 +87,8 @@ static bool mounted_elsewhere(const struct facts *f, unsigned disk, unsigned par
 	return elsewhere;
 }
 
-/* Could `disk` be what fstab calls `name`?  `sure`: so it is called by its place in the order, and one file system may well be mounted twice. */
-static bool disk_fits(const struct facts *f, const struct uses *u, const char *name, unsigned disk, bool sure)
+/* Could `disk` be what fstab calls `name`? */
+static bool disk_fits(const struct facts *f, const struct uses *u, const char *name, unsigned disk)
 {
 	for (size_t i = 0; i < u->n; i++) {
 		const struct fact_fs *fs;
@@ -98,7 +98,7 @@ static bool disk_fits(const struct facts *f, const struct uses *u, const char *n
 		fs = fs_at(f, disk, u->v[i].name.part);
 		if (!fs || !types_agree(u->v[i].type, fs->type))
 			return false;
-		if (!sure && mounted_elsewhere(f, disk, u->v[i].name.part, u->v[i].mount))
+		if (mounted_elsewhere(f, disk, u->v[i].name.part, u->v[i].mount))
 			return false;
 	}
 	return true;
@@ -155,7 +155,7 @@ static int disk_guess(const struct devices *d, const struct uses *u, const struc
 	int found = DISK_GONE, n = 0;
 
 	for (unsigned i = 0; i < d->disks; i++) {
-		if (disk_is_taken(d, name->disk, (int)i) || !disk_fits(d->facts, u, name->disk, i, name->index == (int)i))
+		if (disk_is_taken(d, name->disk, (int)i) || !disk_fits(d->facts, u, name->disk, i))
 			continue;
 		if (name->index == (int)i)
 			return (int)i;
