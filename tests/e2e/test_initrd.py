@@ -214,6 +214,21 @@ def debian_makes_its_next():
 
 
 @case
+def settings_of_the_old_machine():
+	"""The swap space to wake from, by its name: of the guest, and of the copy in its initramfs, which gets all drivers' company."""
+	rel = need_all()
+	path = guest(rel)
+	files = {"conf/initramfs.conf": b"", "conf/conf.d/resume": b"RESUME=/dev/sda5\n", "etc/modprobe.d/x.conf": b"blacklist virtio_blk\n"}
+	old = likeness(rel, files, packing="gzip")
+	write_file(path, old)
+	adapt("kvm")
+	names = whole(old, read(path), "x")
+	loads("x", rel, "virtio_blk")
+	check("etc/modprobe.d/x.conf" in names and not re.search("^blacklist virtio_blk", read("x/etc/modprobe.d/x.conf").decode(), re.M), "still blacklisted: %s" % names)
+	eq([], [l for l in adapt("kvm") if not l.startswith("remark")], "changes of a second run")
+
+
+@case
 def every_target():
 	rel = need_all()
 	path = debian_guest(rel)

@@ -279,6 +279,18 @@ static int metadata_add(struct maker *m, vdisk_error *err)
 
 /* ---------------------------------------------------------------- the archive */
 
+static int files_add(struct maker *m, vdisk_error *err)
+{
+	for (size_t n = 0; n < m->want->files->n; n++) {
+		const struct initrd_file *f = &m->want->files->v[n];
+		const struct initrd_member *there = initrd_find(m->i, f->path);
+
+		if (file(m, f->path, there ? there->mode & 07777 : 0644, &f->content, err))
+			return -1;
+	}
+	return 0;
+}
+
 static int mark_add(struct maker *m, vdisk_error *err)
 {
 	struct bytes text = { 0 };
@@ -319,7 +331,7 @@ static int cpio_make(struct maker *m, vdisk_error *err)
 	if (rc < ARCHIVE_WARN)
 		rc = fail(err, VDISK_IO, "making an archive: %s", archive_error_string(m->a));
 	else
-		rc = mark_add(m, err) || modules_add(m, err) || (m->want->missing_n && metadata_add(m, err)) || load_add(m, err) ? -1 : 0;
+		rc = mark_add(m, err) || files_add(m, err) || (m->want->missing_n && (modules_add(m, err) || metadata_add(m, err) || load_add(m, err))) ? -1 : 0;
 	if (!rc && archive_write_close(m->a) < ARCHIVE_WARN)
 		rc = fail(err, VDISK_IO, "making an archive: %s", archive_error_string(m->a));
 	archive_write_free(m->a);

@@ -4,6 +4,7 @@
 #define ADAPT_INITRD_APPEND_H
 
 #include "initrd.h"
+#include "initrd_config.h"
 #include "kmod.h"
 
 /* What one kernel's initramfs is to have. */
@@ -12,6 +13,7 @@ struct append_want {
 	struct kmod *kmod;
 	struct kmod_module **missing; size_t missing_n; /* to be put in, what others need first */
 	const char *const *load; size_t load_n;         /* to be loaded at once, by canonical names, in this order */
+	const struct initrd_files *files;               /* settings with another content, to be put in as well */
 	bool rd_gzip;                                   /* the kernel's configuration says that it unpacks gzip */
 };
 

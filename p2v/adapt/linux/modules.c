@@ -120,9 +120,11 @@ static int image_extend(struct step *s, const struct fact_kernel *k, const char 
 	struct bytes out = { 0 }, notes = { 0 };
 	int rc = initrd_append(&image->initrd, &image->file, want, &out, &notes, err);
 
-	if (!rc)
-		rc = plan_write_binary(s->plan, path, out.at, out.len, 0644, &notes, err, "%zu drivers and what they need, for %s, are added to the initramfs of %s",
-			want->missing_n, s->for_whom, k->release);
+	if (!rc && want->missing_n)
+		rc = plan_write_binary(s->plan, path, out.at, out.len, 0644, &notes, err, "drivers of %s, with what they need, are added to the initramfs of %s",
+			s->for_whom, k->release);
+	else if (!rc)
+		rc = plan_write_binary(s->plan, path, out.at, out.len, 0644, &notes, err, "settings in the initramfs of %s name devices of the old machine", k->release);
 	bytes_destroy(&out);
 	bytes_destroy(&notes);
 	return rc;
@@ -132,9 +134,10 @@ static int image_extend(struct step *s, const struct fact_kernel *k, const char 
 static int image_adapt(struct step *s, const struct fact_kernel *k, const char *path, struct kmod *kmod, const struct wanted *load,
 	const struct wanted *extra, vdisk_error *err)
 {
-	struct append_want want = { .guest = &s->plan->view, .kmod = kmod, .load = load->names, .load_n = load->n };
+	struct initrd_files files = { 0 };
+	struct append_want want = { .guest = &s->plan->view, .kmod = kmod, .load = load->names, .load_n = load->n, .files = &files };
 	struct image image;
-	int rc = 0;
+	int rc;
 
 	if (image_open(&image, &s->plan->view, path, err))
 		return -1;
@@ -143,17 +146,16 @@ static int image_adapt(struct step *s, const struct fact_kernel *k, const char *
 	for (size_t i = 0; i < kmod->n; i++)
 		kmod->modules[i].taken = false;
 	want.missing = calloc(kmod->n + 1, sizeof(struct kmod_module *));
-	if (!want.missing)
-		rc = fail_nomem(err);
-	else
+	rc = want.missing ? initrd_config(s->plan, s->facts, s->options, &image.initrd, &files, err) : fail_nomem(err);
+	if (!rc)
 		want.missing_n = missing_of(&image.initrd, kmod, load, extra, want.missing);
-	if (!rc && want.missing_n) {
+	if (!rc && want.missing_n)
 		rc = image_judge(&image.initrd, path, err);
-		if (!rc)
-			rc = config_has(&s->plan->view, k, "CONFIG_RD_GZIP", &want.rd_gzip, err);
-		if (!rc)
-			rc = image_extend(s, k, path, &image, &want, err);
-	}
+	if (!rc)
+		rc = config_has(&s->plan->view, k, "CONFIG_RD_GZIP", &want.rd_gzip, err);
+	if (!rc && want.missing_n + files.n)
+		rc = image_extend(s, k, path, &image, &want, err);
+	initrd_files_destroy(&files);
 	free(want.missing);
 	image_close(&image);
 	return rc;
