@@ -29,6 +29,8 @@ struct vd_manifest_reader;
 
 /* Opens the file and reads its head.  Returns owned in *out. */
 int vd_manifest_open(const char *path, struct vd_manifest_reader **out, vd_error *err);
+/* The same of an open file, which it takes. */
+int vd_manifest_open_file(struct vd_file *f, struct vd_manifest_reader **out, vd_error *err);
 void vd_manifest_close(struct vd_manifest_reader *r);
 uint64_t vd_manifest_size(const struct vd_manifest_reader *r); /* of the disk */
 /* The next line of the body: *zeros leaves of zeros, or one leaf where that is 0.  *end: there is none, and `leaf` is the disk's digest;

@@ -107,7 +107,7 @@ static int head_get(struct vd_manifest_reader *r, const char *word, char *value,
 
 	if (line_get(r, &line, &len, err))
 		return -1;
-	if (!begins(line, len, word) || len - n >= cap)
+	if (!begins(line, len, word) || len - n >= cap || memchr(line, 0, len))
 		return bad(r, line, len, r->line == 1 ? "is not how a manifest begins" : "is not what stands there in a manifest's head", err);
 	memcpy(value, line + n, len - n);
 	value[len - n] = '\0';
@@ -145,15 +145,22 @@ static int head_read(struct vd_manifest_reader *r, vd_error *err)
 
 int vd_manifest_open(const char *path, struct vd_manifest_reader **out, vd_error *err)
 {
+	struct vd_file *f;
+
+	*out = NULL;
+	return vd_file_posix(AT_FDCWD, path, path, 0, &f, err) ? -1 : vd_manifest_open_file(f, out, err);
+}
+
+int vd_manifest_open_file(struct vd_file *f, struct vd_manifest_reader **out, vd_error *err)
+{
 	struct vd_manifest_reader *r = vd_calloc(1, sizeof(*r));
 
 	*out = NULL;
-	if (!r)
+	if (!r) {
+		vd_file_close(f);
 		return vd_fail_nomem(err, sizeof(*r));
-	if (vd_file_posix(AT_FDCWD, path, path, 0, &r->file, err)) {
-		vd_free(r);
-		return -1;
 	}
+	r->file = f;
 	if (head_read(r, err)) {
 		vd_manifest_close(r);
 		return -1;
@@ -217,6 +224,8 @@ int vd_manifest_next(struct vd_manifest_reader *r, uint64_t *zeros, uint8_t leaf
 		return bad(r, line, len, "is no line of a manifest", err);
 	} else if (!r->left) {
 		return bad(r, line, len, "is a leaf more than the disk has", err);
+	} else if (whole && !memcmp(leaf, vd_leaf_zero, sizeof(vd_leaf_zero))) {
+		return bad(r, line, len, "is a leaf of zeros that is not written as one", err);
 	} else {
 		r->left--;
 		r->after_zeros = false;

@@ -123,12 +123,13 @@ def no_manifest():
 	bad = {
 		"empty": "", "cut in a line": good[:-30], "cut after a line": "".join(lines[:-1]), "no end of line": good[:-1], "more": good + "\n",
 		"other": "hello\n", "binary": "\0" * 300, "long": "vdisk-manifest 1" + "1" * 500 + "\n", "crlf": good.replace("\n", "\r\n"),
-		"version": put(0, "vdisk-manifest 2\n"), "hash": put(1, "hash md5\n"), "leaf": put(2, "leaf 65536\n"),
+		"version": put(0, "vdisk-manifest 2\n"), "hash": put(1, "hash md5\n"), "a NUL": put(1, "hash sha256\0\n"), "leaf": put(2, "leaf 65536\n"),
 		"size": put(3, "size 0x600\n"), "zeros before": put(3, "size 06291968\n"), "negative": put(3, "size -1\n"),
 		"huge": put(3, "size 99999999999999999999\n"), "other size": put(3, "size %d\n" % (7 * MIB)),
 		"a leaf too few": put(leaf, ""), "a leaf too many": put(leaf, lines[leaf] * 2), "a leaf changed": put(leaf, flipped),
 		"upper case": put(leaf, lines[leaf].upper()), "zeros 0": put(zeros, "zeros 0\n" + lines[zeros]),
 		"zeros in two": put(zeros, lines[zeros] * 2), "zeros too many": put(zeros, "zeros 18446744073709551615\n"),
+		"zeros plainly": put(zeros, (hashlib.sha256(bytes(MIB)).hexdigest() + "\n") * int(lines[zeros].split()[1])),
 		"blank": put(zeros, lines[zeros] + " \n"), "another digest": put(len(lines) - 1, "digest " + "0" * 64 + "\n"),
 	}
 	for name, text in bad.items():
@@ -139,7 +140,7 @@ def no_manifest():
 		one_line(r)
 		eq("", r.out, "stdout of %s" % name)
 		check("bad: " in r.err, "%s: names the file: %s" % (name, r.err))
-	for name, mention in (("version", "'2'"), ("hash", "'md5'"), ("leaf", "'65536'")):
+	for name, mention in (("version", "'2'"), ("hash", "'md5'"), ("leaf", "'65536'"), ("zeros plainly", "not written as one")):
 		with open("bad", "w") as f:
 			f.write(bad[name])
 		check(mention in ran(VDISK, "verify-manifest", raw, "bad", rc=2).err, "%s is named" % name)
