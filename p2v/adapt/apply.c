@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A file is written beside the old one, gets its mode, owner, labels and times, and takes its name.  File systems that know none of these
- * (FAT, NTFS) are asked for none.
+ * A file is written beside the old one, gets its mode, owner, labels and times, and takes its name.  On file systems that know none of these, or
+ * others (FAT, NTFS), it is written over the old one.
  */
 #include "apply.h"
 
@@ -245,9 +245,11 @@ static int file_write(guestfs_h *g, struct places *places, const struct change *
 	const struct place *w = place_of(places, c->path);
 	char new[PATH_ROOM];
 
-	if (beside(c->path, new, err) || upload(g, new, &c->content, err))
-		return -1;
-	if ((!w || has_owners(w)) && attributes_give(g, c, new, err))
+	/* NTFS keeps what is not seen from here (access lists, short names, attributes) with the file: it stays the same one.  All of this is a
+	   layer of its own, so that nobody sees it half written. */
+	if (w && !has_owners(w))
+		return upload(g, c->path, &c->content, err);
+	if (beside(c->path, new, err) || upload(g, new, &c->content, err) || attributes_give(g, c, new, err))
 		return -1;
 	return take_name(g, new, c->path, err);
 }

@@ -4,7 +4,9 @@
 #include "common/option.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define PROGRAM "vdisk adapt"
 
@@ -125,6 +127,16 @@ static const char *judge(const struct adapt_args *a)
 	return NULL;
 }
 
+/* Where virt-v2v has it as well. */
+static void service_tool_find(struct adapt_args *a)
+{
+	const char *folder = getenv("VIRT_TOOLS_DATA_DIR");
+	int n = snprintf(a->service_tool, sizeof(a->service_tool), "%s/rhsrvany.exe", folder && *folder ? folder : "/usr/share/virt-tools");
+
+	if (n > 0 && (size_t)n < sizeof(a->service_tool) && !access(a->service_tool, R_OK))
+		a->steps.service_tool = a->service_tool;
+}
+
 int adapt_args_parse(struct adapt_args *a, int argc, char **argv)
 {
 	const char *wrong;
@@ -141,6 +153,7 @@ int adapt_args_parse(struct adapt_args *a, int argc, char **argv)
 		return bad("takes 16 disks at most", NULL);
 	for (; optind < argc; optind++)
 		a->disks[a->n_disks++] = argv[optind];
+	service_tool_find(a);
 	wrong = judge(a);
 	return wrong ? bad(wrong, NULL) : 0;
 }

@@ -24,6 +24,7 @@ struct adapt_args {
 	const char *key_files[KEYS_MAX];
 	size_t n_keys;
 	bool json, verbose, force;
+	char service_tool[4200]; /* what steps.service_tool names */
 };
 
 /* 0: go on; 1: done (help was asked for); -1: bad usage, said on standard error. */

@@ -5,6 +5,7 @@
 #include "common/fail.h"
 #include "common/say.h"
 #include "guestfs_facts.h"
+#include "guestfs_windows.h"
 #include "plan_show.h"
 #include "steps.h"
 #include "tree_guestfs.h"
@@ -16,6 +17,7 @@ struct system {
 	struct guest *t;
 	const struct adapt_args *a;
 	char root[300]; /* by our name */
+	struct windows_barriers barriers;
 	struct tree *tree;
 	struct facts facts;
 	struct plan plan;
@@ -61,13 +63,33 @@ static void step_told(const struct system *s, const char *what)
 		say(LOG_INFO, "%s: %s", s->root, what);
 }
 
+/* What was seen before it was mounted, for who refuses it. */
+static int barriers_tell(struct system *s, vdisk_error *err)
+{
+	struct windows_facts *w = s->facts.windows;
+	char *dynamic = w ? strdup(s->barriers.dynamic) : NULL, *unclean = w ? strdup(s->barriers.unclean) : NULL;
+
+	if (!w)
+		return 0;
+	if (!dynamic || !unclean) {
+		free(dynamic);
+		free(unclean);
+		return fail_nomem(err);
+	}
+	free(w->dynamic);
+	free(w->unclean);
+	w->dynamic = dynamic;
+	w->unclean = unclean;
+	return 0;
+}
+
 static int mounted(struct system *s, struct outcome *out, vdisk_error *err)
 {
 	s->tree = tree_guestfs_open(s->t->g, err);
 	if (!s->tree)
 		return -1;
 	step_told(s, "looking at it");
-	if (guestfs_facts(s->t, &s->facts, err) || facts_read(&s->facts, s->tree, err))
+	if (guestfs_facts(s->t, &s->facts, err) || facts_read(&s->facts, s->tree, err) || barriers_tell(s, err))
 		return -1;
 	plan_init(&s->plan, s->tree);
 	step_told(s, "planning");
@@ -86,7 +108,7 @@ int system_adapt(struct guest *t, const char *root, const struct adapt_args *a, 
 
 	guest_name(t, root, s.root, sizeof(s.root));
 	step_told(&s, "mounting it");
-	if (guest_system_mount(t, root, err))
+	if (guestfs_barriers(t, root, &s.barriers, err) || guest_system_mount(t, root, err))
 		return -1;
 	rc = mounted(&s, out, err);
 	plan_destroy(&s.plan);

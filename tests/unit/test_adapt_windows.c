@@ -268,6 +268,13 @@ static void test_no_windows(void **state)
 
 /* ---------------------------------------------------------------- refusals */
 
+static void text_set(char **slot, const char *text)
+{
+	free(*slot);
+	*slot = strdup(text);
+	assert_non_null(*slot);
+}
+
 static void test_refusals(void **state)
 {
 	struct windows w;
@@ -279,13 +286,13 @@ static void test_refusals(void **state)
 	f->bitlocker = true;
 	expect_refusal(&w, VDISK_REFUSED, "manage-bde -off");
 	f->bitlocker = false;
-	f->encrypted = strdup("partitions/2");
+	text_set(&f->encrypted, "partitions/2");
 	expect_refusal(&w, VDISK_REFUSED, "BitLocker protects partitions/2");
 	*f->encrypted = '\0';
-	f->dynamic = strdup("disk 1");
+	text_set(&f->dynamic, "disk 1");
 	expect_refusal(&w, VDISK_REFUSED, "disk 1 is a dynamic disk");
 	*f->dynamic = '\0';
-	f->unclean = strdup("partitions/2");
+	text_set(&f->unclean, "partitions/2");
 	expect_refusal(&w, VDISK_REFUSED, "chkdsk /f");
 	*f->unclean = '\0';
 	f->closed = false;

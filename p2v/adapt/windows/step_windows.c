@@ -48,6 +48,12 @@ static int release_judge(const struct windows_facts *w, vdisk_error *err)
 	return 0;
 }
 
+int windows_sleeps(vdisk_error *err)
+{
+	return fail(err, VDISK_REFUSED, "Windows is hibernated: on other hardware it cannot wake, and its files must not change meanwhile.  Start it on the "
+	            "old machine, run \"powercfg /h off\" as administrator, and shut it down");
+}
+
 static int state_judge(const struct windows_facts *w, vdisk_error *err)
 {
 	if (*w->encrypted || w->bitlocker)
@@ -58,8 +64,7 @@ static int state_judge(const struct windows_facts *w, vdisk_error *err)
 		return fail(err, VDISK_REFUSED, "%s is a dynamic disk: what is changed there might not be what Windows sees.  Make it a basic disk first "
 		            "(Disk Management, or \"diskpart\" with \"convert basic\" for a disk without volumes)", w->dynamic);
 	if (w->hibernated)
-		return fail(err, VDISK_REFUSED, "Windows is hibernated: on other hardware it cannot wake, and its files must not change meanwhile.  Start it on "
-		            "the old machine, run \"powercfg /h off\" as administrator, and shut it down");
+		return windows_sleeps(err);
 	if (w->fast_startup && w->hiberfil)
 		return fail(err, VDISK_REFUSED, "Fast Startup is on: a shutdown leaves half of Windows hibernated.  Start it on the old machine, run "
 		            "\"powercfg /h off\" as administrator, and shut it down");

@@ -75,4 +75,7 @@ void windows_facts_free(struct windows_facts *w);
 int windows_ntfs_state(int (*read)(void *to, uint64_t off, void *buf, size_t len, vdisk_error *err), void *to, const char **why,
 	vdisk_error *err);
 
+/* The refusal of a Windows that is hibernated: -1 with *err. */
+int windows_sleeps(vdisk_error *err);
+
 #endif
