@@ -5,6 +5,8 @@
  */
 #include "export.h"
 
+#include "bitmap.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,7 +16,10 @@
 #define MAP_BATCH   128
 #define FRAGMENTS_MAX 4096 /* extents that one question looks at */
 
-const char *const export_context_names[EXPORT_CONTEXTS] = { "base:allocation", "qemu:allocation-depth" };
+const char *export_context_name(const struct export *x, enum export_context c)
+{
+	return c == EXPORT_ALLOCATION ? "base:allocation" : c == EXPORT_DEPTH ? "qemu:allocation-depth" : x->bitmap.context;
+}
 
 int export_init(struct export *x, vdisk_image *img, uint64_t off, uint64_t len, bool rw)
 {
@@ -34,6 +39,7 @@ int export_init(struct export *x, vdisk_image *img, uint64_t off, uint64_t len, 
 
 void export_destroy(struct export *x)
 {
+	bitmap_free(&x->bitmap);
 	pthread_cond_destroy(&x->flushed);
 	pthread_mutex_destroy(&x->lock);
 }
@@ -204,6 +210,10 @@ uint32_t export_status(struct export *x, enum export_context c, uint32_t len, ui
 	uint64_t at = x->off + off, end = at + len;
 
 	*n = 0;
+	if (c == EXPORT_BITMAP) {
+		*n = bitmap_status(&x->bitmap, len, off, out, cap);
+		return 0;
+	}
 	for (unsigned looked = 0; at < end && looked < FRAGMENTS_MAX; looked += MAP_BATCH) {
 		struct vdisk_extent e[MAP_BATCH];
 		vdisk_error err;

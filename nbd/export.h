@@ -17,6 +17,13 @@
 #define EXPORT_BLOCK_PREFERRED 4096u
 #define EXPORT_BLOCK_MAX       (32u << 20)
 
+/* What a bitmap of the image called changed when the server began. */
+struct export_bitmap {
+	char *context;           /* "qemu:dirty-bitmap:NAME"; NULL: there is none */
+	struct vdisk_range *v;   /* of the export: ascending, apart */
+	size_t n;
+};
+
 struct export {
 	vdisk_image *img;
 	uint64_t off, len;       /* bytes of the image's disk */
@@ -25,6 +32,7 @@ struct export {
 	char description[200];
 	void (*say)(void *ctx, const char *message); /* an error of the image; from any thread; NULL: silence */
 	void *say_ctx;
+	struct export_bitmap bitmap; /* bitmap.h */
 
 	pthread_mutex_t lock;    /* guards what follows */
 	pthread_cond_t flushed;
@@ -33,8 +41,10 @@ struct export {
 	bool flush_failed;       /* once it did, no later flush may claim that everything is safe */
 };
 
-enum export_context { EXPORT_ALLOCATION, EXPORT_DEPTH, EXPORT_CONTEXTS };
-extern const char *const export_context_names[EXPORT_CONTEXTS];
+enum export_context { EXPORT_ALLOCATION, EXPORT_DEPTH, EXPORT_BITMAP, EXPORT_CONTEXTS };
+#define EXPORT_CONTEXT_MAX 1200u /* bytes of a name */
+/* NULL: the export has no such context. */
+const char *export_context_name(const struct export *x, enum export_context c);
 
 struct export_run {
 	uint32_t len, flags; /* as NBD_REPLY_BLOCK_STATUS carries them */

@@ -9,6 +9,7 @@
 #include "common/folder.h"
 #include "common/notify.h"
 #include "common/say.h"
+#include "bitmap.h"
 #include "listen.h"
 #include "options.h"
 #include "server.h"
@@ -101,6 +102,8 @@ static int program_open(struct program *p, vdisk_error *err)
 		return -1;
 	if (export_init(&p->x, p->source.img, p->source.off, p->source.len, p->source.rw))
 		return fail_nomem(err);
+	if (o->bitmap && bitmap_load(&p->x, o->bitmap, err))
+		return -1;
 	p->x.name = o->name;
 	p->x.say = say_few;
 	snprintf(p->x.description, sizeof(p->x.description), "a %s disk", vdisk_format_name(p->source.img));
@@ -118,6 +121,7 @@ static int program_close(struct program *p, vdisk_error *err)
 	listen_close(&p->listener);
 	if (p->folder[0])
 		rmdir(p->folder);
+	bitmap_free(&p->x.bitmap);
 	rc = source_close(&p->source, err);
 	if (p->has_tls)
 		tls_destroy(&p->tls);

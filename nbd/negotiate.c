@@ -120,8 +120,10 @@ static enum verdict opt_structured(struct talk *t)
 /* Does a query name the context?  A list takes a whole namespace, too. */
 static bool query_takes(const struct wire_text *q, const char *name, bool list)
 {
-	size_t space = (size_t)(strchr(name, ':') - name) + 1;
+	size_t space = (size_t)(strchr(name, ':') - name) + 1, bitmaps = sizeof("qemu:dirty-bitmap:") - 1;
 
+	if (list && q->len == bitmaps && !strncmp(name, "qemu:dirty-bitmap:", bitmaps) && !memcmp(q->s, name, bitmaps))
+		return true;
 	return wire_text_is(q, name) || (list && q->len == space && !memcmp(q->s, name, space));
 }
 
@@ -138,16 +140,22 @@ static enum verdict opt_meta(struct talk *t, bool set)
 	if (!is_export(t, &m.name))
 		return answer(t, NBD_REP_ERR_UNKNOWN, "there is no such export");
 	while (wire_query(&m, &q))
-		for (unsigned c = 0; c < EXPORT_CONTEXTS; c++)
-			chosen[c] |= query_takes(&q, export_context_names[c], !set);
-	for (unsigned c = 0; c < EXPORT_CONTEXTS; c++) {
-		uint32_t len = (uint32_t)strlen(export_context_names[c]);
-		uint8_t b[64];
+		for (unsigned c = 0; c < EXPORT_CONTEXTS; c++) {
+			const char *name = export_context_name(t->x, c);
 
+			chosen[c] |= name && query_takes(&q, name, !set);
+		}
+	for (unsigned c = 0; c < EXPORT_CONTEXTS; c++) {
+		const char *name = export_context_name(t->x, c);
+		uint32_t len = name ? (uint32_t)strlen(name) : 0;
+		uint8_t b[4 + EXPORT_CONTEXT_MAX];
+
+		if (!name)
+			continue;
 		if (!set && !m.n_queries)
 			chosen[c] = true;
 		be32_put(b, set ? c : 0);
-		memcpy(b + 4, export_context_names[c], len);
+		memcpy(b + 4, name, len);
 		if (chosen[c] && reply(t, NBD_REP_META_CONTEXT, b, 4 + len))
 			return BREAK;
 	}

@@ -24,6 +24,7 @@ static const char usage[] =
 	"      --overlay tmp           the same with a scratch layer that nobody keeps\n"
 	"      --partition N           serve this partition instead of the whole disk\n"
 	"      --name NAME             the export's name, besides the empty one\n"
+	"      --bitmap NAME           tell clients what this bitmap of IMG calls changed: the context qemu:dirty-bitmap:NAME\n"
 	"      --tls DIR               TLS only, with ca-cert.pem, server-cert.pem and server-key.pem of DIR; clients need a certificate\n"
 	"      --tls-any-client        clients need no certificate\n"
 	"      --tls-psk FILE          TLS only, with the shared keys of FILE (USER:HEXKEY lines, as psktool makes them)\n"
@@ -47,6 +48,7 @@ enum {
 	OPT_ALLOW_PLAIN,
 	OPT_PARTITION,
 	OPT_NAME,
+	OPT_BITMAP,
 	OPT_TLS,
 	OPT_TLS_ANY,
 	OPT_TLS_PSK,
@@ -65,6 +67,7 @@ static const struct option longopts[] = {
 	{ "allow-plain", no_argument, NULL, OPT_ALLOW_PLAIN },
 	{ "partition", required_argument, NULL, OPT_PARTITION },
 	{ "name", required_argument, NULL, OPT_NAME },
+	{ "bitmap", required_argument, NULL, OPT_BITMAP },
 	{ "tls", required_argument, NULL, OPT_TLS },
 	{ "tls-any-client", no_argument, NULL, OPT_TLS_ANY },
 	{ "tls-psk", required_argument, NULL, OPT_TLS_PSK },
@@ -95,6 +98,7 @@ static int option_take(struct options *o, int c)
 	case OPT_ALLOW_PLAIN: o->allow_plain = true; return 0;
 	case OPT_PARTITION: return number("--partition", 65535, &o->source.partition);
 	case OPT_NAME: o->name = optarg; return 0;
+	case OPT_BITMAP: return text("--bitmap", &o->bitmap);
 	case OPT_TLS: return text("--tls", &o->tls.folder);
 	case OPT_TLS_ANY: o->tls.any_client = true; return 0;
 	case OPT_TLS_PSK: return text("--tls-psk", &o->tls.psk);
@@ -126,6 +130,8 @@ static int judge(const struct options *o)
 		return bad("--allow-plain and TLS exclude each other", NULL);
 	if (o->fork && o->run)
 		return bad("--fork and --run exclude each other", NULL);
+	if (o->bitmap && o->source.overlay)
+		return bad("--bitmap and --overlay exclude each other", NULL);
 	if (strlen(o->name) > NAME_MAX_BYTES)
 		return bad("a name of more than 1024 bytes", "--name");
 	return 0;

@@ -9,7 +9,7 @@
 struct options {
 	struct source_options source;
 	struct tls_options tls;
-	const char *socket, *listen, *name, *pid_file, *run;
+	const char *socket, *listen, *name, *bitmap, *pid_file, *run;
 	unsigned clients, timeout_sec, idle_timeout_sec;
 	bool allow_plain, once, fork, quiet;
 };

@@ -236,6 +236,49 @@ def incremental_backups():
 	refused("map", "--since", "bitmap:nobody", "disk.qcow2", mentions=("nobody", "none of its 1"))
 
 
+def exported(*args, context):
+	"""What our NBD server says of a context: [from, to) with the flag."""
+	need("nbdinfo")
+	p = subprocess.Popen([VDISK, "nbd", "--socket", "ours.sock", *args], stdout=subprocess.PIPE)
+	try:
+		uri = p.stdout.readline().decode().strip()
+		check(uri.startswith("nbd"), "the server prints no URI: %r" % uri)
+		told = ran("nbdinfo", "--json", "--list", uri).json()["exports"][0]["contexts"]
+		check(context in told, "the list of contexts: %r" % told)
+		r = ran("nbdinfo", "--map=" + context, "--json", uri)
+		return joined((e["offset"], e["offset"] + e["length"]) for e in r.json() if e["type"] & 1)
+	finally:
+		p.send_signal(signal.SIGTERM)
+		eq(0, p.wait(), "the server's exit status")
+		p.stdout.close()
+
+
+@case
+def our_nbd_server():
+	need("sfdisk")
+	rng = rng_for("nbd")
+	vdisk("create", "-f", "qcow2", "disk.qcow2", "64M")
+	vdisk("create", "-f", "raw", "table.raw", "64M")
+	ran("sfdisk", "-q", "table.raw", stdin=b"label: dos\n8192 40960\n")
+	with open("table.raw", "rb") as f:
+		write_file("mbr", f.read(512))
+	bitmap("create", "-g", "4K", "disk.qcow2", "b 1")
+	bitmap("create", "disk.qcow2", "none")
+	vdio("disk.qcow2", ["writef 0 512 mbr"] + ["write %d %d 1" % (rng.randrange(63 * MIB), rng.randrange(1, 100000)) for _ in range(50)])
+	bitmap("clear", "disk.qcow2", "none")
+	want = theirs("disk.qcow2", "b 1")
+	eq(want, exported("--bitmap", "b 1", "disk.qcow2", context="qemu:dirty-bitmap:b 1"), "as QEMU exports it")
+	eq(want, exported("--rw", "--bitmap", "b 1", "disk.qcow2", context="qemu:dirty-bitmap:b 1"), "with --rw")
+	eq([], exported("--bitmap", "none", "disk.qcow2", context="qemu:dirty-bitmap:none"), "nothing changed")
+	off, end = 8192 * 512, (8192 + 40960) * 512
+	eq([[max(a, off) - off, min(b, end) - off] for a, b in want if a < end and b > off],
+	   exported("--partition", "1", "--bitmap", "b 1", "disk.qcow2", context="qemu:dirty-bitmap:b 1"), "of a partition")
+	refused("nbd", "--socket", "x", "--bitmap", "nobody", "disk.qcow2", mentions="nobody")
+	refused("nbd", "--socket", "x", "--bitmap", "b 1", "--overlay", "tmp", "disk.qcow2", mentions="exclude")
+	run(VDIO, "-f", "qcow2", "disk.qcow2", stdin=b"write 0 1 7\nabort\n")
+	refused("nbd", "--socket", "x", "--bitmap", "b 1", "disk.qcow2", mentions="in use")
+
+
 @case
 def merged_from_another_image():
 	for name in ("a.qcow2", "b.qcow2", "small.qcow2"):
