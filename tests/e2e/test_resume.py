@@ -552,10 +552,12 @@ def failing(name, args, op, match, code, word):
 	eq(before["source.raw"], tree(".")["source.raw"], "the source")
 
 
-for name in ("raw", "qcow2-zlib", "vmdk-twogb", "vhd"):
-	add("no space " + name, failing, name, TARGETS[name], "write", "partial", errno.ENOSPC, "No space left")
-	add("write error " + name, failing, name, TARGETS[name], "write,sync", "partial", errno.EIO, "Input/output error")
-add("read error", failing, "qcow2", TARGETS["qcow2"], "read", "source.", errno.EIO, "Input/output error")
+for name, args in {**TARGETS, **MORE}.items():
+	if ALL or name in ("raw", "qcow2-zlib", "vmdk-twogb", "vhd"):
+		add("no space " + name, failing, name, args, "write", "partial", errno.ENOSPC, "No space left")
+		add("write error " + name, failing, name, args, "write,sync", "partial", errno.EIO, "Input/output error")
+	if ALL or name == "qcow2":
+		add("read error " + name, failing, name, args, "read", "source.", errno.EIO, "Input/output error")
 
 
 @case
@@ -578,9 +580,7 @@ def failed_and_resumed():
 	eq(want, files_of("out"), "the files")
 
 
-@case
-def source_shrinks():
-	args = TARGETS["qcow2"]
+def source_shrinks(args):
 	source()
 	with open("source.raw", "r+b") as f: # data to the end
 		f.seek(SIZE - 4 * MIB)
@@ -594,6 +594,11 @@ def source_shrinks():
 	eq(1, len(err.splitlines()), "lines on stderr: %s" % err)
 	check(b"cut short" in err, "the message: %s" % err)
 	eq([], os.listdir("out"), "what is left")
+
+
+for name, args in {**TARGETS, **MORE}.items():
+	if ALL or name == "qcow2":
+		add("source shrinks " + name, source_shrinks, args)
 
 
 # ---------------------------------------------------------------- moving
