@@ -102,10 +102,16 @@ static int image_judge(const struct initrd *i, const char *path, vdisk_error *er
 {
 	static const char *const udevs[] = { "usr/lib/systemd/systemd-udevd", "lib/systemd/systemd-udevd", "sbin/udevd", "usr/sbin/udevd", "usr/bin/udevd",
 		"usr/lib/udev/udevd", "lib/udev/udevd" };
+	/* dracut's squash module: the system is an image inside, which covers what is put beside it. */
+	static const char *const images[] = { "squash-root.img", "squash/root.img", "erofs-root.img" };
 
 	if (i->tool == INITRD_MKINITRD)
 		return fail(err, VDISK_UNSUPPORTED, "%s: made by mkinitrd, whose init loads a fixed list of modules: let the guest make it anew, with the drivers of the "
 			"new machine, before it is converted", path);
+	for (size_t n = 0; n < sizeof(images) / sizeof(images[0]); n++)
+		if (initrd_find(i, images[n]))
+			return fail(err, VDISK_UNSUPPORTED, "%s: its system is an image of its own inside (%s), to which nothing can be added; --regenerate makes it anew",
+				path, images[n]);
 	if (i->tool != INITRD_UNKNOWN)
 		return 0;
 	for (size_t n = 0; n < sizeof(udevs) / sizeof(udevs[0]); n++)
