@@ -633,6 +633,49 @@ static void test_drivers_iso(void **state)
 	windows_destroy(&w);
 }
 
+/* Bytes of both hives changed: it is read, refused or adapted, and ends. */
+static void test_any_hive(void **state)
+{
+	const char *given = getenv("VDISK_SEED"), *rounds_given = getenv("VDISK_ITERATIONS");
+	unsigned seed = given ? (unsigned)strtoul(given, NULL, 0) : 20210104, rounds = rounds_given ? (unsigned)strtoul(rounds_given, NULL, 0) : 300;
+	struct windows w;
+	static unsigned char whole[2][1 << 20], b[1 << 20];
+	size_t len[2];
+
+	(void)state;
+	print_message("seed %u\n", seed);
+	srand(seed);
+	windows_make(&w, system_2019, software_2019);
+	drivers_make(&w, "2k19", "amd64", 0x8664, true, true);
+	for (unsigned k = 0; k < 2; k++) {
+		char at[4096];
+		FILE *f;
+
+		host_path(&w.g, k ? SOFTWARE : SYSTEM, at);
+		f = fopen(at, "r");
+		assert_non_null(f);
+		len[k] = fread(whole[k], 1, sizeof(whole[k]), f);
+		fclose(f);
+	}
+	for (unsigned round = 0; round < rounds; round++) {
+		unsigned k = (unsigned)rand() % 4 == 0;
+		vdisk_error err = { 0 };
+
+		memcpy(b, whole[k], len[k]);
+		for (unsigned n = 1 + (unsigned)rand() % 6; n; n--)
+			b[4096 + (size_t)rand() % (len[k] - 4096)] = (unsigned char)(rand() % 3 ? rand() : 0xff);
+		host_write(&w.g, SYSTEM, (const char *)(k ? whole[0] : b), len[0], 0644);
+		host_write(&w.g, SOFTWARE, (const char *)(k ? b : whole[1]), len[1], 0644);
+		windows_facts_free(w.f.windows);
+		w.f.windows = NULL;
+		if (windows_facts_read((struct windows_facts **)&w.f.windows, w.g.tree, &err) == 1 && step_windows(&w.g.plan, &w.f, &w.o, &err) && !*err.message)
+			fail_msg("round %u: refused without a word", round);
+		plan_destroy(&w.g.plan);
+		plan_init(&w.g.plan, w.g.tree);
+	}
+	windows_destroy(&w);
+}
+
 static void test_loader(void **state)
 {
 	struct windows w;
@@ -658,7 +701,7 @@ int main(void)
 		cmocka_unit_test(test_sleep), cmocka_unit_test(test_start_types), cmocka_unit_test(test_stays_vmware), cmocka_unit_test(test_firstboot),
 		cmocka_unit_test(test_service_tool), cmocka_unit_test(test_drivers_database), cmocka_unit_test(test_drivers_critical),
 		cmocka_unit_test(test_drivers_refused), cmocka_unit_test(test_drivers_layouts), cmocka_unit_test(test_drivers_iso),
-		cmocka_unit_test(test_loader),
+		cmocka_unit_test(test_loader), cmocka_unit_test(test_any_hive),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
