@@ -44,6 +44,7 @@ struct piece {
 	uint64_t off;
 	char *doubt;                       /* it was not closed cleanly: what is seen may be older than what the guest wrote; NULL: none */
 	char *closed;                      /* why it cannot be looked into; NULL: it can, or there is nothing to see */
+	bool wants_key;                    /* LUKS, and keys were given that open it, or may */
 	struct tree *tree;                 /* NULL: not opened */
 };
 
@@ -55,6 +56,8 @@ struct system {
 	struct bytes remarks;              /* a line each */
 };
 
+struct guest_mount;
+
 struct inspection {
 	const struct inspect_options *options;
 	char folder[4096];                 /* ours, for mounts */
@@ -62,6 +65,7 @@ struct inspection {
 	char *keys[INSPECT_KEYS_MAX];
 	struct disk *disks; size_t disks_n;
 	struct piece *pieces; size_t pieces_n;
+	struct guest_mount *guest;         /* where what is encrypted is read by libguestfs */
 	struct system *systems; size_t systems_n;
 	struct bytes remarks;
 };

@@ -4,6 +4,7 @@
 #include "common/child.h"
 #include "common/fail.h"
 #include "inspect_grub_run.h"
+#include "lines.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -13,6 +14,7 @@
 #include <unistd.h>
 
 #define DEVICES_MAX (1u << 20) /* bytes of their names */
+#define TALK_MAX (1u << 16)    /* that it prints about passphrases, before anything else */
 
 int grub_check(bool mounts, vdisk_error *err)
 {
@@ -25,8 +27,8 @@ int grub_check(bool mounts, vdisk_error *err)
 	return 0;
 }
 
-/* The passphrase, once for each file that may ask for it: GRUB reads a line at a time. */
-int grub_feed(const struct grub_source *s)
+/* A standard input that gives the passphrase, once for each file that may ask for it: GRUB reads a line at a time.  -1: errno. */
+static int grub_feed(const struct grub_source *s)
 {
 	struct bytes text = { 0 };
 	int fd = -1;
@@ -115,46 +117,63 @@ int grub_run(const struct grub_source *s, const char *const *command, uint64_t m
 	return rc;
 }
 
-int grub_devices(const struct grub_source *s, struct bytes *names, vdisk_error *err)
+void grub_devices_free(struct grub_device *v, size_t n)
 {
-	static const char *const command[] = { "ls", NULL };
-	struct bytes text = { 0 };
-	int rc = grub_run(s, command, DEVICES_MAX, &text, err);
-
-	/* "Attempting to decrypt master key..." may stand before; names are in parentheses. */
-	for (char *at = text.at; rc > 0 && at && (at = strchr(at, '(')); at++) {
-		size_t len = strcspn(at + 1, ") \n");
-
-		if (at[1 + len] != ')')
-			continue;
-		bytes_add(names, at + 1, len);
-		bytes_add(names, "", 1);
-	}
-	if (rc > 0 && names->failed)
-		rc = fail_nomem(err);
-	bytes_destroy(&text);
-	return rc;
+	for (size_t i = 0; i < n; i++)
+		free(v[i].name);
+	free(v);
 }
 
-uint64_t grub_size(const struct grub_source *s, const char *device)
+/* "Device crypto0: Filesystem type ext* - … - Total size 40960KiB"; before may stand what it has to say of passphrases. */
+static int device_take(const char *line, size_t len, struct grub_device **v, size_t *n, vdisk_error *err)
 {
-	char name[512];
-	const char *command[] = { "ls", "-l", name, NULL }, *at;
-	struct bytes text = { 0 };
-	uint64_t size = 0;
+	static const char begin[] = "Device ", size[] = "Total size ";
+	const char *colon = memchr(line, ':', len), *at = memmem(line, len, size, sizeof(size) - 1);
+	struct grub_device *more;
 
-	snprintf(name, sizeof(name), "(%s)", device);
-	if (grub_run(s, command, DEVICES_MAX, &text, NULL) > 0 && text.at && (at = strstr(text.at, "Total size ")))
-		size = strtoull(at + 11, NULL, 10) * 1024;
+	if (len < sizeof(begin) || memcmp(line, begin, sizeof(begin) - 1) || !colon)
+		return 1;
+	more = reallocarray(*v, *n + 1, sizeof(*more));
+	if (!more)
+		return fail_nomem(err);
+	*v = more;
+	line += sizeof(begin) - 1;
+	more[*n] = (struct grub_device){ strndup(line, (size_t)(colon - line)), at ? strtoull(at + sizeof(size) - 1, NULL, 10) * 1024 : 0 };
+	return more[(*n)++].name ? 1 : fail_nomem(err);
+}
+
+int grub_devices(const struct grub_source *s, struct grub_device **v, size_t *n, vdisk_error *err)
+{
+	static const char *const command[] = { "ls", "-l", NULL };
+	struct bytes text = { 0 };
+	struct lines t;
+	const char *line;
+	size_t len;
+	int rc;
+
+	*v = NULL;
+	*n = 0;
+	rc = grub_run(s, command, DEVICES_MAX, &text, err);
+	t = lines_of(&text);
+	while (rc > 0 && lines_next(&t, &line, &len))
+		rc = device_take(line, len, v, n, err);
 	bytes_destroy(&text);
-	return size;
+	return rc;
 }
 
 int grub_head(const struct grub_source *s, const char *device, size_t len, struct bytes *out, vdisk_error *err)
 {
 	char name[512];
 	const char *command[] = { "cat", name, NULL };
+	struct bytes all = { 0 };
+	int rc;
 
 	snprintf(name, sizeof(name), "(%s)0+%zu", device, len / 512); /* a list of blocks is a file, to GRUB */
-	return grub_run(s, command, len, out, err);
+	rc = grub_run(s, command, len + (s->key ? TALK_MAX : 0), &all, err);
+	if (rc > 0 && s->key && all.len < len) /* what is not the talk about passphrases cannot be told */
+		rc = 0;
+	if (rc > 0 && all.len)
+		bytes_add(out, all.at + (all.len > len ? all.len - len : 0), all.len > len ? len : all.len);
+	bytes_destroy(&all);
+	return rc > 0 && out->failed ? fail_nomem(err) : rc;
 }

@@ -16,15 +16,21 @@ struct grub_source {
 
 /* Is what this takes installed?  0, or -1 with *err. */
 int grub_check(bool mounts, vdisk_error *err);
-/* The devices that GRUB sees, each with a NUL behind.  1, 0 (it reads nothing), -1 with *err. */
-int grub_devices(const struct grub_source *s, struct bytes *names, vdisk_error *err);
-/* Bytes of the device; 0: not known. */
-uint64_t grub_size(const struct grub_source *s, const char *device);
-/* The first bytes of the device, whole sectors, `len` at most.  1, 0, -1. */
+struct grub_device {
+	char *name;
+	uint64_t size;    /* bytes; 0: not known */
+};
+
+/* The devices that GRUB makes of the files, inside of LUKS only here and for grub_head(): GRUB's mount knows no ciphers, and for every look at a file
+   grub-fstest would hash the passphrase anew.  1, 0 (it reads nothing), -1 with *err; grub_devices_free() is due in any case.  With a key each call of
+   these takes as long as the passphrase's hashing. */
+int grub_devices(const struct grub_source *s, struct grub_device **v, size_t *n, vdisk_error *err);
+void grub_devices_free(struct grub_device *v, size_t n);
+/* The first bytes of the device, `len` of them, whole sectors; fewer where it is shorter.  1, 0, -1. */
 int grub_head(const struct grub_source *s, const char *device, size_t len, struct bytes *out, vdisk_error *err);
 
 /* The device's file system as a tree: mounted at `folder`, which is there and empty, or (NULL) by grub-fstest alone, which is slow where much is
-   looked at.  It is not `sure`: owners, modes and links do not show.  The mount may still be coming up when this returns: so several can at
+   looked at, and not for sources with a key.  It is not `sure`: owners, modes and links do not show.  The mount may still be coming up when this returns: so several can at
    once; grub_tree_wait() is due before the first call.  NULL with *err. */
 struct tree *grub_tree_open(const struct grub_source *s, const char *device, const char *folder, vdisk_error *err);
 /* 1, or 0: GRUB does not read it; -1 with *err. */

@@ -9,7 +9,5 @@
 
 /* A command of grub-fstest's with its arguments, ended by NULL; what it prints is added to `out`, `max` bytes at most.  1, 0 (it fails), -1. */
 int grub_run(const struct grub_source *s, const char *const *command, uint64_t max, struct bytes *out, vdisk_error *err);
-/* A standard input that gives the passphrase; -1: errno. */
-int grub_feed(const struct grub_source *s);
 
 #endif

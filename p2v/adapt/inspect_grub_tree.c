@@ -324,7 +324,6 @@ static int mount_start(struct grub_tree *g, vdisk_error *err)
 	const char *argv[GRUB_FILES_MAX + 12];
 	char path[4096];
 	struct stat st;
-	int in_fd = -1;
 	size_t n = 0;
 
 	if (!child_find("grub-mount", false, path))
@@ -335,8 +334,6 @@ static int mount_start(struct grub_tree *g, vdisk_error *err)
 	argv[n++] = "grub-mount";
 	argv[n++] = "-r";
 	argv[n++] = g->device;
-	if (s->key)
-		argv[n++] = "-C";
 	argv[n++] = "--"; /* what begins with - behind it goes to FUSE: in the foreground; nothing changes while we look */
 	argv[n++] = "-f";
 	argv[n++] = "-oro,kernel_cache,attr_timeout=86400,entry_timeout=86400,negative_timeout=86400";
@@ -344,11 +341,7 @@ static int mount_start(struct grub_tree *g, vdisk_error *err)
 		argv[n++] = s->files[i];
 	argv[n++] = g->folder;
 	argv[n] = NULL;
-	if (s->key && (in_fd = grub_feed(s)) < 0)
-		return fail_errno(err, "grub-mount");
-	g->pid = child_start_fed(path, (char *const *)argv, true, in_fd, -1);
-	if (in_fd >= 0)
-		close(in_fd);
+	g->pid = child_start(path, (char *const *)argv, true, -1);
 	return g->pid < 0 ? fail_errno(err, "grub-mount") : 0;
 }
 

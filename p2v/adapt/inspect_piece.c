@@ -197,7 +197,8 @@ static void volume_where(const char *device, struct bytes *out)
 }
 
 /* A piece that GRUB alone can read.  One that was known, but closed, is opened by that. */
-static int found_add(struct inspection *in, const struct grub_source *s, const char *device, const char *where, unsigned disk, vdisk_error *err)
+static int found_add(struct inspection *in, const struct grub_source *s, const char *device, uint64_t size, const char *where, unsigned disk,
+	vdisk_error *err)
 {
 	struct piece *p = piece_find(in, where);
 	bool ok = true;
@@ -212,29 +213,28 @@ static int found_add(struct inspection *in, const struct grub_source *s, const c
 	p->closed = NULL;
 	p->grub = *s;
 	p->grub_device = inspect_dup(device, &ok);
+	if (size)
+		p->fs.size = size;
 	if (!p->fs.device && !strncmp(where, "volumes/", 8) && asprintf(&p->fs.device, "/dev/%s", where + 8) < 0)
 		ok = false;
 	return ok ? piece_probe(p, err) : fail_nomem(err);
 }
 
-/* The logical volumes among GRUB's devices; *n: how many. */
-static int found_volumes(struct inspection *in, const struct grub_source *s, unsigned disk, size_t *n, vdisk_error *err)
+/* The logical volumes among GRUB's devices. */
+static int found_volumes(struct inspection *in, const struct grub_source *s, const struct grub_device *v, size_t n, unsigned disk, vdisk_error *err)
 {
-	struct bytes names = { 0 }, where = { 0 };
-	int rc = grub_devices(s, &names, err);
+	struct bytes where = { 0 };
+	int rc = 0;
 
-	*n = 0;
-	for (size_t at = 0; rc > 0 && at < names.len; at += strlen(names.at + at) + 1) {
-		if (strncmp(names.at + at, "lvm/", 4))
+	for (size_t i = 0; !rc && i < n; i++) {
+		if (strncmp(v[i].name, "lvm/", 4))
 			continue;
 		bytes_clear(&where);
-		volume_where(names.at + at, &where);
-		rc = where.failed ? fail_nomem(err) : found_add(in, s, names.at + at, where.at, disk, err) ? -1 : 1;
-		++*n;
+		volume_where(v[i].name, &where);
+		rc = where.failed ? fail_nomem(err) : found_add(in, s, v[i].name, v[i].size, where.at, disk, err);
 	}
-	bytes_destroy(&names);
 	bytes_destroy(&where);
-	return rc < 0 ? -1 : 0;
+	return rc;
 }
 
 /* A UUID as GRUB writes it: hexadecimal digits alone. */
@@ -250,8 +250,11 @@ static int array_add(struct inspection *in, struct piece *first, vdisk_error *er
 {
 	struct bytes device = { 0 }, where = { 0 };
 	struct grub_source s = { 0 };
+	struct grub_device *v;
 	const char *name = strchr(first->fs.label, ':');
 	unsigned disk = first->fs.disk;
+	uint64_t size = 0;
+	size_t n;
 	int rc;
 
 	for (size_t i = 0; i < in->pieces_n && s.files_n < GRUB_FILES_MAX; i++) {
@@ -266,7 +269,18 @@ static int array_add(struct inspection *in, struct piece *first, vdisk_error *er
 	}
 	uuid_device("mduuid/", first->fs.uuid, &device);
 	bytes_format(&where, "md/%s", name && name[1] ? name + 1 : *first->fs.label ? first->fs.label : first->fs.uuid);
-	rc = device.failed || where.failed ? fail_nomem(err) : found_add(in, &s, device.at, where.at, disk, err);
+	if (!device.failed && !where.failed && piece_find(in, where.at)) { /* its other half brought it */
+		bytes_destroy(&device);
+		bytes_destroy(&where);
+		return 0;
+	}
+	rc = grub_devices(&s, &v, &n, err) < 0 ? -1 : 0;
+	for (size_t i = 0, arrays = 0; i < n; i++)
+		if (!strncmp(v[i].name, "md/", 3))
+			size = arrays++ ? 0 : v[i].size;
+	if (!rc)
+		rc = device.failed || where.failed ? fail_nomem(err) : found_add(in, &s, device.at, size, where.at, disk, err);
+	grub_devices_free(v, n);
 	bytes_destroy(&device);
 	bytes_destroy(&where);
 	return rc;
@@ -276,8 +290,10 @@ static int array_add(struct inspection *in, struct piece *first, vdisk_error *er
 static int groups_add(struct inspection *in, vdisk_error *err)
 {
 	struct grub_source s = { 0 };
+	struct grub_device *v;
 	bool wanted = false;
-	size_t n;
+	size_t count;
+	int rc;
 
 	for (size_t i = 0; i < in->pieces_n; i++) {
 		struct piece *p = &in->pieces[i];
@@ -295,7 +311,12 @@ static int groups_add(struct inspection *in, vdisk_error *err)
 				s.files[s.files_n++] = p->grub.files[k];
 		}
 	}
-	return wanted && s.files_n ? found_volumes(in, &s, 0, &n, err) : 0;
+	if (!wanted || !s.files_n)
+		return 0;
+	rc = grub_devices(&s, &v, &count, err);
+	rc = rc > 0 ? found_volumes(in, &s, v, count, 0, err) : rc;
+	grub_devices_free(v, count);
+	return rc;
 }
 
 /* ---------------------------------------------------------------- LUKS */
@@ -311,57 +332,61 @@ static int closed_set(struct piece *p, const char *why, vdisk_error *err)
 	return 0;
 }
 
-/* With each key in turn. */
-static int luks_open(struct inspection *in, size_t at, vdisk_error *err)
+/* One key.  1: it opens it; 0, -1. */
+static int luks_try(struct inspection *in, const struct grub_source *s, const char *where, unsigned disk, vdisk_error *err)
 {
-	struct piece *p = &in->pieces[at];
-	struct bytes device = { 0 }, where = { 0 }, head = { 0 };
-	const char *uuid = p->fs.uuid;
-	unsigned disk = p->fs.disk;
+	struct grub_device *v;
 	bool open = false;
-	int rc = 0;
+	size_t n;
+	int rc = grub_devices(s, &v, &n, err);
 
-	uuid_device("cryptouuid/", uuid, &device);
-	bytes_format(&where, "luks/%s", uuid);
-	if (device.failed || where.failed)
-		rc = fail_nomem(err);
-	for (size_t i = 0; !rc && !open && i < in->options->keys_n; i++) {
-		struct grub_source s = p->grub;
-		size_t volumes;
-
-		s.key = in->keys[i];
-		bytes_clear(&head);
-		rc = grub_head(&s, device.at, 512, &head, err) < 0 ? -1 : 0;
-		open = !rc && head.len == 512;
-		if (open)
-			rc = found_volumes(in, &s, disk, &volumes, err);
-		if (open && !rc)
-			rc = found_add(in, &s, device.at, where.at, disk, err);
+	for (size_t i = 0; rc > 0 && i < n && !open; i++) {
+		open = !strncmp(v[i].name, "crypto", 6);
+		if (open && found_add(in, s, v[i].name, v[i].size, where, disk, err))
+			rc = -1;
 	}
-	p = &in->pieces[at];
-	if (!rc && open) {
-		free(p->closed);
-		p->closed = NULL;
-	} else if (!rc) {
-		rc = closed_set(p, "no key file opens it", err);
-	}
-	bytes_destroy(&device);
-	bytes_destroy(&where);
-	bytes_destroy(&head);
-	return rc;
+	if (rc > 0 && open && found_volumes(in, s, v, n, disk, err))
+		rc = -1;
+	grub_devices_free(v, n);
+	return rc < 0 ? -1 : open;
 }
 
-static int luks_take(struct inspection *in, size_t at, vdisk_error *err)
+/* With each key in turn. */
+static int luks_open(struct inspection *in, struct piece *p, vdisk_error *err)
 {
-	struct piece *p = &in->pieces[at];
+	struct bytes where = { 0 };
+	int rc = 0;
 
+	bytes_format(&where, "luks/%s", p->fs.uuid);
+	if (where.failed)
+		rc = fail_nomem(err);
+	for (size_t i = 0; !rc && i < in->options->keys_n; i++) {
+		struct grub_source s = p->grub;
+
+		s.key = in->keys[i];
+		rc = luks_try(in, &s, where.at, p->fs.disk, err);
+	}
+	bytes_destroy(&where);
+	if (!rc)
+		return closed_set(p, "no key file opens it", err);
+	free(p->closed);
+	p->closed = NULL;
+	p->wants_key = true;
+	return rc < 0 ? -1 : 0;
+}
+
+static int luks_take(struct inspection *in, struct piece *p, vdisk_error *err)
+{
 	if (!strcmp(p->fs.type, "BitLocker"))
 		return closed_set(p, "nothing here opens that", err);
-	if (strstr(p->closed, "argon2"))
-		return closed_set(p, "vdisk mount --files --key-file FILE shows what is in it", err);
 	if (!in->options->keys_n)
 		return closed_set(p, "--key-file FILE gives its passphrase", err);
-	return luks_open(in, at, err);
+	if (!in->fuse)
+		return closed_set(p, "it is opened with FUSE only", err);
+	if (!strstr(p->closed, "argon2"))
+		return luks_open(in, p, err);
+	p->wants_key = true; /* libguestfs will tell whether one fits */
+	return 0;
 }
 
 /* ---------------------------------------------------------------- all */
@@ -378,7 +403,7 @@ static int opened_add(struct inspection *in, size_t from, vdisk_error *err)
 		if (!strcmp(type, "linux_raid_member"))
 			rc = array_add(in, p, err);
 		else if (!strcmp(type, "crypto_LUKS") || !strcmp(type, "BitLocker"))
-			rc = luks_take(in, i, err);
+			rc = luks_take(in, p, err);
 	}
 	return rc ? -1 : groups_add(in, err);
 }

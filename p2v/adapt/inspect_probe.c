@@ -89,7 +89,6 @@ int piece_probe(struct piece *p, vdisk_error *err)
 	}
 	if (!p->grub_device)
 		return 0;
-	p->fs.size = grub_size(&p->grub, p->grub_device);
 	rc = grub_head(&p->grub, p->grub_device, HEAD_BYTES, &head, err);
 	fd = rc >= 0 && head.len ? memfd_create("vdisk-inspect", MFD_CLOEXEC) : -1;
 	if (rc >= 0 && fd >= 0) {

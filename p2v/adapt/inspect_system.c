@@ -61,7 +61,7 @@ static int trees_open(struct inspection *in, vdisk_error *err)
 	for (size_t i = 0; i < in->pieces_n; i++) {
 		const struct piece *p = &in->pieces[i];
 
-		if (p->grub_device && !p->closed && p->fs.type && type_is_readable(p->fs.type) && !type_is_container(p->fs.type) && tree_start(in, i, err))
+		if (p->grub_device && !p->grub.key && !p->closed && p->fs.type && type_is_readable(p->fs.type) && !type_is_container(p->fs.type) && tree_start(in, i, err))
 			return -1;
 	}
 	for (size_t i = 0; i < in->pieces_n; i++)
@@ -340,10 +340,33 @@ static int root_mark(const struct inspection *in, struct system *s, vdisk_error 
 	return ok ? 0 : fail_nomem(err);
 }
 
+/* The root of a system that libguestfs has mounted: what its fstab calls so, else what was opened last. */
+static void root_find_mounted(struct inspection *in, struct system *s)
+{
+	for (size_t i = 0; i < s->facts.fs_n; i++)
+		for (size_t k = 0; k < in->pieces_n; k++)
+			if (!strcmp(s->facts.fs[i].mount, "/") && !strcmp(s->facts.fs[i].where, in->pieces[k].fs.where) && s->facts.fs[i].disk == in->pieces[k].fs.disk) {
+				s->piece = k;
+				return;
+			}
+}
+
+static int system_read_mounted(struct inspection *in, struct system *s, vdisk_error *err)
+{
+	bytes_text(&s->remarks, "read through libguestfs, since it is encrypted\n");
+	s->tree = tree_mounts_open(guest_mount_tree(in->guest), "/", err);
+	if (!s->tree || fs_copy(in, &s->facts, err) || facts_read(&s->facts, s->tree, err))
+		return -1;
+	root_find_mounted(in, s);
+	return root_mark(in, s, err) || firmware_look(in, &s->facts, err) || kernels_look(s, err) ? -1 : 0;
+}
+
 static int system_read(struct inspection *in, struct system *s, vdisk_error *err)
 {
 	const struct piece *root = &in->pieces[s->piece];
 
+	if (in->guest)
+		return system_read_mounted(in, s, err);
 	if (root->doubt)
 		bytes_format(&s->remarks, "%s: %s, so what is shown may be older than what the guest wrote last\n", root->fs.where, root->doubt);
 	if (tree_compose(in, s, err) || fs_copy(in, &s->facts, err) || facts_read(&s->facts, s->tree, err) || root_mark(in, s, err) ||
@@ -371,22 +394,76 @@ static bool is_wanted(struct inspection *in, const struct system *s)
 	return wanted;
 }
 
+/* Something in LUKS that a key may open; *last: the piece. */
+static bool is_encrypted(const struct inspection *in, size_t *last)
+{
+	bool found = false;
+
+	for (size_t i = 0; i < in->pieces_n; i++)
+		if (in->pieces[i].wants_key) {
+			*last = i;
+			found = true;
+		}
+	return found;
+}
+
+/* Whether it was opened after all, and if not, why. */
+static int encrypted_told(struct inspection *in, const char *why, vdisk_error *err)
+{
+	bool ok = true;
+
+	for (size_t i = 0; i < in->pieces_n; i++) {
+		struct piece *p = &in->pieces[i];
+
+		if (!p->wants_key)
+			continue;
+		free(p->closed);
+		p->closed = why ? inspect_dup(why, &ok) : NULL;
+	}
+	return ok ? 0 : fail_nomem(err);
+}
+
+/* The systems on what GRUB reads; or, where keys open something, the one that libguestfs mounts. */
+static int systems_find(struct inspection *in, vdisk_error *err)
+{
+	vdisk_error why;
+	size_t last;
+	int rc = trees_open(in, err);
+
+	for (size_t i = 0; !rc && i < in->pieces_n; i++)
+		if (in->pieces[i].tree)
+			rc = root_find(in, i, err);
+	if (rc || !is_encrypted(in, &last))
+		return rc;
+	if (guest_mount_open(in, &why)) {
+		guest_mount_close(in->guest);
+		in->guest = NULL;
+		return encrypted_told(in, why.message, err);
+	}
+	rc = encrypted_told(in, NULL, err) ? -1 : is_root(guest_mount_tree(in->guest), "/", err);
+	if (rc <= 0)
+		return rc;
+	for (size_t i = 0; i < in->systems_n; i++) /* of these it has mounted the one that counts */
+		system_destroy(&in->systems[i]);
+	memset(in->systems, 0, in->systems_n * sizeof(*in->systems));
+	in->systems_n = 0;
+	return system_add(in, last, "/", err);
+}
+
 int inspect_systems(struct inspection *in, vdisk_error *err)
 {
 	size_t kept = 0;
-	int rc = trees_open(in, err);
+	int rc;
 
 	in->systems = calloc(SYSTEMS_MAX, sizeof(*in->systems));
 	if (!in->systems)
 		return fail_nomem(err);
-	for (size_t i = 0; !rc && i < in->pieces_n; i++)
-		if (in->pieces[i].tree)
-			rc = root_find(in, i, err);
+	rc = systems_find(in, err);
 	for (size_t i = 0; !rc && i < in->systems_n; i++) {
 		struct system s = in->systems[i];
 
 		in->systems[i] = (struct system){ 0 };
-		if (is_wanted(in, &s))
+		if (in->guest || is_wanted(in, &s)) /* libguestfs was asked for that root */
 			in->systems[kept++] = s;
 		else
 			system_destroy(&s);
@@ -418,6 +495,7 @@ void inspect_close(struct inspection *in)
 {
 	for (size_t i = 0; in->systems && i < SYSTEMS_MAX; i++)
 		system_destroy(&in->systems[i]);
+	guest_mount_close(in->guest);
 	for (size_t i = 0; i < in->pieces_n; i++) {
 		char folder[4200];
 
