@@ -24,7 +24,7 @@
 struct facts { /* of an image */
 	char *parent, *format, *parent_format;
 	uint64_t size, allocated;
-	unsigned n_files, snapshots;
+	unsigned n_files, snapshots, bitmaps;
 	struct vd_paths files;
 };
 
@@ -57,12 +57,20 @@ static void snapshot_count(void *ctx, const struct vdisk_snapshot_info *s)
 	++*(unsigned *)ctx;
 }
 
+static void bitmap_count(void *ctx, const struct vdisk_bitmap_info *b)
+{
+	(void)b;
+	++*(unsigned *)ctx;
+}
+
 static int facts_take(vdisk_image *img, struct facts *f, vd_error *err)
 {
 	struct vdisk_layer_info info;
 
 	if (vdisk_layer_get(img, 0, &info, err) || vdisk_snapshots(img, snapshot_count, &f->snapshots, err))
 		return -1;
+	if (vdisk_bitmaps(img, bitmap_count, &f->bitmaps, NULL)) /* that cannot be read are some, too */
+		f->bitmaps++;
 	f->size = info.virtual_size;
 	f->allocated = info.allocated;
 	f->n_files = info.n_files;
@@ -206,7 +214,7 @@ static bool leaf_replaceable(const struct removal *r, const char *child, const s
 	       !strncmp(child, r->file, n) && !strchr(r->file + n, '/');
 }
 
-/* Whether the one above is better written into F: less to copy, and nothing in the way. */
+/* Whether the one above is better written into F: less to copy, and nothing in the way or in it that would go with its file. */
 static int down_judge(struct removal *r, bool *down, struct vd_paths *above, vd_error *err)
 {
 	const char *child = r->over.n ? r->over.v[0] : NULL;
@@ -219,7 +227,7 @@ static int down_judge(struct removal *r, bool *down, struct vd_paths *above, vd_
 		return 0;
 	rc = facts_get(r, child, vd_same_path(child, r->leaf) ? r->open.format : NULL, &c, err) ||
 	     vd_children_find(child, &r->open, above, err);
-	if (!rc && c.size == r->f.size && !c.snapshots && (c.allocated < r->f.allocated || r->t.v[r->at].going))
+	if (!rc && c.size == r->f.size && !c.snapshots && !c.bitmaps && (c.allocated < r->f.allocated || r->t.v[r->at].going))
 		*down = above->n || vd_snap_tree_by_path(&r->t, child) >= 0 || leaf_replaceable(r, child, &c);
 	facts_free(&c);
 	return rc ? -1 : 0;

@@ -445,6 +445,26 @@ def other_changes():
 
 
 @case
+def snapshots_as_layers():
+	"""A snapshot below the disk is deleted: the bitmap stays with the disk, though the other way would be less to copy."""
+	make_raw("disk.raw", rng_for("layers"), 8 * MIB)
+	for bitmaps in (False, True):
+		vdisk("convert", "--force", "-O", "qcow2", "disk.raw", "disk.qcow2")
+		leaf = vdisk("snapshot", "create", "--json", "--external", "disk.qcow2", "s").json()["leaf"]
+		if bitmaps:
+			bitmap("create", leaf, "b")
+		vdio(leaf, ["write 100000 10 1"])
+		qemu_img("convert", "-O", "raw", leaf, "before.raw")
+		r = vdisk("snapshot", "delete", "--json", "--external", leaf, "s")
+		eq("up" if bitmaps else "down", r.json()["direction"], "direction")
+		qemu_img("convert", "-O", "raw", leaf, "after.raw")
+		same_bytes("before.raw", "after.raw", "the disk")
+		if bitmaps:
+			eq([[65536, 131072]], theirs(leaf, "b"), "the bitmap")
+		os.unlink(leaf)
+
+
+@case
 def with_other_features():
 	"""A backing file, a data file, and names in the header beside the bitmaps."""
 	vdisk("create", "-f", "qcow2", "base.qcow2", "4M")
