@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * What each tool is told, in the place where an administrator would say it:
- *     initramfs-tools   /etc/initramfs-tools/modules, which every MODULES= setting honours, for what is loaded at once; a hook for the rest
+ *     initramfs-tools   /etc/initramfs-tools/modules, which every MODULES= honours, for what is loaded at once; a hook for the rest
  *     dracut            add_drivers in /etc/dracut.conf.d (or /etc/dracut.conf, where that folder is not yet)
  *     mkinitcpio        MODULES in /etc/mkinitcpio.conf, an array, in old ones a string
  *     mkinitfs          a feature of its own, and its name in /etc/mkinitfs/mkinitfs.conf
@@ -47,7 +47,8 @@ static void text_without(const struct bytes *text, struct bytes *out)
 }
 
 /* Puts our lines at a file's end, in the place of those that are there. */
-static int block_write(struct plan *p, const char *path, const struct generator_want *want, const struct bytes *lines, vdisk_error *err)
+static int block_write(struct plan *p, const char *path, const struct generator_want *want, const struct bytes *lines,
+	vdisk_error *err)
 {
 	struct bytes old = { 0 }, new = { 0 };
 	int rc = tree_text(&p->view, path, &old, err);
@@ -60,18 +61,21 @@ static int block_write(struct plan *p, const char *path, const struct generator_
 		if (new.failed || lines->failed)
 			rc = fail_nomem(err);
 		else
-			rc = plan_write(p, path, new.at, new.len, 0644, err, "the guest's next initramfs has the drivers of %s, too", want->for_whom);
+			rc = plan_write(p, path, new.at, new.len, 0644, err,
+				"the guest's next initramfs has the drivers of %s, too", want->for_whom);
 	}
 	bytes_destroy(&old);
 	bytes_destroy(&new);
 	return rc < 0 ? -1 : 0;
 }
 
-static int whole_write(struct plan *p, const char *path, uint32_t mode, const struct generator_want *want, const struct bytes *text, vdisk_error *err)
+static int whole_write(struct plan *p, const char *path, uint32_t mode, const struct generator_want *want,
+	const struct bytes *text, vdisk_error *err)
 {
 	if (text->failed)
 		return fail_nomem(err);
-	return plan_write(p, path, text->at, text->len, mode, err, "the guest's next initramfs has the drivers of %s, too", want->for_whom);
+	return plan_write(p, path, text->at, text->len, mode, err, "the guest's next initramfs has the drivers of %s, too",
+		want->for_whom);
 }
 
 /* ---------------------------------------------------------------- each tool */
@@ -84,8 +88,10 @@ static int initramfs_tools(struct plan *p, const struct generator_want *want, st
 	if (!want->extra_n)
 		return 0;
 	bytes_clear(text);
-	bytes_format(text, "#!/bin/sh\n# Made by vdisk adapt: drivers of %s that are put into the initramfs, and loaded where their hardware is found.\n"
-		"if [ \"$1\" = prereqs ]; then\n\texit 0\nfi\n. /usr/share/initramfs-tools/hook-functions\nfor module in", want->for_whom);
+	bytes_format(text, "#!/bin/sh\n"
+		"# Made by vdisk adapt: drivers of %s that are put into the initramfs, and loaded where their hardware is found.\n"
+		"if [ \"$1\" = prereqs ]; then\n\texit 0\nfi\n. /usr/share/initramfs-tools/hook-functions\nfor module in",
+		want->for_whom);
 	words(text, want->extra, want->extra_n, " ", "");
 	bytes_text(text, "; do\n\tmanual_add_modules \"$module\" || true\ndone\n");
 	return whole_write(p, "/etc/initramfs-tools/hooks/vdisk-adapt", 0755, want, text, err);
@@ -183,22 +189,24 @@ static int suse(struct plan *p, const struct generator_want *want, struct bytes 
 		return -1;
 	if (found)
 		return whole_write(p, "/etc/sysconfig/kernel", 0644, want, text, err);
-	plan_remark(p, "the guest's mkinitrd is told of no drivers (there is no INITRD_MODULES in /etc/sysconfig/kernel): its next initramfs may lack those of %s",
-		want->for_whom);
+	plan_remark(p, "the guest's mkinitrd is told of no drivers (there is no INITRD_MODULES in /etc/sysconfig/kernel): "
+		"its next initramfs may lack those of %s", want->for_whom);
 	return 0;
 }
 
 int generator_register(struct plan *p, enum initrd_tool tool, const struct generator_want *want, vdisk_error *err)
 {
 	static int (*const tools[])(struct plan *p, const struct generator_want *want, struct bytes *text, vdisk_error *err) = {
-		[INITRD_INITRAMFS_TOOLS] = initramfs_tools, [INITRD_DRACUT] = dracut, [INITRD_MKINITCPIO] = mkinitcpio, [INITRD_MKINITFS] = mkinitfs,
+		[INITRD_INITRAMFS_TOOLS] = initramfs_tools, [INITRD_DRACUT] = dracut, [INITRD_MKINITCPIO] = mkinitcpio,
+		[INITRD_MKINITFS] = mkinitfs,
 		[INITRD_MKINITRD] = suse,
 	};
 	struct bytes text = { 0 };
 	int rc;
 
 	if (!tools[tool]) {
-		plan_remark(p, "what makes the guest's initramfs is not known: its next one may lack the drivers of %s", want->for_whom);
+		plan_remark(p, "what makes the guest's initramfs is not known: its next one may lack the drivers of %s",
+			want->for_whom);
 		return 0;
 	}
 	rc = want->load_n + want->extra_n ? tools[tool](p, want, &text, err) : 0;
@@ -214,19 +222,22 @@ static bool is_plain(const char *s)
 
 int generator_run(struct plan *p, enum initrd_tool tool, const struct fact_kernel *k, vdisk_error *err)
 {
-	static const char *const forms[] = { [INITRD_DRACUT] = "dracut --force", [INITRD_MKINITCPIO] = "mkinitcpio -g", [INITRD_MKINITFS] = "mkinitfs -o" };
+	static const char *const forms[] = { [INITRD_DRACUT] = "dracut --force", [INITRD_MKINITCPIO] = "mkinitcpio -g",
+		[INITRD_MKINITFS] = "mkinitfs -o" };
 	struct bytes line = { 0 };
 	int rc;
 
 	if (!is_plain(k->release) || !is_plain(k->initrd))
 		return fail(err, VDISK_UNSUPPORTED, "kernel %s with %s: no names to be given to a shell", k->release, k->initrd);
 	if (tool == INITRD_UNKNOWN || tool == INITRD_MKINITRD)
-		return fail(err, VDISK_UNSUPPORTED, "%s, made by %s, is not made anew by --regenerate", k->initrd, initrd_tool_name(tool));
+		return fail(err, VDISK_UNSUPPORTED, "%s, made by %s, is not made anew by --regenerate", k->initrd,
+			initrd_tool_name(tool));
 	if (tool == INITRD_INITRAMFS_TOOLS)
 		bytes_format(&line, "update-initramfs -u -k %s", k->release);
 	else
 		bytes_format(&line, "%s %s %s%s", forms[tool], k->initrd, tool == INITRD_MKINITCPIO ? "-k " : "", k->release);
-	rc = line.failed ? fail_nomem(err) : plan_run(p, line.at, err, "the guest's own tool makes the initramfs of %s", k->release);
+	rc = line.failed ? fail_nomem(err) :
+		plan_run(p, line.at, err, "the guest's own tool makes the initramfs of %s", k->release);
 	bytes_destroy(&line);
 	return rc;
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Owns an initramfs' members.  It goes over the file as the kernel does (Documentation/driver-api/early-userspace/buffer-format.rst): zeros are
- * skipped, an archive begins with '0' at a multiple of 4, anything else is a packed stream, which may hold several archives.
+ * Owns an initramfs' members.  It goes over the file as the kernel does
+ * (Documentation/driver-api/early-userspace/buffer-format.rst): zeros are skipped, an archive begins with '0' at a multiple of 4,
+ * anything else is a packed stream, which may hold several archives.
  */
 #include "initrd.h"
 
@@ -86,7 +87,8 @@ static void part_judge(struct initrd *i, struct initrd_part *part, size_t first)
 	part->ours = first < i->members_n && !strcmp(i->members[first].path, INITRD_MARK);
 	part->early = true;
 	for (size_t n = first; n < i->members_n; n++)
-		if (!S_ISDIR(i->members[n].mode) && strncmp(i->members[n].path, "kernel/", 7) && strcmp(i->members[n].path, "early_cpio"))
+		if (!S_ISDIR(i->members[n].mode) && strncmp(i->members[n].path, "kernel/", 7) &&
+			strcmp(i->members[n].path, "early_cpio"))
 			part->early = false;
 }
 
@@ -209,6 +211,13 @@ bool module_name(const char *path, char *out, size_t room)
 		out[i] = name[i] == '-' ? '_' : name[i];
 	out[len] = '\0';
 	return true;
+}
+
+size_t module_stem(const char *path)
+{
+	const char *slash = strrchr(path, '/'), *end = strstr(slash ? slash : path, ".ko");
+
+	return end ? (size_t)(end - path) : strlen(path);
 }
 
 static int by_name(const void *a, const void *b)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* An initramfs as the kernel unpacks it: archives one behind the other, each packed in its own way, where a later member takes the place of an
-   earlier one of its name. */
+/* An initramfs as the kernel unpacks it: archives one behind the other, each packed in its own way, where a later member takes the
+   place of an earlier one of its name. */
 #ifndef ADAPT_INITRD_H
 #define ADAPT_INITRD_H
 
@@ -64,9 +64,12 @@ enum module_class { MODULE_OTHER, MODULE_STORAGE, MODULE_NETWORK };
 enum module_class module_class(const char *path);
 /* Canonical: the file's name without its suffixes, - become _.  false: no module's path, or longer than `room`. */
 bool module_name(const char *path, char *out, size_t room);
+/* The length of a module's path without .ko and what follows that. */
+size_t module_stem(const char *path);
 
-/* For `vdisk inspect`: fills k->storage and k->network from its initramfs and modules.builtin, and says what made it.  An initramfs that is not
-   there or not to be read is no error: 0, with the reason in *why (left empty otherwise).  -1 with *err: no memory, or the tree's trouble. */
+/* For `vdisk inspect`: fills k->storage and k->network from its initramfs and modules.builtin, and says what made it.  An initramfs
+   that is not there or not to be read is no error: 0, with the reason in *why (left empty otherwise).  -1 with *err: no memory, or
+   the tree's trouble. */
 int initrd_facts(struct tree *t, struct fact_kernel *k, enum initrd_tool *tool, struct bytes *why, vdisk_error *err);
 
 #endif

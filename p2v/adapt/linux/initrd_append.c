@@ -2,8 +2,8 @@
 /*
  * Makes the archive, member by member, through libarchive.  Rules that the kernel's unpacker sets (init/initramfs.c):
  *   - a later file takes an earlier one's place, and so metadata is written whole, as the union of both;
- *   - a folder's member would take the place of a link of that name (lib -> usr/lib), so only folders that are nowhere yet get one, and all paths
- *     are written with links followed;
+ *   - a folder's member would take the place of a link of that name (lib -> usr/lib), so only folders that are nowhere yet get one,
+ *     and all paths are written with links followed;
  *   - members have one link and numbers of their own, lest they be joined with those of an archive before.
  * Modules go in unpacked: whatever loads them there may not know each packing, and the stream around them is packed anyway.
  */
@@ -52,7 +52,9 @@ static int member(struct maker *m, const char *path, mode_t type, uint32_t mode,
 	if (rc >= ARCHIVE_WARN && len && archive_write_data(m->a, at, len) != (la_ssize_t)len)
 		rc = ARCHIVE_FATAL;
 	archive_entry_free(e);
-	return rc < ARCHIVE_WARN ? fail(err, m->cpio.failed ? VDISK_NOMEM : VDISK_IO, "%s: %s", path, archive_error_string(m->a)) : 0;
+	if (rc < ARCHIVE_WARN)
+		return fail(err, m->cpio.failed ? VDISK_NOMEM : VDISK_IO, "%s: %s", path, archive_error_string(m->a));
+	return 0;
 }
 
 static bool is_made(const struct maker *m, const char *path)
@@ -127,14 +129,11 @@ static int file(struct maker *m, const char *path, uint32_t mode, const struct b
 static void module_path(const struct maker *m, const struct kmod_module *module, char out[PATH_ROOM])
 {
 	const struct initrd_module *there = initrd_module(m->i, m->want->kmod->release, module->name);
-	const char *end;
 
-	if (there) {
+	if (there)
 		snprintf(out, PATH_ROOM, "%s", there->path);
-		return;
-	}
-	end = strstr(strrchr(module->path, '/') ? strrchr(module->path, '/') : module->path, ".ko");
-	snprintf(out, PATH_ROOM, "%.*s.ko", (int)(end - module->path), module->path);
+	else
+		snprintf(out, PATH_ROOM, "%.*s.ko", (int)module_stem(module->path), module->path);
 }
 
 static int modules_add(struct maker *m, vdisk_error *err)
@@ -331,14 +330,17 @@ static int cpio_make(struct maker *m, vdisk_error *err)
 	if (rc < ARCHIVE_WARN)
 		rc = fail(err, VDISK_IO, "making an archive: %s", archive_error_string(m->a));
 	else
-		rc = mark_add(m, err) || files_add(m, err) || (m->want->missing_n && (modules_add(m, err) || metadata_add(m, err) || load_add(m, err))) ? -1 : 0;
+		rc = mark_add(m, err) || files_add(m, err) ? -1 : 0;
+	if (!rc && m->want->missing_n)
+		rc = modules_add(m, err) || metadata_add(m, err) || load_add(m, err) ? -1 : 0;
 	if (!rc && archive_write_close(m->a) < ARCHIVE_WARN)
 		rc = fail(err, VDISK_IO, "making an archive: %s", archive_error_string(m->a));
 	archive_write_free(m->a);
 	return rc;
 }
 
-/* Where the initramfs has the modules of this kernel, or would have them: tools look for them in /lib/modules, which may be a link's other side. */
+/* Where the initramfs has the modules of this kernel, or would have them: tools look for them in /lib/modules, which may be a
+   link's other side. */
 static int root_find(struct maker *m, vdisk_error *err)
 {
 	static const char *const folders[] = { "lib/modules", "usr/lib/modules", "lib", "usr/lib" };
@@ -355,7 +357,8 @@ static int root_find(struct maker *m, vdisk_error *err)
 }
 
 /* LZMA's end is not told exactly by the kernel's reader: what is added goes into the same stream, which is packed anew. */
-static int lzma_join(const struct initrd_part *last, const struct bytes *main, const struct bytes *cpio, struct bytes *out, vdisk_error *err)
+static int lzma_join(const struct initrd_part *last, const struct bytes *main, const struct bytes *cpio, struct bytes *out,
+	vdisk_error *err)
 {
 	struct bytes all = { 0 };
 	size_t used;
@@ -374,7 +377,8 @@ static int lzma_join(const struct initrd_part *last, const struct bytes *main, c
 	return rc;
 }
 
-static int append(const struct initrd *i, const struct bytes *main, bool rd_gzip, const struct bytes *cpio, struct bytes *out, vdisk_error *err)
+static int append(const struct initrd *i, const struct bytes *main, bool rd_gzip, const struct bytes *cpio, struct bytes *out,
+	vdisk_error *err)
 {
 	const struct initrd_part *last = i->parts_n ? &i->parts[i->parts_n - 1] : NULL;
 	enum initrd_packing packing = last ? last->packing : INITRD_PLAIN;
@@ -392,8 +396,8 @@ static int append(const struct initrd *i, const struct bytes *main, bool rd_gzip
 	return stream_pack(packing, cpio->at, cpio->len, out, err);
 }
 
-int initrd_append(const struct initrd *i, const struct bytes *main, const struct append_want *want, struct bytes *out, struct bytes *notes,
-	vdisk_error *err)
+int initrd_append(const struct initrd *i, const struct bytes *main, const struct append_want *want, struct bytes *out,
+	struct bytes *notes, vdisk_error *err)
 {
 	struct maker m = { .i = i, .want = want, .notes = notes };
 	int rc = root_find(&m, err);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Owns nothing: libarchive reads the archive, what it tells goes to the initramfs.  Content is kept of the few files that steps read. */
+/* Owns nothing: libarchive reads the archive, what it tells goes to the initramfs.  Content is kept of the few files that steps
+   read. */
 #include "initrd_cpio.h"
 
 #include "common/fail.h"
@@ -16,9 +17,10 @@
 
 static bool is_kept(const char *path)
 {
-	static const char *const patterns[] = { INITRD_MARK, "conf/modules", "config", "buildconfig", "etc/modules", "etc/modules-load.d/*",
-		"etc/cmdline.d/*", "*lib/modules/*/modules.alias", "*lib/modules/*/modules.dep", "*lib/modules/*/modules.devname",
-		"*lib/modules/*/modules.softdep", "*lib/modules/*/modules.symbols", "*lib/modules/*/modules.weakdep" };
+	static const char *const patterns[] = { INITRD_MARK, "conf/modules", "config", "buildconfig", "etc/modules",
+		"etc/modules-load.d/*", "etc/cmdline.d/*", "*lib/modules/*/modules.alias", "*lib/modules/*/modules.dep",
+		"*lib/modules/*/modules.devname", "*lib/modules/*/modules.softdep", "*lib/modules/*/modules.symbols",
+		"*lib/modules/*/modules.weakdep" };
 
 	for (size_t i = 0; i < sizeof(patterns) / sizeof(patterns[0]); i++)
 		if (!fnmatch(patterns[i], path, 0))
@@ -112,7 +114,8 @@ int cpio_members(struct initrd *i, size_t part, const uint8_t *at, size_t len, s
 	}
 	*used = (size_t)archive_filter_bytes(a, 0);
 	if (!rc && got != ARCHIVE_EOF)
-		rc = fail(err, VDISK_CORRUPT, "a damaged cpio archive, %zu bytes behind its begin: %s", *used, archive_error_string(a));
+		rc = fail(err, VDISK_CORRUPT, "a damaged cpio archive, %zu bytes behind its begin: %s", *used,
+			archive_error_string(a));
 	archive_read_free(a);
 	return rc;
 }

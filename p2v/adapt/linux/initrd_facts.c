@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What `vdisk inspect` tells of a kernel: which storage and network drivers it has before its root is there.  Judged by where drivers stand in the
-   kernel's tree; an initramfs that keeps its modules in one folder (mkinitcpio) is asked for names, and the guest's modules.dep for the place. */
+/* What `vdisk inspect` tells of a kernel: which storage and network drivers it has before its root is there.  Judged by where
+   drivers stand in the kernel's tree; an initramfs that keeps its modules in one folder (mkinitcpio) is asked for names, and the
+   guest's modules.dep for the place. */
 #include "initrd.h"
 
 #include "common/fail.h"
@@ -21,13 +22,15 @@ enum module_class module_class(const char *path)
 		const char *folder;
 		enum module_class class;
 	} folders[] = {
-		{ "/net/phy/", MODULE_OTHER }, { "/net/mdio/", MODULE_OTHER }, { "/net/pcs/", MODULE_OTHER }, { "/net/ppp/", MODULE_OTHER },
-		{ "/net/dsa/", MODULE_OTHER }, { "/net/", MODULE_NETWORK },
-		{ "/ata/", MODULE_STORAGE }, { "/scsi/", MODULE_STORAGE }, { "/nvme/host/", MODULE_STORAGE }, { "/message/fusion/", MODULE_STORAGE },
-		{ "/mmc/", MODULE_STORAGE }, { "/ide/", MODULE_STORAGE }, { "/usb/storage/", MODULE_STORAGE }, { "/ufs/", MODULE_STORAGE },
-		{ "/block/aoe/", MODULE_STORAGE }, { "/block/virtio_blk.", MODULE_STORAGE }, { "/block/xen-blkfront.", MODULE_STORAGE },
-		{ "/block/cciss.", MODULE_STORAGE }, { "/block/cpqarray.", MODULE_STORAGE }, { "/block/DAC960.", MODULE_STORAGE },
-		{ "/block/mtip32xx/", MODULE_STORAGE }, { "/block/sx8.", MODULE_STORAGE },
+		{ "/net/phy/", MODULE_OTHER }, { "/net/mdio/", MODULE_OTHER }, { "/net/pcs/", MODULE_OTHER },
+		{ "/net/ppp/", MODULE_OTHER }, { "/net/dsa/", MODULE_OTHER }, { "/net/", MODULE_NETWORK },
+		{ "/ata/", MODULE_STORAGE }, { "/scsi/", MODULE_STORAGE }, { "/nvme/host/", MODULE_STORAGE },
+		{ "/message/fusion/", MODULE_STORAGE }, { "/mmc/", MODULE_STORAGE }, { "/ide/", MODULE_STORAGE },
+		{ "/usb/storage/", MODULE_STORAGE }, { "/ufs/", MODULE_STORAGE }, { "/block/aoe/", MODULE_STORAGE },
+		{ "/block/virtio_blk.", MODULE_STORAGE }, { "/block/xen-blkfront.", MODULE_STORAGE },
+		{ "/block/cciss.", MODULE_STORAGE }, { "/block/cpqarray.", MODULE_STORAGE },
+		{ "/block/DAC960.", MODULE_STORAGE }, { "/block/mtip32xx/", MODULE_STORAGE },
+		{ "/block/sx8.", MODULE_STORAGE },
 	};
 	const char *at = strstr(path, "drivers/");
 

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * libarchive packs and unpacks; what it does not tell, or tells differently from the kernel, stands here.  The kernel ends each stream where the
- * stream says so and looks at what comes next by itself.  libarchive goes on into what follows a zstd frame or an xz stream and fails there, so
- * the ends of those are looked for before.  LZ4 is what the kernel calls so, the legacy frame: it has no end mark, and a kernel before 5.14 takes
- * what follows, zeros too, for another block; so what is added to it must be a frame of that kind and follow at once.
+ * libarchive packs and unpacks; what it does not tell, or tells differently from the kernel, stands here.  The kernel ends each
+ * stream where the stream says so and looks at what comes next by itself.  libarchive goes on into what follows a zstd frame or an
+ * xz stream and fails there, so the ends of those are looked for before.  LZ4 is what the kernel calls so, the legacy frame: it has
+ * no end mark, and a kernel before 5.14 takes what follows, zeros too, for another block; so what is added to it must be a frame of
+ * that kind and follow at once.
  */
 #include "initrd_stream.h"
 
@@ -20,6 +21,9 @@
 
 static uint32_t le32(const uint8_t *p) { return p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24; }
 
+#define READ(filter) archive_read_support_filter_##filter
+#define WRITE(filter) archive_write_add_filter_##filter
+
 static const struct {
 	enum initrd_packing packing;
 	const char *name;
@@ -29,12 +33,12 @@ static const struct {
 	int code;
 } packings[] = {
 	{ INITRD_PLAIN, "plain", { 0 }, 0, NULL, NULL, ARCHIVE_FILTER_NONE },
-	{ INITRD_GZIP, "gzip", { 0x1f, 0x8b }, 2, archive_read_support_filter_gzip, archive_write_add_filter_gzip, ARCHIVE_FILTER_GZIP },
-	{ INITRD_XZ, "xz", { 0xfd, '7', 'z', 'X', 'Z', 0 }, 6, archive_read_support_filter_xz, NULL, ARCHIVE_FILTER_XZ },
-	{ INITRD_ZSTD, "zstd", { 0x28, 0xb5, 0x2f, 0xfd }, 4, archive_read_support_filter_zstd, archive_write_add_filter_zstd, ARCHIVE_FILTER_ZSTD },
-	{ INITRD_LZ4, "lz4", { 0x02, 0x21, 0x4c, 0x18 }, 4, archive_read_support_filter_lz4, NULL, ARCHIVE_FILTER_LZ4 },
-	{ INITRD_LZMA, "lzma", { 0x5d, 0 }, 2, archive_read_support_filter_lzma, archive_write_add_filter_lzma, ARCHIVE_FILTER_LZMA },
-	{ INITRD_BZIP2, "bzip2", { 'B', 'Z', 'h' }, 3, archive_read_support_filter_bzip2, archive_write_add_filter_bzip2, ARCHIVE_FILTER_BZIP2 },
+	{ INITRD_GZIP, "gzip", { 0x1f, 0x8b }, 2, READ(gzip), WRITE(gzip), ARCHIVE_FILTER_GZIP },
+	{ INITRD_XZ, "xz", { 0xfd, '7', 'z', 'X', 'Z', 0 }, 6, READ(xz), NULL, ARCHIVE_FILTER_XZ },
+	{ INITRD_ZSTD, "zstd", { 0x28, 0xb5, 0x2f, 0xfd }, 4, READ(zstd), WRITE(zstd), ARCHIVE_FILTER_ZSTD },
+	{ INITRD_LZ4, "lz4", { 0x02, 0x21, 0x4c, 0x18 }, 4, READ(lz4), NULL, ARCHIVE_FILTER_LZ4 },
+	{ INITRD_LZMA, "lzma", { 0x5d, 0 }, 2, READ(lzma), WRITE(lzma), ARCHIVE_FILTER_LZMA },
+	{ INITRD_BZIP2, "bzip2", { 'B', 'Z', 'h' }, 3, READ(bzip2), WRITE(bzip2), ARCHIVE_FILTER_BZIP2 },
 };
 
 #define PACKINGS (sizeof(packings) / sizeof(packings[0]))
@@ -108,7 +112,8 @@ static size_t xz_footer(const uint8_t *at, size_t len, size_t from)
 }
 
 /* All of [at, at + len) through libarchive's filter; *used: how much of it the filter took. */
-static int unpack(enum initrd_packing packing, const uint8_t *at, size_t len, uint64_t max, struct bytes *out, size_t *used, vdisk_error *err)
+static int unpack(enum initrd_packing packing, const uint8_t *at, size_t len, uint64_t max, struct bytes *out, size_t *used,
+	vdisk_error *err)
 {
 	const char *name = packings[packing].name;
 	struct archive *a = archive_read_new();
@@ -250,7 +255,8 @@ int stream_pack(enum initrd_packing packing, const void *at, size_t len, struct 
 	if (rc >= ARCHIVE_WARN)
 		rc = archive_write_close(a);
 	if (rc < ARCHIVE_WARN)
-		fail(err, out->failed ? VDISK_NOMEM : VDISK_IO, "packing with %s: %s", packings[packing].name, archive_error_string(a));
+		fail(err, out->failed ? VDISK_NOMEM : VDISK_IO, "packing with %s: %s", packings[packing].name,
+			archive_error_string(a));
 	archive_entry_free(entry);
 	archive_write_free(a);
 	return rc < ARCHIVE_WARN ? -1 : 0;

@@ -13,8 +13,8 @@
 int stream_packing(const uint8_t *at, size_t len);
 /* Unpacks the stream that begins at `at` into *out (emptied before); *used: its own bytes, without what stands behind. */
 int stream_unpack(enum initrd_packing packing, const uint8_t *at, size_t len, struct bytes *out, size_t *used, vdisk_error *err);
-/* Adds a stream with these bytes to *out.  What the kernel surely reads: not INITRD_XZ, whose checksums libarchive does not let us choose.
-   The same bytes give the same stream. */
+/* Adds a stream with these bytes to *out.  What the kernel surely reads: not INITRD_XZ, whose checksums libarchive does not let us
+   choose. The same bytes give the same stream. */
 int stream_pack(enum initrd_packing packing, const void *at, size_t len, struct bytes *out, vdisk_error *err);
 /* libarchive's write callback: adds to a struct bytes. */
 la_ssize_t stream_sink(struct archive *a, void *to, const void *at, size_t len);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Owns what depmod wrote in the guest, as text; nothing of it is trusted to be whole: names that lead nowhere are passed over.  Names are
- * canonical everywhere, as the kernel has them: depmod, modprobe and the files themselves take - and _ for the same.
+ * Owns what depmod wrote in the guest, as text; nothing of it is trusted to be whole: names that lead nowhere are passed over.
+ * Names are canonical everywhere, as the kernel has them: depmod, modprobe and the files themselves take - and _ for the same.
  */
 #include "kmod.h"
 
@@ -18,7 +18,8 @@
 
 const char *kmod_text_name(enum kmod_text text)
 {
-	static const char *const names[] = { "modules.dep", "modules.alias", "modules.symbols", "modules.softdep", "modules.weakdep", "modules.devname" };
+	static const char *const names[] = { "modules.dep", "modules.alias", "modules.symbols", "modules.softdep",
+		"modules.weakdep", "modules.devname" };
 
 	return names[text];
 }
@@ -68,7 +69,8 @@ static bool canonical(const char *at, size_t n, char *out, size_t room)
 bool kmod_line_module(enum kmod_text text, const char *line, size_t len, char *out, size_t room)
 {
 	static const struct { unsigned index; const char *first; } forms[] = {
-		[KMOD_ALIAS] = { 2, "alias" }, [KMOD_SYMBOLS] = { 2, "alias" }, [KMOD_SOFTDEP] = { 1, "softdep" }, [KMOD_WEAKDEP] = { 1, "weakdep" },
+		[KMOD_ALIAS] = { 2, "alias" }, [KMOD_SYMBOLS] = { 2, "alias" }, [KMOD_SOFTDEP] = { 1, "softdep" },
+		[KMOD_WEAKDEP] = { 1, "weakdep" },
 		[KMOD_DEVNAME] = { 0, NULL },
 	};
 	const char *at, *colon;
@@ -85,7 +87,8 @@ bool kmod_line_module(enum kmod_text text, const char *line, size_t len, char *o
 		path[colon - line] = '\0';
 		return module_name(path, out, room);
 	}
-	if (forms[text].first && (!word(line, len, 0, &at, &n) || n != strlen(forms[text].first) || memcmp(at, forms[text].first, n)))
+	if (forms[text].first &&
+		(!word(line, len, 0, &at, &n) || n != strlen(forms[text].first) || memcmp(at, forms[text].first, n)))
 		return false;
 	return word(line, len, forms[text].index, &at, &n) && canonical(at, n, out, room);
 }
@@ -130,7 +133,8 @@ static int modules_list(struct kmod *k, vdisk_error *err)
 		if (!kmod_line_module(KMOD_DEP, at, len, name, sizeof(name)))
 			continue;
 		colon = memchr(at, ':', len);
-		*m = (struct kmod_module){ strdup(name), strndup(at, (size_t)(colon - at)), colon + 1, len - (size_t)(colon + 1 - at), false };
+		*m = (struct kmod_module){ strdup(name), strndup(at, (size_t)(colon - at)), colon + 1,
+			len - (size_t)(colon + 1 - at), false };
 		k->n++;
 		if (!m->name || !m->path)
 			return fail_nomem(err);
@@ -241,8 +245,10 @@ static void take_alias(struct kmod *k, const char *name, struct kmod_module **li
 			take(k, of, list, n, depth);
 }
 
-/* The modules that a line of softdep or weakdep names for this one: the first words are the line's own, "pre:" and "post:" go between. */
-static void take_soft(struct kmod *k, enum kmod_text text, const char *name, bool post, struct kmod_module **list, size_t *n, unsigned depth)
+/* The modules that a line of softdep or weakdep names for this one: the first words are the line's own, "pre:" and "post:" go
+   between. */
+static void take_soft(struct kmod *k, enum kmod_text text, const char *name, bool post, struct kmod_module **list, size_t *n,
+	unsigned depth)
 {
 	const char *line, *at;
 	char of[NAME_ROOM], needs[NAME_ROOM];

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The modules of one kernel of the guest: /lib/modules/RELEASE, what depends on what, what is built in, and what depmod(8) says of them. */
+/* The modules of one kernel of the guest: /lib/modules/RELEASE, what depends on what, what is built in, and what depmod(8) says of
+   them. */
 #ifndef ADAPT_KMOD_H
 #define ADAPT_KMOD_H
 
@@ -36,8 +37,8 @@ int kmod_open(struct kmod *k, struct tree *t, const char *folder, const char *re
 void kmod_close(struct kmod *k);
 struct kmod_module *kmod_find(const struct kmod *k, const char *name);
 bool kmod_is_builtin(const struct kmod *k, const char *name);
-/* Adds a module and all that it needs (modules.dep, modules.softdep and weakdep) to `list`, each once, what is needed before what needs it.  The
-   list has room for k->n; the first call wants every `taken` false.  A name that the kernel has not adds nothing. */
+/* Adds a module and all that it needs (modules.dep, modules.softdep and weakdep) to `list`, each once, what is needed before what
+   needs it.  The list has room for k->n; the first call wants every `taken` false.  A name that the kernel has not adds nothing. */
 void kmod_closure(struct kmod *k, const char *name, struct kmod_module **list, size_t *n);
 
 #endif

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The index is a radix tree (kmod's libkmod/libkmod-index.h tells the format): a magic number, a version, the place of the root; a node is
+ * The index is a radix tree (kmod's libkmod/libkmod-index.h tells the format): a magic number, a version, the place of the
+ * root; a node is
  *     prefix, NUL          where it has one: NODE_PREFIX in the number that points at it
  *     first, last, a big-endian number for each character between   NODE_CHILDS; 0: no child
  *     number of values, for each a priority and the text, NUL      NODE_VALUES
@@ -49,7 +50,8 @@ static void put32(struct bytes *out, uint32_t v)
 	bytes_add(out, be, 4);
 }
 
-/* All keys of [lo, hi) agree in their first `depth` characters, which the nodes above say; the root has no prefix.  Gives what points at the node. */
+/* All keys of [lo, hi) agree in their first `depth` characters, which the nodes above say; the root has no prefix.  Gives what
+   points at the node. */
 static uint32_t node_write(const struct entry *e, size_t lo, size_t hi, size_t depth, struct bytes *out)
 {
 	const char *first = e[lo].key, *last = e[hi - 1].key;
@@ -223,7 +225,8 @@ int kmod_index(enum kmod_text text, const struct bytes *of, const struct bytes *
 		if (out->failed)
 			rc = fail_nomem(err);
 		else if (out->len > NODE_MASK)
-			rc = fail(err, VDISK_UNSUPPORTED, "%s: its index has %zu bytes, more than one can have", kmod_text_name(text), out->len);
+			rc = fail(err, VDISK_UNSUPPORTED, "%s: its index has %zu bytes, more than one can have",
+				kmod_text_name(text), out->len);
 	}
 	for (size_t i = 0; i < x.n; i++) {
 		free(x.entries[i].key);

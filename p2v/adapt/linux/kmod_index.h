@@ -5,8 +5,8 @@
 
 #include "kmod.h"
 
-/* The index for a text of depmod's; `dep`, modules.dep, gives the order of modules.  Only DEP, ALIAS and SYMBOLS have one.  The bytes are those
-   that depmod writes for the same modules. */
+/* The index for a text of depmod's; `dep`, modules.dep, gives the order of modules.  Only DEP, ALIAS and SYMBOLS have one.  The
+   bytes are those that depmod writes for the same modules. */
 int kmod_index(enum kmod_text text, const struct bytes *of, const struct bytes *dep, struct bytes *out, vdisk_error *err);
 
 #endif

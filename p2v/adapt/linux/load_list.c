@@ -1,15 +1,24 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The modules that an initramfs loads by itself, each tool's way.  udev in all of them loads drivers by the aliases of the hardware it finds, so
- * that this is a second way to the same end, for what is found late or by no alias.
+ * The modules that an initramfs loads by itself, each tool's way.  udev in all of them loads drivers by the aliases of the hardware
+ * it finds, so that this is a second way to the same end, for what is found late or by no alias.
  *     initramfs-tools   conf/modules, read by load_modules() of scripts/functions
- *     dracut            with systemd-modules-load in it, etc/modules-load.d; else rd.driver.pre= in etc/cmdline.d, as its own force_drivers does
+ *     dracut            etc/modules-load.d where systemd-modules-load is in it; else rd.driver.pre= in etc/cmdline.d, as its own
+ *                       force_drivers does
  *     mkinitcpio        MODULES in /config, which its init sources; with systemd, etc/modules-load.d
  *     mkinitfs          etc/modules
  */
 #include "initrd_append.h"
 
 #include <string.h>
+
+/* With the word, and arguments or nothing behind it? */
+static bool line_begins(const char *at, size_t len, const char *word)
+{
+	size_t n = strlen(word);
+
+	return len >= n && !memcmp(at, word, n) && (len == n || strchr(" \t\r", at[n]));
+}
 
 /* The lines of a list that is there, and those that are not yet. */
 static void lines_join(const struct bytes *old, const char *const *load, size_t load_n, struct bytes *out)
@@ -26,7 +35,7 @@ static void lines_join(const struct bytes *old, const char *const *load, size_t 
 	for (size_t n = 0; n < load_n; n++) {
 		there = false;
 		for (pos = 0; old && kmod_line(old, &pos, &at, &len);)
-			there |= len >= strlen(load[n]) && !memcmp(at, load[n], strlen(load[n])) && strchr(" \t\r\n", at[strlen(load[n])]);
+			there |= line_begins(at, len, load[n]);
 		if (!there)
 			bytes_format(out, "%s\n", load[n]);
 	}

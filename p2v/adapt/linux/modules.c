@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The step that puts the targets' drivers into every kernel's initramfs, and registers them with what makes it.  The kernel that is started by
- * default must come out right; what another one lacks is a remark, since the guest starts without it.
+ * The step that puts the targets' drivers into every kernel's initramfs, and registers them with what makes it.  The kernel that is
+ * started by default must come out right; what another one lacks is a remark, since the guest starts without it.
  */
 #include "steps.h"
 
@@ -82,8 +82,9 @@ static int config_has(struct tree *t, const struct fact_kernel *k, const char *o
 	return rc < 0 ? -1 : 0;
 }
 
-/* The order in which wanted modules and what they need are loaded, but for those that the initramfs has.  `list` has room for k->n. */
-static size_t missing_of(const struct initrd *i, struct kmod *k, const struct wanted *load, const struct wanted *extra, struct kmod_module **list)
+/* Wanted modules and what they need, in the order of loading, but for those that the initramfs has.  `list` has room for k->n. */
+static size_t missing_of(const struct initrd *i, struct kmod *k, const struct wanted *load, const struct wanted *extra,
+	struct kmod_module **list)
 {
 	size_t n = 0, kept = 0;
 
@@ -100,37 +101,42 @@ static size_t missing_of(const struct initrd *i, struct kmod *k, const struct wa
 /* Can what is appended be found and loaded there? */
 static int image_judge(const struct initrd *i, const char *path, vdisk_error *err)
 {
-	static const char *const udevs[] = { "usr/lib/systemd/systemd-udevd", "lib/systemd/systemd-udevd", "sbin/udevd", "usr/sbin/udevd", "usr/bin/udevd",
-		"usr/lib/udev/udevd", "lib/udev/udevd" };
+	static const char *const udevs[] = { "usr/lib/systemd/systemd-udevd", "lib/systemd/systemd-udevd", "sbin/udevd",
+		"usr/sbin/udevd", "usr/bin/udevd", "usr/lib/udev/udevd", "lib/udev/udevd" };
 	/* dracut's squash module: the system is an image inside, which covers what is put beside it. */
 	static const char *const images[] = { "squash-root.img", "squash/root.img", "erofs-root.img" };
 
 	if (i->tool == INITRD_MKINITRD)
-		return fail(err, VDISK_UNSUPPORTED, "%s: made by mkinitrd, whose init loads a fixed list of modules: let the guest make it anew, with the drivers of the "
-			"new machine, before it is converted", path);
+		return fail(err, VDISK_UNSUPPORTED,
+			"%s: made by mkinitrd, whose init loads a fixed list of modules: let the guest make it anew, with the "
+			"drivers of the new machine, before it is converted", path);
 	for (size_t n = 0; n < sizeof(images) / sizeof(images[0]); n++)
 		if (initrd_find(i, images[n]))
-			return fail(err, VDISK_UNSUPPORTED, "%s: its system is an image of its own inside (%s), to which nothing can be added; --regenerate makes it anew",
-				path, images[n]);
+			return fail(err, VDISK_UNSUPPORTED,
+				"%s: its system is an image of its own inside (%s), to which nothing can be added; "
+				"--regenerate makes it anew", path, images[n]);
 	if (i->tool != INITRD_UNKNOWN)
 		return 0;
 	for (size_t n = 0; n < sizeof(udevs) / sizeof(udevs[0]); n++)
 		if (initrd_find(i, udevs[n]))
 			return 0;
-	return fail(err, VDISK_UNSUPPORTED, "%s: made by a tool that is not known, and without udev: nothing would load what is added to it", path);
+	return fail(err, VDISK_UNSUPPORTED,
+		"%s: made by a tool that is not known, and without udev: nothing would load what is added to it", path);
 }
 
-static int image_extend(struct step *s, const struct fact_kernel *k, const char *path, const struct image *image, const struct append_want *want,
-	vdisk_error *err)
+static int image_extend(struct step *s, const struct fact_kernel *k, const char *path, const struct image *image,
+	const struct append_want *want, vdisk_error *err)
 {
 	struct bytes out = { 0 }, notes = { 0 };
 	int rc = initrd_append(&image->initrd, &image->file, want, &out, &notes, err);
 
 	if (!rc && want->missing_n)
-		rc = plan_write_binary(s->plan, path, out.at, out.len, 0644, &notes, err, "drivers of %s, with what they need, are added to the initramfs of %s",
+		rc = plan_write_binary(s->plan, path, out.at, out.len, 0644, &notes, err,
+			"drivers of %s, with what they need, are added to the initramfs of %s",
 			s->for_whom, k->release);
 	else if (!rc)
-		rc = plan_write_binary(s->plan, path, out.at, out.len, 0644, &notes, err, "settings in the initramfs of %s name devices of the old machine", k->release);
+		rc = plan_write_binary(s->plan, path, out.at, out.len, 0644, &notes, err,
+			"settings in the initramfs of %s name devices of the old machine", k->release);
 	bytes_destroy(&out);
 	bytes_destroy(&notes);
 	return rc;
@@ -141,7 +147,8 @@ static int image_adapt(struct step *s, const struct fact_kernel *k, const char *
 	const struct wanted *extra, vdisk_error *err)
 {
 	struct initrd_files files = { 0 };
-	struct append_want want = { .guest = &s->plan->view, .kmod = kmod, .load = load->names, .load_n = load->n, .files = &files };
+	struct append_want want = { .guest = &s->plan->view, .kmod = kmod, .load = load->names, .load_n = load->n,
+		.files = &files };
 	struct image image;
 	int rc;
 
@@ -168,7 +175,8 @@ static int image_adapt(struct step *s, const struct fact_kernel *k, const char *
 }
 
 /* Notes what the kernel has, for the next one's initramfs. */
-static int wanted_note(struct step *s, const struct kmod *kmod, const struct wanted *load, const struct wanted *extra, vdisk_error *err)
+static int wanted_note(struct step *s, const struct kmod *kmod, const struct wanted *load, const struct wanted *extra,
+	vdisk_error *err)
 {
 	for (size_t i = 0; i < load->n + extra->n; i++) {
 		const char *name = i < load->n ? load->names[i] : extra->names[i - load->n];
@@ -178,7 +186,7 @@ static int wanted_note(struct step *s, const struct kmod *kmod, const struct wan
 		char **v;
 
 		wanted_add(i < load->n ? &s->load : &s->extra, name);
-		bytes_format(&path, "%.*s.ko*", (int)(strstr(strrchr(m->path, '/') ? strrchr(m->path, '/') : m->path, ".ko") - m->path), m->path);
+		bytes_format(&path, "%.*s.ko*", (int)module_stem(m->path), m->path);
 		if (path.failed)
 			return fail_nomem(err);
 		for (size_t n = 0; n < s->paths_n; n++)
@@ -208,7 +216,9 @@ static int targets_judge(struct step *s, const struct fact_kernel *k, const stru
 		if (!(s->options->targets & t->target))
 			continue;
 		if (!target_reached(kmod, t, files))
-			return fail(err, VDISK_REFUSED, "kernel %s has no storage driver for %s%s: install a kernel that has one in the guest first", k->release, t->name,
+			return fail(err, VDISK_REFUSED,
+				"kernel %s has no storage driver for %s%s: install a kernel that has one in the guest first",
+				k->release, t->name,
 				files ? "" : " built in, and no initramfs");
 		target_lacks(kmod, t, &lacks);
 		if (lacks.len)
@@ -244,7 +254,8 @@ static int images_adapt(struct step *s, const struct fact_kernel *k, struct kmod
 	if (image_adapt(s, k, k->initrd, kmod, &load, &extra, err))
 		return -1;
 	/* Arch's second image, with all drivers that the first left out. */
-	if (!dot || strcmp(dot, ".img") || snprintf(fallback, sizeof(fallback), "%.*s-fallback.img", (int)(dot - k->initrd), k->initrd) >= (int)sizeof(fallback))
+	if (!dot || strcmp(dot, ".img") || snprintf(fallback, sizeof(fallback), "%.*s-fallback.img", (int)(dot - k->initrd),
+		k->initrd) >= (int)sizeof(fallback))
 		return 0;
 	rc = tree_exists(&s->plan->view, fallback, err);
 	if (rc > 0 && image_adapt(s, k, fallback, kmod, &load, &extra, &why))
@@ -264,7 +275,8 @@ static int kernel_adapt(struct step *s, const struct fact_kernel *k, vdisk_error
 	if (rc) {
 		rc = targets_judge(s, k, &kmod, err) || images_adapt(s, k, &kmod, err) ? -1 : 0;
 	} else {
-		rc = fail(err, VDISK_UNSUPPORTED, "kernel %s has no modules in the guest (%s has no modules.dep), so none can be added", k->release,
+		rc = fail(err, VDISK_UNSUPPORTED,
+			"kernel %s has no modules in the guest (%s has no modules.dep), so none can be added", k->release,
 			*k->modules ? k->modules : "/lib/modules");
 	}
 	if (*k->modules)
@@ -296,7 +308,8 @@ static int kernels_adapt(struct step *s, vdisk_error *err)
 		}
 		if (!first.kind)
 			first = why;
-		plan_remark(s->plan, "kernel %s, which is not the one started by default, is left as it is: %s", k->release, why.message);
+		plan_remark(s->plan, "kernel %s, which is not the one started by default, is left as it is: %s", k->release,
+			why.message);
 	}
 	if (!f->kernels_n)
 		return fail(err, VDISK_UNSUPPORTED, "no kernel was found in the guest: it cannot be given drivers");

@@ -21,8 +21,9 @@ enum module_where { MODULE_NOWHERE, MODULE_FILE, MODULE_BUILTIN };
 
 enum module_where module_where(const struct kmod *k, const char *name);
 
-/* Of the targets' drivers those that this kernel has as files: to be loaded at once (buses and storage), and the rest (network, console).  With
-   several targets, what complains on a foreign one (hv_*, xen_*) is not loaded at once: their buses announce hardware to udev. */
+/* Of the targets' drivers those that this kernel has as files: to be loaded at once (buses and storage), and the rest (network,
+   console).  With several targets, what complains on a foreign one (hv_*, xen_*) is not loaded at once: their buses announce
+   hardware to udev. */
 void wanted_of(const struct kmod *k, unsigned targets, struct wanted *load, struct wanted *extra);
 /* Can this kernel see a disk of the target at all, having what it has built in, and as files if `files`? */
 bool target_reached(const struct kmod *k, const struct target_info *t, bool files);
