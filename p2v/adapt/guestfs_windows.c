@@ -106,19 +106,67 @@ int guestfs_barriers(struct guest *t, const char *device, struct windows_barrier
 	return rc;
 }
 
-bool guestfs_bitlocker(struct guest *t, char *name, size_t room)
+/* The partition of the disk that has the type of an EFI system partition, and a FAT on it; owned, NULL: none. */
+static char *esp_find(struct guest *t, const char *disk)
 {
-	char **parts = guestfs_list_partitions(t->g);
-	bool found = false;
+	char *kind = guestfs_part_get_parttype(t->g, disk), **parts = kind && !strcmp(kind, "gpt") ? guestfs_list_partitions(t->g) : NULL, *found = NULL;
 
 	for (char **p = parts; p && *p && !found; p++) {
-		char *type = guestfs_vfs_type(t->g, *p);
+		char *of = guestfs_part_to_dev(t->g, *p), *type = NULL, *fs = NULL;
+		int number = of && !strcmp(of, disk) ? guestfs_part_to_partnum(t->g, *p) : -1;
 
-		found = type && !strcmp(type, "BitLocker");
-		if (found)
-			guest_name(t, *p, name, room);
+		if (number > 0)
+			type = guestfs_part_get_gpt_type(t->g, disk, number);
+		if (type && !strcasecmp(type, "C12A7328-F81F-11D2-BA4B-00A0C93EC93B"))
+			fs = guestfs_vfs_type(t->g, *p);
+		if (fs && !strcmp(fs, "vfat"))
+			found = strdup(*p);
+		free(of);
 		free(type);
+		free(fs);
 	}
 	guest_strings_free(parts);
+	free(kind);
 	return found;
+}
+
+int guestfs_esp(struct guest *t, const char *device, char *path, size_t room, vdisk_error *err)
+{
+	char *type = guestfs_inspect_get_type(t->g, device), *disk = type && !strcmp(type, "windows") ? guestfs_part_to_dev(t->g, device) : NULL;
+	char *esp = disk ? esp_find(t, disk) : NULL, *at = esp ? guestfs_case_sensitive_path(t->g, "/Windows/Temp") : NULL;
+	int rc = 0;
+
+	*path = '\0';
+	if (at && guestfs_is_dir(t->g, at) > 0 && strlen(at) < room) {
+		rc = (t->rw ? guestfs_mount(t->g, esp, at) : guestfs_mount_ro(t->g, esp, at)) ? guest_fail(t, err, esp) : 0;
+		if (!rc)
+			strcpy(path, at);
+	}
+	free(at);
+	free(esp);
+	free(disk);
+	free(type);
+	return rc;
+}
+
+int guestfs_hidden(struct guest *t, const char *image, vdisk_error *err)
+{
+	char **parts = guestfs_list_partitions(t->g), name[300];
+	int rc = 0;
+
+	for (char **p = parts; p && *p && !rc; p++) {
+		char *type = guestfs_vfs_type(t->g, *p), *disk = guestfs_part_to_dev(t->g, *p);
+
+		if (type && !strcmp(type, "BitLocker")) {
+			guest_name(t, *p, name, sizeof(name));
+			rc = windows_encrypted(image, name, err);
+		} else if (disk && is_dynamic(t, disk, *p)) {
+			guest_name(t, disk, name, sizeof(name));
+			rc = windows_dynamic(image, name, err);
+		}
+		free(type);
+		free(disk);
+	}
+	guest_strings_free(parts);
+	return rc;
 }

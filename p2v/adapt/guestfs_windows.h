@@ -14,7 +14,10 @@ struct windows_barriers {
 
 /* Of the root `device`, while nothing is mounted.  A root that is no NTFS has none.  A hibernated one is refused here already. */
 int guestfs_barriers(struct guest *t, const char *device, struct windows_barriers *out, vdisk_error *err);
-/* The first partition that is BitLocker's, by our name; false: there is none. */
-bool guestfs_bitlocker(struct guest *t, char *name, size_t room);
+/* Mounts the EFI system partition of the disk with that mounted root, if it is a Windows on a GPT, over a folder of temporary files, since Windows
+   gives it no place; its path, or "". */
+int guestfs_esp(struct guest *t, const char *device, char *path, size_t room, vdisk_error *err);
+/* Where no system was found: the refusal of what hides a Windows from libguestfs, BitLocker and dynamic disks.  0: neither is there. */
+int guestfs_hidden(struct guest *t, const char *image, vdisk_error *err);
 
 #endif

@@ -85,7 +85,6 @@ static int disks_close(struct work *w, int rc, vdisk_error *err)
 static int roots_adapt(struct work *w, char **roots, vdisk_error *err)
 {
 	struct bytes names = { 0 };
-	char locked[300];
 	size_t n = 0;
 	int rc = 0;
 
@@ -99,10 +98,9 @@ static int roots_adapt(struct work *w, char **roots, vdisk_error *err)
 		n++;
 		rc = system_adapt(&w->guest, *p, w->a, &w->out, err);
 	}
-	if (!rc && !n && guestfs_bitlocker(&w->guest, locked, sizeof(locked)))
-		rc = fail(err, VDISK_REFUSED, "%s: BitLocker encrypts %s: run \"manage-bde -off C:\" as administrator there, wait until \"manage-bde -status\" "
-		          "says Fully Decrypted, and shut Windows down", w->a->disks[0], locked);
-	else if (!rc && !n && w->guest.locked[0])
+	if (!rc && !n && !names.len)
+		rc = guestfs_hidden(&w->guest, w->a->disks[0], err);
+	if (!rc && !n && w->guest.locked[0])
 		rc = fail(err, VDISK_INVALID, "%s: is encrypted, and no system was found beside it; --key-file FILE gives its passphrase", w->guest.locked);
 	else if (!rc && !n)
 		rc = names.len ? fail(err, VDISK_INVALID, "%s: has no system on %s; there is %.400s", w->a->disks[0], w->a->root, names.at)

@@ -18,6 +18,7 @@ struct system {
 	const struct adapt_args *a;
 	char root[300]; /* by our name */
 	struct windows_barriers barriers;
+	char esp[300]; /* where a Windows' EFI system partition is mounted; "": nowhere */
 	struct tree *tree;
 	struct facts facts;
 	struct plan plan;
@@ -67,19 +68,22 @@ static void step_told(const struct system *s, const char *what)
 static int barriers_tell(struct system *s, vdisk_error *err)
 {
 	struct windows_facts *w = s->facts.windows;
-	char *dynamic = w ? strdup(s->barriers.dynamic) : NULL, *unclean = w ? strdup(s->barriers.unclean) : NULL;
+	char *dynamic = w ? strdup(s->barriers.dynamic) : NULL, *unclean = w ? strdup(s->barriers.unclean) : NULL, *esp = w ? strdup(s->esp) : NULL;
 
 	if (!w)
 		return 0;
-	if (!dynamic || !unclean) {
+	if (!dynamic || !unclean || !esp) {
 		free(dynamic);
 		free(unclean);
+		free(esp);
 		return fail_nomem(err);
 	}
 	free(w->dynamic);
 	free(w->unclean);
+	free(s->facts.esp);
 	w->dynamic = dynamic;
 	w->unclean = unclean;
+	s->facts.esp = esp;
 	return 0;
 }
 
@@ -110,6 +114,10 @@ int system_adapt(struct guest *t, const char *root, const struct adapt_args *a, 
 	step_told(&s, "mounting it");
 	if (guestfs_barriers(t, root, &s.barriers, err) || guest_system_mount(t, root, err))
 		return -1;
+	if (guestfs_esp(t, root, s.esp, sizeof(s.esp), err)) {
+		guest_system_unmount(t, NULL);
+		return -1;
+	}
 	rc = mounted(&s, out, err);
 	plan_destroy(&s.plan);
 	facts_destroy(&s.facts);

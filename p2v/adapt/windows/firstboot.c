@@ -39,12 +39,12 @@ static void script_write(struct windows_edit *e, bool network, struct bytes *out
 	line(out, "");
 	line(out, ":main");
 	line(out, "echo %DATE% %TIME% first boot");
-	/* Files that came in from outside have no owner of this Windows. */
+	/* What came in from outside belongs to everybody: it gets the rights that its folder gives. */
 	line(out, "icacls \"%here%\" /reset /t /c /q");
 	for (size_t i = 0; i < e->staged.len; i += strlen(e->staged.at + i) + 1)
 		bytes_format(out, "icacls \"%s\" /reset /c /q\r\n", e->staged.at + i);
 	if (e->packages) {
-		line(out, "icacls \"" WINDOWS_STAGE_SAYS "\" /reset /t /c /q");
+		line(out, "icacls \"%SystemRoot%\\Drivers\" /reset /t /c /q");
 		line(out, "for %%i in (\"" WINDOWS_STAGE_SAYS "\\*.inf\") do (");
 		line(out, "  echo installing %%~nxi");
 		line(out, "  \"%SystemRoot%\\System32\\pnputil.exe\" -i -a \"%%i\"");
@@ -182,7 +182,7 @@ int windows_loader(struct windows_edit *e, vdisk_error *err)
 		rc = e->plan->view.ops->read(&e->plan->view, loader, TOOL_MAX, &content, err);
 	if (rc > 0)
 		rc = content.failed ? fail_nomem(err) : plan_write_binary(e->plan, fallback, content.at, content.len, 0644, NULL, err,
-		     "UEFI's fallback loader: another machine's firmware does not know where Windows' own is");
+		     "UEFI's fallback loader, on the EFI system partition: another machine's firmware does not know where Windows' own is");
 	free(loader);
 	free(fallback);
 	bytes_destroy(&from);

@@ -162,6 +162,8 @@ static int package_boot(struct windows_edit *e, const struct packages *p, const 
 		bytes_clear(&below);
 		bytes_format(&below, CATALOGS "/vdisk-%s", k->driver.catalog);
 		rc = below.failed ? fail_nomem(err) : file_copy(e, p, k, k->driver.catalog, below.at, "the signatures of a driver that starts at boot", err);
+		if (rc > 0)
+			rc = staged_note(e, below.at, err);
 		rc = rc < 0 ? -1 : 0;
 	}
 	free(catalogs);

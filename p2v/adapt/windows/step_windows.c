@@ -54,15 +54,24 @@ int windows_sleeps(vdisk_error *err)
 	            "old machine, run \"powercfg /h off\" as administrator, and shut it down");
 }
 
+int windows_encrypted(const char *image, const char *where, vdisk_error *err)
+{
+	return fail(err, VDISK_REFUSED, "%s%sBitLocker protects %s: its key is bound to the old machine.  Start Windows there, run \"manage-bde -off C:\" as "
+	            "administrator, wait until \"manage-bde -status\" says Fully Decrypted, and shut it down", image ? image : "", image ? ": " : "", where);
+}
+
+int windows_dynamic(const char *image, const char *where, vdisk_error *err)
+{
+	return fail(err, VDISK_REFUSED, "%s%s%s is a dynamic disk: what is changed there might not be what Windows sees.  Make it a basic disk first (a copy "
+	            "of its volumes on a basic disk, or \"diskpart\" with \"convert basic\" for one without volumes)", image ? image : "", image ? ": " : "", where);
+}
+
 static int state_judge(const struct windows_facts *w, vdisk_error *err)
 {
 	if (*w->encrypted || w->bitlocker)
-		return fail(err, VDISK_REFUSED, "BitLocker protects %s: its key is bound to the old machine.  Start Windows there, run \"manage-bde -off C:\" as "
-		            "administrator, wait until \"manage-bde -status\" says Fully Decrypted, and shut it down",
-		            *w->encrypted ? w->encrypted : "the system volume");
+		return windows_encrypted(NULL, *w->encrypted ? w->encrypted : "the system volume", err);
 	if (*w->dynamic)
-		return fail(err, VDISK_REFUSED, "%s is a dynamic disk: what is changed there might not be what Windows sees.  Make it a basic disk first "
-		            "(Disk Management, or \"diskpart\" with \"convert basic\" for a disk without volumes)", w->dynamic);
+		return windows_dynamic(NULL, w->dynamic, err);
 	if (w->hibernated)
 		return windows_sleeps(err);
 	if (w->fast_startup && w->hiberfil)

@@ -75,7 +75,9 @@ void windows_facts_free(struct windows_facts *w);
 int windows_ntfs_state(int (*read)(void *to, uint64_t off, void *buf, size_t len, vdisk_error *err), void *to, const char **why,
 	vdisk_error *err);
 
-/* The refusal of a Windows that is hibernated: -1 with *err. */
+/* The refusals of a Windows that is hibernated, encrypted, on a dynamic disk: -1 with *err.  `image` (may be NULL) goes before. */
 int windows_sleeps(vdisk_error *err);
+int windows_encrypted(const char *image, const char *where, vdisk_error *err);
+int windows_dynamic(const char *image, const char *where, vdisk_error *err);
 
 #endif
