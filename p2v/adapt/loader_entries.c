@@ -175,14 +175,17 @@ void entries_read_legacy(struct boot_entries *e, const struct bytes *config)
 	while (lines_entry(&t, &line, &len)) {
 		const char *at = line, *end = line + len;
 
-		lines_word(&at, end, &word, &n);
+		word = line;
+		while (at < end && *at != ' ' && *at != '\t' && *at != '=') /* default=1 as well as default 1 */
+			at++;
+		n = (size_t)(at - word);
 		while (at < end && (*at == ' ' || *at == '\t' || *at == '='))
 			at++;
 		if (chars_are(word, n, "title")) {
 			now = entry_add(e, -1, false);
 			if (now >= 0)
 				put(e, &e->v[now].title, at, (size_t)(end - at));
-		} else if (chars_begin(word, n, "default") && now < 0) {
+		} else if (chars_are(word, n, "default") && now < 0) {
 			e->saved = chars_are(at, (size_t)(end - at), "saved");
 			put(e, &e->chosen, at, (size_t)(end - at));
 		} else if (chars_are(word, n, "kernel") && now >= 0 && !*e->v[now].kernel) {
