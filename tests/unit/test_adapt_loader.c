@@ -124,6 +124,26 @@ static void test_grub2(void **state)
 	guest_check(step_loader, &f, &kvm, edits, NULL);
 }
 
+static int devices_and_loader(struct plan *p, const struct facts *f, const struct adapt_options *o, vdisk_error *err)
+{
+	return step_devices(p, f, o, err) ? -1 : step_loader(p, f, o, err);
+}
+
+/* What fstab tells of the disks is known to the loader's step, too, though the names are gone from fstab by then. */
+static void test_two_disks(void **state)
+{
+	const struct fact_fs disks[] = { FS(1, "ext4", ROOT, "/"), FS(1, "ext4", LUKS, "", .disk = 1) };
+	const struct facts f = FACTS(disks);
+	const struct edit edits[] = {
+		{ "/etc/fstab", "/dev/sdb1 / ext4 defaults 0 1\n/dev/sda1 /data ext4 defaults 0 2\n", "UUID=" ROOT " / ext4 defaults 0 1\nUUID=" LUKS " /data ext4 defaults 0 2\n" },
+		{ "/boot/grub/grub.cfg", "linux /vmlinuz root=/dev/sdb1 ro\ninitrd /initrd.img\n", "linux /vmlinuz root=UUID=" ROOT " ro\ninitrd /initrd.img\n" },
+		{ 0 },
+	};
+
+	(void)state;
+	guest_check(devices_and_loader, &f, &kvm, edits, NULL);
+}
+
 static int script_check(const struct guest *g, const char *path)
 {
 	char command[256];
@@ -370,7 +390,7 @@ static void test_fallback_there(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_words), cmocka_unit_test(test_grub2), cmocka_unit_test(test_grub2_serial), cmocka_unit_test(test_bls),
+		cmocka_unit_test(test_words), cmocka_unit_test(test_grub2), cmocka_unit_test(test_two_disks), cmocka_unit_test(test_grub2_serial), cmocka_unit_test(test_bls),
 		cmocka_unit_test(test_grubenv_full), cmocka_unit_test(test_legacy), cmocka_unit_test(test_alpine), cmocka_unit_test(test_systemd_boot),
 		cmocka_unit_test(test_lilo), cmocka_unit_test(test_uki), cmocka_unit_test(test_fallback_shim), cmocka_unit_test(test_fallback_grub),
 		cmocka_unit_test(test_fallback_there),

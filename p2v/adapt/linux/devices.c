@@ -185,7 +185,7 @@ static int uses_read(struct uses *u, struct plan *p, const char *path, bool fsta
 {
 	char words[3][DEVICE_NAME_MAX];
 	struct text t;
-	int rc = text_open(&t, p, path, err);
+	int rc = text_open_old(&t, p, path, err); /* the names that an earlier step has taken out tell the later ones */
 
 	while (rc > 0 && text_next(&t)) {
 		const char *at = t.line.at, *end = at + t.line.len;

@@ -106,7 +106,7 @@ static int link_file(void *to, const char *path, vdisk_error *err)
 {
 	struct net *n = to;
 	char mac[NIC_MAC_MAX] = "";
-	struct span name = { 0 }, key, value, named = { 0 };
+	struct span name = { 0 }, key, value;
 	bool in_match = false, by_place = false, more = false;
 	struct text t;
 	int rc = text_open(&t, n->plan, path, err);
@@ -126,10 +126,9 @@ static int link_file(void *to, const char *path, vdisk_error *err)
 			mac_read(value, mac);
 		else if (in_match)
 			by_place = by_place || span_is(key, "Path") || span_is(key, "Driver") || span_is(key, "Property");
-		else if (span_is(key, "Name")) {
+		else if (span_is(key, "Name"))
 			name = value;
-			named = look.line;
-		} else
+		else
 			more = more || !(span_is(key, "NamePolicy") || span_is(key, "MACAddressPolicy") || span_is(key, "Description") || span_is(key, "AlternativeNamesPolicy"));
 	}
 	if (nic_name_ok(name))
@@ -141,7 +140,9 @@ static int link_file(void *to, const char *path, vdisk_error *err)
 	if (more && (*mac || by_place))
 		remark_once(n->plan, "%s: its settings are for a card with the old machine's %s, and will reach no other", path, *mac ? "MAC" : "slot or driver");
 	while (text_next(&t)) {
-		if (by_place && !*mac && named.at == t.line.at && named.len)
+		if (t.line.len && *t.line.at == '[')
+			in_match = span_is(span_trim(t.line), "[Match]");
+		if (by_place && !*mac && !in_match && assignment(t.line, &key, &value) && span_is(key, "Name"))
 			text_add(&t, "# vdisk: %.*s", (int)t.line.len, t.line.at);
 		else
 			text_keep(&t);

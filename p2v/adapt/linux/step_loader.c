@@ -30,17 +30,22 @@ int loader_esps(struct loader *l, int (*each)(struct loader *l, const char *moun
 
 bool loader_root_fix(struct loader *l, struct span line, struct bytes *out)
 {
-	for (const char *s = line.at; line.len > 4 && s < line.at + line.len - 4; s++) {
-		char *end;
+	const char *done = line.at, *end = line.at + line.len;
+
+	for (const char *s = line.at; l->devices.disks == 1 && end - s > 4; s++) {
+		char *behind;
 
 		if (memcmp(s, "hd", 2) || !isdigit((unsigned char)s[2]) || (s > line.at && isalnum((unsigned char)s[-1])))
 			continue;
-		if (strtoul(s + 2, &end, 10) < l->devices.disks || *end != ',' || l->devices.disks != 1)
+		if (!strtoul(s + 2, &behind, 10) || *behind != ',')
 			continue;
-		bytes_replaced(out, line, (struct span){ s + 2, (size_t)(end - s - 2) }, "0");
-		return true;
+		bytes_add(out, done, (size_t)(s + 2 - done));
+		bytes_text(out, "0");
+		done = behind;
 	}
-	return false;
+	if (out->len)
+		bytes_add(out, done, (size_t)(end - done));
+	return out->len > 0;
 }
 
 /* LILO's map tells blocks and keeps the kernel line inside: only lilo itself can write it. */

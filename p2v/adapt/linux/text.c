@@ -14,7 +14,7 @@
 #include <string.h>
 #include <strings.h>
 
-int text_open(struct text *t, struct plan *p, const char *path, vdisk_error *err)
+static int open_in(struct text *t, struct plan *p, struct tree *tree, const char *path, vdisk_error *err)
 {
 	vdisk_error trouble = { 0 };
 	int rc;
@@ -22,7 +22,7 @@ int text_open(struct text *t, struct plan *p, const char *path, vdisk_error *err
 	*t = (struct text){ .plan = p, .path = strdup(path) };
 	if (!t->path)
 		return fail_nomem(err);
-	rc = tree_text(&p->view, path, &t->in, &trouble);
+	rc = tree_text(tree, path, &t->in, &trouble);
 	if (rc >= 0)
 		return rc;
 	if (trouble.kind == VDISK_UNSUPPORTED || trouble.kind == VDISK_CORRUPT) {
@@ -33,6 +33,9 @@ int text_open(struct text *t, struct plan *p, const char *path, vdisk_error *err
 		*err = trouble;
 	return -1;
 }
+
+int text_open(struct text *t, struct plan *p, const char *path, vdisk_error *err) { return open_in(t, p, &p->view, path, err); }
+int text_open_old(struct text *t, struct plan *p, const char *path, vdisk_error *err) { return open_in(t, p, p->guest, path, err); }
 
 void text_close(struct text *t)
 {
@@ -146,6 +149,8 @@ bool word_quoted(const char **at, const char *end, struct span *word)
 		if (quote ? *s == quote : *s == '"' || *s == '\'')
 			quote = quote ? 0 : *s;
 	}
+	if (quote) /* it never ends: no quote, then */
+		return word_next(at, end, word);
 	word->len = (size_t)(s - word->at);
 	*at = s;
 	return word->len > 0;

@@ -21,6 +21,8 @@ struct text {
 
 /* 1, 0 (not there, or no text: that is remarked), -1.  Whatever it answers, text_close() or text_write() ends it. */
 int text_open(struct text *t, struct plan *p, const char *path, vdisk_error *err);
+/* As the guest has it, whatever the plan makes of it: for reading. */
+int text_open_old(struct text *t, struct plan *p, const char *path, vdisk_error *err);
 void text_close(struct text *t);
 bool text_next(struct text *t);
 /* The line as it is, or another in its place; what is added beside it is a line of its own. */
