@@ -360,7 +360,14 @@ def refuses_bitlocker():
 	long_tier()
 	windows_make("tree", "2k19")
 	disk = disk_make("tree", "disk.img")
-	write_file(disk, b"\xeb\x58\x90-FVE-FS-", START) # all that stands in clear
+	head = bytearray(512) # what stands in clear: a head that names its metadata, and that in three copies
+	head[0:11] = b"\xeb\x58\x90-FVE-FS-"
+	head[160:176] = bytes.fromhex("3bd66749292ed84a8399f6a339e3d001")
+	copies = [i * 64 * MIB for i in (1, 2, 3)]
+	struct.pack_into("<QQQ", head, 176, *copies)
+	write_file(disk, bytes(head), START)
+	for at in copies:
+		write_file(disk, b"-FVE-FS-" + struct.pack("<HH", 100, 2), START + at)
 	refused_adapt(disk, "BitLocker", "manage-bde -off")
 
 
