@@ -86,9 +86,9 @@ int state_changes(const char *path, const struct source_args *source, const char
 	struct opt_list opts = { 0 };
 	vdisk_error err = { 0 };
 	vdisk_image *then;
-	source_options_collect(source, &opts);
 	if (!strncmp(name, STATE_BITMAP, strlen(STATE_BITMAP)))
 		return vdisk_bitmap_ranges(img, name + strlen(STATE_BITMAP), range_take, changed, &err) ? fail_vdisk(&err) : 0;
+	source_options_collect(source, &opts);
 	const struct vdisk_open_options open = {
 		.format = source->format,
 		.flags = source->share ? VDISK_OPEN_NO_LOCK : 0,
