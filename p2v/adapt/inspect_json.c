@@ -220,6 +220,8 @@ static void windows_put(json_object *o, const struct windows_facts *w)
 	put_bool(one, "hibernation", w->hibernation);
 	put_bool(one, "hibernated", w->hibernated);
 	put(one, "unclean", w->unclean);
+	put(one, "dynamic", w->dynamic);
+	put(one, "encrypted", w->encrypted);
 	services_put(one, w);
 	windows_nics_put(one, w);
 }

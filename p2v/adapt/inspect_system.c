@@ -11,6 +11,7 @@
 #include "initrd.h"
 #include "inspect_probe.h"
 #include "tree_mounts.h"
+#include "windows.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -320,6 +321,33 @@ static int kernels_look(struct system *s, vdisk_error *err)
 	return 0;
 }
 
+/* What a Windows does not know of itself. */
+static int windows_look(const struct inspection *in, struct system *s, vdisk_error *err)
+{
+	static const char *const ldm[] = { "0x42", "5808c8aa-7e8f-42e0-85d2-e1e90434cfb3", "af9b60a0-1431-4f62-bc68-3311714a69ad", NULL };
+	struct windows_facts *w = s->facts.windows;
+	const char *encrypted = NULL, *dynamic = NULL;
+	bool ok = true;
+
+	if (!w)
+		return 0;
+	for (size_t i = 0; i < in->pieces_n; i++)
+		if (in->pieces[i].fs.type && !strcmp(in->pieces[i].fs.type, "BitLocker"))
+			encrypted = in->pieces[i].fs.where;
+	for (size_t i = 0; i < in->disks_n; i++)
+		for (size_t k = 0; k < in->disks[i].parts_n; k++)
+			for (const char *const *type = ldm; *type; type++)
+				if (!strcasecmp(in->disks[i].parts[k].type, *type))
+					dynamic = in->disks[i].image;
+	if (encrypted && !w->encrypted)
+		w->encrypted = inspect_dup(encrypted, &ok);
+	if (dynamic && !w->dynamic)
+		w->dynamic = inspect_dup(dynamic, &ok);
+	if (in->pieces[s->piece].doubt && !w->unclean)
+		w->unclean = inspect_dup(in->pieces[s->piece].doubt, &ok);
+	return ok ? 0 : fail_nomem(err);
+}
+
 /* The root, where fstab calls it by a name that means nothing here. */
 static int root_mark(const struct inspection *in, struct system *s, vdisk_error *err)
 {
@@ -370,7 +398,7 @@ static int system_read(struct inspection *in, struct system *s, vdisk_error *err
 	if (root->doubt)
 		bytes_format(&s->remarks, "%s: %s, so what is shown may be older than what the guest wrote last\n", root->fs.where, root->doubt);
 	if (tree_compose(in, s, err) || fs_copy(in, &s->facts, err) || facts_read(&s->facts, s->tree, err) || root_mark(in, s, err) ||
-	    firmware_look(in, &s->facts, err) || kernels_look(s, err))
+	    windows_look(in, s, err) || firmware_look(in, &s->facts, err) || kernels_look(s, err))
 		return -1;
 	return s->remarks.failed ? fail_nomem(err) : 0;
 }

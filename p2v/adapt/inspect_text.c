@@ -197,6 +197,8 @@ static void windows_print(const struct facts *f)
 			       *w->nics[i].mac ? ", " : "", c(w->nics[i].mac));
 	if (w->bitlocker)
 		puts("  BitLocker  on");
+	field("BitLocker", w->encrypted);
+	field("dynamic", w->dynamic);
 	if (w->fast_startup)
 		puts("  Fast Startup is on: a shutdown leaves the file systems unfinished");
 	if (w->hibernated)
