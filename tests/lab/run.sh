@@ -20,7 +20,7 @@ set -euo pipefail
 seconds=300 mem=1536 cpus=2 accel="-accel tcg,thread=multi" programs=() files=() same=() disks=()
 while getopts it:m:c:p:f:F:d: o; do
 	case $o in
-	i) accel="-accel tcg -icount shift=2,sleep=off" ;;
+	i) accel="-accel tcg -icount shift=0,sleep=off" ;;
 	t) seconds=$OPTARG ;;
 	m) mem=$OPTARG ;;
 	c) cpus=$OPTARG ;;
