@@ -138,7 +138,11 @@ static int commit_end(struct commit *c, int rc, vd_error *err)
 static int undo_judge(const struct commit *c, const char *path, vd_error *err)
 {
 	if (!(c->o->flags & VDISK_COMMIT_UNDO))
-		return c->o->keep_undo ? vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "%s: without an undo journal there is none to keep", path) : 0;
+		return c->o->keep_undo || c->o->flags & VDISK_COMMIT_HOLD
+		               ? vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "%s: without an undo journal there is none to keep", path)
+		               : 0;
+	if (c->o->keep_undo && c->o->flags & VDISK_COMMIT_HOLD)
+		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "%s: an undo journal that stays in force cannot be kept elsewhere", path);
 	if (!(c->o->flags & VDISK_COMMIT_KEEP))
 		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "%s: a commit that can be undone leaves the layer as it is", path);
 	return 0;
@@ -158,6 +162,7 @@ int vdisk_commit(const char *path, const struct vdisk_commit_options *o, struct 
 	rc = chain_look(&c, path, err) ? -1 : 0;
 	if (!rc && o->flags & VDISK_COMMIT_UNDO) {
 		c.undo.allow_dirs = c.open->allow_dirs;
+		c.undo.hold = o->flags & VDISK_COMMIT_HOLD;
 		rc = vd_undo_begin(&c.undo, c.into, path, c.leaf_format, o->keep_undo, err);
 	}
 	if (!rc)
@@ -179,6 +184,7 @@ int vdisk_commit_resume(const char *path, const struct vdisk_commit_options *o, 
 
 	open.flags |= VDISK_OPEN_UNDONE;
 	c.undo.allow_dirs = open.allow_dirs;
+	c.undo.hold = o->flags & VDISK_COMMIT_HOLD;
 	if (vd_undo_again(&c.undo, path, &leaf, &format, err))
 		return -1;
 	open.format = format;

@@ -42,7 +42,7 @@ static char *meta_get(const struct vd_undo *u, const char *key)
 
 static int run_init(struct vd_undo_run *r, const char *image, vd_error *err)
 {
-	*r = (struct vd_undo_run){ .allow_dirs = r->allow_dirs };
+	*r = (struct vd_undo_run){ .allow_dirs = r->allow_dirs, .hold = r->hold };
 	if (!(r->journal = vd_undo_path(image)) || !(r->image = vd_strdup(image))) {
 		run_clear(r);
 		return vd_fail_nomem(err, strlen(image));
@@ -320,6 +320,8 @@ int vd_undo_end(struct vd_undo_run *r, bool failed, vd_error *err)
 			vd_fail_in(err, "%s: could not be brought back to what it was (%.200s), 'vdisk adapt --undo' tries again", r->image, why.message);
 		}
 		rc = -1;
+	} else if (r->hold) {
+		rc = vd_undo_arm(r->u, err); /* also where nothing was changed: it is asked for */
 	} else if (r->keep && in_force) {
 		rc = journal_keep(r, err);
 	} else {
@@ -363,6 +365,21 @@ int vdisk_undo_find(const char *path, struct vdisk_undo_info *out, vdisk_error *
 	snprintf(out->keep, sizeof(out->keep), "%s", keep ? keep : "");
 	vd_undo_free(u);
 	return 0;
+}
+
+int vdisk_undo_end(const char *path, vdisk_error *err)
+{
+	struct vdisk_undo_info info;
+	struct vd_undo_run r = { 0 };
+	struct vd_file *f;
+	int rc;
+
+	if (vdisk_undo_find(path, &info, err) || run_init(&r, path, err))
+		return -1;
+	rc = !info.active ? vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "%s: no change of it can be undone", path)
+	                  : journal_open(r.journal, false, &f, err) || vd_undo_load(f, &r.u, err) || journal_remove(&r, err) ? -1 : 0;
+	run_clear(&r);
+	return rc;
 }
 
 /* As the commit left them? */
@@ -411,7 +428,7 @@ int vdisk_undo(const char *path, const struct vdisk_undo_options *o, vdisk_error
 {
 	static const struct vdisk_undo_options none;
 	struct vdisk_undo_info info;
-	struct vd_undo_run r;
+	struct vd_undo_run r = { 0 };
 	struct vd_file *f;
 	int rc = -1;
 

@@ -16,6 +16,7 @@ struct vd_undo_run {
 	struct vd_undo *u;
 	char *journal, *image;  /* paths */
 	char *keep;             /* NULL: it is removed at the end */
+	bool hold;              /* no end yet, if all goes well */
 	const char *const *allow_dirs; /* borrowed */
 };
 

@@ -133,18 +133,6 @@ static int guest_adapt(struct work *w, vdisk_error *err)
 
 /* ---------------------------------------------------------------- the whole */
 
-static int layers_commit(struct work *w, vdisk_error *err)
-{
-	cleared = NULL;
-	for (size_t i = 0; i < w->a->n_disks; i++) {
-		if (w->a->verbose)
-			say(LOG_INFO, "committing to %s", w->a->disks[i]);
-		if (layer_commit(&w->layers[i], w->a, &cancel, err))
-			return -1;
-	}
-	return 0;
-}
-
 static int print(const struct work *w, vdisk_error *err)
 {
 	struct json_object *o;
@@ -180,8 +168,12 @@ static int adapt(const struct adapt_args *a, vdisk_error *err)
 	if (!rc)
 		rc = guest_adapt(&w, err);
 	rc = disks_close(&w, rc, err);
-	if (!rc && writes && !a->overlay && w.out.changes)
-		rc = layers_commit(&w, err);
+	if (!rc && writes && !a->overlay && w.out.changes) {
+		if (a->verbose)
+			say(LOG_INFO, "committing");
+		cleared = NULL;
+		rc = layers_commit(w.layers, a, &cancel, err);
+	}
 	if (rc && a->overlay && w.layers[0].path[0])
 		unlink(a->overlay);
 	cleared = NULL;
@@ -191,22 +183,6 @@ static int adapt(const struct adapt_args *a, vdisk_error *err)
 		rc = print(&w, err);
 	bytes_destroy(&w.out.text);
 	json_object_put(w.out.systems);
-	return rc;
-}
-
-/* The others are tried, too; the first error is told. */
-static int again(const struct adapt_args *a, vdisk_error *err)
-{
-	vdisk_error why;
-	int rc = 0;
-
-	for (size_t i = 0; i < a->n_disks; i++) {
-		if (!(a->mode == MODE_RESUME ? layer_resume(a->disks[i], a, &cancel, &why) : layer_undo(a->disks[i], a, &why)))
-			continue;
-		if (!rc)
-			*err = why;
-		rc = -1;
-	}
 	return rc;
 }
 
@@ -220,7 +196,7 @@ int main(int argc, char **argv)
 		return rc < 0 ? 2 : 0;
 	say_open("vdisk adapt", false);
 	signals_take();
-	rc = a.mode == MODE_RESUME || a.mode == MODE_UNDO ? again(&a, &err) : adapt(&a, &err);
+	rc = a.mode == MODE_RESUME ? layers_resume(&a, &cancel, &err) : a.mode == MODE_UNDO ? layers_undo(&a, &err) : adapt(&a, &err);
 	if (rc)
 		say(LOG_ERR, "%s", err.message);
 	return rc ? 2 : 0;

@@ -1,6 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* A layer of a run that was killed before its commit is thrown away; one whose commit was broken off is what --resume goes on with, and the image
-   cannot even be opened until then. */
+/*
+ * A layer of a run that was killed before its commit is thrown away; one whose commit was broken off is what --resume goes on with, and the image
+ * cannot even be opened until then.
+ *
+ * Several disks: their commits are held (VDISK_COMMIT_HOLD) until the last is done, from the first disk on, and are then ended from the first one
+ * on.  So while the first one's journal is in force, all can be undone (from the last one on), or resumed; when it is not and another's is, the
+ * end had begun, and there is only that way.
+ */
 #include "main_layer.h"
 
 #include "common/fail.h"
@@ -72,43 +78,129 @@ static struct vdisk_open_options open_options(const struct adapt_args *a, const 
 	return (struct vdisk_open_options){ .format = format, .flags = a->force ? VDISK_OPEN_FORCE : 0, .allow_dirs = dirs };
 }
 
-int layer_commit(struct layer *l, const struct adapt_args *a, const volatile int *cancel, vdisk_error *err)
+static int one_commit(const char *layer, const struct adapt_args *a, uint32_t flags, const volatile int *cancel, vdisk_error *err)
 {
 	struct vdisk_open_options open = open_options(a, "qcow2", a->allow);
-	struct vdisk_commit_options o = { .open = &open, .flags = VDISK_COMMIT_KEEP | VDISK_COMMIT_UNDO, .keep_undo = a->keep_undo, .job = { .cancel = cancel } };
+	struct vdisk_commit_options o = {
+		.open = &open, .flags = VDISK_COMMIT_KEEP | VDISK_COMMIT_UNDO | flags, .keep_undo = a->keep_undo, .job = { .cancel = cancel },
+	};
 
-	return vdisk_commit(l->path, &o, NULL, err);
+	return vdisk_commit(layer, &o, NULL, err);
 }
 
-/* The layer that the journal names is removed if it is one of ours: the name stands in a file. */
-static void leaf_drop(const char *image, const struct vdisk_undo_info *info)
-{
-	char name[4096], real[PATH_MAX];
-
-	if (!beside_name(image, name, NULL) && realpath(info->leaf, real) && !strcmp(real, name))
-		unlink(name);
-}
-
-int layer_resume(const char *image, const struct adapt_args *a, const volatile int *cancel, vdisk_error *err)
+static int one_resume(const char *image, const struct adapt_args *a, uint32_t flags, const volatile int *cancel, vdisk_error *err)
 {
 	struct vdisk_open_options open = open_options(a, NULL, a->allow);
-	struct vdisk_commit_options o = { .open = &open, .job = { .cancel = cancel } };
-	struct vdisk_undo_info info;
+	struct vdisk_commit_options o = { .open = &open, .flags = flags, .job = { .cancel = cancel } };
 
-	if (vdisk_undo_find(image, &info, err) || vdisk_commit_resume(image, &o, NULL, err))
-		return -1;
-	leaf_drop(image, &info);
+	return vdisk_commit_resume(image, &o, NULL, err);
+}
+
+/* All of them are done. */
+static int all_end(const struct adapt_args *a, vdisk_error *err)
+{
+	for (size_t i = 0; i < a->n_disks; i++) {
+		struct vdisk_undo_info info;
+
+		if (vdisk_undo_find(a->disks[i], &info, err) || (info.active && vdisk_undo_end(a->disks[i], err)))
+			return -1;
+	}
 	return 0;
 }
 
-int layer_undo(const char *image, const struct adapt_args *a, vdisk_error *err)
+/* The others are undone before the first one, which says that they can be. */
+static int held_undo(const struct adapt_args *a, vdisk_error *err)
 {
-	const struct vdisk_undo_options o = { .file = a->keep_undo, .allow_dirs = a->allow };
-	struct vdisk_undo_info info;
+	const struct vdisk_undo_options o = { .allow_dirs = a->allow };
 
-	if (vdisk_undo_find(image, &info, err) || vdisk_undo(image, &o, err))
+	for (size_t i = a->n_disks; i--;) {
+		struct vdisk_undo_info info;
+
+		if (vdisk_undo_find(a->disks[i], &info, err) || (info.active && vdisk_undo(a->disks[i], &o, err)))
+			return -1;
+	}
+	return 0;
+}
+
+int layers_commit(struct layer *l, const struct adapt_args *a, const volatile int *cancel, vdisk_error *err)
+{
+	uint32_t flags = a->n_disks > 1 ? VDISK_COMMIT_HOLD : 0;
+
+	for (size_t i = 0; i < a->n_disks; i++)
+		if (one_commit(l[i].path, a, flags, cancel, err)) {
+			if (flags)
+				held_undo(a, NULL);
+			return -1;
+		}
+	return flags ? all_end(a, err) : 0;
+}
+
+/* ---------------------------------------------------------------- what was broken off */
+
+struct left { /* of a run that was killed in the commit */
+	struct vdisk_undo_info v[DISKS_MAX];
+	bool any;
+};
+
+static int left_find(struct left *l, const struct adapt_args *a, vdisk_error *err)
+{
+	l->any = false;
+	for (size_t i = 0; i < a->n_disks; i++) {
+		if (vdisk_undo_find(a->disks[i], &l->v[i], err))
+			return -1;
+		l->any = l->any || l->v[i].active;
+	}
+	return l->any ? 0 : fail(err, VDISK_INVALID, "%s: no change of it was broken off", a->disks[0]);
+}
+
+/* Those that are ours: the journal's word for it stands in a file. */
+static void leaves_drop(const struct adapt_args *a)
+{
+	for (size_t i = 0; i < a->n_disks; i++) {
+		char name[4096];
+
+		if (!beside_name(a->disks[i], name, NULL))
+			unlink(name);
+	}
+}
+
+static int left_resume(const struct left *l, const struct adapt_args *a, const volatile int *cancel, vdisk_error *err)
+{
+	uint32_t flags = a->n_disks > 1 ? VDISK_COMMIT_HOLD : 0;
+
+	for (size_t i = 0; i < a->n_disks; i++) {
+		char name[4096];
+
+		if (l->v[i].active ? one_resume(a->disks[i], a, flags, cancel, err)
+		                   : l->v[0].active && (beside_name(a->disks[i], name, err) || one_commit(name, a, flags, cancel, err)))
+			return -1;
+	}
+	return flags ? all_end(a, err) : 0;
+}
+
+int layers_resume(const struct adapt_args *a, const volatile int *cancel, vdisk_error *err)
+{
+	static struct left l;
+
+	if (left_find(&l, a, err) || left_resume(&l, a, cancel, err))
 		return -1;
-	if (info.active)
-		leaf_drop(image, &info);
+	leaves_drop(a);
+	return 0;
+}
+
+int layers_undo(const struct adapt_args *a, vdisk_error *err)
+{
+	const struct vdisk_undo_options kept = { .file = a->keep_undo, .allow_dirs = a->allow };
+	static struct left l;
+
+	if (a->keep_undo)
+		return vdisk_undo(a->disks[0], &kept, err);
+	if (left_find(&l, a, err))
+		return -1;
+	if (!l.v[0].active)
+		return fail(err, VDISK_REFUSED, "%s: the change was complete, and some disks had said so: only --resume is left", a->disks[0]);
+	if (held_undo(a, err))
+		return -1;
+	leaves_drop(a);
 	return 0;
 }

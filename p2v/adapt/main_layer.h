@@ -16,10 +16,10 @@ int layer_name(struct layer *l, const struct adapt_args *a, const char *image, v
 /* Removes it, unless it is to be kept. */
 void layer_drop(struct layer *l);
 
-/* What it says goes into the image; then it is gone.  `cancel` (may be NULL) as in vdisk_job_options. */
-int layer_commit(struct layer *l, const struct adapt_args *a, const volatile int *cancel, vdisk_error *err);
-/* --resume and --undo, of one image. */
-int layer_resume(const char *image, const struct adapt_args *a, const volatile int *cancel, vdisk_error *err);
-int layer_undo(const char *image, const struct adapt_args *a, vdisk_error *err);
+/* What the layers say goes into their images, all or none; then they are gone.  `cancel` (may be NULL) as in vdisk_job_options. */
+int layers_commit(struct layer *l, const struct adapt_args *a, const volatile int *cancel, vdisk_error *err);
+/* --resume and --undo. */
+int layers_resume(const struct adapt_args *a, const volatile int *cancel, vdisk_error *err);
+int layers_undo(const struct adapt_args *a, vdisk_error *err);
 
 #endif

@@ -12,8 +12,8 @@
 
 static const char usage[] =
 	"usage: vdisk adapt --target LIST [--plan] [OPTIONS] IMG ...\n"
-	"       vdisk adapt --resume IMG\n"
-	"       vdisk adapt --undo [--keep-undo FILE] IMG\n"
+	"       vdisk adapt --resume IMG ...\n"
+	"       vdisk adapt --undo [--keep-undo FILE] IMG ...\n"
 	"\n"
 	"Makes the guest on the disk IMG (or on several of them, the first one first) boot on another hypervisor: its drivers, boot loader,\n"
 	"device names and network.  Nothing of IMG changes before all of it has succeeded in a layer over it.\n"

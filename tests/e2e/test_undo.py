@@ -199,6 +199,61 @@ def kept():
 
 
 @case
+def held():
+	"""Done, and in force until it is ended."""
+	scene = Scene("qcow2")
+	for do in ("undo", "resume", "end"):
+		scene.put_back()
+		ran(VDUNDO, "hold", scene.layer)
+		check(is_active(scene), "a journal that is held is not in force")
+		ran(VDUNDO, do, scene.path)
+		(scene.must_be_old if do == "undo" else scene.must_be_new)(do)
+
+
+@case
+def several_disks():
+	"""What `vdisk adapt` makes of two disks whose commits were broken off: all or none, wherever it was killed."""
+	if not os.path.exists(os.path.join(BUILD, "vdisk-adapt")):
+		skip("vdisk-adapt is not built")
+	scene = Scene("raw")
+	images, layers = ["two/a.img", "two/b.img"], ["two/.a.img.vdisk-adapt", "two/.b.img.vdisk-adapt"]
+
+	def begin(*held):
+		shutil.rmtree("two", ignore_errors=True)
+		os.mkdir("two")
+		for image, layer in zip(images, layers):
+			shutil.copyfile("aside/disk.img", image)
+			shutil.copyfile("aside/layer.qcow2", layer)
+			vdisk("rebase", "--unsafe", "-b", os.path.basename(image), "-F", "raw", "-f", "qcow2", layer)
+		for layer in held:
+			ran(VDUNDO, "hold", layer)
+
+	def end(news):
+		for image, new in zip(images, news):
+			eq(scene.want if new else scene.old, vdisk("digest", "-f", "raw", image).out.split()[0], image)
+		eq(sorted(os.path.basename(i) for i in images), sorted(os.listdir("two")), "what is left")
+
+	scene.old = scene.digest(scene.path)
+	for held in ((layers[0],), layers):
+		begin(*held)
+		vdisk("adapt", "--undo", *images)
+		end((False, False))
+		begin(*held)
+		vdisk("adapt", "--resume", *images)
+		end((True, True))
+	begin(*layers) # killed while they were ended
+	ran(VDUNDO, "end", images[0])
+	r = vdisk("adapt", "--undo", *images, rc=2)
+	check("only --resume" in r.err, r.show())
+	vdisk("adapt", "--resume", *images)
+	end((True, True))
+	begin() # nothing was begun: the layers may be half made
+	for do in ("--undo", "--resume"):
+		r = vdisk("adapt", do, *images, rc=2)
+		check("no change of it was broken off" in r.err, r.show())
+
+
+@case
 def not_the_same_file():
 	"""A journal that was left behind is not played onto a file that has taken the image's name."""
 	scene = Scene("raw")

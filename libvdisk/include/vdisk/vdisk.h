@@ -610,6 +610,8 @@ VDISK_API int vdisk_rebase(vdisk_image *img, const struct vdisk_rebase_options *
 #define VDISK_COMMIT_KEEP 1u /* leave the leaf as it is */
 #define VDISK_COMMIT_UNDO 2u /* with KEEP: under an undo journal, so that the ancestor's files get back their very bytes if it fails, and after a kill
                                 (vdisk_undo()); it refuses to be opened meanwhile.  For images in files; the leaf lies in the ancestor's folder */
+#define VDISK_COMMIT_HOLD 4u /* with UNDO: all is done, and can still be undone: the journal stays in force until vdisk_undo_end().  For what has to
+                                happen to several images, or to none */
 
 struct vdisk_commit_options {
 	const struct vdisk_open_options *open; /* how the leaf and its chain are opened; NULL: plainly */
@@ -649,7 +651,10 @@ struct vdisk_undo_options {
 /* The image's files get back their bytes and lengths from before the commit.  May be killed at any moment and begun again; whoever opens
    the image meanwhile is refused.  Without a journal there: VDISK_INVALID.  `o` may be NULL. */
 VDISK_API int vdisk_undo(const char *path, const struct vdisk_undo_options *o, vdisk_error *err);
-/* Goes on with the commit into the image at `path` that was broken off.  Of `o`, open and job count.  `report` may be NULL. */
+/* What VDISK_COMMIT_HOLD left in force has come to its end. */
+VDISK_API int vdisk_undo_end(const char *path, vdisk_error *err);
+/* Goes on with the commit into the image at `path` that was broken off.  Of `o`, open, job and VDISK_COMMIT_HOLD count.  `report` may be
+   NULL. */
 VDISK_API int vdisk_commit_resume(const char *path, const struct vdisk_commit_options *o, struct vdisk_commit_report *report, vdisk_error *err);
 
 #define VDISK_CLONE_LINKED    1u /* a layer over `src`, which loses its write permission and lists the layer in "user.vdisk.children" */
