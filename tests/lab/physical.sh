@@ -1,0 +1,190 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# A Debian as a physical machine has it: prints the path of a disk (MBR, GRUB, one ext4 file system, swap) that knows itself as /dev/sda, with an
+# initramfs for SATA and IDE alone, a NIC that is named by its MAC and has a static address, and VMware's agent.  Its kernel's log, on
+# the serial line, tells which address it has got, and from what it runs.  Made once and kept in the build's folder.  Exit status 77: this cannot be done here.
+#
+# Other machines by the environment: SUITE=bullseye; BOOT=uefi (GPT, an EFI system partition whose loader only the firmware's variables would have
+# named); LAYOUT=lvm (/boot apart, root and swap in a volume group, named by /dev/mapper, the group's partition by /dev/sda2); TOOL=dracut.
+#
+# No device is mounted: the root file system comes from mmdebstrap and goes into an image by mke2fs -d; grub.cfg is what grub-mkconfig makes of it,
+# told by a stand-in for grub-probe what it would find on that disk.
+set -euo pipefail
+lack() { echo "SKIP: no physical Debian: $1" >&2; exit 77; }
+cache=${VDISK_LAB_CACHE:-$VDISK_BUILD/lab}
+mkdir -p "$cache"
+exec 9>"$cache/lock.physical"
+flock 9
+suite=${SUITE:-bookworm} boot=${BOOT:-bios} layout=${LAYOUT:-plain} tool=${TOOL:-initramfs-tools}
+disk=$cache/physical-$suite-$boot-$layout-$tool.raw
+if [ -f "$disk" ]; then
+	echo "$disk"
+	exit 0
+fi
+[ "$(id -u)" = 0 ] || lack "it takes root"
+for p in mmdebstrap mke2fs mkswap sfdisk grub-mkimage chroot; do
+	command -v "$p" >/dev/null || lack "$p is missing"
+done
+[ -r /usr/lib/grub/i386-pc/boot.img ] || lack "grub-pc-bin is missing"
+grub=grub-pc more=
+if [ "$boot" = uefi ]; then
+	command -v mkfs.vfat >/dev/null && command -v mcopy >/dev/null || lack "dosfstools or mtools is missing"
+	[ -r /usr/lib/grub/x86_64-efi/kernel.img ] || lack "grub-efi-amd64-bin is missing"
+	grub=grub-efi-amd64
+fi
+if [ "$layout" = lvm ]; then
+	command -v lvcreate >/dev/null || lack "lvm2 is missing"
+	more=,lvm2
+fi
+
+work=$(mktemp -d "$cache/work.XXXXXX")
+loop=
+trap '[ -z "$loop" ] || losetup -d "$loop"; rm -rf "$work"' EXIT
+root=$work/root
+tar=$cache/physical-$suite-$boot-$layout-$tool.tar
+if [ ! -f "$tar" ]; then
+	mmdebstrap --quiet --variant=minbase --aptopt='Apt::Install-Recommends "false"' \
+		--include=linux-image-amd64,systemd-sysv,udev,kmod,e2fsprogs,$grub,ifupdown,iproute2,open-vm-tools,zstd,$tool$more \
+		"$suite" "$work/physical.tar" >&2 || lack "mmdebstrap failed"
+	mv "$work/physical.tar" "$tar"
+fi
+mkdir "$root"
+tar -C "$root" -xf "$tar"
+rm -rf "$root"/var/cache/apt/* "$root"/var/lib/apt/lists/* "$root"/usr/share/{doc,man,locale,info}/*
+# Drivers of what is in no machine of these tests: half of the disk.
+rm -rf "$root"/lib/modules/*/kernel/{sound,drivers/{gpu,media,infiniband,staging,usb,iio,comedi,isdn,hwmon,input,leds,mtd,power,video,platform},net/{wireless,mac80211,bluetooth},drivers/net/{wireless,can}}
+uuid=2b0f8f5e-7f0a-4b55-8c8e-5f5a1f6f0b12
+swap=5d3f1b54-2f3c-49f8-8f0b-0c7f4f8d2a31
+root_name=/dev/sda1 swap_name=/dev/sda2
+[ "$layout" = plain ] || root_name=/dev/mapper/old-root swap_name=/dev/mapper/old-swap
+echo physical >"$root/etc/hostname"
+echo "$root_name / ext4 errors=remount-ro 0 1" >"$root/etc/fstab"
+[ "$layout" = plain ] || echo "/dev/sda1 /boot ext4 defaults 0 2" >>"$root/etc/fstab"
+echo "$swap_name none swap sw 0 0" >>"$root/etc/fstab"
+[ "$boot" = bios ] || echo "/dev/sda3 /boot/efi vfat umask=0077 0 1" >>"$root/etc/fstab"
+echo 'SUBSYSTEM=="net", ACTION=="add", DRIVERS=="?*", ATTR{address}=="00:25:90:12:34:56", NAME="lan0"' \
+	>"$root/etc/udev/rules.d/70-persistent-net.rules"
+cat >"$root/etc/network/interfaces" <<'NET'
+auto lo
+iface lo inet loopback
+auto lan0
+iface lan0 inet static
+	address 10.0.2.77/24
+	gateway 10.0.2.2
+NET
+cat >"$root/etc/systemd/system/tell.service" <<'UNIT'
+[Unit]
+After=multi-user.target networking.service
+[Service]
+Type=oneshot
+ExecStart=/bin/sh -c 'echo "<2>guest: address $$(ip -4 -o addr show scope global | tr -s " " | cut -d" " -f2,4 | tr "\\n" " "); root $$(findmnt -no SOURCE /); swap $$(tail -n +2 /proc/swaps | cut -d" " -f1)." >/dev/kmsg'
+[Install]
+WantedBy=multi-user.target
+UNIT
+chroot "$root" systemctl enable tell.service >/dev/null 2>&1
+chroot "$root" passwd -d root >/dev/null
+# What a machine with a SATA and an IDE controller has.
+kernel=$(basename "$root"/lib/modules/*)
+chroot "$root" depmod "$kernel"
+if [ "$tool" = dracut ]; then
+	drivers="ahci ata_piix sd_mod ext4"
+	mkdir -p "$root/etc/dracut.conf.d"
+	echo 'hostonly="no"' >"$root/etc/dracut.conf.d/here.conf"
+	chroot "$root" dracut --force --no-hostonly --drivers "$drivers" --omit "network ifcfg nfs multipath plymouth" \
+		"/boot/initrd.img-$kernel" "$kernel" >"$work/initramfs.log" 2>&1 || { cat "$work/initramfs.log" >&2; lack "dracut failed"; }
+else
+	sed -i 's/^MODULES=.*/MODULES=list/; s/^COMPRESS=.*/COMPRESS=gzip/' "$root/etc/initramfs-tools/initramfs.conf"
+	printf '%s\n' ahci ata_piix sd_mod ext4 >>"$root/etc/initramfs-tools/modules"
+	[ "$layout" = plain ] || echo dm_mod >>"$root/etc/initramfs-tools/modules"
+	echo "RESUME=$swap_name" >"$root/etc/initramfs-tools/conf.d/resume"
+	chroot "$root" update-initramfs -u -k all >"$work/initramfs.log" 2>&1 || { cat "$work/initramfs.log" >&2; lack "update-initramfs failed"; }
+fi
+cat >>"$root/etc/default/grub" <<'CFG'
+GRUB_TIMEOUT=1
+GRUB_DISABLE_LINUX_UUID=true
+GRUB_CMDLINE_LINUX_DEFAULT=""
+CFG
+echo "GRUB_CMDLINE_LINUX=\"resume=$swap_name console=tty0 console=ttyS0 tsc=reliable rootdelay=3\"" >>"$root/etc/default/grub"
+mkdir -p "$root/boot/grub"
+# What grub-probe would say on the disk.
+mv "$root/usr/sbin/grub-probe" "$work/grub-probe"
+boot_uuid=$uuid map=msdos
+[ "$layout" = plain ] || boot_uuid=8f2a7c10-1d7b-4c1e-9a53-2c9d7e4b5a66
+[ "$boot" = bios ] || map=gpt
+cat >"$root/usr/sbin/grub-probe" <<PROBE
+#!/bin/sh
+for a; do case \$a in --target=*) t=\${a#--target=} ;; -t*) t=\${a#-t} ;; esac; l=\$a; done
+case \$t in
+device) case \$l in /boot*) [ $layout = plain ] && echo $root_name || echo /dev/sda1 ;; *) echo $root_name ;; esac ;;
+fs) echo ext2 ;;
+fs_uuid) case \$l in /boot*|/dev/sda1) echo $boot_uuid ;; *) echo $uuid ;; esac ;;
+partmap) echo $map ;;
+hints_string) echo "--hint-bios=hd0,${map}1 --hint-efi=hd0,${map}1" ;;
+compatibility_hint) echo "hd0,${map}1" ;;
+drive) echo "(hd0,${map}1)" ;;
+*) ;;
+esac
+PROBE
+chmod +x "$root/usr/sbin/grub-probe"
+chroot "$root" grub-mkconfig -o /boot/grub/grub.cfg >"$work/mkconfig.log" 2>&1 || { cat "$work/mkconfig.log" >&2; lack "grub-mkconfig failed"; }
+mv "$work/grub-probe" "$root/usr/sbin/grub-probe"
+# In the folder, /boot is no file system of its own.
+[ "$layout" = plain ] || sed -i -E 's,^(\s*(linux|initrd)\s+)/boot/,\1/,' "$root/boot/grub/grub.cfg"
+grep -q "root=$root_name" "$root/boot/grub/grub.cfg" || lack "grub-mkconfig does not say root=$root_name"
+
+# The partitions: 1 the root or /boot, 2 swap or the volume group, 3 the EFI system partition.
+one=1000 two=33
+[ "$layout" = plain ] || one=120 two=1040
+if [ "$boot" = bios ]; then
+	cp -r /usr/lib/grub/i386-pc "$root/boot/grub/"
+else
+	cp -r /usr/lib/grub/x86_64-efi "$root/boot/grub/"
+fi
+if [ "$layout" = plain ]; then
+	mke2fs -q -t ext4 -U "$uuid" -L root -d "$root" "$work/1.part" ${one}M >/dev/null
+	truncate -s ${two}M "$work/2.part"
+	mkswap -q -U "$swap" "$work/2.part"
+else
+	mke2fs -q -t ext4 -U "$boot_uuid" -d "$root/boot" "$work/1.part" ${one}M >/dev/null
+	rm -rf "$root"/boot/*
+	mke2fs -q -t ext4 -U "$uuid" -L root -d "$root" "$work/root.part" 1000M >/dev/null
+	truncate -s ${two}M "$work/2.part"
+	truncate -s 32M "$work/swap.part"
+	mkswap -q -U "$swap" "$work/swap.part"
+	# The group's metadata comes from LVM itself, which needs no device mapper for that; the volumes lie where it says.
+	loop=$(losetup -f --show "$work/2.part")
+	export LVM_SUPPRESS_FD_WARNINGS=1
+	lvm=(--config "devices{filter=[\"a|$loop|\",\"r|.*|\"] use_devicesfile=0} backup{backup=0 archive=0}")
+	{ pvcreate -q "${lvm[@]}" "$loop" && vgcreate -q "${lvm[@]}" old "$loop" &&
+		lvcreate -q "${lvm[@]}" --driverloaded n -an -Zn -Wn -L 1000M -n root old && lvcreate -q "${lvm[@]}" --driverloaded n -an -Zn -Wn -L 32M -n swap old; } \
+		>"$work/lvm.log" 2>&1 || { cat "$work/lvm.log" >&2; lack "LVM does not make a volume group here"; }
+	start=$(pvs "${lvm[@]}" --driverloaded n --noheadings --nosuffix --units b -o pe_start "$loop" 2>/dev/null | tr -d ' ')
+	losetup -d "$loop"
+	loop=
+	dd if="$work/root.part" of="$work/2.part" bs=1M oflag=seek_bytes seek="$start" conv=notrunc,sparse status=none
+	dd if="$work/swap.part" of="$work/2.part" bs=1M oflag=seek_bytes seek=$((start + (1000 << 20))) conv=notrunc,sparse status=none
+fi
+truncate -s $((one + two + (34 + 2)))M "$work/disk.raw"
+if [ "$boot" = bios ]; then
+	grub-mkimage -O i386-pc -p "(hd0,msdos1)$([ "$layout" = plain ] && echo /boot)/grub" -o "$work/core.img" biosdisk part_msdos ext2 normal
+	dd if=/usr/lib/grub/i386-pc/boot.img of="$work/disk.raw" conv=notrunc status=none
+	dd if="$work/core.img" of="$work/disk.raw" bs=512 seek=1 conv=notrunc status=none
+	printf 'start=2048,size=%d,type=83,bootable\nstart=%d,size=%d,type=%s\n' $((one * 2048)) $(((one + 1) * 2048)) $((two * 2048)) \
+		"$([ "$layout" = plain ] && echo 82 || echo 8e)" | sfdisk -q "$work/disk.raw"
+else
+	printf 'search --no-floppy --fs-uuid --set=root %s\nset prefix=($root)%s/grub\nconfigfile $prefix/grub.cfg\n' "$boot_uuid" \
+		"$([ "$layout" = plain ] && echo /boot)" >"$work/early.cfg"
+	grub-mkimage -O x86_64-efi -p /EFI/debian -c "$work/early.cfg" -o "$work/grubx64.efi" part_gpt fat normal linux serial terminal echo boot \
+		configfile search search_fs_uuid search_fs_file search_label ext2 gzio all_video gfxterm test loadenv halt reboot minicmd ls cat
+	truncate -s 33M "$work/3.part"
+	mkfs.vfat -i 1A2B3C4D "$work/3.part" >/dev/null
+	mmd -i "$work/3.part" ::EFI ::EFI/debian
+	mcopy -i "$work/3.part" "$work/grubx64.efi" ::EFI/debian/grubx64.efi
+	printf 'label: gpt\nstart=2048,size=%d,type=linux\nstart=%d,size=%d,type=%s\nstart=%d,size=67584,type=uefi\n' $((one * 2048)) \
+		$(((one + 1) * 2048)) $((two * 2048)) "$([ "$layout" = plain ] && echo swap || echo lvm)" $(((one + two + 1) * 2048)) | sfdisk -q "$work/disk.raw"
+	dd if="$work/3.part" of="$work/disk.raw" bs=1M seek=$((one + two + 1)) conv=notrunc,sparse status=none
+fi
+dd if="$work/1.part" of="$work/disk.raw" bs=1M seek=1 conv=notrunc,sparse status=none
+dd if="$work/2.part" of="$work/disk.raw" bs=1M seek=$((one + 1)) conv=notrunc,sparse status=none
+mv "$work/disk.raw" "$disk"
+echo "$disk"
