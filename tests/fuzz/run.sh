@@ -25,7 +25,7 @@ if [ -d "$folder" ]; then
 	done
 fi
 case $format in # no images with the first
-nbd | lvm | bootcfg | manifest) cp "$here/corpus/$format"/* "$work/seeds" ;;
+nbd | lvm | bootcfg | manifest | initrd) cp "$here/corpus/$format"/* "$work/seeds" ;;
 devices) python3 "$here/seeds_devices.py" "$work/seeds" ;;
 *) "$tool" make "$format" "$work/flat" >"$work/seeds.log" ;;
 esac
@@ -38,6 +38,7 @@ seeds=$(find "$work/seeds" -type f | wc -l)
 
 options=(-rss_limit_mb=512 -malloc_limit_mb=256 -timeout=20 -max_len=98304 -verbosity=0 "-artifact_prefix=$work/found-")
 [ -f "$here/dict/$format.dict" ] && options+=("-dict=$here/dict/$format.dict")
+[ "$format" = initrd ] && options+=(-rss_limit_mb=1500 -malloc_limit_mb=1200) # a stream's dictionary, as liblzma allows it
 export ASAN_OPTIONS=detect_leaks=1:allocator_may_return_null=1:quarantine_size_mb=32
 shopt -s nullglob
 "$bin" "${options[@]}" "$work"/seeds/* "$here/corpus/$format"/* >"$work/seeds.run.log" 2>&1 ||

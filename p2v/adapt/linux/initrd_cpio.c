@@ -1,18 +1,23 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Owns nothing: libarchive reads the archive, what it tells goes to the initramfs.  Content is kept of the few files that steps
-   read. */
+/*
+ * Reads "newc" cpio archives by the kernel's own rules (init/initramfs.c): no other kind, members at multiples of 4; but one
+ * without its last member is refused, behind which the kernel would take nothing.  libarchive would read others, too, and allocates
+ * what a length in the archive says, up to 4 GiB.  Content is kept of the few files that steps read.
+ */
 #include "initrd_cpio.h"
 
 #include "common/fail.h"
 #include "initrd_config.h"
 
-#include <archive.h>
-#include <archive_entry.h>
+#include <ctype.h>
 #include <fnmatch.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #define MEMBERS_MAX 1000000u
+#define HEAD 110u        /* a magic number and 13 numbers of 8 hexadecimal digits */
+#define PATH_BYTES 4096u /* with its NUL; the kernel takes no longer ones */
 #define KEPT_MAX (16u << 20) /* bytes of one file */
 
 static bool is_kept(const char *path)
@@ -57,24 +62,51 @@ static char *path_clean(const char *path)
 	return out;
 }
 
-static int content_read(struct archive *a, struct initrd_member *m, vdisk_error *err)
-{
-	const void *block;
-	size_t n;
-	la_int64_t off;
-	int rc;
+struct head {
+	uint32_t mode, size, name_size;
+};
 
-	while ((rc = archive_read_data_block(a, &block, &n, &off)) == ARCHIVE_OK)
-		bytes_add(&m->content, block, n);
-	if (m->content.failed)
-		return fail_nomem(err);
-	return rc == ARCHIVE_EOF ? 0 : fail(err, VDISK_CORRUPT, "member %s: %s", m->path, archive_error_string(a));
+static bool hex32(const uint8_t *at, uint32_t *out)
+{
+	*out = 0;
+	for (int i = 0; i < 8; i++) {
+		const char *digits = "0123456789abcdef", *found = at[i] ? strchr(digits, tolower(at[i])) : NULL;
+
+		if (!found)
+			return false;
+		*out = *out << 4 | (uint32_t)(found - digits);
+	}
+	return true;
 }
 
-static int member_add(struct initrd *i, size_t part, struct archive *a, struct archive_entry *e, vdisk_error *err)
+static size_t align4(size_t n) { return (n + 3) & ~(size_t)3; }
+
+/* The header at `pos`, with its name and content inside of the archive. */
+static int head_read(const uint8_t *at, size_t len, size_t pos, struct head *h, vdisk_error *err)
 {
-	const char *path = archive_entry_pathname(e), *link = archive_entry_symlink(e);
+	size_t left = len - pos;
+
+	if (left < HEAD)
+		return fail(err, VDISK_CORRUPT, "a cpio archive that is cut off: no whole header %zu bytes behind its begin", pos);
+	at += pos;
+	if (memcmp(at, "070701", 6) && memcmp(at, "070702", 6))
+		return fail(err, VDISK_CORRUPT, "a damaged cpio archive: no \"newc\" header %zu bytes behind its begin", pos);
+	if (!hex32(at + 6 + 8, &h->mode) || !hex32(at + 6 + 6 * 8, &h->size) || !hex32(at + 6 + 11 * 8, &h->name_size))
+		return fail(err, VDISK_CORRUPT, "a damaged cpio archive: no number in the header %zu bytes behind its begin", pos);
+	if (!h->name_size || h->name_size > PATH_BYTES)
+		return fail(err, VDISK_CORRUPT,
+			"a damaged cpio archive: a name of %u bytes in the header %zu bytes behind its begin", h->name_size, pos);
+	if (left < align4(HEAD + h->name_size) || h->size > left - align4(HEAD + h->name_size))
+		return fail(err, VDISK_CORRUPT,
+			"a cpio archive that is cut off within the member %zu bytes behind its begin, of %u bytes", pos, h->size);
+	return 0;
+}
+
+static int member_add(struct initrd *i, size_t part, const struct head *h, const uint8_t *name, const uint8_t *content,
+	vdisk_error *err)
+{
 	struct initrd_member *m;
+	char path[PATH_BYTES + 1];
 
 	if (i->members_n >= MEMBERS_MAX)
 		return fail(err, VDISK_UNSUPPORTED, "more than %u members", MEMBERS_MAX);
@@ -82,40 +114,39 @@ static int member_add(struct initrd *i, size_t part, struct archive *a, struct a
 	if (!m)
 		return fail_nomem(err);
 	i->members_n++;
+	memcpy(path, name, h->name_size);
+	path[h->name_size] = '\0';
 	m->part = part;
-	m->mode = (uint32_t)archive_entry_mode(e);
-	m->size = archive_entry_size_is_set(e) ? (uint64_t)archive_entry_size(e) : 0;
-	m->path = path_clean(path ? path : "");
-	m->link = link ? strdup(link) : NULL;
-	if (!m->path || (link && !m->link))
+	m->mode = h->mode;
+	m->size = h->size;
+	m->path = path_clean(path);
+	if (S_ISLNK(h->mode) && h->size < PATH_BYTES)
+		m->link = strndup((const char *)content, h->size);
+	if (!m->path || (S_ISLNK(h->mode) && h->size < PATH_BYTES && !m->link))
 		return fail_nomem(err);
-	if (archive_entry_filetype(e) == AE_IFREG && m->size && m->size <= KEPT_MAX && is_kept(m->path))
-		return content_read(a, m, err);
-	return 0;
+	if (S_ISREG(h->mode) && h->size && h->size <= KEPT_MAX && is_kept(m->path))
+		bytes_add(&m->content, content, h->size);
+	return m->content.failed ? fail_nomem(err) : 0;
 }
 
 int cpio_members(struct initrd *i, size_t part, const uint8_t *at, size_t len, size_t *used, vdisk_error *err)
 {
-	struct archive *a = archive_read_new();
-	struct archive_entry *e;
-	int rc = 0, got;
+	size_t pos = 0, content;
+	bool end = false;
 
-	if (!a)
-		return fail_nomem(err);
-	if (archive_read_support_format_cpio(a) < ARCHIVE_WARN || archive_read_open_memory(a, at, len) < ARCHIVE_WARN) {
-		fail(err, VDISK_CORRUPT, "no cpio archive: %s", archive_error_string(a));
-		archive_read_free(a);
-		return -1;
+	while (!end) {
+		struct head h;
+
+		if (pos >= len)
+			return fail(err, VDISK_CORRUPT, "a cpio archive without an end: nothing follows its %zu bytes", len);
+		if (head_read(at, len, pos, &h, err))
+			return -1;
+		content = pos + align4(HEAD + h.name_size);
+		end = h.name_size == sizeof("TRAILER!!!") && !memcmp(at + pos + HEAD, "TRAILER!!!", h.name_size);
+		if (!end && member_add(i, part, &h, at + pos + HEAD, at + content, err))
+			return -1;
+		pos = align4(content + h.size);
 	}
-	while ((got = archive_read_next_header(a, &e)) >= ARCHIVE_WARN && got != ARCHIVE_EOF) {
-		rc = member_add(i, part, a, e, err);
-		if (rc)
-			break;
-	}
-	*used = (size_t)archive_filter_bytes(a, 0);
-	if (!rc && got != ARCHIVE_EOF)
-		rc = fail(err, VDISK_CORRUPT, "a damaged cpio archive, %zu bytes behind its begin: %s", *used,
-			archive_error_string(a));
-	archive_read_free(a);
-	return rc;
+	*used = pos < len ? pos : len;
+	return 0;
 }

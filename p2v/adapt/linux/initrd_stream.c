@@ -176,7 +176,9 @@ static int unpack_some(enum initrd_packing packing, const uint8_t *at, size_t le
 
 int stream_unpack(enum initrd_packing packing, const uint8_t *at, size_t len, struct bytes *out, size_t *used, vdisk_error *err)
 {
-	return unpack_some(packing, at, len, INITRD_UNPACKED_MAX, out, used, err);
+	uint64_t max = ((uint64_t)len << 8) + (16u << 20);
+
+	return unpack_some(packing, at, len, max < INITRD_UNPACKED_MAX ? max : INITRD_UNPACKED_MAX, out, used, err);
 }
 
 /* Blocks of nothing but literals: right for every reader of LZ4, and the kernel's modules in it are few. */

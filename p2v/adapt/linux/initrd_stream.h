@@ -7,7 +7,7 @@
 
 #include <archive.h>
 
-#define INITRD_UNPACKED_MAX (UINT64_C(2) << 30) /* bytes, of one stream */
+#define INITRD_UNPACKED_MAX (UINT64_C(2) << 30) /* bytes of one stream; nor more than 256 times its own, and 16 MiB */
 
 /* How a stream is packed, by its first bytes, as the kernel judges; -1 where it would not know. */
 int stream_packing(const uint8_t *at, size_t len);

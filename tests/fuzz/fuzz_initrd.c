@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * An initramfs from a guest.  Whatever is read can have an archive appended, and then says the same as before, with ours at its end: where the one
+ * ends and the other begins is what readers of concatenated streams get wrong.  Texts of depmod's in it are turned into indices.
+ */
+#include "initrd_append.h"
+#include "kmod_index.h"
+
+#include <assert.h>
+#include <string.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void index_make(const struct initrd *i, const char *release, enum kmod_text text)
+{
+	struct bytes path = { 0 }, out = { 0 };
+	const struct initrd_member *m;
+	vdisk_error err = { 0 };
+
+	bytes_format(&path, "lib/modules/%s/%s", release, kmod_text_name(text));
+	m = initrd_find(i, path.at);
+	if (m && kmod_index(text, &m->content, &m->content, &out, &err))
+		assert(err.message[0]);
+	bytes_destroy(&path);
+	bytes_destroy(&out);
+}
+
+static void append_to(const struct initrd *i, const uint8_t *data, size_t size)
+{
+	static const char *const load[] = { "virtio_blk" };
+	struct initrd_file extra = { .path = (char *)"etc/modprobe.d/x.conf" };
+	struct initrd_files files = { &extra, 1 };
+	struct kmod kmod = { .folder = (char *)"/lib/modules/1", .release = (char *)"1" };
+	struct append_want want = { .kmod = &kmod, .load = load, .load_n = 1, .files = &files, .rd_gzip = size & 1 };
+	struct bytes main = { 0 }, out = { 0 }, notes = { 0 }, list = { 0 };
+	struct initrd both;
+	vdisk_error err = { 0 };
+	const char *path;
+
+	bytes_add(&main, data, size);
+	bytes_text(&extra.content, "options x\n");
+	if (!initrd_append(i, &main, &want, &out, &notes, &err)) {
+		if (initrd_read(&both, out.at, out.len, &err))
+			__builtin_trap();
+		assert(both.members_n > i->members_n && !strcmp(both.members[i->members_n].path, INITRD_MARK));
+		for (size_t n = 0; n < i->members_n; n++)
+			assert(!strcmp(i->members[n].path, both.members[n].path) && i->members[n].size == both.members[n].size);
+		assert(i->parts[i->parts_n - 1].packing == INITRD_LZMA || both.parts[both.parts_n - 1].ours);
+		initrd_destroy(&both);
+	} else {
+		assert(err.kind == VDISK_CORRUPT);
+	}
+	load_list(i, load, 1, &path, &list);
+	bytes_destroy(&main);
+	bytes_destroy(&out);
+	bytes_destroy(&notes);
+	bytes_destroy(&list);
+	bytes_destroy(&extra.content);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct initrd i;
+	vdisk_error err = { 0 };
+
+	if (initrd_read(&i, data, size, &err)) {
+		assert((err.kind == VDISK_CORRUPT || err.kind == VDISK_UNSUPPORTED || err.kind == VDISK_NOMEM) && err.message[0] && !strchr(err.message, '\n'));
+		return 0;
+	}
+	for (size_t n = 0; n < i.modules_n; n++)
+		for (int text = KMOD_DEP; text <= KMOD_SYMBOLS; text++)
+			index_make(&i, i.modules[n].release, (enum kmod_text)text);
+	initrd_find(&i, "lib/modules/1/modules.dep");
+	if (i.parts_n)
+		append_to(&i, data, size);
+	initrd_destroy(&i);
+	return 0;
+}
