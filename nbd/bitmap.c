@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Not changed once it is loaded, so that all connections read it without a lock.  Memory is bounded: 16 bytes for each range, up to RANGES_MAX. */
+/* Not changed once it is loaded, so that all connections read it without a lock.  Memory is bounded: 16 bytes for each range, up to
+   RANGES_MAX. */
 #include "bitmap.h"
 
 #include "common/fail.h"

@@ -18,8 +18,8 @@ static int bitmap_judge(const struct qcow2 *q, const struct qcow2_bitmap *b, vd_
 		return vd_fail(err, VDISK_UNSUPPORTED, b->at, "the bitmap \"%.200s\" %s: it can only be deleted", name, fault);
 	if (b->flags & QCOW2_BITMAP_IN_USE)
 		return vd_fail(err, VDISK_UNSUPPORTED, b->at,
-		               "the bitmap \"%.200s\" is marked as in use, since a program did not close the image properly: what it says is not to be "
-		               "believed, and it can only be deleted", name);
+		               "the bitmap \"%.200s\" is marked as in use, since a program did not close the image properly: what "
+		               "it says is not to be believed, and it can only be deleted", name);
 	return 0;
 }
 
@@ -93,16 +93,20 @@ static int bitmap_create(struct bitmap_edit *e, vd_error *err)
 	struct qcow2 *q = e->q;
 	const struct vd_bitmap_change *c = e->c;
 	uint64_t granularity = c->granularity ? c->granularity : vd_max(4096, vd_min(q->cluster, 65536));
-	struct qcow2_bitmap *v, b = {.type = 1, .flags = c->disabled ? 0 : QCOW2_BITMAP_AUTO, .name_len = (uint16_t)strlen(c->name)};
+	struct qcow2_bitmap *v, b = {.type = 1, .flags = c->disabled ? 0 : QCOW2_BITMAP_AUTO,
+	                             .name_len = (uint16_t)strlen(c->name)};
 	struct qcow2_bits w;
 	int rc;
 
 	if (q->h.version < 3)
-		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "version 2 (compat=0.10) has no place for bitmaps: amend it to compat=1.1");
+		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET,
+		               "version 2 (compat=0.10) has no place for bitmaps: amend it to compat=1.1");
 	if (e->d.n >= QCOW2_BITMAPS_MAX)
-		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "there are %u bitmaps already, and there cannot be more", QCOW2_BITMAPS_MAX);
+		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "there are %u bitmaps already, and there cannot be more",
+		               QCOW2_BITMAPS_MAX);
 	if (!vd_is_pow2(granularity) || granularity < 1u << QCOW2_BITMAP_GRAN_MIN || granularity > 1u << QCOW2_BITMAP_GRAN_MAX)
-		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "a granularity of %" PRIu64 " is no power of two from 512 to 2G", granularity);
+		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET,
+		               "a granularity of %" PRIu64 " is no power of two from 512 to 2G", granularity);
 	b.granularity_bits = (uint8_t)vd_log2(granularity);
 	v = vd_realloc(e->d.v, e->d.n + 1u, sizeof(*v));
 	if (!v)
@@ -169,7 +173,8 @@ static int bitmap_merge(struct bitmap_edit *e, struct qcow2_bitmap *b, vd_error 
 	int rc;
 
 	if (from->size != q->layer->size)
-		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "%s: its disk of %" PRIu64 " bytes is not of the same size, %" PRIu64, from->path,
+		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET,
+		               "%s: its disk of %" PRIu64 " bytes is not of the same size, %" PRIu64, from->path,
 		               from->size, q->layer->size);
 	rc = qcow2_bits_load(&w, q, b, false, err);
 	if (!rc)
@@ -192,7 +197,8 @@ static int bitmap_edit_one(struct bitmap_edit *e, vd_error *err)
 
 	if (e->c->what == VD_BITMAP_CREATE) {
 		if (!qcow2_bitmap_find(&e->d, e->c->name, &i, &inner) || inner.kind != VDISK_INVALID)
-			return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "there is a bitmap called \"%.200s\" already", e->c->name);
+			return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "there is a bitmap called \"%.200s\" already",
+			               e->c->name);
 		return bitmap_create(e, err);
 	}
 	if (qcow2_bitmap_find(&e->d, e->c->name, &i, err) < 0)

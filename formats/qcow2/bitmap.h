@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Persistent dirty bitmaps (spec: "Bitmaps extension", "Bitmaps").  Files: bitmap_dir (the directory, read and written anew), bitmap_bits
- * (a bitmap's table and its bits), bitmap_track (following the writes), bitmap (the driver's calls).
+ * Persistent dirty bitmaps (spec: "Bitmaps extension", "Bitmaps").  Files: bitmap_dir (the directory, read and written anew),
+ * bitmap_bits (a bitmap's table and its bits), bitmap_track (following the writes), bitmap (the driver's calls).
  *
  * Like everything of the layer these are called under its lock, exclusively but for qcow2_bitmaps_touch(), _list(), and _ranges().
  */
@@ -40,7 +40,8 @@ const char *qcow2_bitmap_fault(const struct qcow2 *q, const struct qcow2_bitmap 
 uint64_t qcow2_bitmap_entries(const struct qcow2 *q, unsigned granularity_bits);
 
 typedef int (*qcow2_bitmap_fn)(struct qcow2 *q, struct qcow2_bitmap *b, void *ctx, vd_error *err);
-/* Calls fn for each entry of the directory, in bounded memory; for none where the image says that the extension is not consistent. */
+/* Calls fn for each entry of the directory, in bounded memory; for none where the image says that the extension is not
+   consistent. */
 int qcow2_bitmaps_each(struct qcow2 *q, qcow2_bitmap_fn fn, void *ctx, vd_error *err);
 /* The whole directory; free it, whatever the result. */
 int qcow2_bitmaps_load(struct qcow2 *q, struct qcow2_bitmaps *d, vd_error *err);
@@ -51,8 +52,8 @@ int qcow2_bitmap_find(const struct qcow2_bitmaps *d, const char *name, uint32_t 
 const char *qcow2_bitmap_name(const struct qcow2_bitmap *b, char *buf, size_t cap);
 /* Writes b->flags to its entry in the file: one aligned word. */
 int qcow2_bitmap_flags_write(struct qcow2 *q, const struct qcow2_bitmap *b, vd_error *err);
-/* The directory as `d` has it, in new space, counted from one write of the header's sector on: durable when it returns 0; else nothing has
-   changed, or the layer is broken.  What d names besides was written before. */
+/* The directory as `d` has it, in new space, counted from one write of the header's sector on: durable when it returns 0; else
+   nothing has changed, or the layer is broken.  What d names besides was written before. */
 int qcow2_bitmaps_store(struct qcow2 *q, const struct qcow2_bitmaps *d, vd_error *err);
 
 /* ---- bitmap_bits.c */
@@ -85,7 +86,8 @@ int qcow2_bits_load(struct qcow2_bits *w, struct qcow2 *q, const struct qcow2_bi
 int qcow2_bits_new(struct qcow2_bits *w, struct qcow2 *q, unsigned granularity_bits, vd_error *err);
 /* Sets what [off, off+len) of the disk touches. */
 int qcow2_bits_add(struct qcow2_bits *w, uint64_t off, uint64_t len, vd_error *err);
-/* Bits and table into the file: the table over the old one (in_place; durable then), or in new space, which *b tells from then on. */
+/* Bits and table into the file: the table over the old one (in_place; durable then), or in new space, which *b tells from then
+   on. */
 int qcow2_bits_finish(struct qcow2_bits *w, struct qcow2_bitmap *b, vd_error *err);
 void qcow2_bits_end(struct qcow2_bits *w);
 
@@ -106,8 +108,8 @@ int qcow2_bitmaps_touch(struct vd_layer *l, uint64_t off, uint64_t len, vd_error
 int qcow2_bitmaps_begin(struct vd_layer *l, vd_error *err);
 /* What was touched goes into the bitmaps, which are believed again. */
 int qcow2_bitmaps_settle(struct vd_layer *l, vd_error *err);
-/* The same of all that are held, after the disk of old_size bytes got another size or content: they get tables for its size, and those
-   that follow writes have [dirty_from, end) set. */
+/* The same of all that are held, after the disk of old_size bytes got another size or content: they get tables for its size, and
+   those that follow writes have [dirty_from, end) set. */
 int qcow2_bitmaps_remake(struct qcow2 *q, uint64_t old_size, uint64_t dirty_from, vd_error *err);
 
 #endif

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A bitmap's table and its bits (spec: "Bitmap table", "Bitmap data"): a table entry stands for as many bits as a cluster holds, all
- * clear, all set, or in a cluster of their own.  Bits are set in one cluster at a time, in memory.
+ * A bitmap's table and its bits (spec: "Bitmap table", "Bitmap data"): a table entry stands for as many bits as a cluster holds,
+ * all clear, all set, or in a cluster of their own.  Bits are set in one cluster at a time, in memory.
  *
- *  - in_place: the bitmap is marked as in use, so that clusters and table are written over where they are, in any order; but an entry is
- *    written only when the counts of what it names are durable (C2), and what it no longer names is given back after that.
+ *  - in_place: the bitmap is marked as in use, so that clusters and table are written over where they are, in any order; but an
+ *    entry is written only when the counts of what it names are durable (C2), and what it no longer names is given back after that.
  *  - Otherwise everything changed goes to new space, and nothing in the file leads there yet: the directory will.
  */
 #include "bitmap.h"
@@ -123,7 +123,8 @@ int qcow2_bits_load(struct qcow2_bits *w, struct qcow2 *q, const struct qcow2_bi
 	qcow2_bits_begin(w, q, b->granularity_bits);
 	w->in_place = in_place;
 	if (b->table_size != w->n)
-		return vd_fail(err, VDISK_CORRUPT, b->at, "bitmap table of %" PRIu32 " entries, not the %" PRIu32 " of the disk", b->table_size, w->n);
+		return vd_fail(err, VDISK_CORRUPT, b->at, "bitmap table of %" PRIu32 " entries, not the %" PRIu32 " of the disk",
+		               b->table_size, w->n);
 	w->table = qcow2_bitmap_table_read(q, b, err);
 	if (!w->table)
 		return -1;
@@ -141,8 +142,8 @@ int qcow2_bits_new(struct qcow2_bits *w, struct qcow2 *q, unsigned granularity_b
 	qcow2_bits_begin(w, q, granularity_bits);
 	if (!n || n << q->bits > vd_max(QCOW2_BITMAP_BYTES_MAX, q->cluster))
 		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET,
-		               "a bitmap of a disk of %" PRIu64 " bytes with a granularity of %" PRIu64 " has not 1 to %u bytes", q->layer->size,
-		               (uint64_t)1 << granularity_bits, QCOW2_BITMAP_BYTES_MAX);
+		               "a bitmap of a disk of %" PRIu64 " bytes with a granularity of %" PRIu64 " has not 1 to %u bytes",
+		               q->layer->size, (uint64_t)1 << granularity_bits, QCOW2_BITMAP_BYTES_MAX);
 	w->table = vd_calloc(w->n, 8);
 	if (!w->table)
 		return vd_fail_nomem(err, w->n * 8ull);

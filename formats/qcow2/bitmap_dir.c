@@ -2,8 +2,8 @@
 /*
  * The bitmap directory (spec: "Bitmap directory"): walked in bounded memory, read whole, written anew.
  *
- * A directory is never changed in place, but for the flags of an entry, one aligned word.  A new one lies in new space, durable with all
- * that it names, until one write of the header's first sector makes it count; only then does the old one's space go.
+ * A directory is never changed in place, but for the flags of an entry, one aligned word.  A new one lies in new space, durable
+ * with all that it names, until one write of the header's first sector makes it count; only then does the old one's space go.
  */
 #include "bitmap.h"
 
@@ -86,7 +86,8 @@ int qcow2_bitmaps_each(struct qcow2 *q, qcow2_bitmap_fn fn, void *ctx, vd_error 
 		b.at = at;
 		len = qcow2_bitmap_length(&b);
 		if (len > end - at)
-			return vd_fail(err, VDISK_CORRUPT, at, "bitmap directory entry %" PRIu32 " of %" PRIu64 " bytes passes its end", i, len);
+			return vd_fail(err, VDISK_CORRUPT, at,
+			               "bitmap directory entry %" PRIu32 " of %" PRIu64 " bytes passes its end", i, len);
 		if (fn(q, &b, ctx, err) < 0)
 			return -1;
 		at += len;
@@ -112,7 +113,8 @@ int qcow2_bitmaps_load(struct qcow2 *q, struct qcow2_bitmaps *d, vd_error *err)
 	if (!q->x.has_bitmaps || !(q->h.autoclear & QCOW2_AUTOCLEAR_BITMAPS))
 		return 0;
 	if (!vd_within(q->x.bitmap_dir_off, q->x.bitmap_dir_len, vd_file_size(q->file)))
-		return vd_fail(err, VDISK_CORRUPT, q->x.bitmap_dir_off, "bitmap directory at %#" PRIx64 " (%" PRIu64 " bytes) is outside the file",
+		return vd_fail(err, VDISK_CORRUPT, q->x.bitmap_dir_off,
+		               "bitmap directory at %#" PRIx64 " (%" PRIu64 " bytes) is outside the file",
 		               q->x.bitmap_dir_off, q->x.bitmap_dir_len);
 	d->v = vd_calloc(q->x.n_bitmaps, sizeof(*d->v));
 	if (!d->v)
@@ -152,7 +154,8 @@ int qcow2_bitmap_find(const struct qcow2_bitmaps *d, const char *name, uint32_t 
 		return 0;
 	vd_printable(shown, sizeof(shown), name, vd_min(len, VDISK_BITMAP_NAME_MAX));
 	if (!found)
-		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "none of its %" PRIu32 " bitmaps is called \"%.200s\"", d->n, shown);
+		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "none of its %" PRIu32 " bitmaps is called \"%.200s\"", d->n,
+		               shown);
 	return vd_fail(err, VDISK_CORRUPT, VDISK_NO_OFFSET, "%" PRIu32 " bitmaps are called \"%.200s\"", found, shown);
 }
 

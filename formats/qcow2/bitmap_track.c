@@ -2,12 +2,13 @@
 /*
  * Following the writes, for the bitmaps that are to.
  *
- *  - Before the first change of the disk they are marked as in use, durably: from then on nobody believes them (hold).  Bitmaps that do
- *    not follow writes are left alone.
- *  - What is touched is noted in memory, once for all bitmaps, at the finest of their granularities: nothing of them is read.  touch() runs
- *    under the layer's shared lock, in many threads: words are set atomically, and pieces of the map come by compare and swap.
- *  - Closing adds the notes to the bitmaps, and only when those are durable takes the marks away (settle).  A crash at any moment leaves a
- *    bitmap that is marked, or one that tells all.
+ *  - Before the first change of the disk they are marked as in use, durably: from then on nobody believes them (hold).  Bitmaps
+ *    that do not follow writes are left alone.
+ *  - What is touched is noted in memory, once for all bitmaps, at the finest of their granularities: nothing of them is read.
+ *    touch() runs under the layer's shared lock, in many threads: words are set atomically, and pieces of the map come by compare
+ *    and swap.
+ *  - Closing adds the notes to the bitmaps, and only when those are durable takes the marks away (settle).  A crash at any moment
+ *    leaves a bitmap that is marked, or one that tells all.
  *  - Memory is bounded: past TRACK_PIECES a whole piece counts as touched, which is more than was, never less.
  */
 #include "bitmap.h"
@@ -339,7 +340,8 @@ static bool bits_take(void *ctx, uint64_t off, uint64_t len)
 	return !s->rc;
 }
 
-static int bitmap_remake(struct qcow2 *q, struct qcow2_bitmap *b, uint64_t old_size, uint64_t dirty_from, struct qcow2_bits *w, vd_error *err)
+static int bitmap_remake(struct qcow2 *q, struct qcow2_bitmap *b, uint64_t old_size, uint64_t dirty_from, struct qcow2_bits *w,
+                         vd_error *err)
 {
 	uint64_t size = q->layer->size;
 	struct bits_source s = {.w = w, .err = err};
@@ -354,7 +356,8 @@ static int bitmap_remake(struct qcow2 *q, struct qcow2_bitmap *b, uint64_t old_s
 }
 
 /* Those that cannot be made stay marked: the first such failure is in *lost. */
-static int bitmaps_remake_all(struct qcow2 *q, struct qcow2_bitmaps *d, uint64_t old_size, uint64_t dirty_from, struct qcow2_runs *old,
+static int bitmaps_remake_all(struct qcow2 *q, struct qcow2_bitmaps *d, uint64_t old_size, uint64_t dirty_from,
+                              struct qcow2_runs *old,
                               struct qcow2_runs *fresh, vd_error *lost, vd_error *err)
 {
 	for (uint32_t i = 0; i < d->n; i++) {

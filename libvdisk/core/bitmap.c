@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Bitmaps of an image's leaf: the guarded calls of the driver.  Where the image may be written to, they are made with every other access
- * to the disk kept out, since what was touched so far is stored first.
+ * Bitmaps of an image's leaf: the guarded calls of the driver.  Where the image may be written to, they are made with every other
+ * access to the disk kept out, since what was touched so far is stored first.
  */
 #include "core/claims.h"
 #include "core/image.h"
@@ -45,7 +45,8 @@ static int work_change(vdisk_image *img, const struct work *w, vd_error *err)
 	int rc;
 
 	if (!l->drv->bitmaps)
-		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "%s: %s images have no bitmaps", img->path, l->drv->info.name);
+		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "%s: %s images have no bitmaps", img->path,
+		               l->drv->info.name);
 	if (!img->claims || (img->flags & VDISK_OPEN_INFO))
 		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "%s: not open for writing", img->path);
 	if (vd_layer_begin(l, err))
@@ -86,7 +87,8 @@ int vdisk_bitmap_ranges(vdisk_image *img, const char *name, vdisk_diff_fn fn, vo
 	struct work w = { .run = ranges_run, .name = name, .range = fn, .ctx = ctx };
 
 	if (!img->top->drv->bitmaps)
-		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "%s: %s images have no bitmaps", img->path, img->top->drv->info.name);
+		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "%s: %s images have no bitmaps", img->path,
+		               img->top->drv->info.name);
 	return work_look(img, &w, err);
 }
 
@@ -109,10 +111,12 @@ static int name_judge(const char *name, vd_error *err)
 	size_t n = strlen(name);
 
 	if (!n || n > VDISK_BITMAP_NAME_MAX)
-		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "a bitmap's name has 1 to %u bytes, not %zu", VDISK_BITMAP_NAME_MAX, n);
+		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "a bitmap's name has 1 to %u bytes, not %zu",
+		               VDISK_BITMAP_NAME_MAX, n);
 	for (size_t i = 0; i < n; i++)
 		if ((unsigned char)name[i] < 0x20 || name[i] == 0x7f)
-			return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "a bitmap's name cannot hold the control character %#04x (byte %zu)",
+			return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET,
+			               "a bitmap's name cannot hold the control character %#04x (byte %zu)",
 			               (unsigned)(unsigned char)name[i], i);
 	return 0;
 }
@@ -148,12 +152,15 @@ int vdisk_bitmap_enable(vdisk_image *img, const char *name, bool enable, vdisk_e
 
 int vdisk_bitmap_merge(vdisk_image *img, const char *name, vdisk_image *from, const char *from_name, vdisk_error *err)
 {
-	struct vd_bitmap_change c = { .what = VD_BITMAP_MERGE, .name = name, .from = from ? from->top : img->top, .from_name = from_name };
+	struct vd_bitmap_change c = { .what = VD_BITMAP_MERGE, .name = name, .from = from ? from->top : img->top,
+	                              .from_name = from_name };
 
 	if (from == img || (from && from->claims))
-		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "%s: bitmaps are merged from the image itself, or one that is open for reading",
+		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET,
+		               "%s: bitmaps are merged from the image itself, or one that is open for reading",
 		               img->path);
 	if (c.from->drv != img->top->drv)
-		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "%s: %s images have no bitmaps", from->path, c.from->drv->info.name);
+		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "%s: %s images have no bitmaps", from->path,
+		               c.from->drv->info.name);
 	return change(img, &c, err);
 }

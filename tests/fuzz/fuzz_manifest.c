@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Manifests from nowhere.  There is one way to write each: what the reader takes to its end is, written from what it said, the same bytes
- * again; and it says the same when it is read once more.
+ * Manifests from nowhere.  There is one way to write each: what the reader takes to its end is, written from what it said, the same
+ * bytes again; and it says the same when it is read once more.
  */
 #include "ops/manifest.h"
 #include "base/bytes.h"

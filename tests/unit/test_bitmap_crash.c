@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Power cuts at every write boundary while bitmaps are changed, and while the disk is that they follow.  A change of bitmaps was made or
- * was not, and the others stay as they are.  A change of the disk leaves each bitmap marked as in use, or telling all that differs from
- * what the disk held when it was made; one that follows no changes stays as it is.  Of what was not flushed all, nothing or some is kept, and
- * sectors may be torn.
+ * Power cuts at every write boundary while bitmaps are changed, and while the disk is that they follow.  A change of bitmaps was
+ * made or was not, and the others stay as they are.  A change of the disk leaves each bitmap marked as in use, or telling all that
+ * differs from what the disk held when it was made; one that follows no changes stays as it is.  Of what was not flushed all,
+ * nothing or some is kept, and sectors may be torn.
  */
 #include "ops_help.h"
 
@@ -21,7 +21,8 @@ enum change {
 	WRITE = BITMAP_CHANGES, ZERO, DISCARD, GROW, SHRINK, APPLY, CHANGES
 };
 static const char *const change_names[] = {
-	"create", "delete", "delete the last", "clear", "merge", "disable", "enable", "write", "zero", "discard", "grow", "shrink", "apply a snapshot",
+	"create", "delete", "delete the last", "clear", "merge", "disable", "enable",
+	"write", "zero", "discard", "grow", "shrink", "apply a snapshot",
 };
 
 static vdisk_image *opened(struct vd_file *f, uint32_t flags)
@@ -237,7 +238,8 @@ static bool honest_judge(struct vd_file *f, const uint8_t *base, enum change wha
 		must(vdisk_bitmap_ranges(img, "b", covered_see, &c, err));
 		gap_judge(&c, c.size);
 		if (c.fault != UINT64_MAX)
-			fail_msg("%s: the sector at %llu differs, and b does not tell: %s", why, (unsigned long long)c.fault, t.text);
+			fail_msg("%s: the sector at %llu differs, and b does not tell: %s", why, (unsigned long long)c.fault,
+			         t.text);
 	}
 	if (what < GROW || t.usable[1])
 		kept = strstr(t.text, d_before) != NULL;
@@ -310,7 +312,8 @@ static void cut_everywhere(const struct kind *k, enum change what)
 			char why[160];
 			bool done;
 
-			snprintf(why, sizeof(why), "%s, %s: cut after %lu of %lu, mode %d", k->option ? k->option : "", change_names[what], at,
+			snprintf(why, sizeof(why), "%s, %s: cut after %lu of %lu, mode %d", k->option ? k->option : "",
+			         change_names[what], at,
 			         vd_crash_ops(c), mode);
 			check_clean(cut(c, id, at, mode), why);
 			if (what >= BITMAP_CHANGES) {
@@ -321,14 +324,16 @@ static void cut_everywhere(const struct kind *k, enum change what)
 				must(vdisk_close(img, err));
 				done = !strcmp(now.text, after.text);
 				if (!done && strcmp(now.text, before.text) && strcmp(now.text, middle.text))
-					fail_msg("%s: neither as before nor as after: %s\n    before: %s\n    after: %s", why, now.text, before.text, after.text);
+					fail_msg("%s: neither as before nor as after: %s\n    before: %s\n    after: %s", why,
+					         now.text, before.text, after.text);
 			}
 			counts[done]++;
 			if (mode == VD_CRASH_RANDOM)
 				goes_on(cut(c, id, at, mode), why);
 		}
 	}
-	print_message("%s %s: %lu cuts before the change (or in use), %lu after\n", k->option ? k->option : "", change_names[what], counts[0],
+	print_message("%s %s: %lu cuts before the change (or in use), %lu after\n", k->option ? k->option : "", change_names[what],
+	              counts[0],
 	              counts[1]);
 	assert_true(counts[1] > 0 && (counts[0] > 0 || !strcmp(before.text, after.text)));
 	vd_crash_free(made);

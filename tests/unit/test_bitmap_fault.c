@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Bitmaps of an image whose file fails at the nth operation, or whose nth allocation does; many threads writing at once, which must all be
- * recorded; and so many places touched that notes have to be made coarser.
+ * Bitmaps of an image whose file fails at the nth operation, or whose nth allocation does; many threads writing at once, which must
+ * all be recorded; and so many places touched that notes have to be made coarser.
  */
 #include "ops_help.h"
 #include "alloc_fail.h"
@@ -138,10 +138,12 @@ static int change_do(vdisk_image *img, enum change what, vd_error *err)
 }
 
 /* One run with the nth operation (or allocation) failing; false when there were not that many. */
-static bool fault_run(const struct kept *made, enum change what, long n, bool memory, const struct told *before, const struct told *after,
+static bool fault_run(const struct kept *made, enum change what, long n, bool memory, const struct told *before,
+                      const struct told *after,
                       unsigned counts[3])
 {
-	struct vd_fault fault = { .countdown = -1, .ops = VD_FAULT_READ | VD_FAULT_WRITE | VD_FAULT_FLUSH | VD_FAULT_OTHER, .persistent = n % 2,
+	struct vd_fault fault = { .countdown = -1, .ops = VD_FAULT_READ | VD_FAULT_WRITE | VD_FAULT_FLUSH | VD_FAULT_OTHER,
+	                          .persistent = n % 2,
 		                      .sys_errno = n % 3 ? EIO : ENOSPC };
 	vd_error why = { 0 };
 	struct told now;
@@ -172,7 +174,8 @@ static bool fault_run(const struct kept *made, enum change what, long n, bool me
 	else if (!strcmp(now.text, before->text) && rc)
 		counts[2]++;
 	else
-		fail_msg("change %d, failure %ld (%s): neither as before nor as after: %s\n    before: %s\n    after: %s", (int)what, n, why.message, now.text,
+		fail_msg("change %d, failure %ld (%s): neither as before nor as after: %s\n    before: %s\n    after: %s",
+		         (int)what, n, why.message, now.text,
 		         before->text, after->text);
 	if (now.in_use && !hits)
 		fail_msg("change %d: in use without a failure: %s", (int)what, now.text);
@@ -203,7 +206,8 @@ static void faults(bool memory)
 		vd_crash_free(k.clock);
 		for (long n = 1; fault_run(&made, (enum change)what, n, memory, &before, &after, counts); n++)
 			;
-		print_message("change %d: %u times marked as in use, %u times done, %u times not\n", what, counts[0], counts[1], counts[2]);
+		print_message("change %d: %u times marked as in use, %u times done, %u times not\n", what, counts[0], counts[1],
+		              counts[2]);
 		assert_true(counts[1] > 0 && counts[0] + counts[2] > 0);
 	}
 	vd_crash_free(made.clock);

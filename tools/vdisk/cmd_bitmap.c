@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* vdisk bitmap: which parts of a disk were changed, as its image records it (qcow2): listed, made, removed, cleared, merged, switched. */
+/* vdisk bitmap: which parts of a disk were changed, as its image records it (qcow2): listed, made, removed, cleared, merged,
+   switched. */
 #include "bitmap_show.h"
 #include "output.h"
 #include "sizes.h"
@@ -17,12 +18,15 @@ struct bitmap_args {
 
 #define AT(member) .field = offsetof(struct bitmap_args, member)
 static const struct opt options[] = {
-	{ .letter = 'g', .name = "granularity", .kind = OPT_SIZE, AT(granularity), .arg = "SIZE", .min = 512, .max = UINT64_C(1) << 31,
-	  .help = "create: how much of the disk each bit tells of, a power of two from 512 to 2G; by default a cluster, but 4K to 64K" },
+	{ .letter = 'g', .name = "granularity", .kind = OPT_SIZE, AT(granularity), .arg = "SIZE", .min = 512,
+	  .max = UINT64_C(1) << 31,
+	  .help = "create: how much of the disk each bit tells of, a power of two from 512 to 2G; by default a cluster, "
+	          "but 4K to 64K" },
 	{ .name = "disabled", .kind = OPT_FLAG, AT(disabled), .help = "create: one that follows no changes until it is enabled" },
 	{ .name = "from", .kind = OPT_TEXT, AT(from), .arg = "FILE", .domain = DOMAIN_FILE,
 	  .help = "merge: the other bitmap is in this image, of a disk of the same size" },
-	{ .name = "force", .kind = OPT_FLAG, AT(force), .help = "change IMG although it is marked as the parent of others, or as corrupt" },
+	{ .name = "force", .kind = OPT_FLAG, AT(force),
+	  .help = "change IMG although it is marked as the parent of others, or as corrupt" },
 	{ 0 },
 };
 #undef AT
@@ -92,7 +96,7 @@ static int run(const void *args, char **operands, unsigned n)
 	const struct bitmap_args *a = args;
 	const char *verb = operands[0];
 	bool list = !strcmp(verb, "list"), create = !strcmp(verb, "create"), merges = !strcmp(verb, "merge");
-	if (!list && !create && !merges && strcmp(verb, "delete") && strcmp(verb, "clear") && strcmp(verb, "enable") && strcmp(verb, "disable"))
+	if (!choice_has("create|delete|clear|merge|enable|disable|list", verb))
 		return fail_usage("\"%s\" is not one of create, delete, clear, merge, enable, disable and list", verb);
 	unsigned wanted = list ? 2 : merges ? 4 : 3;
 	if (n < wanted)
@@ -114,8 +118,8 @@ const struct command cmd_bitmap = {
 	.min = 2,
 	.max = 4,
 	.summary = "records of what was changed on a disk, kept in its image",
-	.notes = "\"merge IMG NAME OTHER\" adds what OTHER records to NAME.  \"map --since bitmap:NAME\" and \"convert --since bitmap:NAME\" use "
-	         "one.  Each change may be stopped at any time: it was made or was not.",
+	.notes = "\"merge IMG NAME OTHER\" adds what OTHER records to NAME.  \"map --since bitmap:NAME\" and \"convert --since "
+	         "bitmap:NAME\" use one.  Each change may be stopped at any time: it was made or was not.",
 	.domain = DOMAIN_FILE,
 	.args_bytes = sizeof(struct bitmap_args),
 	.groups = {
