@@ -47,6 +47,17 @@ static int leftover_clear(const char *path, vdisk_error *err)
 	return unlink(path) && errno != ENOENT ? fail_errno(err, "%s", path) : 0;
 }
 
+/* Before anything that takes long: what the commit would say of an image that cannot be written to, or is protected. */
+static int image_judge(const struct adapt_args *a, const char *image, vdisk_error *err)
+{
+	const struct vdisk_open_options o = {
+		.format = a->format, .flags = VDISK_OPEN_RW | VDISK_OPEN_KEEP_ID | (a->force ? VDISK_OPEN_FORCE : 0), .allow_dirs = a->allow,
+	};
+	vdisk_image *img;
+
+	return vdisk_open(image, &o, &img, err) ? -1 : vdisk_close(img, err);
+}
+
 int layer_name(struct layer *l, const struct adapt_args *a, const char *image, vdisk_error *err)
 {
 	struct vdisk_undo_info info;
@@ -63,7 +74,12 @@ int layer_name(struct layer *l, const struct adapt_args *a, const char *image, v
 	if (info.active)
 		return fail(err, VDISK_REFUSED, "%s: a change of it was broken off half-way: 'vdisk adapt --resume %s' finishes it, --undo instead takes it back", image,
 		            image);
-	return beside_name(image, l->path, err) || leftover_clear(l->path, err) ? -1 : 0;
+	if (image_judge(a, image, err) || beside_name(image, l->path, err))
+		return -1;
+	if (!leftover_clear(l->path, err))
+		return 0;
+	l->path[0] = '\0'; /* it is somebody else's */
+	return -1;
 }
 
 void layer_drop(struct layer *l)

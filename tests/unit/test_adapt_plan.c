@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The plan over a folder: what a second change of a path comes to, and that the view shows the guest as it will be. */
-#include "plan.h"
+#include "diff.h"
+#include "plan_show.h"
 
 #include <fcntl.h>
 #include <setjmp.h>
@@ -222,6 +223,59 @@ static void a_run_is_told_once(void **state)
 	assert_string_equal(f->plan.remarks.at, "look\n");
 }
 
+/* ---------------------------------------------------------------- shown */
+
+static void differs(const char *a, const char *b, const char *hunks)
+{
+	struct bytes out = { 0 };
+
+	diff_unified(a, strlen(a), b, strlen(b), &out);
+	assert_string_equal(out.at ? out.at : "", hunks);
+	bytes_destroy(&out);
+}
+
+static void differences_are_as_diff_has_them(void **state)
+{
+	(void)state;
+	differs("", "", "");
+	differs("a\n", "a\n", "");
+	differs("", "a\nb\n", "@@ -0,0 +1,2 @@\n+a\n+b\n");
+	differs("a\n", "", "@@ -1,1 +0,0 @@\n-a\n");
+	differs("a\nb\nc\n", "a\nx\nc\n", "@@ -1,3 +1,3 @@\n a\n-b\n+x\n c\n");
+	differs("1\n2\n3\n4\n5\n6\n7\n8\n9\n", "1\n2\n3\n4\n6\n7\n8\n9\n", "@@ -2,7 +2,6 @@\n 2\n 3\n 4\n-5\n 6\n 7\n 8\n");
+	differs("a\nb", "a\nb\n", "@@ -1,2 +1,2 @@\n a\n-b\n\\ No newline at end of file\n+b\n");
+}
+
+static void a_plan_is_shown(void **state)
+{
+	struct fixture *f = *state;
+	struct bytes out = { 0 }, notes = { 0 };
+	struct json_object *o, *changes, *value;
+
+	bytes_text(&notes, "a key\n");
+	assert_int_equal(put(f, "/etc/fstab", "new\n", "since it is\x1b[31m old"), 0);
+	assert_int_equal(plan_write_binary(&f->plan, "/etc/hive", "\0\1", 2, 0600, &notes, &f->err, "a driver"), 0);
+	assert_int_equal(plan_link(&f->plan, "/etc/unit", "/dev/null", &f->err, "off"), 0);
+	assert_int_equal(plan_remove(&f->plan, "/etc/other", &f->err, "gone"), 0);
+	plan_remark(&f->plan, "look");
+	assert_int_equal(plan_show(&f->plan, true, &out, &f->err), 0);
+	assert_string_equal(out.at, "change /etc/fstab\n    since it is\\x1b[31m old\n  | @@ -1,1 +1,1 @@\n  | -old\n  | +new\n"
+	                            "make /etc/hive (2 bytes)\n    a driver\n  * a key\nlink /etc/unit -> /dev/null\n    off\n"
+	                            "remove /etc/other\n    gone\nnote: look\n");
+	o = plan_json(&f->plan, &f->err);
+	assert_non_null(o);
+	changes = json_object_object_get(o, "changes");
+	assert_int_equal(json_object_array_length(changes), 4);
+	value = json_object_object_get(json_object_array_get_idx(changes, 0), "difference");
+	assert_string_equal(json_object_get_string(value), "@@ -1,1 +1,1 @@\n-old\n+new\n");
+	value = json_object_object_get(json_object_array_get_idx(changes, 1), "notes");
+	assert_int_equal(json_object_array_length(value), 1);
+	assert_int_equal(json_object_array_length(json_object_object_get(o, "remarks")), 1);
+	json_object_put(o);
+	bytes_destroy(&out);
+	bytes_destroy(&notes);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -232,6 +286,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(removed_and_written_again, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(moves_carry_along, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_run_is_told_once, set_up, tear_down),
+		cmocka_unit_test(differences_are_as_diff_has_them),
+		cmocka_unit_test_setup_teardown(a_plan_is_shown, set_up, tear_down),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
