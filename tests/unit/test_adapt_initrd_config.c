@@ -32,11 +32,12 @@ static const struct edit old[] = {
 	{ "etc/modprobe.d/b.conf", "blacklist virtio_blk\nblacklist floppy\n", "# vdisk: blacklist virtio_blk\nblacklist floppy\n" },
 	{ "etc/modprobe.d/c.conf", "blacklist floppy\n", SAME },
 	{ "conf/conf.d/resume", "RESUME=/dev/sda2\n", "RESUME=UUID=" SWAP "\n" },
+	{ "cryptroot/crypttab", "swap_crypt /dev/sda2 /dev/urandom swap\n", "swap_crypt PARTUUID=aabbccdd-02 /dev/urandom swap\n" },
 	{ "etc/cmdline.d/95resume.conf", " resume=/dev/sda2 ", " resume=UUID=" SWAP " " },
 	{ 0 },
 };
 
-static const char *const folders[] = { "bin", "conf", "conf/conf.d", "etc", "etc/cmdline.d", "etc/lvm", "etc/lvm/devices", "etc/modprobe.d", "usr", "usr/etc", NULL };
+static const char *const folders[] = { "bin", "conf", "cryptroot", "conf/conf.d", "etc", "etc/cmdline.d", "etc/lvm", "etc/lvm/devices", "etc/modprobe.d", "usr", "usr/etc", NULL };
 
 static void check(const struct edit *members, size_t due)
 {
@@ -80,7 +81,7 @@ static void check(const struct edit *members, size_t due)
 static void test_changed(void **state)
 {
 	(void)state;
-	check(old, 5);
+	check(old, 6);
 }
 
 static void test_nothing(void **state)

@@ -26,7 +26,7 @@ static const struct agent agents[] = {
 	{ 0, "real hardware", { "thermald", "ipmi", "openipmi", "ipmievd", "bmc-snmp-proxy", "cpuspeed", "nvidia-persistenced", "nvidia-fabricmanager" } },
 	{ 0, "HP's machines", { "hp-health", "hp-asrd", "hp-snmp-agents", "hpsmhd", "hp-ams", "amsd", "ahslog", "smad", "hpasmlited", "cpqiScsi" } },
 	{ 0, "Dell's machines", { "dataeng", "dsm_sa_datamgrd", "dsm_sa_eventmgrd", "dsm_sa_snmpd", "dsm_om_connsvc", "dsm_om_shrsvc", "instsvcdrv", "racsvc", "mptctl" } },
-	{ 0, "its RAID controller", { "mrmonitor", "lsi_mrdsnmpd", "vivaldiframeworkd", "lsa", "3dm2", "stor_agent", "aacraid-agent" } },
+	{ 0, "its RAID controller", { "mrmonitor", "lsi_mrdsnmpd", "vivaldiframeworkd", "3dm2", "stor_agent", "aacraid-agent" } },
 };
 
 int agents_off(struct plan *p, const struct adapt_options *o, vdisk_error *err)

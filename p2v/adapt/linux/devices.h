@@ -48,7 +48,8 @@ int fstab_adapt(struct plan *p, const struct devices *d, vdisk_error *err);
 int crypttab_adapt(struct plan *p, const struct devices *d, vdisk_error *err);
 int resume_adapt(struct plan *p, const struct devices *d, vdisk_error *err);
 int storage_adapt(struct plan *p, const struct devices *d, vdisk_error *err);
-/* Where an initramfs of initramfs-tools or dracut has what resume_adapt() changes in the guest. */
+/* Where an initramfs of initramfs-tools or dracut has what these change in the guest. */
+int crypttab_image_adapt(struct plan *p, const struct devices *d, vdisk_error *err);
 int resume_image_adapt(struct plan *p, const struct devices *d, vdisk_error *err);
 
 #endif

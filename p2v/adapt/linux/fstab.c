@@ -119,7 +119,7 @@ static void key_remark(struct text *t, const struct devices *d, struct span name
 	const char *colon = memchr(key.at, ':', key.len);
 
 	if (span_copy((struct span){ key.at, colon ? (size_t)(colon - key.at) : key.len }, device, sizeof(device)) && device_is_gone(d, device))
-		remark_once(t->plan, "/etc/crypttab: the key of %.*s is on %s, which is on none of the disks", (int)name.len, name.at, device);
+		remark_once(t->plan, "%s: the key of %.*s is on %s, which is on none of the disks", t->path, (int)name.len, name.at, device);
 }
 
 static void crypttab_line(struct text *t, const struct devices *d)
@@ -145,11 +145,11 @@ static void crypttab_line(struct text *t, const struct devices *d)
 		if (device_lasting(d, fs, !luks, lasting))
 			bytes_replaced(&line, t->line, w[1], lasting);
 		else
-			remark_once(t->plan, "/etc/crypttab: %s keeps its name, since it has no UUID: check it before the guest is started", name);
+			remark_once(t->plan, "%s: %s keeps its name, since it has no UUID: check it before the guest is started", t->path, name);
 	} else if (answer == DEVICE_UNSURE) {
-		remark_once(t->plan, "/etc/crypttab: %s keeps its name, since it cannot be told which of the disks was meant", name);
+		remark_once(t->plan, "%s: %s keeps its name, since it cannot be told which of the disks was meant", t->path, name);
 	} else if (device_is_gone(d, name) && !(n > 3 && (has_option(w[3], "noauto") || has_option(w[3], "nofail")))) {
-		remark_once(t->plan, "/etc/crypttab: %s is on none of the disks, and may be missing from now on (nofail)", name);
+		remark_once(t->plan, "%s: %s is on none of the disks, and may be missing from now on (nofail)", t->path, name);
 		add_nofail(&line, t->line, w, n, 3, "luks");
 	}
 	if (line.len)
@@ -159,10 +159,10 @@ static void crypttab_line(struct text *t, const struct devices *d)
 	bytes_destroy(&line);
 }
 
-int crypttab_adapt(struct plan *p, const struct devices *d, vdisk_error *err)
+static int crypttab_file(struct plan *p, const char *path, const struct devices *d, vdisk_error *err)
 {
 	struct text t;
-	int rc = text_open(&t, p, "/etc/crypttab", err);
+	int rc = text_open(&t, p, path, err);
 
 	if (rc <= 0) {
 		text_close(&t);
@@ -171,4 +171,11 @@ int crypttab_adapt(struct plan *p, const struct devices *d, vdisk_error *err)
 	while (text_next(&t))
 		crypttab_line(&t, d);
 	return text_write(&t, err, "encrypted devices by their UUIDs, since disks have other names on the new machine");
+}
+
+int crypttab_adapt(struct plan *p, const struct devices *d, vdisk_error *err) { return crypttab_file(p, "/etc/crypttab", d, err); }
+
+int crypttab_image_adapt(struct plan *p, const struct devices *d, vdisk_error *err)
+{
+	return crypttab_file(p, "/etc/crypttab", d, err) || crypttab_file(p, "/cryptroot/crypttab", d, err) ? -1 : 0;
 }

@@ -23,7 +23,7 @@ static const char no_devices[] = "# vdisk: the physical volumes listed in system
 bool initrd_config_kept(const char *path)
 {
 	static const char *const patterns[] = { "conf/conf.d/*", "conf/initramfs.conf", "etc/lvm/*.conf", "etc/lvm/devices/*.devices", "etc/mdadm.conf",
-		"etc/mdadm/mdadm.conf", "etc/modprobe.conf", "etc/modprobe.d/*", "etc/cmdline.d/*", NULL };
+		"etc/mdadm/mdadm.conf", "etc/modprobe.conf", "etc/modprobe.d/*", "etc/cmdline.d/*", "etc/crypttab", "cryptroot/crypttab", NULL };
 
 	for (const char *const *p = patterns; *p; p++)
 		if (!fnmatch(*p, path, 0))
@@ -180,7 +180,10 @@ int initrd_config(struct plan *p, const struct facts *f, const struct adapt_opti
 	if (devices_read(&d, p, f, err))
 		return -1;
 	plan_init(&mine, &image.tree);
-	rc = storage_adapt(&mine, &d, err) || resume_image_adapt(&mine, &d, err) || modprobe_adapt(&mine, f, o, err) || gather(&mine, out, err) ? -1 : 0;
+	rc = storage_adapt(&mine, &d, err) || crypttab_image_adapt(&mine, &d, err) || resume_image_adapt(&mine, &d, err) ||
+	             modprobe_adapt(&mine, f, o, err) || gather(&mine, out, err)
+	         ? -1
+	         : 0;
 	plan_destroy(&mine);
 	if (rc)
 		initrd_files_destroy(out);
