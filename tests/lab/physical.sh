@@ -13,14 +13,13 @@ set -euo pipefail
 lack() { echo "SKIP: no physical Debian: $1" >&2; exit 77; }
 cache=${VDISK_LAB_CACHE:-$VDISK_BUILD/lab}
 mkdir -p "$cache"
-exec 9>"$cache/lock.physical"
-flock 9
 suite=${SUITE:-bookworm} boot=${BOOT:-bios} layout=${LAYOUT:-plain} tool=${TOOL:-initramfs-tools}
 disk=$cache/physical-$suite-$boot-$layout-$tool.raw
-if [ -f "$disk" ]; then
-	echo "$disk"
-	exit 0
-fi
+made() { [ ! -f "$disk" ] || { echo "$disk"; exit 0; }; }
+made
+exec 9>"$disk.lock"
+flock 9
+made
 [ "$(id -u)" = 0 ] || lack "it takes root"
 for p in mmdebstrap mke2fs mkswap sfdisk grub-mkimage chroot; do
 	command -v "$p" >/dev/null || lack "$p is missing"
