@@ -160,7 +160,15 @@ static int disk_open(struct inspection *in, struct disk *d, const char *image, v
 		return -1;
 	if (d->parts_n > INSPECT_PARTITIONS_MAX)
 		return fail(err, VDISK_UNSUPPORTED, "%s: has %zu partitions, more than are looked at (%d)", image, d->parts_n, INSPECT_PARTITIONS_MAX);
-	return in->fuse ? shown_open(&d->shown, &o, "vdisk inspect", err) : raw_make(d, &o, err);
+	if (in->fuse && !shown_open(&d->shown, &o, "vdisk inspect", err))
+		return 0;
+	if (in->fuse && d != in->disks) /* it was no trouble for the first */
+		return -1;
+	if (in->fuse) { /* the image can be opened, so it is FUSE that does not work here */
+		bytes_text(&in->remarks, "vdisk-mount does not work here: looked at without it, over a raw file, which takes longer\n");
+		in->fuse = false;
+	}
+	return raw_make(d, &o, err);
 }
 
 int inspect_disks(struct inspection *in, vdisk_error *err)

@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #define SYSTEMS_MAX 16
+#define INITRDS_MAX 8 /* initramfs that are looked into */
 
 void system_destroy(struct system *s)
 {
@@ -301,23 +302,38 @@ static int firmware_look(struct inspection *in, struct facts *f, vdisk_error *er
 	return 0;
 }
 
+static int kernel_look(struct system *s, struct fact_kernel *k, vdisk_error *err)
+{
+	enum initrd_tool tool = INITRD_UNKNOWN;
+	struct bytes why = { 0 };
+	int rc = initrd_facts(s->tree, k, &tool, &why, err);
+
+	if (!rc && why.len)
+		bytes_format(&s->remarks, "%s: %s\n", k->release, why.at);
+	if (!rc && s->facts.initrd_tool == INITRD_UNKNOWN)
+		s->facts.initrd_tool = tool;
+	bytes_destroy(&why);
+	return rc;
+}
+
+/* The default one, and then the newest: each may have a large initramfs to unpack. */
 static int kernels_look(struct system *s, vdisk_error *err)
 {
-	for (size_t i = 0; i < s->facts.kernels_n; i++) {
-		struct fact_kernel *k = &s->facts.kernels[i];
-		enum initrd_tool tool = INITRD_UNKNOWN;
-		struct bytes why = { 0 };
+	unsigned looked = 0, left = 0;
 
-		if (initrd_facts(s->tree, k, &tool, &why, err)) {
-			bytes_destroy(&why);
+	for (size_t i = 0; i < s->facts.kernels_n; i++)
+		if (s->facts.kernels[i].is_default && ++looked && kernel_look(s, &s->facts.kernels[i], err))
 			return -1;
-		}
-		if (why.len)
-			bytes_format(&s->remarks, "%s: %s\n", k->release, why.at);
-		if (s->facts.initrd_tool == INITRD_UNKNOWN)
-			s->facts.initrd_tool = tool;
-		bytes_destroy(&why);
+	for (size_t i = s->facts.kernels_n; i-- > 0;) {
+		if (s->facts.kernels[i].is_default)
+			continue;
+		if (looked++ >= INITRDS_MAX)
+			left++;
+		else if (kernel_look(s, &s->facts.kernels[i], err))
+			return -1;
 	}
+	if (left)
+		bytes_format(&s->remarks, "of %u older kernels no drivers were looked for\n", left);
 	return 0;
 }
 
@@ -368,6 +384,15 @@ static int root_mark(const struct inspection *in, struct system *s, vdisk_error 
 	return ok ? 0 : fail_nomem(err);
 }
 
+/* A file that cannot be read is no reason to tell nothing of all the others.  -1: it is (there is no memory). */
+static int trouble_told(struct system *s, const vdisk_error *err)
+{
+	if (err->kind == VDISK_NOMEM)
+		return -1;
+	bytes_format(&s->remarks, "not all was looked at: %s\n", err->message);
+	return 0;
+}
+
 /* The root of a system that libguestfs has mounted: what its fstab calls so, else what was opened last. */
 static void root_find_mounted(struct inspection *in, struct system *s)
 {
@@ -383,10 +408,12 @@ static int system_read_mounted(struct inspection *in, struct system *s, vdisk_er
 {
 	bytes_text(&s->remarks, "read through libguestfs, since it is encrypted\n");
 	s->tree = tree_mounts_open(guest_mount_tree(in->guest), "/", err);
-	if (!s->tree || fs_copy(in, &s->facts, err) || facts_read(&s->facts, s->tree, err))
+	if (!s->tree || fs_copy(in, &s->facts, err) || (facts_read(&s->facts, s->tree, err) && trouble_told(s, err)))
 		return -1;
 	root_find_mounted(in, s);
-	return root_mark(in, s, err) || firmware_look(in, &s->facts, err) || kernels_look(s, err) ? -1 : 0;
+	if (root_mark(in, s, err) || firmware_look(in, &s->facts, err))
+		return -1;
+	return kernels_look(s, err) ? trouble_told(s, err) : 0;
 }
 
 static int system_read(struct inspection *in, struct system *s, vdisk_error *err)
@@ -397,8 +424,9 @@ static int system_read(struct inspection *in, struct system *s, vdisk_error *err
 		return system_read_mounted(in, s, err);
 	if (root->doubt)
 		bytes_format(&s->remarks, "%s: %s, so what is shown may be older than what the guest wrote last\n", root->fs.where, root->doubt);
-	if (tree_compose(in, s, err) || fs_copy(in, &s->facts, err) || facts_read(&s->facts, s->tree, err) || root_mark(in, s, err) ||
-	    windows_look(in, s, err) || firmware_look(in, &s->facts, err) || kernels_look(s, err))
+	if (tree_compose(in, s, err) || fs_copy(in, &s->facts, err) || (facts_read(&s->facts, s->tree, err) && trouble_told(s, err)) ||
+	    root_mark(in, s, err) || windows_look(in, s, err) || firmware_look(in, &s->facts, err) ||
+	    (kernels_look(s, err) && trouble_told(s, err)))
 		return -1;
 	return s->remarks.failed ? fail_nomem(err) : 0;
 }

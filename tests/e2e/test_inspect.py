@@ -484,6 +484,31 @@ def what_is_not_clean_is_told():
 
 
 @case
+def a_file_that_cannot_be_read():
+	"""It is named, and all else is told."""
+	need("debugfs")
+	make_debian("tree", "/dev/sda1 / ext4 defaults 0 1\n")
+	make_ext4("tree", "root.img")
+	ran("debugfs", "-w", "-R", "sif /etc/network/interfaces block[0] 0", "root.img")
+	s = one_system(told("root.img"))
+	eq(("Debian GNU/Linux 12 (bookworm)", "old-server", RELEASE), (s["product"], s["hostname"], s["kernels"][0]["release"]), "the rest")
+	check(any("/etc/network/interfaces" in r for r in s["remarks"]), "a remark: %r" % s["remarks"])
+
+
+@case
+def many_kernels():
+	make_debian("tree", "/dev/sda1 / ext4 defaults 0 1\n")
+	for i in range(12):
+		put("tree", {"usr/lib/modules/6.1.0-%d-amd64/modules.dep" % i: b"", "boot/vmlinuz-6.1.0-%d-amd64" % i: b"x"})
+		shutil.copy("tree/boot/initrd.img-" + RELEASE, "tree/boot/initrd.img-6.1.0-%d-amd64" % i)
+	make_ext4("tree", "root.img")
+	s = one_system(told("root.img"))
+	eq(["6.1.0-%d-amd64" % i for i in range(12)] + [RELEASE], [k["release"] for k in s["kernels"]], "kernels, the newest last")
+	eq([5, 8], [sum(not k["storage"] for k in s["kernels"]), sum("ahci" in k["storage"] for k in s["kernels"])], "those without drivers, and with")
+	eq(["of 5 older kernels no drivers were looked for"], s["remarks"], "remarks")
+
+
+@case
 def hostile_files():
 	"""Nothing of the guest's reaches the terminal as an order, nor this machine's files."""
 	secret = os.path.abspath("secret")
