@@ -19,7 +19,8 @@ struct step {
 	const struct facts *facts;
 	const struct adapt_options *options;
 	char for_whom[80];            /* "kvm, hyperv" */
-	enum initrd_tool tool;        /* of the guest's kernels, the last that was seen */
+	enum initrd_tool tool;        /* what made the default kernel's image, or the last one; before, what the guest has */
+	bool tool_sure;               /* it is the default kernel's */
 	struct wanted load, extra;    /* of all kernels together */
 	char **paths; size_t paths_n; /* files of those, for mkinitfs */
 };
@@ -130,6 +131,7 @@ static int image_extend(struct step *s, const struct fact_kernel *k, const char 
 	struct bytes out = { 0 }, notes = { 0 };
 	int rc = initrd_append(&image->initrd, &image->file, want, &out, &notes, err);
 
+	bytes_format(&notes, "%zu bytes in all, %zu before\n", out.len, image->file.len);
 	if (!rc && want->missing_n)
 		rc = plan_write_binary(s->plan, path, out.at, out.len, 0644, &notes, err,
 			"drivers of %s, with what they need, are added to the initramfs of %s",
@@ -140,6 +142,14 @@ static int image_extend(struct step *s, const struct fact_kernel *k, const char 
 	bytes_destroy(&out);
 	bytes_destroy(&notes);
 	return rc;
+}
+
+static void tool_note(struct step *s, const struct fact_kernel *k, enum initrd_tool tool)
+{
+	if (tool == INITRD_UNKNOWN || s->tool_sure)
+		return;
+	s->tool = tool;
+	s->tool_sure = k->is_default;
 }
 
 /* One initramfs of a kernel. */
@@ -154,8 +164,7 @@ static int image_adapt(struct step *s, const struct fact_kernel *k, const char *
 
 	if (image_open(&image, &s->plan->view, path, err))
 		return -1;
-	if (image.initrd.tool != INITRD_UNKNOWN)
-		s->tool = image.initrd.tool;
+	tool_note(s, k, image.initrd.tool);
 	for (size_t i = 0; i < kmod->n; i++)
 		kmod->modules[i].taken = false;
 	want.missing = calloc(kmod->n + 1, sizeof(struct kmod_module *));
@@ -246,8 +255,7 @@ static int images_adapt(struct step *s, const struct fact_kernel *k, struct kmod
 
 		if (image_open(&image, &s->plan->view, k->initrd, &why))
 			return 0; /* its tool makes another */
-		if (image.initrd.tool != INITRD_UNKNOWN)
-			s->tool = image.initrd.tool;
+		tool_note(s, k, image.initrd.tool);
 		image_close(&image);
 		return 0;
 	}
@@ -321,12 +329,12 @@ static int kernels_adapt(struct step *s, vdisk_error *err)
 }
 
 /* Once the tool has been told what is wanted. */
-static int kernels_regenerate(struct step *s, enum initrd_tool tool, vdisk_error *err)
+static int kernels_regenerate(struct step *s, vdisk_error *err)
 {
 	for (size_t i = 0; i < s->facts->kernels_n; i++) {
 		const struct fact_kernel *k = &s->facts->kernels[i];
 
-		if (*k->initrd && k->installed && generator_run(s->plan, tool, k, err))
+		if (*k->initrd && k->installed && generator_run(s->plan, s->tool, k, err))
 			return -1;
 	}
 	return 0;
@@ -336,7 +344,6 @@ int step_modules(struct plan *p, const struct facts *f, const struct adapt_optio
 {
 	struct step s = { .plan = p, .facts = f, .options = o, .tool = f->initrd_tool };
 	struct generator_want want = { .for_whom = s.for_whom };
-	enum initrd_tool tool;
 	int rc;
 
 	for (size_t i = 0; i < TARGET_N; i++)
@@ -345,7 +352,6 @@ int step_modules(struct plan *p, const struct facts *f, const struct adapt_optio
 			strcat(s.for_whom, target_infos[i].name);
 		}
 	rc = kernels_adapt(&s, err);
-	tool = f->initrd_tool != INITRD_UNKNOWN ? f->initrd_tool : s.tool;
 	if (!rc) {
 		want.load = s.load.names;
 		want.load_n = s.load.n;
@@ -353,10 +359,10 @@ int step_modules(struct plan *p, const struct facts *f, const struct adapt_optio
 		want.extra_n = s.extra.n;
 		want.paths = (const char *const *)s.paths;
 		want.paths_n = s.paths_n;
-		rc = generator_register(p, tool, &want, err);
+		rc = generator_register(p, s.tool, &want, err);
 	}
 	if (!rc && o->regenerate)
-		rc = kernels_regenerate(&s, tool, err);
+		rc = kernels_regenerate(&s, err);
 	for (size_t i = 0; i < s.paths_n; i++)
 		free(s.paths[i]);
 	free(s.paths);
