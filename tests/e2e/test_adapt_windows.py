@@ -181,13 +181,15 @@ def ntfs(part):
 
 def disk_make(folder, path, mark=None):
 	"""One NTFS with what the folder holds.  `mark` is called with the file system's file before it goes in."""
-	need("mkntfs", "ntfs-3g", "ntfscat", "hivexregedit", "sfdisk")
+	need("mkntfs", "ntfs-3g", "ntfscat", "hivexregedit", "sfdisk", "setfattr", "getfattr")
 	part = path + ".part"
 	with open(part, "wb") as f:
 		f.truncate(SIZE)
 	ran("mkntfs", "-F", "-Q", "-q", "-s", 512, "-p", START // 512, "-H", 255, "-S", 63, part)
 	with ntfs(part) as to:
 		ran("cp", "-r", folder + "/.", to)
+		# Hidden and a system file, as Windows has it: what a file made anew would not be.
+		ran("setfattr", "-n", "system.ntfs_attrib_be", "-v", "0x00000026", to + "/Windows/System32/config/SYSTEM")
 	if mark:
 		mark(part)
 	with open(path, "wb") as f:
@@ -283,6 +285,9 @@ def compare_with_v2v(release):
 			n += 1
 			eq(renamed(text), u.get((renamed(key), value if value is None else renamed(value))), "%s: %s, %s: virt-v2v's and ours" % (name, key, value))
 		check(n >= (12 if name == "SYSTEM" else 1), "virt-v2v changed %d values of %s" % (n, name))
+	with ntfs(ours) as at:
+		attributes = ran("getfattr", "-n", "system.ntfs_attrib_be", "-e", "hex", at + "/Windows/System32/config/SYSTEM").out
+	check("0x00000026" in attributes, "the hive's attributes: " + attributes)
 	for path in ("System32/drivers/viostor.sys", "Drivers/VirtIO/viostor.inf", "Drivers/VirtIO/netkvm.sys", "Drivers/VirtIO/netkvm.cat"):
 		eq(file_of(theirs, "/Windows/" + path), file_of(ours, "/Windows/" + path), path)
 	return ours, u

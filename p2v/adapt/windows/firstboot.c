@@ -148,7 +148,8 @@ int windows_firstboot(struct windows_edit *e, vdisk_error *err)
 		for (size_t s = 0; s < e->w->sets_n && !rc; s++)
 			rc = service_set(e, e->w->sets[s], e->o->service_tool != NULL, err);
 		if (!rc)
-			plan_remark(e->plan, "a script finishes the work at the first boot, a minute or two after it; %%SystemRoot%%\\" HERE "\\firstboot.log tells what it did");
+			plan_remark(e->plan, "a script finishes the work at the first boot, a minute or two after it; "
+			            "%%SystemRoot%%\\" HERE "\\firstboot.log tells what it did");
 	}
 	bytes_destroy(&script);
 	bytes_destroy(&network);

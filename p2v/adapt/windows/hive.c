@@ -17,19 +17,22 @@
 #define KEY_NAME_MAX 255
 #define DEPTH_MAX 32
 
+/* A memory file with these bytes, or -1. */
 static int copy_make(const struct bytes *from, const char *path, vdisk_error *err)
 {
 	int fd = memfd_create("hive", MFD_CLOEXEC);
+
 	if (fd < 0)
-		return fail(err, VDISK_IO, "no memory file for a copy of %s: %s", path, strerror(errno));
+		return fail_errno(err, "no memory file for a copy of %s", path);
 	for (size_t done = 0; done < from->len;) {
 		ssize_t n = write(fd, from->at + done, from->len - done);
+
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n <= 0) {
-			int e = n < 0 ? errno : ENOSPC;
+			fail_errno(err, "copying %s", path);
 			close(fd);
-			return fail(err, VDISK_IO, "copying %s: %s", path, strerror(e));
+			return -1;
 		}
 		done += (size_t)n;
 	}
@@ -45,41 +48,42 @@ static uint32_t le32(const char *p)
 int hive_open(struct hive *h, struct tree *t, const char *path, const char *label, bool write, vdisk_error *err)
 {
 	struct bytes raw = { 0 };
-	*h = (struct hive){ .fd = -1, .label = label };
-	int r = t->ops->read(t, path, HIVE_MAX, &raw, err);
-	if (r <= 0 || raw.failed || raw.len < 4096 || memcmp(raw.at, "regf", 4)) {
-		if (r > 0)
-			r = raw.failed ? fail_nomem(err)
-			               : fail(err, VDISK_CORRUPT, "%s is no registry hive (%zu bytes)", path, raw.len);
+	char name[64];
+	int fd, rc;
+
+	*h = (struct hive){ .label = label };
+	rc = t->ops->read(t, path, HIVE_MAX, &raw, err);
+	if (rc > 0 && raw.failed)
+		rc = fail_nomem(err);
+	else if (rc > 0 && (raw.len < 4096 || memcmp(raw.at, "regf", 4)))
+		rc = fail(err, VDISK_CORRUPT, "%s is no registry hive (%zu bytes)", path, raw.len);
+	if (rc <= 0) {
 		bytes_destroy(&raw);
-		return r;
+		return rc;
 	}
 	h->clean = le32(raw.at + 4) == le32(raw.at + 8);
-	h->fd = copy_make(&raw, path, err);
-	bytes_destroy(&raw);
-	if (h->fd < 0)
+	fd = copy_make(&raw, path, err);
+	bytes_destroy(&raw); /* it may have hundreds of megabytes */
+	if (fd < 0)
 		return -1;
-	char name[64];
-	snprintf(name, sizeof name, "/proc/self/fd/%d", h->fd);
+	snprintf(name, sizeof(name), "/proc/self/fd/%d", fd);
 	h->path = strdup(path);
 	h->h = h->path ? hivex_open(name, write ? HIVEX_OPEN_WRITE : 0) : NULL;
-	if (!h->h) {
-		r = fail(err, errno == ENOMEM ? VDISK_NOMEM : VDISK_CORRUPT, "%s cannot be read as a registry hive: %s", path, strerror(errno));
-		hive_close(h);
-		return r;
-	}
-	return 1;
+	rc = errno;
+	close(fd); /* libhivex has it mapped, or in memory */
+	if (h->h)
+		return 1;
+	hive_close(h);
+	return fail(err, rc == ENOMEM ? VDISK_NOMEM : VDISK_CORRUPT, "%s cannot be read as a registry hive: %s", path, strerror(rc));
 }
 
 void hive_close(struct hive *h)
 {
 	if (h->h)
 		hivex_close(h->h);
-	if (h->path && h->fd >= 0)
-		close(h->fd);
 	free(h->path);
 	bytes_destroy(&h->notes);
-	*h = (struct hive){ .fd = -1 };
+	*h = (struct hive){ 0 };
 }
 
 /* The next part of a key's path, or NULL. */
@@ -287,7 +291,7 @@ int hive_set(struct hive *h, const char *path, const char *name, uint32_t type, 
 int hive_set_number(struct hive *h, const char *path, const char *name, uint32_t value, vdisk_error *err)
 {
 	unsigned char le[4] = {(unsigned char)value, (unsigned char)(value >> 8), (unsigned char)(value >> 16), (unsigned char)(value >> 24)};
-	return hive_set(h, path, name, HIVE_DWORD, le, sizeof le, err);
+	return hive_set(h, path, name, HIVE_DWORD, le, sizeof(le), err);
 }
 
 int hive_utf16(const char *text, struct bytes *out)
@@ -300,10 +304,10 @@ int hive_utf16(const char *text, struct bytes *out)
 	int r = 0;
 	while (in_left && r == 0) {
 		char part[512], *to = part;
-		size_t room = sizeof part;
+		size_t room = sizeof(part);
 		if (iconv(cd, &in, &in_left, &to, &room) == (size_t)-1 && errno != E2BIG)
 			r = -1;
-		bytes_add(out, part, sizeof part - room);
+		bytes_add(out, part, sizeof(part) - room);
 	}
 	iconv_close(cd);
 	return out->failed ? -1 : r;
@@ -338,28 +342,24 @@ int hive_set_list(struct hive *h, const char *path, const char *name, const stru
 
 int hive_save(struct hive *h, struct bytes *out, vdisk_error *err)
 {
-	int fd = memfd_create("hive", MFD_CLOEXEC);
+	int fd = memfd_create("hive", MFD_CLOEXEC), rc = 0;
+	char name[64], part[65536];
+	off_t at = 0;
+	ssize_t n = 1;
+
 	if (fd < 0)
-		return fail(err, VDISK_IO, "no memory file for %s: %s", h->path, strerror(errno));
-	char name[64];
-	snprintf(name, sizeof name, "/proc/self/fd/%d", fd);
-	int r = hivex_commit(h->h, name, 0);
-	if (r != 0)
-		r = fail(err, VDISK_IO, "%s cannot be written anew: %s", h->path, strerror(errno));
-	for (off_t at = 0; r == 0;) {
-		char part[65536];
-		ssize_t n = pread(fd, part, sizeof part, at);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0) {
-			r = n < 0 ? fail(err, VDISK_IO, "reading %s back: %s", h->path, strerror(errno)) : 1;
-			break;
+		return fail_errno(err, "no memory file for %s", h->path);
+	snprintf(name, sizeof(name), "/proc/self/fd/%d", fd);
+	if (hivex_commit(h->h, name, 0))
+		rc = fail_errno(err, "%s cannot be written anew", h->path);
+	while (!rc && (n = pread(fd, part, sizeof(part), at)) != 0) {
+		if (n < 0 && errno != EINTR)
+			rc = fail_errno(err, "reading %s back", h->path);
+		if (n > 0) {
+			bytes_add(out, part, (size_t)n);
+			at += n;
 		}
-		bytes_add(out, part, (size_t)n);
-		at += n;
 	}
 	close(fd);
-	if (r > 0)
-		r = out->failed ? fail_nomem(err) : 0;
-	return r;
+	return rc ? rc : out->failed ? fail_nomem(err) : 0;
 }

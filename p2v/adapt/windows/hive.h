@@ -12,7 +12,6 @@ struct hive {
 	hive_h *h;          /* NULL: not open */
 	char *path;         /* in the guest */
 	const char *label;  /* HKLM\SYSTEM; static */
-	int fd;             /* the copy, in memory */
 	bool clean;         /* its two sequence numbers agree: no changes wait in its log */
 	bool changed;
 	struct bytes notes; /* what was changed, a line each */

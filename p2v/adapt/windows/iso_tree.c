@@ -61,7 +61,16 @@ static struct iso_file *file_find(const struct iso_tree *t, const char *path)
 
 /* ---------------------------------------------------------------- reading the ISO */
 
-static int walk(struct iso_tree *t, const char *iso, int (*each)(struct iso_tree *t, struct archive *a, struct archive_entry *e, vdisk_error *err), vdisk_error *err)
+typedef int (*entry_fn)(struct iso_tree *t, struct archive *a, struct archive_entry *e, vdisk_error *err);
+
+static const char *archive_says(struct archive *a)
+{
+	const char *text = archive_error_string(a);
+
+	return text ? text : "it is damaged, or something else";
+}
+
+static int walk(struct iso_tree *t, const char *iso, entry_fn each, vdisk_error *err)
 {
 	struct archive *a = archive_read_new();
 	struct archive_entry *e;
@@ -70,10 +79,10 @@ static int walk(struct iso_tree *t, const char *iso, int (*each)(struct iso_tree
 	if (!a)
 		return fail_nomem(err);
 	if (archive_read_support_format_iso9660(a) != ARCHIVE_OK || archive_read_open_filename(a, iso, BLOCK) != ARCHIVE_OK)
-		rc = fail(err, VDISK_UNSUPPORTED, "%s: is neither a folder nor an ISO: %s", iso, archive_error_string(a) ? archive_error_string(a) : "it is something else");
+		rc = fail(err, VDISK_UNSUPPORTED, "%s: is neither a folder nor an ISO: %s", iso, archive_says(a));
 	for (unsigned n = 0; !rc && (r = archive_read_next_header(a, &e)) != ARCHIVE_EOF; n++) {
 		if (r < ARCHIVE_WARN)
-			rc = fail(err, VDISK_CORRUPT, "%s: %s", iso, archive_error_string(a) ? archive_error_string(a) : "is no ISO, or a damaged one");
+			rc = fail(err, VDISK_CORRUPT, "%s: %s", iso, archive_says(a));
 		else if (n == ENTRIES_MAX)
 			rc = fail(err, VDISK_UNSUPPORTED, "%s: holds more than %u files", iso, ENTRIES_MAX);
 		else if (archive_entry_pathname(e) && (archive_entry_hardlink(e) || archive_entry_filetype(e) == AE_IFREG))
@@ -118,7 +127,7 @@ static int content_take(struct iso_tree *t, struct archive *a, struct archive_en
 			rc = fail(err, VDISK_UNSUPPORTED, "%s: more than 64 MiB of one driver file, or than 512 MiB of all", f->path);
 	}
 	if (!rc && n < 0)
-		rc = fail(err, VDISK_CORRUPT, "%s: %s", f->path, archive_error_string(a) ? archive_error_string(a) : "cannot be read");
+		rc = fail(err, VDISK_CORRUPT, "%s: %s", f->path, archive_says(a));
 	free(part);
 	return rc;
 }

@@ -107,6 +107,8 @@ static void remarks_add(const struct windows_edit *e)
 	plan_remark(e->plan, "no Windows was started to test this: keep the old machine or the way back (--keep-undo) until this one has run");
 	if (e->w->secure_boot && e->o->drivers)
 		plan_remark(e->plan, "Secure Boot was on when Windows ran last: drivers that Microsoft has not signed will not load with it");
+	if (e->packages && hive_find(&e->software, 0, "Policies\\Microsoft\\Windows\\DeviceInstall\\Restrictions"))
+		plan_remark(e->plan, "a policy restricts which devices may be installed: if it forbids the new ones, Windows stops at its start (0x7B)");
 	if ((e->o->targets & TARGET_KVM) && !e->o->drivers)
 		plan_remark(e->plan, "without --drivers (virtio-win) Windows boots from a SATA disk with an e1000 adapter, not from virtio");
 	if ((e->o->targets & TARGET_HYPERV) && e->w->major == 6 && e->w->minor == 1)

@@ -279,7 +279,7 @@ static int hive_of(struct hive *h, struct tree *t, const char *folder, const cha
 
 int windows_hives_open(struct hive *system, struct hive *software, struct tree *t, const char *folder, bool write, vdisk_error *err)
 {
-	*system = *software = (struct hive){ .fd = -1 };
+	*system = *software = (struct hive){ 0 };
 	if (hive_of(system, t, folder, "SYSTEM", "HKLM\\SYSTEM", write, err))
 		return -1;
 	if (!hive_of(software, t, folder, "SOFTWARE", "HKLM\\SOFTWARE", write, err))
