@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Services that belong to the machine that was left: guest agents of its hypervisor, or what watches the sensors, controllers and disks of a real
- * machine, which on a virtual one fails, or worse, waits.  A table of names, with all their spellings; service.c finds out which are there.
+ * Services that belong to the machine that was left: guest agents of its hypervisor, or what watches the sensors, controllers and
+ * disks of a real machine, which on a virtual one fails, or worse, waits.  A table of names, with all their spellings; service.c
+ * finds out which are there.
  */
 #include "agents.h"
 
@@ -14,18 +15,38 @@ struct agent {
 };
 
 static const struct agent agents[] = {
-	{ TARGET_VMWARE, "VMware", { "open-vm-tools", "vmtoolsd", "vgauth", "vgauthd", "open-vm-tools.socket", "run-vmblock\\x2dfuse.mount" } },
+	{ TARGET_VMWARE,
+	  "VMware",
+	  { "open-vm-tools", "vmtoolsd", "vgauth", "vgauthd", "open-vm-tools.socket", "run-vmblock\\x2dfuse.mount" } },
 	{ TARGET_VMWARE, "VMware", { "vmware-tools", "vmware-tools-thinprint", "vmware-tools-services", "vmware-guestd" } },
 	{ TARGET_XEN, "Xen", { "xe-linux-distribution", "xe-daemon", "xe-guest-utilities", "xenstore-guest" } },
-	{ TARGET_VIRTUALBOX, "VirtualBox", { "vboxadd", "vboxadd-service", "vboxadd-x11", "virtualbox-guest-utils", "virtualbox-guest-x11", "vboxservice", "vboxguest" } },
-	{ TARGET_HYPERV, "Hyper-V", { "hv-kvp-daemon", "hv-vss-daemon", "hv-fcopy-daemon", "hypervkvpd", "hypervvssd", "hypervfcopyd" } },
-	{ TARGET_HYPERV, "Hyper-V", { "hv_kvp_daemon", "hv_vss_daemon", "hv_fcopy_daemon", "hv_fcopy_uio_daemon", "walinuxagent", "waagent" } },
+	{ TARGET_VIRTUALBOX,
+	  "VirtualBox",
+	  { "vboxadd", "vboxadd-service", "vboxadd-x11", "virtualbox-guest-utils", "virtualbox-guest-x11", "vboxservice",
+	    "vboxguest" } },
+	{ TARGET_HYPERV,
+	  "Hyper-V",
+	  { "hv-kvp-daemon", "hv-vss-daemon", "hv-fcopy-daemon", "hypervkvpd", "hypervvssd", "hypervfcopyd" } },
+	{ TARGET_HYPERV,
+	  "Hyper-V",
+	  { "hv_kvp_daemon", "hv_vss_daemon", "hv_fcopy_daemon", "hv_fcopy_uio_daemon", "walinuxagent", "waagent" } },
 	{ TARGET_KVM, "KVM", { "qemu-guest-agent", "qemu-ga", "spice-vdagentd", "spice-vdagentd.socket", "spice-vdagent" } },
 	{ 0, "Parallels", { "prltoolsd", "prltools", "prltools_updater" } },
-	{ 0, "real hardware", { "mcelog", "edac", "rasdaemon", "ras-mc-ctl", "smartd", "smartmontools", "hdparm", "hddtemp", "lm_sensors", "lm-sensors", "fancontrol" } },
-	{ 0, "real hardware", { "thermald", "ipmi", "openipmi", "ipmievd", "bmc-snmp-proxy", "cpuspeed", "nvidia-persistenced", "nvidia-fabricmanager" } },
-	{ 0, "HP's machines", { "hp-health", "hp-asrd", "hp-snmp-agents", "hpsmhd", "hp-ams", "amsd", "ahslog", "smad", "hpasmlited", "cpqiScsi" } },
-	{ 0, "Dell's machines", { "dataeng", "dsm_sa_datamgrd", "dsm_sa_eventmgrd", "dsm_sa_snmpd", "dsm_om_connsvc", "dsm_om_shrsvc", "instsvcdrv", "racsvc", "mptctl" } },
+	{ 0,
+	  "real hardware",
+	  { "mcelog", "edac", "rasdaemon", "ras-mc-ctl", "smartd", "smartmontools", "hdparm", "hddtemp", "lm_sensors", "lm-sensors",
+	    "fancontrol" } },
+	{ 0,
+	  "real hardware",
+	  { "thermald", "ipmi", "openipmi", "ipmievd", "bmc-snmp-proxy", "cpuspeed", "nvidia-persistenced",
+	    "nvidia-fabricmanager" } },
+	{ 0,
+	  "HP's machines",
+	  { "hp-health", "hp-asrd", "hp-snmp-agents", "hpsmhd", "hp-ams", "amsd", "ahslog", "smad", "hpasmlited", "cpqiScsi" } },
+	{ 0,
+	  "Dell's machines",
+	  { "dataeng", "dsm_sa_datamgrd", "dsm_sa_eventmgrd", "dsm_sa_snmpd", "dsm_om_connsvc", "dsm_om_shrsvc", "instsvcdrv",
+	    "racsvc", "mptctl" } },
 	{ 0, "its RAID controller", { "mrmonitor", "lsi_mrdsnmpd", "vivaldiframeworkd", "3dm2", "stor_agent", "aacraid-agent" } },
 };
 

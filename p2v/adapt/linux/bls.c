@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Entries of the boot loader specification (Fedora, RHEL 8 and later, systemd-boot), and what kernel-install makes the next ones from.  An entry
- * whose options are $kernelopts has nothing to change: that stands in GRUB's environment.
+ * Entries of the boot loader specification (Fedora, RHEL 8 and later, systemd-boot), and what kernel-install makes the next ones
+ * from.  An entry whose options are $kernelopts has nothing to change: that stands in GRUB's environment.
  */
 #include "loader.h"
 
@@ -30,9 +30,11 @@ static bool entry_has_initrd(const struct text *t)
 	struct span value;
 
 	while (text_next(&look)) {
-		if (line_key(look.line, "initrd", &value) || line_key(look.line, "efi", &value) || line_key(look.line, "uki", &value))
+		if (line_key(look.line, "initrd", &value) || line_key(look.line, "efi", &value) ||
+		    line_key(look.line, "uki", &value))
 			return true;
-		if (line_key(look.line, "options", &value) && (memmem(value.at, value.len, "initrd=", 7) || memchr(value.at, '$', value.len)))
+		if (line_key(look.line, "options", &value) &&
+		    (memmem(value.at, value.len, "initrd=", 7) || memchr(value.at, '$', value.len)))
 			return true;
 	}
 	return false;
@@ -62,7 +64,8 @@ static int entry_file(void *to, const char *path, vdisk_error *err)
 		first = false;
 		cmdline_put(&r, &t, value);
 	}
-	return text_write(&t, err, "the kernel's devices by their UUIDs%s", l->options->serial ? ", and a console on the serial line" : "");
+	return text_write(&t, err, "the kernel's devices by their UUIDs%s",
+	                  l->options->serial ? ", and a console on the serial line" : "");
 }
 
 static int esp_entries(struct loader *l, const char *mount, vdisk_error *err)
@@ -96,7 +99,8 @@ static int bare_file(struct loader *l, const char *path, bool serial, vdisk_erro
 		cmdline_put(&r, &t, t.line);
 		r.serial = false;
 	}
-	return text_write(&t, err, "the next kernel's entry names its devices by their UUIDs%s", l->options->serial ? ", and has the serial console" : "");
+	return text_write(&t, err, "the next kernel's entry names its devices by their UUIDs%s",
+	                  l->options->serial ? ", and has the serial console" : "");
 }
 
 static int bare_one(void *to, const char *path, vdisk_error *err) { return bare_file(to, path, false, err); }

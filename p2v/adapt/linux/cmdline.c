@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Word by word: those that name a disk get its UUID, those that keep our drivers from being loaded lose them, a console that only the old
- * hypervisor had becomes the serial one, and one is added where it is asked for.  All other words, and the blanks between, stay.
+ * Word by word: those that name a disk get its UUID, those that keep our drivers from being loaded lose them, a console that only
+ * the old hypervisor had becomes the serial one, and one is added where it is asked for.  All other words, and the blanks between,
+ * stay.
  */
 #include "cmdline.h"
 
@@ -44,7 +45,8 @@ bool module_wanted(unsigned targets, struct span name)
 
 		if (!(targets & t->target))
 			continue;
-		if (module_among(t->storage, name) || module_among(t->network, name) || module_among(t->bus, name) || module_among(t->console, name))
+		if (module_among(t->storage, name) || module_among(t->network, name) || module_among(t->bus, name) ||
+		    module_among(t->console, name))
 			return true;
 	}
 	return false;
@@ -99,15 +101,18 @@ static bool device_word(const struct cmdline_rules *r, struct span word, struct 
 	answer = device_find(r->devices, is_root && from_number(name, numbered) ? numbered : name, &fs);
 	if (answer == DEVICE_OTHER)
 		return false;
-	if (answer == DEVICE_FOUND && is_root && (!strcmp(fs->type, "swap") || !strcmp(fs->type, "crypto_LUKS") || !strcmp(fs->type, "LVM2_member")))
+	if (answer == DEVICE_FOUND && is_root &&
+	    (!strcmp(fs->type, "swap") || !strcmp(fs->type, "crypto_LUKS") || !strcmp(fs->type, "LVM2_member")))
 		answer = DEVICE_UNSURE; /* nobody's root */
 	if (answer == DEVICE_FOUND && device_lasting(r->devices, fs, is_root && !r->initrd, lasting)) {
 		bytes_replaced(out, word, value, lasting);
 		return true;
 	}
 	remark_once(r->plan, "%s: %.*s stays in a kernel's command line: %s", r->path, (int)word.len, word.at,
-	            answer == DEVICE_GONE ? "it is on none of the disks" : answer == DEVICE_UNSURE ? "it cannot be told which disk it means" :
-	            is_root && !r->initrd ? "the kernel has no initramfs, and the partition no PARTUUID" : "it has no UUID");
+	            answer == DEVICE_GONE     ? "it is on none of the disks"
+	            : answer == DEVICE_UNSURE ? "it cannot be told which disk it means"
+	            : is_root && !r->initrd   ? "the kernel has no initramfs, and the partition no PARTUUID"
+	                                      : "it has no UUID");
 	return false;
 }
 
@@ -118,8 +123,9 @@ struct device_key {
 };
 
 static const struct device_key device_keys[] = {
-	{ "root", "", "" },        { "resume", "", "" },        { "real_root", "", "" }, { "real_resume", "", "" }, { "boot", "", "" },
-	{ "cryptdevice", ":", "" }, { "cryptkey", ":", "" },     { "cryptroot", "", "" }, { "cryptopts", ",", "source=" },
+	{ "root", "", "" },        { "resume", "", "" },    { "real_root", "", "" },
+	{ "real_resume", "", "" }, { "boot", "", "" },      { "cryptdevice", ":", "" },
+	{ "cryptkey", ":", "" },   { "cryptroot", "", "" }, { "cryptopts", ",", "source=" },
 	{ "swap", "", "" },
 };
 
@@ -155,9 +161,11 @@ static bool key_word(const struct cmdline_rules *r, struct span word, struct spa
 enum fate { KEEP, CHANGED, DROP };
 
 /* key=a,b,c without what the targets need. */
-static enum fate blacklist_word(const struct cmdline_rules *r, struct span word, struct span key, struct span value, struct bytes *out)
+static enum fate blacklist_word(const struct cmdline_rules *r, struct span word, struct span key, struct span value,
+                                struct bytes *out)
 {
-	static const char *const keys[] = { "modprobe.blacklist", "module_blacklist", "rd.driver.blacklist", "rdblacklist", "blacklist", NULL };
+	static const char *const keys[] = { "modprobe.blacklist", "module_blacklist", "rd.driver.blacklist",
+		                            "rdblacklist",        "blacklist",        NULL };
 	const char *const *k = keys, *end = value.at + value.len;
 	struct bytes list = { 0 };
 	unsigned gone = 0;
@@ -242,7 +250,8 @@ void cmdline_translate(const struct cmdline_rules *r, struct span args, struct b
 			bytes_span(&out, (struct span){ done, (size_t)(word.at - done) });
 			bytes_span(&out, is);
 			tty = tty || (is.len && span_is(is, "console=tty0"));
-			serial = serial || (is.len > 8 && span_starts(is, "console=") && span_starts((struct span){ is.at + 8, is.len - 8 }, port));
+			serial = serial || (is.len > 8 && span_starts(is, "console=") &&
+			                    span_starts((struct span){ is.at + 8, is.len - 8 }, port));
 		}
 		done = word.at + word.len;
 		bytes_destroy(&now);
@@ -265,7 +274,8 @@ void cmdline_put(const struct cmdline_rules *r, struct text *t, struct span args
 	bytes_span(&line, (struct span){ t->line.at, (size_t)(args.at - t->line.at) });
 	before = line.len;
 	cmdline_translate(r, args, &line);
-	if (!args.len && line.len > before && before && !strchr(" \t='\"", line.at[before - 1])) { /* behind a word: a blank between */
+	if (!args.len && line.len > before && before &&
+	    !strchr(" \t='\"", line.at[before - 1])) { /* behind a word: a blank between */
 		struct bytes words = { 0 };
 
 		bytes_add(&words, line.at + before, line.len - before);

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Which disk of those that were taken along did the old machine call /dev/sda?  Names count in the old machine's order, which nobody recorded, so
- * fstab has to tell: the disk of / is known, since its files were found there; any other name means the disk that has the partitions and types which
- * fstab expects of it.  Where several disks would do, the name's own place in the order decides (sdb is the second), and where the name has none
- * (by-id), nothing is decided: a wrong file system mounted is worse than one that is missing and named.
+ * Which disk of those that were taken along did the old machine call /dev/sda?  Names count in the old machine's order, which
+ * nobody recorded, so fstab has to tell: the disk of / is known, since its files were found there; any other name means the disk
+ * that has the partitions and types which fstab expects of it.  Where several disks would do, the name's own place in the order
+ * decides (sdb is the second), and where the name has none (by-id), nothing is decided: a wrong file system mounted is worse than
+ * one that is missing and named.
  */
 #include "devices.h"
 
@@ -40,7 +41,8 @@ static bool fs_is_plain(const struct fact_fs *fs)
 {
 	struct device_name name;
 
-	return strstr(fs->where, "partitions/") || !*fs->where || !strcmp(fs->where, "disk") || (!strchr(fs->where, '/') && device_parse(fs->device, &name));
+	return strstr(fs->where, "partitions/") || !*fs->where || !strcmp(fs->where, "disk") ||
+	       (!strchr(fs->where, '/') && device_parse(fs->device, &name));
 }
 
 static const struct fact_fs *fs_at(const struct facts *f, unsigned disk, unsigned part)
@@ -251,7 +253,9 @@ static bool has_closed(const struct facts *f)
 	bool closed = false;
 
 	for (size_t i = 0; i < f->fs_n; i++) {
-		const char *type = f->fs[i].type, *inside = !strcmp(type, "LVM2_member") ? "volumes/" : !strcmp(type, "linux_raid_member") ? "md/" : NULL;
+		const char *type = f->fs[i].type, *inside = !strcmp(type, "LVM2_member")         ? "volumes/"
+		                                            : !strcmp(type, "linux_raid_member") ? "md/"
+		                                                                                 : NULL;
 		char luks[DEVICE_NAME_MAX] = "";
 		bool open = false;
 

@@ -73,8 +73,11 @@ static bool numbered(const char *name, struct device_name *out)
 	static const struct {
 		const char *before, *between; /* between the two numbers; "" there is one */
 		bool second;                  /* the second one counts the disks, not the first */
-	} kinds[] = { { "/dev/nvme", "n", false }, { "/dev/mmcblk", "", false }, { "/dev/cciss/c", "d", true }, { "/dev/ida/c", "d", true },
-		{ "/dev/rd/c", "d", true } };
+	} kinds[] = { { "/dev/nvme", "n", false },
+		      { "/dev/mmcblk", "", false },
+		      { "/dev/cciss/c", "d", true },
+		      { "/dev/ida/c", "d", true },
+		      { "/dev/rd/c", "d", true } };
 
 	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
 		const char *s = after(name, kinds[i].before), *between = kinds[i].between;
@@ -126,7 +129,8 @@ static bool linked(const char *name, struct device_name *out)
 /* Multipath devices and BIOS RAID sets: mpatha1, mpathap1, mpatha-part1, 3600508b4…p2, isw_…_Volume0p1. */
 static bool mapped(const char *name, struct device_name *out)
 {
-	static const char *const sets[] = { "isw_", "ddf1_", "pdc_", "sil_", "nvidia_", "jmicron_", "via_", "asr_", "hpt37x_", "lsi_", NULL };
+	static const char *const sets[] = { "isw_", "ddf1_", "pdc_",    "sil_", "nvidia_", "jmicron_",
+		                            "via_", "asr_",  "hpt37x_", "lsi_", NULL };
 	const char *s = after(name, "/dev/mapper/"), *end = name + strlen(name), *digits = end;
 	bool multipath, wwid, set = false;
 

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The loader that UEFI starts where its NVRAM names none: EFI/BOOT/BOOTX64.EFI.  A new machine's NVRAM is empty, so where only that of the old one
- * led to the boot loader, this is put in place, as a distribution lays out removable media (README.fallback of shim): shim under that name, and beside it
- * what shim starts, under the name that it looks for.  shim's own fallback (fbx64.efi) is not: it writes boot entries and starts the machine again,
- * and with it in the folder shim would not start GRUB.  Where a distribution put it there itself, its BOOT.CSV does the work, and nothing is added.
- * A signed GRUB has the folder of its configuration built in (Debian's: /EFI/debian), wherever it is started from; SUSE's looks beside itself.  So the
- * short configuration there, which only leads to the real one, is copied along; a long one is the real one, and found by the name built in.
+ * The loader that UEFI starts where its NVRAM names none: EFI/BOOT/BOOTX64.EFI.  A new machine's NVRAM is empty, so where only that
+ * of the old one led to the boot loader, this is put in place, as a distribution lays out removable media (README.fallback of
+ * shim): shim under that name, and beside it what shim starts, under the name that it looks for.  shim's own fallback (fbx64.efi)
+ * is not: it writes boot entries and starts the machine again, and with it in the folder shim would not start GRUB.  Where a
+ * distribution put it there itself, its BOOT.CSV does the work, and nothing is added. A signed GRUB has the folder of its
+ * configuration built in (Debian's: /EFI/debian), wherever it is started from; SUSE's looks beside itself.  So the short
+ * configuration there, which only leads to the real one, is copied along; a long one is the real one, and found by the name built
+ * in.
  */
 #include "loader.h"
 
@@ -35,7 +37,8 @@ static int find(struct loader *l, const char *folder, const char *name, char out
 	int rc = t->ops->list(t, folder, &names, err), found = 0;
 
 	for (size_t at = 0; rc > 0 && !found && at < names.len; at += strlen(names.at + at) + 1)
-		if (!strcasecmp(names.at + at, name) && snprintf(out, EFI_PATH_MAX, "%s/%s", strcmp(folder, "/") ? folder : "", names.at + at) < EFI_PATH_MAX)
+		if (!strcasecmp(names.at + at, name) &&
+		    snprintf(out, EFI_PATH_MAX, "%s/%s", strcmp(folder, "/") ? folder : "", names.at + at) < EFI_PATH_MAX)
 			found = 1;
 	bytes_destroy(&names);
 	return rc < 0 ? -1 : found;
@@ -105,7 +108,8 @@ static int prefix_check(struct efi *e, const char *grub, vdisk_error *err)
 	const char *at = rc > 0 && image.len ? memmem(image.at, image.len, "/EFI/", 5) : NULL;
 	size_t n = 0;
 
-	while (at && at + 5 + n < image.at + image.len && n < sizeof(name) - 1 && (isalnum((unsigned char)at[5 + n]) || at[5 + n] == '-')) {
+	while (at && at + 5 + n < image.at + image.len && n < sizeof(name) - 1 &&
+	       (isalnum((unsigned char)at[5 + n]) || at[5 + n] == '-')) {
 		name[n] = at[5 + n];
 		n++;
 	}
@@ -117,7 +121,9 @@ static int prefix_check(struct efi *e, const char *grub, vdisk_error *err)
 	if (rc > 0)
 		rc = find(e->l, folder, "grub.cfg", path, err);
 	if (rc == 0)
-		remark_once(e->l->plan, "%s looks for its configuration in EFI/%s/grub.cfg, which is not there: run grub-install in the guest", grub, name);
+		remark_once(e->l->plan,
+		            "%s looks for its configuration in EFI/%s/grub.cfg, which is not there: run grub-install in the guest",
+		            grub, name);
 	return rc < 0 ? -1 : 0;
 }
 
@@ -141,7 +147,8 @@ static int vendor_copy(struct efi *e, const char *folder, vdisk_error *err)
 	has_manager = find_any(e, folder, managers, manager, err);
 	if (has_manager < 0 || copy(e, has_shim ? shim : grub, name, IMAGE_MAX, err))
 		return -1;
-	if (has_shim && (copy(e, grub, base_name(grub), IMAGE_MAX, err) || (has_manager && copy(e, manager, base_name(manager), IMAGE_MAX, err))))
+	if (has_shim && (copy(e, grub, base_name(grub), IMAGE_MAX, err) ||
+	                 (has_manager && copy(e, manager, base_name(manager), IMAGE_MAX, err))))
 		return -1;
 	return copy_stub(e, folder, err) || (has_shim && prefix_check(e, grub, err)) ? -1 : 1;
 }
@@ -154,7 +161,9 @@ struct vendor {
 
 static bool is_own(const struct facts *f, const char *name)
 {
-	static const char *const others[][2] = { { "rhel", "redhat" }, { "opensuse", "opensuse" }, { "sles", "sles" }, { "ol", "redhat" } };
+	static const char *const others[][2] = {
+		{ "rhel", "redhat" }, { "opensuse", "opensuse" }, { "sles", "sles" }, { "ol", "redhat" }
+	};
 
 	if (*f->os && !strncasecmp(name, f->os, strlen(name)))
 		return true;
@@ -207,7 +216,10 @@ static int other_copy(struct efi *e, vdisk_error *err)
 			last = names.at + at;
 	}
 	if (rc > 0 && last && snprintf(path, sizeof(path), "%s/%s", folder, last) < (int)sizeof(path)) {
-		remark_once(e->l->plan, "%s is what UEFI starts from now on where its NVRAM names nothing: after a kernel's upgrade copy the new one there", path);
+		remark_once(e->l->plan,
+		            "%s is what UEFI starts from now on where its NVRAM names nothing: after a kernel's upgrade copy the "
+		            "new one there",
+		            path);
 		rc = copy(e, path, name, IMAGE_MAX, err) ? -1 : 1;
 	} else if (rc > 0) {
 		rc = 0;
@@ -230,7 +242,8 @@ static int complete(struct efi *e, vdisk_error *err)
 	else
 		return rc < 0 ? -1 : 0;
 	if (rc > 0)
-		remark_once(e->l->plan, "%s holds shim without GRUB beside it: run grub-install --force-extra-removable in the guest", e->boot);
+		remark_once(e->l->plan,
+		            "%s holds shim without GRUB beside it: run grub-install --force-extra-removable in the guest", e->boot);
 	return rc < 0 ? -1 : 0;
 }
 
@@ -260,7 +273,9 @@ static int esp_fallback(struct loader *l, const char *mount, vdisk_error *err)
 	if (!rc)
 		rc = other_copy(&e, err);
 	if (!rc && l->facts->uefi)
-		remark_once(l->plan, "%s: no boot loader was found to put in place as EFI/BOOT/%s: the new machine's NVRAM has to name one", mount, "BOOTX64.EFI");
+		remark_once(l->plan,
+		            "%s: no boot loader was found to put in place as EFI/BOOT/%s: the new machine's NVRAM has to name one",
+		            mount, "BOOTX64.EFI");
 	return rc < 0 ? -1 : 1;
 }
 

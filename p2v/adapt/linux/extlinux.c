@@ -67,7 +67,8 @@ static int config_file(struct loader *l, const char *path, vdisk_error *err)
 		r.serial = memmem(value.at, value.len, "root=", 5) || memmem(value.at, value.len, "initrd=", 7);
 		cmdline_put(&r, &t, value);
 	}
-	return text_write(&t, err, "the kernel's devices by their UUIDs%s", l->options->serial ? ", and a console on the serial line" : "");
+	return text_write(&t, err, "the kernel's devices by their UUIDs%s",
+	                  l->options->serial ? ", and a console on the serial line" : "");
 }
 
 /* Alpine's: root=…, default_kernel_opts="…", serial_port=0.  Debian's: EXTLINUX_ROOT="root=…", EXTLINUX_PARAMETERS="…". */
@@ -96,7 +97,8 @@ static int update_file(struct loader *l, const char *path, bool alpine, vdisk_er
 			bytes_clear(&with);
 			cmdline_translate(&r, (struct span){ name.at, (size_t)(value.at + value.len - name.at) }, &with);
 			if (with.len && value.at == name.at + 5)
-				bytes_replaced(&t.out, t.line, (struct span){ name.at, (size_t)(value.at + value.len - name.at) }, with.at);
+				bytes_replaced(&t.out, t.line, (struct span){ name.at, (size_t)(value.at + value.len - name.at) },
+				               with.at);
 			else
 				bytes_span(&t.out, t.line);
 			bytes_text(&t.out, t.ended ? "\n" : "");
@@ -116,11 +118,18 @@ static int update_file(struct loader *l, const char *path, bool alpine, vdisk_er
 
 int extlinux_adapt(struct loader *l, vdisk_error *err)
 {
-	static const char *const files[] = { "/boot/extlinux.conf", "/boot/extlinux/extlinux.conf", "/boot/extlinux/linux.cfg", "/boot/syslinux/syslinux.cfg",
-		"/boot/syslinux/extlinux.conf", "/extlinux.conf", "/syslinux.cfg", NULL };
+	static const char *const files[] = { "/boot/extlinux.conf",
+		                             "/boot/extlinux/extlinux.conf",
+		                             "/boot/extlinux/linux.cfg",
+		                             "/boot/syslinux/syslinux.cfg",
+		                             "/boot/syslinux/extlinux.conf",
+		                             "/extlinux.conf",
+		                             "/syslinux.cfg",
+		                             NULL };
 
 	for (const char *const *f = files; *f; f++)
 		if (config_file(l, *f, err))
 			return -1;
-	return update_file(l, "/etc/update-extlinux.conf", true, err) || update_file(l, "/etc/default/extlinux", false, err) ? -1 : 0;
+	return update_file(l, "/etc/update-extlinux.conf", true, err) || update_file(l, "/etc/default/extlinux", false, err)
+	               ? -1 : 0;
 }

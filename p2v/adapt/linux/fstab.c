@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * /etc/fstab and /etc/crypttab: the names of disks become UUIDs, and what was on a disk that is not here may be missing (nofail).  Nothing but
- * those fields changes.  A name that cannot be told stays, and is remarked: better a mount that fails and says so than the wrong one.
+ * /etc/fstab and /etc/crypttab: the names of disks become UUIDs, and what was on a disk that is not here may be missing (nofail).
+ * Nothing but those fields changes.  A name that cannot be told stays, and is remarked: better a mount that fails and says so than
+ * the wrong one.
  */
 #include "devices.h"
 
@@ -79,13 +80,19 @@ static void fstab_line(struct text *t, const struct devices *d)
 	if (answer == DEVICE_FOUND && device_lasting(d, fs, false, lasting)) {
 		bytes_replaced(&line, t->line, w[0], lasting);
 	} else if (answer == DEVICE_FOUND || answer == DEVICE_UNSURE) {
-		remark_once(t->plan, "/etc/fstab: %s (%s) keeps its name, since %s: check it before the guest is started", name, mount,
-		            answer == DEVICE_FOUND ? "it has neither UUID nor label" : "it cannot be told which of the disks was meant");
+		remark_once(t->plan, "/etc/fstab: %s (%s) keeps its name, since %s: check it before the guest is started", name,
+		            mount,
+		            answer == DEVICE_FOUND ? "it has neither UUID nor label"
+		                                   : "it cannot be told which of the disks was meant");
 	} else if (device_is_gone(d, name) && !(n > 3 && (has_option(w[3], "noauto") || has_option(w[3], "nofail")))) {
 		if (must_be_there(mount)) {
-			remark_once(t->plan, "/etc/fstab: %s, which is mounted at %s, is on none of the disks: the guest will not start without it", name, mount);
+			remark_once(t->plan,
+			            "/etc/fstab: %s, which is mounted at %s, is on none of the disks: the guest will not start "
+			            "without it",
+			            name, mount);
 		} else {
-			remark_once(t->plan, "/etc/fstab: %s (%s) is on none of the disks, and may be missing from now on (nofail)", name, mount);
+			remark_once(t->plan, "/etc/fstab: %s (%s) is on none of the disks, and may be missing from now on (nofail)",
+			            name, mount);
 			add_nofail(&line, t->line, w, n, 3, "defaults");
 		}
 	}
@@ -118,8 +125,10 @@ static void key_remark(struct text *t, const struct devices *d, struct span name
 	char device[DEVICE_NAME_MAX];
 	const char *colon = memchr(key.at, ':', key.len);
 
-	if (span_copy((struct span){ key.at, colon ? (size_t)(colon - key.at) : key.len }, device, sizeof(device)) && device_is_gone(d, device))
-		remark_once(t->plan, "%s: the key of %.*s is on %s, which is on none of the disks", t->path, (int)name.len, name.at, device);
+	if (span_copy((struct span){ key.at, colon ? (size_t)(colon - key.at) : key.len }, device, sizeof(device)) &&
+	    device_is_gone(d, device))
+		remark_once(t->plan, "%s: the key of %.*s is on %s, which is on none of the disks", t->path, (int)name.len, name.at,
+		            device);
 }
 
 static void crypttab_line(struct text *t, const struct devices *d)
@@ -145,7 +154,8 @@ static void crypttab_line(struct text *t, const struct devices *d)
 		if (device_lasting(d, fs, !luks, lasting))
 			bytes_replaced(&line, t->line, w[1], lasting);
 		else
-			remark_once(t->plan, "%s: %s keeps its name, since it has no UUID: check it before the guest is started", t->path, name);
+			remark_once(t->plan, "%s: %s keeps its name, since it has no UUID: check it before the guest is started",
+			            t->path, name);
 	} else if (answer == DEVICE_UNSURE) {
 		remark_once(t->plan, "%s: %s keeps its name, since it cannot be told which of the disks was meant", t->path, name);
 	} else if (device_is_gone(d, name) && !(n > 3 && (has_option(w[3], "noauto") || has_option(w[3], "nofail")))) {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* A login on the serial line where the init does not give one by itself: systemd and RHEL 6's upstart go by console=, the others are told. */
+/* A login on the serial line where the init does not give one by itself: systemd and RHEL 6's upstart go by console=, the others
+ * are told. */
 #include "loader.h"
 
 #include "common/fail.h"
@@ -58,7 +59,10 @@ static int upstart(struct loader *l, vdisk_error *err)
 	if (rc)
 		return rc < 0 ? -1 : 0;
 	snprintf(path, sizeof(path), "/etc/init/%s.conf", port);
-	n = snprintf(text, sizeof(text), "start on stopped rc RUNLEVEL=[12345]\nstop on runlevel [!12345]\nrespawn\nexec /sbin/getty -L 115200 %s vt102\n", port);
+	n = snprintf(text, sizeof(text),
+	             "start on stopped rc RUNLEVEL=[12345]\nstop on runlevel [!12345]\nrespawn\nexec /sbin/getty -L 115200 %s "
+	             "vt102\n",
+	             port);
 	rc = tree_exists(&l->plan->view, path, err);
 	if (rc)
 		return rc < 0 ? -1 : 0;

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * GRUB 2's grub.cfg, and the scripts of /etc/grub.d that are copied into it.  Kernel lines and variables that hold one change; `search` stays, which
- * goes by UUID already, and so does `set root=`, unless it names a disk that there is no more.  device.map goes: it ties GRUB's names to the old
- * machine's, and grub-install and grub-mkconfig find disks by themselves where it is not there.
+ * GRUB 2's grub.cfg, and the scripts of /etc/grub.d that are copied into it.  Kernel lines and variables that hold one change;
+ * `search` stays, which goes by UUID already, and so does `set root=`, unless it names a disk that there is no more.  device.map
+ * goes: it ties GRUB's names to the old machine's, and grub-install and grub-mkconfig find disks by themselves where it is not
+ * there.
  */
 #include "loader.h"
 
@@ -15,7 +16,8 @@
 
 static bool is_linux(struct span w)
 {
-	return span_is(w, "linux") || span_is(w, "linux16") || span_is(w, "linuxefi") || span_is(w, "module") || span_is(w, "module2");
+	return span_is(w, "linux") || span_is(w, "linux16") || span_is(w, "linuxefi") || span_is(w, "module") ||
+	       span_is(w, "module2");
 }
 
 /* Do the lines behind this one, to the end of its entry, load an initramfs? */
@@ -30,7 +32,8 @@ static bool has_initrd(const struct text *t)
 		at = nl ? nl + 1 : whole;
 		if (!word_next(&s, end, &w))
 			continue;
-		if (span_is(w, "initrd") || span_is(w, "initrd16") || span_is(w, "initrdefi") || span_is(w, "module") || span_is(w, "module2"))
+		if (span_is(w, "initrd") || span_is(w, "initrd16") || span_is(w, "initrdefi") || span_is(w, "module") ||
+		    span_is(w, "module2"))
 			return true;
 		if (span_is(w, "}") || span_is(w, "menuentry") || is_linux(w))
 			return false;
@@ -92,7 +95,8 @@ static void grub2_line(struct loader *l, struct text *t, bool script)
 		struct span args = linux_args(t->line, at);
 
 		/* A kernel has a root, a memory test has none; a script's line with variables is what makes lines, and no line. */
-		r.serial = !span_starts(word, "module") && memmem(args.at, args.len, "root=", 5) && !(script && memchr(args.at, '$', args.len));
+		r.serial = !span_starts(word, "module") && memmem(args.at, args.len, "root=", 5) &&
+		           !(script && memchr(args.at, '$', args.len));
 		r.initrd = has_initrd(t) || memchr(t->line.at, '$', t->line.len);
 		cmdline_put(&r, t, args);
 	} else if (!set_line(l, t, &r)) {
@@ -120,7 +124,8 @@ static int grub2_file(struct loader *l, const char *path, bool serial, vdisk_err
 		text_add(&t, "\tterminal_output --append serial");
 		text_add(&t, "fi");
 	}
-	return text_write(&t, err, "the kernel's devices by their UUIDs%s", l->options->serial ? ", and a console on the serial line" : "");
+	return text_write(&t, err, "the kernel's devices by their UUIDs%s",
+	                  l->options->serial ? ", and a console on the serial line" : "");
 }
 
 static int script_one(void *to, const char *path, vdisk_error *err) { return grub2_file(to, path, false, err); }
@@ -150,7 +155,8 @@ static int esp_configs(struct loader *l, const char *mount, vdisk_error *err)
 
 static int map_remove(struct loader *l, const char *path, vdisk_error *err)
 {
-	return plan_remove(l->plan, path, err, "it ties GRUB's disks to names of the old machine; GRUB finds them by itself without it");
+	return plan_remove(l->plan, path, err,
+	                   "it ties GRUB's disks to names of the old machine; GRUB finds them by itself without it");
 }
 
 int grub2_adapt(struct loader *l, vdisk_error *err)
@@ -164,7 +170,8 @@ int grub2_adapt(struct loader *l, vdisk_error *err)
 		if (grub2_file(l, *c, true, err))
 			return -1;
 	}
-	if (!named && l->facts->loaders & LOADER_GRUB2 && *l->facts->loader_config && grub2_file(l, l->facts->loader_config, true, err))
+	if (!named && l->facts->loaders & LOADER_GRUB2 && *l->facts->loader_config &&
+	    grub2_file(l, l->facts->loader_config, true, err))
 		return -1;
 	for (const char *const *c = others; *c; c++)
 		if (grub2_file(l, *c, false, err))

@@ -15,7 +15,10 @@ struct seen_names {
 	bool kernel, terminal, serial;
 };
 
-static bool says_true(struct span value) { return span_is(value, "true") || span_is(value, "y") || span_is(value, "1") || span_is(value, "yes"); }
+static bool says_true(struct span value)
+{
+	return span_is(value, "true") || span_is(value, "y") || span_is(value, "1") || span_is(value, "yes");
+}
 
 static void default_line(struct loader *l, struct text *t, bool main, struct seen_names *seen)
 {
@@ -33,7 +36,8 @@ static void default_line(struct loader *l, struct text *t, bool main, struct see
 	} else if ((span_is(name, "GRUB_DISABLE_UUID") || span_is(name, "GRUB_DISABLE_LINUX_UUID")) && says_true(value)) {
 		bytes_format(&out, "# vdisk: %.*s", (int)t->line.len, t->line.at);
 		text_put(t, &out);
-	} else if (serial && (span_is(name, "GRUB_TERMINAL") || span_is(name, "GRUB_TERMINAL_OUTPUT") || span_is(name, "GRUB_TERMINAL_INPUT"))) {
+	} else if (serial && (span_is(name, "GRUB_TERMINAL") || span_is(name, "GRUB_TERMINAL_OUTPUT") ||
+	                      span_is(name, "GRUB_TERMINAL_INPUT"))) {
 		seen->terminal = true;
 		bytes_span(&out, value);
 		if (!out.len)
@@ -78,14 +82,17 @@ static int default_file(struct loader *l, const char *path, bool main, vdisk_err
 		if (!seen.serial)
 			text_add(&t, "GRUB_SERIAL_COMMAND=\"serial --unit=0 --speed=115200\"");
 	}
-	return text_write(&t, err, "the next grub.cfg names the kernel's devices by their UUIDs%s", l->options->serial ? ", and has the serial console" : "");
+	return text_write(&t, err, "the next grub.cfg names the kernel's devices by their UUIDs%s",
+	                  l->options->serial ? ", and has the serial console" : "");
 }
 
 static int default_one(void *to, const char *path, vdisk_error *err) { return default_file(to, path, false, err); }
 
 int grub_defaults_adapt(struct loader *l, vdisk_error *err)
 {
-	return default_file(l, "/etc/default/grub", true, err) ? -1 : files_each(l->plan, "/etc/default/grub.d", "*.cfg", default_one, l, err);
+	return default_file(l, "/etc/default/grub", true, err)
+	               ? -1
+	               : files_each(l->plan, "/etc/default/grub.d", "*.cfg", default_one, l, err);
 }
 
 /* ---------------------------------------------------------------- grubenv */
@@ -107,8 +114,8 @@ static bool block_line(struct loader *l, struct text *t, const char *path)
 	return true;
 }
 
-/* A block keeps its size (1024 bytes; GRUB writes to its place on the disk without the file system's help): what is free in it is filled
-   with '#', and the file ends without a newline. */
+/* A block keeps its size (1024 bytes; GRUB writes to its place on the disk without the file system's help): what is free in it is
+   filled with '#', and the file ends without a newline. */
 static int block_file(struct loader *l, const char *path, vdisk_error *err)
 {
 	static const char magic[] = "# GRUB Environment Block\n";
@@ -130,7 +137,9 @@ static int block_file(struct loader *l, const char *path, vdisk_error *err)
 		if (!block_line(l, &t, path))
 			text_keep(&t);
 	if (t.out.len > size) {
-		rc = fail(err, VDISK_UNSUPPORTED, "%s: the kernel's arguments do not fit into GRUB's environment block (%zu of %zu bytes): shorten kernelopts first",
+		rc = fail(err, VDISK_UNSUPPORTED,
+		          "%s: the kernel's arguments do not fit into GRUB's environment block (%zu of %zu bytes): shorten "
+		          "kernelopts first",
 		          path, t.out.len, size);
 		text_close(&t);
 		return rc;

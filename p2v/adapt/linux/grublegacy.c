@@ -118,7 +118,8 @@ static int legacy_file(struct loader *l, const char *path, vdisk_error *err)
 		}
 		legacy_line(l, &t);
 	}
-	return text_write(&t, err, "the kernel's devices by their UUIDs%s", l->options->serial ? ", and a console on the serial line" : "");
+	return text_write(&t, err, "the kernel's devices by their UUIDs%s",
+	                  l->options->serial ? ", and a console on the serial line" : "");
 }
 
 int grub_legacy_adapt(struct loader *l, vdisk_error *err)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The same rules that change the guest's settings, run over those inside an initramfs: it is shown to them as a tree of the members whose content is
- * kept, and what they plan for it is what is to be appended.  A file cannot be taken away by appending; LVM's list of devices, which would be, is
- * overruled by a setting instead.
+ * The same rules that change the guest's settings, run over those inside an initramfs: it is shown to them as a tree of the members
+ * whose content is kept, and what they plan for it is what is to be appended.  A file cannot be taken away by appending; LVM's list
+ * of devices, which would be, is overruled by a setting instead.
  */
 #include "initrd_config.h"
 
@@ -22,8 +22,11 @@ static const char no_devices[] = "# vdisk: the physical volumes listed in system
 
 bool initrd_config_kept(const char *path)
 {
-	static const char *const patterns[] = { "conf/conf.d/*", "conf/initramfs.conf", "etc/lvm/*.conf", "etc/lvm/devices/*.devices", "etc/mdadm.conf",
-		"etc/mdadm/mdadm.conf", "etc/modprobe.conf", "etc/modprobe.d/*", "etc/cmdline.d/*", "etc/crypttab", "cryptroot/crypttab", NULL };
+	static const char *const patterns[] = {
+		"conf/conf.d/*",   "conf/initramfs.conf",  "etc/lvm/*.conf",     "etc/lvm/devices/*.devices",
+		"etc/mdadm.conf",  "etc/mdadm/mdadm.conf", "etc/modprobe.conf",  "etc/modprobe.d/*",
+		"etc/cmdline.d/*", "etc/crypttab",         "cryptroot/crypttab", NULL
+	};
 
 	for (const char *const *p = patterns; *p; p++)
 		if (!fnmatch(*p, path, 0))
@@ -53,8 +56,12 @@ static int image_stat(struct tree *t, const char *path, bool follow, struct tree
 	(void)err;
 	if (!m && path[strspn(path, "/")])
 		return 0;
-	*out = (struct tree_stat){ .kind = !m || S_ISDIR(m->mode) ? TREE_FOLDER : S_ISREG(m->mode) ? TREE_FILE : TREE_OTHER, .size = m ? m->size : 0,
-		.mode = m ? m->mode & 07777 : 0755, .sure = true };
+	*out = (struct tree_stat){ .kind = !m || S_ISDIR(m->mode) ? TREE_FOLDER
+		                            : S_ISREG(m->mode)     ? TREE_FILE
+		                                                   : TREE_OTHER,
+		                    .size = m ? m->size : 0,
+		                    .mode = m ? m->mode & 07777 : 0755,
+		                    .sure = true };
 	return 1;
 }
 
@@ -65,7 +72,8 @@ static int image_read(struct tree *t, const char *path, uint64_t max, struct byt
 	if (!m || !S_ISREG(m->mode) || m->content.len != m->size)
 		return 0;
 	if (m->size > max)
-		return fail(err, VDISK_UNSUPPORTED, "%s: is longer (%llu bytes) than what is read", path, (unsigned long long)m->size);
+		return fail(err, VDISK_UNSUPPORTED, "%s: is longer (%llu bytes) than what is read", path,
+		            (unsigned long long)m->size);
 	bytes_add(out, m->content.len ? m->content.at : "", m->content.len);
 	return out->failed ? fail_nomem(err) : 1;
 }
@@ -146,7 +154,9 @@ static int devices_overrule(struct plan *mine, vdisk_error *err)
 		if (local.len && local.at[local.len - 1] != '\n')
 			bytes_text(&local, "\n");
 		bytes_text(&local, no_devices);
-		rc = local.failed ? fail_nomem(err) : plan_write(mine, "/etc/lvm/lvmlocal.conf", local.at, local.len, 0644, err, "LVM looks at all disks");
+		rc = local.failed
+		             ? fail_nomem(err)
+		             : plan_write(mine, "/etc/lvm/lvmlocal.conf", local.at, local.len, 0644, err, "LVM looks at all disks");
 	}
 	bytes_destroy(&local);
 	return rc < 0 ? -1 : 0;
@@ -169,7 +179,8 @@ static int gather(struct plan *mine, struct initrd_files *out, vdisk_error *err)
 	return 0;
 }
 
-int initrd_config(struct plan *p, const struct facts *f, const struct adapt_options *o, const struct initrd *i, struct initrd_files *out, vdisk_error *err)
+int initrd_config(struct plan *p, const struct facts *f, const struct adapt_options *o, const struct initrd *i,
+                  struct initrd_files *out, vdisk_error *err)
 {
 	struct image_tree image = { .tree = { .ops = &image_ops }, .initrd = i };
 	struct devices d;
@@ -182,8 +193,7 @@ int initrd_config(struct plan *p, const struct facts *f, const struct adapt_opti
 	plan_init(&mine, &image.tree);
 	rc = storage_adapt(&mine, &d, err) || crypttab_image_adapt(&mine, &d, err) || resume_image_adapt(&mine, &d, err) ||
 	             modprobe_adapt(&mine, f, o, err) || gather(&mine, out, err)
-	         ? -1
-	         : 0;
+	               ? -1 : 0;
 	plan_destroy(&mine);
 	if (rc)
 		initrd_files_destroy(out);

@@ -13,10 +13,11 @@ struct loader {
 };
 
 struct cmdline_rules loader_rules(struct loader *l, const char *path);
-/* Where the EFI system partition and the boot loader specification's other partition may be mounted; the guest's own word first.  Stops at the
-   first that is not 0. */
+/* Where the EFI system partition and the boot loader specification's other partition may be mounted; the guest's own word first.
+   Stops at the first that is not 0. */
 int loader_esps(struct loader *l, int (*each)(struct loader *l, const char *mount, vdisk_error *err), vdisk_error *err);
-/* "(hd1,msdos1)" and "hd1,0" in the line, where the old machine booted from another disk than the first and now has only one.  False: it stays. */
+/* "(hd1,msdos1)" and "hd1,0" in the line, where the old machine booted from another disk than the first and now has only one.
+ * False: it stays. */
 bool loader_root_fix(struct loader *l, struct span line, struct bytes *out);
 
 int grub2_adapt(struct loader *l, vdisk_error *err);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What modprobe is told: aliases by which older systems choose their drivers (eth0, scsi_hostadapter: Red Hat's mkinitrd takes the latter into the
- * initramfs), and lists of drivers not to load, if ours are among them.
+ * What modprobe is told: aliases by which older systems choose their drivers (eth0, scsi_hostadapter: Red Hat's mkinitrd takes the
+ * latter into the initramfs), and lists of drivers not to load, if ours are among them.
  */
 #include "agents.h"
 
@@ -38,7 +38,10 @@ static int kernel_open(struct modprobe *m, vdisk_error *err)
 	return rc < 0 ? -1 : 0;
 }
 
-static bool kernel_has(const struct modprobe *m, const char *name) { return m->has && (kmod_find(&m->kernel, name) || kmod_is_builtin(&m->kernel, name)); }
+static bool kernel_has(const struct modprobe *m, const char *name)
+{
+	return m->has && (kmod_find(&m->kernel, name) || kmod_is_builtin(&m->kernel, name));
+}
 
 /* Of a target's list the first that the kernel has; NULL: none. */
 static const char *first_of(const struct modprobe *m, const char *const *list)
@@ -74,7 +77,10 @@ static void adapters_add(struct modprobe *m, struct text *t, struct span name)
 	}
 }
 
-static bool is_card(struct span alias) { return alias.len >= 4 && span_starts(alias, "eth") && strspn(alias.at + 3, "0123456789") >= alias.len - 3; }
+static bool is_card(struct span alias)
+{
+	return alias.len >= 4 && span_starts(alias, "eth") && strspn(alias.at + 3, "0123456789") >= alias.len - 3;
+}
 
 /* alias NAME DRIVER.  False: it stays. */
 static bool alias_line(struct modprobe *m, struct text *t, struct span name, struct span driver)
@@ -98,12 +104,14 @@ static bool alias_line(struct modprobe *m, struct text *t, struct span name, str
 }
 
 /* blacklist NAME, and install NAME with a command that does nothing. */
-static bool refusing_line(struct modprobe *m, struct text *t, struct span command, struct span name, const char *at, const char *end)
+static bool refusing_line(struct modprobe *m, struct text *t, struct span command, struct span name, const char *at,
+                          const char *end)
 {
 	struct span what;
 
 	if (!span_is(command, "blacklist") &&
-	    !(span_is(command, "install") && word_next(&at, end, &what) && (memmem(what.at, what.len, "/true", 5) || memmem(what.at, what.len, "/false", 6) || span_is(what, ":"))))
+	    !(span_is(command, "install") && word_next(&at, end, &what) &&
+	      (memmem(what.at, what.len, "/true", 5) || memmem(what.at, what.len, "/false", 6) || span_is(what, ":"))))
 		return false;
 	if (!module_wanted(m->options->targets, name))
 		return false;
@@ -136,7 +144,8 @@ static int modprobe_file(void *to, const char *path, vdisk_error *err)
 			continue;
 		}
 		rest = at;
-		if (span_is(command, "alias") && word_next(&at, end, &driver) ? alias_line(m, &t, name, driver) : refusing_line(m, &t, command, name, rest, end))
+		if (span_is(command, "alias") && word_next(&at, end, &driver) ? alias_line(m, &t, name, driver)
+		                                                              : refusing_line(m, &t, command, name, rest, end))
 			continue;
 		text_keep(&t);
 	}

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Names of network cards.  Addresses, firewalls and what else a guest configures go by them, so they are kept, and the new machine's cards are given
- * them: step_network() takes the ties to the old machine's cards (MAC, driver, slot) out of the configuration, after noting which MAC had which name,
- * and leaves one udev rule of ours, which answers by MAC where the hypervisor kept it, and by the cards' order on the bus where it did not.
+ * Names of network cards.  Addresses, firewalls and what else a guest configures go by them, so they are kept, and the new
+ * machine's cards are given them: step_network() takes the ties to the old machine's cards (MAC, driver, slot) out of the
+ * configuration, after noting which MAC had which name, and leaves one udev rule of ours, which answers by MAC where the hypervisor
+ * kept it, and by the cards' order on the bus where it did not.
  */
 #ifndef ADAPT_LINUX_NET_H
 #define ADAPT_LINUX_NET_H

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Configurations that go by the card's name: ifupdown's, which needs nothing but that, and ifcfg files (RHEL, SUSE), whose HWADDR would refuse another card. */
+/* Configurations that go by the card's name: ifupdown's, which needs nothing but that, and ifcfg files (RHEL, SUSE), whose HWADDR
+ * would refuse another card. */
 #include "net.h"
 
 #include "common/fail.h"
@@ -31,10 +32,12 @@ static int interfaces_file(void *to, const char *path, vdisk_error *err)
 				if (nic_name_physical(name))
 					net_note(n, name, "", true);
 				else if (span_starts(name, "mac/") || span_starts(name, "/mac/"))
-					remark_once(n->plan, "%s: %.*s goes by a MAC of the old machine", path, (int)name.len, name.at);
+					remark_once(n->plan, "%s: %.*s goes by a MAC of the old machine", path, (int)name.len,
+					            name.at);
 			} while (list && word_next(&at, end, &name));
 		if (span_is(word, "rename"))
-			remark_once(n->plan, "%s: cards are renamed there by what the old machine's had: %.*s", path, (int)t.line.len, t.line.at);
+			remark_once(n->plan, "%s: cards are renamed there by what the old machine's had: %.*s", path,
+			            (int)t.line.len, t.line.at);
 	}
 	/* A name of one's own making is a card's where something tied it to a MAC. */
 	for (t.next = 0; rc > 0 && text_next(&t);) {
@@ -88,7 +91,8 @@ static bool is_backup(const char *name)
 {
 	size_t n = strlen(name);
 
-	return strchr(name, '~') || strstr(name, ".bak") || strstr(name, ".orig") || strstr(name, ".rpm") || strstr(name, ".old") || (n && name[n - 1] == '#');
+	return strchr(name, '~') || strstr(name, ".bak") || strstr(name, ".orig") || strstr(name, ".rpm") || strstr(name, ".old") ||
+	       (n && name[n - 1] == '#');
 }
 
 static int ifcfg_file(void *to, const char *path, vdisk_error *err)
@@ -160,7 +164,8 @@ static int ifcfg_id(void *to, const char *path, vdisk_error *err)
 
 static int suse_file(void *to, const char *path, vdisk_error *err)
 {
-	return strstr(path, "/ifcfg-eth-id-") || strstr(path, "/ifcfg-eth-bus-") ? ifcfg_id(to, path, err) : ifcfg_file(to, path, err);
+	return strstr(path, "/ifcfg-eth-id-") || strstr(path, "/ifcfg-eth-bus-") ? ifcfg_id(to, path, err)
+	                                                                         : ifcfg_file(to, path, err);
 }
 
 int net_ifcfg(struct net *n, vdisk_error *err)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Configurations in sections: NetworkManager's keyfiles and systemd-networkd's .network files.  What ties one to a MAC, a driver or a slot is commented
- * out, and where no name stands, one is put in its place.
+ * Configurations in sections: NetworkManager's keyfiles and systemd-networkd's .network files.  What ties one to a MAC, a driver or
+ * a slot is commented out, and where no name stands, one is put in its place.
  */
 #include "net.h"
 
@@ -33,7 +33,11 @@ static bool ini_line(struct ini *i, struct span line)
 	return true;
 }
 
-static bool is_pattern(struct span s) { return memchr(s.at, '*', s.len) || memchr(s.at, '?', s.len) || memchr(s.at, '[', s.len) || memchr(s.at, '!', s.len) || memchr(s.at, ' ', s.len); }
+static bool is_pattern(struct span s)
+{
+	return memchr(s.at, '*', s.len) || memchr(s.at, '?', s.len) || memchr(s.at, '[', s.len) || memchr(s.at, '!', s.len) ||
+	       memchr(s.at, ' ', s.len);
+}
 
 /* ---------------------------------------------------------------- NetworkManager */
 
@@ -43,7 +47,10 @@ struct keyfile {
 	bool ethernet, place;
 };
 
-static bool is_wired(struct span section) { return span_is(section, "[ethernet]") || span_is(section, "[802-3-ethernet]") || span_is(section, "[wired]"); }
+static bool is_wired(struct span section)
+{
+	return span_is(section, "[ethernet]") || span_is(section, "[802-3-ethernet]") || span_is(section, "[wired]");
+}
 
 static void keyfile_read(const struct text *t, struct keyfile *k)
 {
@@ -67,7 +74,8 @@ static void keyfile_read(const struct text *t, struct keyfile *k)
 
 static bool keyfile_tie(const struct ini *i)
 {
-	return (is_wired(i->section) && span_is(i->key, "mac-address")) || (span_is(i->section, "[match]") && (span_is(i->key, "path") || span_is(i->key, "driver")));
+	return (is_wired(i->section) && span_is(i->key, "mac-address")) ||
+	       (span_is(i->section, "[match]") && (span_is(i->key, "path") || span_is(i->key, "driver")));
 }
 
 static int keyfile(void *to, const char *path, vdisk_error *err)
@@ -109,7 +117,10 @@ static int keyfile(void *to, const char *path, vdisk_error *err)
 	return text_write(&t, err, "the card is told by its name, since its MAC, driver and slot may be others");
 }
 
-int net_manager(struct net *n, vdisk_error *err) { return files_each(n->plan, "/etc/NetworkManager/system-connections", "*", keyfile, n, err); }
+int net_manager(struct net *n, vdisk_error *err)
+{
+	return files_each(n->plan, "/etc/NetworkManager/system-connections", "*", keyfile, n, err);
+}
 
 /* ---------------------------------------------------------------- systemd-networkd */
 
@@ -179,7 +190,9 @@ static int network_file(void *to, const char *path, vdisk_error *err)
 	if (!m.name.len && *m.mac)
 		name = net_name_of(n, m.mac);
 	else if (!m.name.len)
-		remark_once(n->plan, "%s: was for cards in a slot or with a driver of the old machine, and is for every wired card now", path);
+		remark_once(n->plan,
+		            "%s: was for cards in a slot or with a driver of the old machine, and is for every wired card now",
+		            path);
 	while (text_next(&t)) {
 		bool setting = ini_line(&i, t.line), head = !setting && span_is(span_trim(t.line), "[Match]");
 
@@ -196,4 +209,7 @@ static int network_file(void *to, const char *path, vdisk_error *err)
 	return text_write(&t, err, "the card is told by its name, since its MAC, driver and slot may be others");
 }
 
-int net_networkd(struct net *n, vdisk_error *err) { return files_each(n->plan, "/etc/systemd/network", "*.network", network_file, n, err); }
+int net_networkd(struct net *n, vdisk_error *err)
+{
+	return files_each(n->plan, "/etc/systemd/network", "*.network", network_file, n, err);
+}

@@ -2,11 +2,12 @@
 /*
  * The rule that names the new machine's cards, and why it is made so.
  *
- * A .link file of systemd can match a MAC, a driver or a slot: the first may change with the hypervisor, the second is the same for all cards, the
- * third is not known before; and older guests (RHEL 6, Debian 7, SUSE 11) have none.  A rule with NAME= works with every udev there is, also where a
- * card was named otherwise in the initramfs already; and with PROGRAM= it can ask for the one thing that always holds: the order of the cards on the bus.
- * Devices of the bus are all there before the first driver is loaded, so the order does not depend on which card's driver was quicker.  The program
- * uses the shell's own words alone, as little else is there when udev starts.  In /etc/udev/scripts SELinux lets udev run it.
+ * A .link file of systemd can match a MAC, a driver or a slot: the first may change with the hypervisor, the second is the same for
+ * all cards, the third is not known before; and older guests (RHEL 6, Debian 7, SUSE 11) have none.  A rule with NAME= works with
+ * every udev there is, also where a card was named otherwise in the initramfs already; and with PROGRAM= it can ask for the one
+ * thing that always holds: the order of the cards on the bus. Devices of the bus are all there before the first driver is loaded,
+ * so the order does not depend on which card's driver was quicker.  The program uses the shell's own words alone, as little else is
+ * there when udev starts.  In /etc/udev/scripts SELinux lets udev run it.
  */
 #include "net.h"
 
@@ -139,8 +140,17 @@ static void sort(struct net *n)
 
 static int has_udev(struct net *n, vdisk_error *err)
 {
-	static const char *const signs[] = { "/usr/lib/systemd/systemd-udevd", "/lib/systemd/systemd-udevd", "/sbin/udevd", "/usr/sbin/udevd", "/lib/udev/udevd",
-		"/usr/lib/udev/udevd", "/etc/udev/udev.conf", "/bin/udevadm", "/usr/bin/udevadm", "/sbin/udevadm", NULL };
+	static const char *const signs[] = { "/usr/lib/systemd/systemd-udevd",
+		                             "/lib/systemd/systemd-udevd",
+		                             "/sbin/udevd",
+		                             "/usr/sbin/udevd",
+		                             "/lib/udev/udevd",
+		                             "/usr/lib/udev/udevd",
+		                             "/etc/udev/udev.conf",
+		                             "/bin/udevadm",
+		                             "/usr/bin/udevadm",
+		                             "/sbin/udevadm",
+		                             NULL };
 	int rc = 0;
 
 	for (const char *const *s = signs; !rc && *s; s++)
@@ -156,20 +166,26 @@ int net_names_write(struct net *n, vdisk_error *err)
 	if (n->n && !rc)
 		for (size_t i = 0; i < n->n; i++)
 			if (strncmp(n->v[i].name, "eth", 3))
-				remark_once(n->plan, "the guest has no udev to name a network card %s: name it so in its own way, or use the kernel's name in its configuration",
+				remark_once(n->plan,
+				            "the guest has no udev to name a network card %s: name it so in its own way, or use "
+				            "the kernel's name in its configuration",
 				            n->v[i].name);
 	if (rc <= 0)
 		return rc;
 	sort(n);
-	bytes_text(&table, "# Made by vdisk adapt: the names of network cards, in the cards' order on the bus, and the MAC that each had (-: not known).\n"
+	bytes_text(&table, "# Made by vdisk adapt: the names of network cards, in the cards' order on the bus, and the MAC that "
+	                   "each had (-: not known).\n"
 	                   "# A card with one of these MACs gets its name; any other the name at its place.\n");
 	for (size_t i = 0; i < n->n; i++)
 		bytes_format(&table, "%s %s\n", n->v[i].name, *n->v[i].mac ? n->v[i].mac : "-");
 	if (table.failed)
 		rc = fail_nomem(err);
-	else if (plan_write(n->plan, TABLE, table.at, table.len, 0644, err, "which names the network cards have in this guest's configuration") ||
-	         plan_write(n->plan, RULE, rule_text, strlen(rule_text), 0644, err, "network cards keep their names on the new machine") ||
-	         plan_write(n->plan, PROGRAM, program_text, strlen(program_text), 0755, err, "network cards keep their names on the new machine"))
+	else if (plan_write(n->plan, TABLE, table.at, table.len, 0644, err,
+	                    "which names the network cards have in this guest's configuration") ||
+	         plan_write(n->plan, RULE, rule_text, strlen(rule_text), 0644, err,
+	                    "network cards keep their names on the new machine") ||
+	         plan_write(n->plan, PROGRAM, program_text, strlen(program_text), 0755, err,
+	                    "network cards keep their names on the new machine"))
 		rc = -1;
 	bytes_destroy(&table);
 	return rc < 0 ? -1 : 0;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * netplan's YAML, edited line by line: no library writes YAML back with its comments and its order.  Read are block mappings, as netplan's own examples,
- * the installers and cloud-init write them; `match:` may be a flow mapping on one line.  Anything else under a card (anchors, flow mappings of whole
- * cards, tabs) is left alone with a remark.
+ * netplan's YAML, edited line by line: no library writes YAML back with its comments and its order.  Read are block mappings, as
+ * netplan's own examples, the installers and cloud-init write them; `match:` may be a flow mapping on one line.  Anything else
+ * under a card (anchors, flow mappings of whole cards, tabs) is left alone with a remark.
  */
 #include "net.h"
 
@@ -164,7 +164,8 @@ static void card_write(struct net *n, struct text *t, const struct card *c)
 			else if (match_indent && !put)
 				text_add(t, "%.*sname: \"e*\"", (int)indent.len, indent.at);
 			put = put || match_indent;
-			text_add(t, "%.*s# vdisk: %.*s", (int)indent.len, indent.at, (int)(t->line.len - y.indent), t->line.at + y.indent);
+			text_add(t, "%.*s# vdisk: %.*s", (int)indent.len, indent.at, (int)(t->line.len - y.indent),
+			         t->line.at + y.indent);
 			continue;
 		}
 		if (y.indent == own && span_is(y.key, "match") && !y.value.len) {
@@ -205,8 +206,10 @@ static void card_handle(struct net *n, struct text *t, const struct yaml_line *h
 
 	if (head->value.len) {
 		if (!n->collecting)
-			remark_once(n->plan, "%s: %.*s is written in a way that is not understood here; see to it that it goes by the card's name", t->path,
-			            (int)c.id.len, c.id.at);
+			remark_once(n->plan,
+			            "%s: %.*s is written in a way that is not understood here; see to it that it goes by the "
+			            "card's name",
+			            t->path, (int)c.id.len, c.id.at);
 		text_keep(t);
 		return;
 	}
@@ -216,12 +219,14 @@ static void card_handle(struct net *n, struct text *t, const struct yaml_line *h
 	if (n->collecting || !c.match || (!*c.mac && !c.driver && !(c.set_name.len && !is_literal(c.match_name)) && !c.odd))
 		return;
 	if (c.odd) {
-		remark_once(n->plan, "%s: %.*s is matched in a way that is not understood here; see to it that it goes by the card's name", t->path,
-		            (int)c.id.len, c.id.at);
+		remark_once(n->plan,
+		            "%s: %.*s is matched in a way that is not understood here; see to it that it goes by the card's name",
+		            t->path, (int)c.id.len, c.id.at);
 		return;
 	}
 	if (!*c.mac && c.driver && !is_literal(c.set_name) && !is_literal(c.match_name))
-		remark_once(n->plan, "%s: %.*s was for cards with a driver of the old machine, and is for every wired card now", t->path, (int)c.id.len, c.id.at);
+		remark_once(n->plan, "%s: %.*s was for cards with a driver of the old machine, and is for every wired card now",
+		            t->path, (int)c.id.len, c.id.at);
 	card_write(n, t, &c);
 }
 
@@ -249,7 +254,10 @@ static int netplan_file(void *to, const char *path, vdisk_error *err)
 			if (span_is(y.key, "ethernets"))
 				cards = y.indent + 1;
 			if (span_is(y.key, "ethernets") && y.value.len && !n->collecting)
-				remark_once(n->plan, "%s: cards are written there in a way that is not understood here; see to it that they go by name", path);
+				remark_once(n->plan,
+				            "%s: cards are written there in a way that is not understood here; see to it that they "
+				            "go by name",
+				            path);
 			text_keep(&t);
 			continue;
 		}
@@ -268,5 +276,7 @@ static int netplan_file(void *to, const char *path, vdisk_error *err)
 
 int net_netplan(struct net *n, vdisk_error *err)
 {
-	return files_each(n->plan, "/etc/netplan", "*.yaml", netplan_file, n, err) ? -1 : files_each(n->plan, "/etc/netplan", "*.yml", netplan_file, n, err);
+	return files_each(n->plan, "/etc/netplan", "*.yaml", netplan_file, n, err)
+	               ? -1
+	               : files_each(n->plan, "/etc/netplan", "*.yml", netplan_file, n, err);
 }

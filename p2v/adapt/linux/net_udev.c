@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What named cards on the old machine: udev's rules (70-persistent-net.rules and others), systemd's .link files, mactab and iftab.  Rules that give a
- * fixed name are commented out after it was noted, since a rule by slot or driver could name the wrong card now.  A .link file by MAC stays: it says the
- * same as ours or nothing.
+ * What named cards on the old machine: udev's rules (70-persistent-net.rules and others), systemd's .link files, mactab and iftab.
+ * Rules that give a fixed name are commented out after it was noted, since a rule by slot or driver could name the wrong card now.
+ * A .link file by MAC stays: it says the same as ours or nothing.
  */
 #include "net.h"
 
@@ -55,7 +55,8 @@ static bool rule_mac(struct span line, char mac[NIC_MAC_MAX])
 static bool naming_rule(struct span line, struct span *name, char mac[NIC_MAC_MAX])
 {
 	struct span value, trimmed = span_trim(line);
-	bool tied = rule_mac(line, mac), net = rule_value(line, "SUBSYSTEM", false, &value) || rule_value(line, "SUBSYSTEMS", false, &value);
+	bool tied = rule_mac(line, mac),
+	     net = rule_value(line, "SUBSYSTEM", false, &value) || rule_value(line, "SUBSYSTEMS", false, &value);
 
 	if (!trimmed.len || *trimmed.at == '#' || (net ? !span_is(value, "net") : !tied))
 		return false;
@@ -86,7 +87,8 @@ static int rules_file(void *to, const char *path, vdisk_error *err)
 				text_add(&t, "# vdisk: %.*s", (int)t.line.len, t.line.at);
 				continue;
 			}
-			remark_once(n->plan, "%s: a rule over several lines names the card %.*s; it is left as it is", path, (int)name.len, name.at);
+			remark_once(n->plan, "%s: a rule over several lines names the card %.*s; it is left as it is", path,
+			            (int)name.len, name.at);
 		}
 		inside = more;
 		text_keep(&t);
@@ -95,7 +97,8 @@ static int rules_file(void *to, const char *path, vdisk_error *err)
 		text_close(&t);
 		return 0;
 	}
-	return text_write(&t, err, "the names of network cards are told by %s now, for cards with other MACs and slots", "/etc/udev/vdisk-net-names");
+	return text_write(&t, err, "the names of network cards are told by %s now, for cards with other MACs and slots",
+	                  "/etc/udev/vdisk-net-names");
 }
 
 int net_udev(struct net *n, vdisk_error *err) { return files_each(n->plan, "/etc/udev/rules.d", "*.rules", rules_file, n, err); }
@@ -129,7 +132,8 @@ static int link_file(void *to, const char *path, vdisk_error *err)
 		else if (span_is(key, "Name"))
 			name = value;
 		else
-			more = more || !(span_is(key, "NamePolicy") || span_is(key, "MACAddressPolicy") || span_is(key, "Description") || span_is(key, "AlternativeNamesPolicy"));
+			more = more || !(span_is(key, "NamePolicy") || span_is(key, "MACAddressPolicy") ||
+			                 span_is(key, "Description") || span_is(key, "AlternativeNamesPolicy"));
 	}
 	if (nic_name_ok(name))
 		net_note(n, name, mac, false);
@@ -138,7 +142,8 @@ static int link_file(void *to, const char *path, vdisk_error *err)
 		return 0;
 	}
 	if (more && (*mac || by_place))
-		remark_once(n->plan, "%s: its settings are for a card with the old machine's %s, and will reach no other", path, *mac ? "MAC" : "slot or driver");
+		remark_once(n->plan, "%s: its settings are for a card with the old machine's %s, and will reach no other", path,
+		            *mac ? "MAC" : "slot or driver");
 	while (text_next(&t)) {
 		if (t.line.len && *t.line.at == '[')
 			in_match = span_is(span_trim(t.line), "[Match]");

@@ -25,7 +25,8 @@ static bool name_line(struct text *t, const struct devices *d, struct span old)
 		return true;
 	}
 	if (answer == DEVICE_GONE || answer == DEVICE_UNSURE)
-		remark_once(t->plan, "%s: %s is %s", t->path, name, answer == DEVICE_GONE ? "on none of the disks" : "on a disk that cannot be told");
+		remark_once(t->plan, "%s: %s is %s", t->path, name,
+		            answer == DEVICE_GONE ? "on none of the disks" : "on a disk that cannot be told");
 	return false;
 }
 
@@ -67,7 +68,8 @@ static int uswsusp(struct plan *p, const struct devices *d, vdisk_error *err)
 
 		if (equals && span_starts(t.line, "resume device")) {
 			value = span_trim((struct span){ equals + 1, (size_t)(t.line.at + t.line.len - equals - 1) });
-			if (span_copy(value, name, sizeof(name)) && device_find(d, name, &fs) == DEVICE_FOUND && *fs->uuid && !strpbrk(fs->uuid, "/ \t")) {
+			if (span_copy(value, name, sizeof(name)) && device_find(d, name, &fs) == DEVICE_FOUND && *fs->uuid &&
+			    !strpbrk(fs->uuid, "/ \t")) {
 				bytes_format(&line, "%.*s/dev/disk/by-uuid/%s", (int)(value.at - t.line.at), t.line.at, fs->uuid);
 				text_put(&t, &line);
 				bytes_destroy(&line);
@@ -111,8 +113,9 @@ int resume_adapt(struct plan *p, const struct devices *d, vdisk_error *err)
 {
 	struct image dr = { p, d };
 
-	if (resume_file(p, "/etc/initramfs-tools/conf.d/resume", d, err) || resume_file(p, "/etc/initramfs-tools/initramfs.conf", d, err) ||
-	    uswsusp(p, d, err) || dracut_file(&dr, "/etc/dracut.conf", err))
+	if (resume_file(p, "/etc/initramfs-tools/conf.d/resume", d, err) ||
+	    resume_file(p, "/etc/initramfs-tools/initramfs.conf", d, err) || uswsusp(p, d, err) ||
+	    dracut_file(&dr, "/etc/dracut.conf", err))
 		return -1;
 	return files_each(p, "/etc/dracut.conf.d", "*.conf", dracut_file, &dr, err);
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A service switched off so that it can be switched on again: systemd's units are masked (`systemctl unmask`), System V's start links become kill links,
- * upstart's jobs get an override, OpenRC's leave their runlevels.  Packages stay: removing them would run the guest's own programs.
+ * A service switched off so that it can be switched on again: systemd's units are masked (`systemctl unmask`), System V's start
+ * links become kill links, upstart's jobs get an override, OpenRC's leave their runlevels.  Packages stay: removing them would run
+ * the guest's own programs.
  */
 #include "agents.h"
 
@@ -63,7 +64,8 @@ static int start_link(void *to, const char *path, vdisk_error *err)
 	if (strlen(base) < 4 || !isdigit((unsigned char)base[1]) || !isdigit((unsigned char)base[2]) || strcmp(base + 3, s->name))
 		return 0;
 	number = 100 - ((base[1] - '0') * 10 + base[2] - '0');
-	if (snprintf(kill, sizeof(kill), "%.*sK%02d%s", (int)(base - path), path, number > 99 ? 99 : number, s->name) >= (int)sizeof(kill))
+	if (snprintf(kill, sizeof(kill), "%.*sK%02d%s", (int)(base - path), path, number > 99 ? 99 : number, s->name) >=
+	    (int)sizeof(kill))
 		return 0;
 	rc = s->plan->view.ops->stat(&s->plan->view, kill, false, &(struct tree_stat){ 0 }, err);
 	if (rc < 0)
@@ -74,8 +76,13 @@ static int start_link(void *to, const char *path, vdisk_error *err)
 static int sysv_off(struct plan *p, const char *name, vdisk_error *err, const char *why)
 {
 	static const char *const scripts[] = { "/etc/init.d", "/etc/rc.d/init.d", NULL };
-	static const char *const levels[] = { "/etc/rc2.d", "/etc/rc3.d", "/etc/rc4.d", "/etc/rc5.d", "/etc/rcS.d", "/etc/rc.d/rc2.d", "/etc/rc.d/rc3.d", "/etc/rc.d/rc4.d",
-		"/etc/rc.d/rc5.d", "/etc/init.d/rc2.d", "/etc/init.d/rc3.d", "/etc/init.d/rc5.d", "/etc/init.d/boot.d", NULL };
+	static const char *const levels[] = { "/etc/rc2.d",         "/etc/rc3.d",
+		                              "/etc/rc4.d",         "/etc/rc5.d",
+		                              "/etc/rcS.d",         "/etc/rc.d/rc2.d",
+		                              "/etc/rc.d/rc3.d",    "/etc/rc.d/rc4.d",
+		                              "/etc/rc.d/rc5.d",    "/etc/init.d/rc2.d",
+		                              "/etc/init.d/rc3.d",  "/etc/init.d/rc5.d",
+		                              "/etc/init.d/boot.d", NULL };
 	struct sysv s = { p, name, why };
 	char path[SERVICE_PATH_MAX];
 	int there = 0;

@@ -10,5 +10,6 @@ int step_devices(struct plan *p, const struct facts *f, const struct adapt_optio
 	(void)o;
 	if (devices_read(&d, p, f, err))
 		return -1;
-	return fstab_adapt(p, &d, err) || crypttab_adapt(p, &d, err) || resume_adapt(p, &d, err) || storage_adapt(p, &d, err) ? -1 : 0;
+	return fstab_adapt(p, &d, err) || crypttab_adapt(p, &d, err) || resume_adapt(p, &d, err) || storage_adapt(p, &d, err)
+	               ? -1 : 0;
 }

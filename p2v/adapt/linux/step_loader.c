@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The step that sees to what starts the kernel: kernel lines in each boot loader's own files and in what those are made from, so that the next
- * kernel's package writes the same; the console on the serial line; the loader that UEFI finds without an entry in NVRAM.
+ * The step that sees to what starts the kernel: kernel lines in each boot loader's own files and in what those are made from, so
+ * that the next kernel's package writes the same; the console on the serial line; the loader that UEFI finds without an entry in
+ * NVRAM.
  */
 #include "loader.h"
 
@@ -14,7 +15,9 @@
 
 struct cmdline_rules loader_rules(struct loader *l, const char *path)
 {
-	return (struct cmdline_rules){ .plan = l->plan, .devices = &l->devices, .options = l->options, .initrd = true, .path = path };
+	return (struct cmdline_rules){
+		.plan = l->plan, .devices = &l->devices, .options = l->options, .initrd = true, .path = path
+	};
 }
 
 int loader_esps(struct loader *l, int (*each)(struct loader *l, const char *mount, vdisk_error *err), vdisk_error *err)
@@ -56,7 +59,8 @@ static int lilo_refuse(struct loader *l, vdisk_error *err)
 	if (!(l->facts->loaders & LOADER_LILO))
 		return 0;
 	if (!others)
-		return fail(err, VDISK_UNSUPPORTED, "the guest is started by LILO, whose map only lilo itself can write: install GRUB in the guest first");
+		return fail(err, VDISK_UNSUPPORTED,
+		            "the guest is started by LILO, whose map only lilo itself can write: install GRUB in the guest first");
 	remark_once(l->plan, "LILO is left as it is; the guest's other boot loader is adapted");
 	return 0;
 }
@@ -71,7 +75,10 @@ static int install_device_remark(struct loader *l, vdisk_error *err)
 
 	while (rc > 0 && text_next(&t))
 		if (span_copy(span_trim(t.line), name, sizeof(name)) && device_parse(name, &parsed) && !parsed.part)
-			remark_once(l->plan, "/etc/default/grub_installdevice names %s, which is called otherwise on the new machine: run yast bootloader there", name);
+			remark_once(l->plan,
+			            "/etc/default/grub_installdevice names %s, which is called otherwise on the new machine: run "
+			            "yast bootloader there",
+			            name);
 	text_close(&t);
 	if (rc < 0)
 		return -1;
@@ -80,7 +87,9 @@ static int install_device_remark(struct loader *l, vdisk_error *err)
 		if (span_starts(t.line, "Name: "))
 			mine = span_is(t.line, "Name: grub-pc/install_devices");
 		if (mine && span_starts(t.line, "Value: /dev/"))
-			remark_once(l->plan, "Debian's grub-pc installs itself on \"%.*s\": run dpkg-reconfigure grub-pc on the new machine, before its next upgrade",
+			remark_once(l->plan,
+			            "Debian's grub-pc installs itself on \"%.*s\": run dpkg-reconfigure grub-pc on the new "
+			            "machine, before its next upgrade",
 			            (int)t.line.len - 7, t.line.at + 7);
 	}
 	text_close(&t);
@@ -93,8 +102,8 @@ int step_loader(struct plan *p, const struct facts *f, const struct adapt_option
 
 	if (lilo_refuse(&l, err) || devices_read(&l.devices, p, f, err))
 		return -1;
-	if (grub2_adapt(&l, err) || grub_defaults_adapt(&l, err) || grubenv_adapt(&l, err) || grub_legacy_adapt(&l, err) || bls_adapt(&l, err) ||
-	    extlinux_adapt(&l, err) || uki_adapt(&l, err) || efi_adapt(&l, err))
+	if (grub2_adapt(&l, err) || grub_defaults_adapt(&l, err) || grubenv_adapt(&l, err) || grub_legacy_adapt(&l, err) ||
+	    bls_adapt(&l, err) || extlinux_adapt(&l, err) || uki_adapt(&l, err) || efi_adapt(&l, err))
 		return -1;
 	if (o->serial && getty_adapt(&l, err))
 		return -1;

@@ -1,17 +1,19 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The step that keeps the network: first every configuration is read for names and what ties them to cards, then the ties are taken out, and the names
-   are given by a rule of ours (net.h). */
+/* The step that keeps the network: first every configuration is read for names and what ties them to cards, then the ties are taken
+   out, and the names are given by a rule of ours (net.h). */
 #include "net.h"
 
 #include "common/fail.h"
 
 #include <string.h>
 
-/* cloud-init writes the network's configuration anew where it finds itself on another machine: DHCP on the first card, where it knows no better. */
+/* cloud-init writes the network's configuration anew where it finds itself on another machine: DHCP on the first card, where it
+ * knows no better. */
 static int cloud_off(struct net *n, vdisk_error *err)
 {
-	static const char off[] = "# Made by vdisk adapt: the network is configured as it was; cloud-init would write it anew on another machine.\n"
-	                          "network: {config: disabled}\n";
+	static const char off[] =
+		"# Made by vdisk adapt: the network is configured as it was; cloud-init would write it anew on another machine.\n"
+		"network: {config: disabled}\n";
 	struct tree *t = &n->plan->view;
 	int has = tree_exists(t, "/etc/cloud/cloud.cfg", err), rc;
 
@@ -40,7 +42,8 @@ static int wicked_xml(void *to, const char *path, vdisk_error *err)
 static int round_of(struct net *n, vdisk_error *err)
 {
 	/* Rules and links first: they say which MAC had which name. */
-	static int (*const parts[])(struct net *, vdisk_error *) = { net_udev, net_links, net_ifcfg, net_manager, net_networkd, net_netplan, net_ifupdown };
+	static int (*const parts[])(struct net *, vdisk_error *) = { net_udev,     net_links,   net_ifcfg,   net_manager,
+		                                                     net_networkd, net_netplan, net_ifupdown };
 
 	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
 		if (parts[i](n, err))

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What keeps LVM and MD from looking at disks that have other names and other identities now: LVM's filters and its list of devices (RHEL 9), MD's
- * DEVICE lines.  Without them both look at every disk, which is what they do on a machine that was set up anew.
+ * What keeps LVM and MD from looking at disks that have other names and other identities now: LVM's filters and its list of devices
+ * (RHEL 9), MD's DEVICE lines.  Without them both look at every disk, which is what they do on a machine that was set up anew.
  */
 #include "devices.h"
 
@@ -15,8 +15,11 @@
 /* Does the array's text name a disk? */
 static bool names_disk(const char *s)
 {
-	static const char *const names[] = { "/dev/sd", "/dev/hd", "/dev/vd", "/dev/xvd", "/dev/nvme", "/dev/cciss", "/dev/mapper/mpath",
-		"/disk/by-", "/dev/emcpower", "sda", "sdb", "sdc", "hda", "cciss/", "nvme", "emcpower", "mpath", NULL };
+	static const char *const names[] = {
+		"/dev/sd",   "/dev/hd",       "/dev/vd", "/dev/xvd", "/dev/nvme", "/dev/cciss", "/dev/mapper/mpath",
+		"/disk/by-", "/dev/emcpower", "sda",     "sdb",      "sdc",       "hda",        "cciss/",
+		"nvme",      "emcpower",      "mpath",   NULL
+	};
 
 	for (const char *const *n = names; *n; n++)
 		if (strstr(s, *n))
@@ -51,7 +54,8 @@ static bool is_filter(struct span line)
 {
 	struct span name, value;
 
-	return assignment(line, &name, &value) && (span_is(name, "filter") || span_is(name, "global_filter")) && span_starts(value, "[");
+	return assignment(line, &name, &value) && (span_is(name, "filter") || span_is(name, "global_filter")) &&
+	       span_starts(value, "[");
 }
 
 static int lvm_filters(struct plan *p, const char *path, vdisk_error *err)
@@ -94,7 +98,10 @@ static int lvm_devices(void *to, const char *path, vdisk_error *err)
 {
 	struct plan *p = to;
 
-	remark_once(p, "%s: removed, since it lists physical volumes by the old machine's disks; run vgimportdevices -a on the new one to have it again", path);
+	remark_once(p,
+	            "%s: removed, since it lists physical volumes by the old machine's disks; run vgimportdevices -a on the new "
+	            "one to have it again",
+	            path);
 	return plan_remove(p, path, err, "LVM uses only the disks listed there, by identities that they have no more");
 }
 
@@ -116,7 +123,8 @@ static bool array_line(struct text *t)
 	if (!devices.len)
 		return false;
 	if (!uuid) {
-		remark_once(t->plan, "%s: an array is told by its devices alone, whose names are others now: %.*s", t->path, (int)t->line.len, t->line.at);
+		remark_once(t->plan, "%s: an array is told by its devices alone, whose names are others now: %.*s", t->path,
+		            (int)t->line.len, t->line.at);
 		return false;
 	}
 	while (devices.at > t->line.at && strchr(" \t", devices.at[-1])) {
@@ -160,7 +168,8 @@ static int mdadm(struct plan *p, const char *path, vdisk_error *err)
 			continue;
 		}
 		bytes_add(&line, t.line.at, t.line.len);
-		if (!line.failed && !strstr(line.at, "partitions") && !strstr(line.at, "containers") && word_next(&at, end, &first)) {
+		if (!line.failed && !strstr(line.at, "partitions") && !strstr(line.at, "containers") &&
+		    word_next(&at, end, &first)) {
 			inside = true;
 			text_add(&t, "# vdisk: %s", line.at);
 			text_add(&t, "DEVICE partitions");

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Lines in, lines out.  A file that cannot be read as text (it is too long, has a NUL, is a device) is left alone with a remark: no oddity of one
- * file stops the adapting of a guest.
+ * Lines in, lines out.  A file that cannot be read as text (it is too long, has a NUL, is a device) is left alone with a remark: no
+ * oddity of one file stops the adapting of a guest.
  */
 #include "text.h"
 

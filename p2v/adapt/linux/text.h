@@ -46,7 +46,8 @@ void bytes_span(struct bytes *b, struct span s);
 /* The line [line.at, …) with the part `old` of it replaced. */
 void bytes_replaced(struct bytes *b, struct span line, struct span old, const char *with);
 
-/* "NAME=value", "NAME = 'value'": shell assignments and what looks like them (with `export` before).  `value` is without its quotes. */
+/* "NAME=value", "NAME = 'value'": shell assignments and what looks like them (with `export` before).  `value` is without its
+ * quotes. */
 bool assignment(struct span line, struct span *name, struct span *value);
 
 /* A remark that is made once, however many lines say the same. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Unified kernel images carry their kernel line (and their initramfs) inside, mostly signed: nothing in them can be changed from outside.  What can
- * be done is to look whether what they carry will do, and to say what is to be done where it will not.
+ * Unified kernel images carry their kernel line (and their initramfs) inside, mostly signed: nothing in them can be changed from
+ * outside.  What can be done is to look whether what they carry will do, and to say what is to be done where it will not.
  */
 #include "loader.h"
 
@@ -13,7 +13,10 @@
 #define UKI_MAX (256u << 20)
 #define CMDLINE_MAX 4096
 
-static uint32_t le32_at(const unsigned char *p) { return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24; }
+static uint32_t le32_at(const unsigned char *p)
+{
+	return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
+}
 static uint32_t le16_at(const unsigned char *p) { return (uint32_t)p[0] | (uint32_t)p[1] << 8; }
 
 /* The contents of the section .cmdline (PE/COFF: the section table behind the optional header). */
@@ -65,10 +68,16 @@ static int uki_one(void *to, const char *path, vdisk_error *err)
 		if (now.failed)
 			rc = fail_nomem(err);
 		else if (now.len != line.len || (line.len && memcmp(now.at, line.at, line.len)))
-			remark_once(l->plan, "%s: a unified kernel image names the old machine's disk inside (%.*s) and cannot be changed from outside: before the "
-			            "conversion, build it again in the guest with \"%s\" in /etc/kernel/cmdline", path, (int)line.len, line.at, now.at ? now.at : "");
+			remark_once(l->plan,
+			            "%s: a unified kernel image names the old machine's disk inside (%.*s) and cannot be changed "
+			            "from outside: before the "
+			            "conversion, build it again in the guest with \"%s\" in /etc/kernel/cmdline",
+			            path, (int)line.len, line.at, now.at ? now.at : "");
 		else
-			remark_once(l->plan, "%s: a unified kernel image is not changed: drivers that its initramfs lacks have to be built into it in the guest", path);
+			remark_once(l->plan,
+			            "%s: a unified kernel image is not changed: drivers that its initramfs lacks have to be built "
+			            "into it in the guest",
+			            path);
 	}
 	bytes_destroy(&image);
 	bytes_destroy(&now);

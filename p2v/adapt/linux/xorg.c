@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* X's configuration where it asks for the driver of a graphics card that is not there: moved aside, since X finds a working one by itself. */
+/* X's configuration where it asks for the driver of a graphics card that is not there: moved aside, since X finds a working one by
+ * itself. */
 #include "agents.h"
 
 #include <stdio.h>
@@ -12,11 +13,16 @@ struct xorg {
 
 static bool driver_will_do(struct span name, unsigned targets)
 {
-	static const char *const any[] = { "modesetting", "fbdev", "vesa", "vga", "dummy", "libinput", "evdev", "kbd", "mouse", "keyboard", "void", "wacom", "synaptics", NULL };
+	static const char *const any[] = { "modesetting", "fbdev", "vesa",     "vga",  "dummy", "libinput",  "evdev",
+		                           "kbd",         "mouse", "keyboard", "void", "wacom", "synaptics", NULL };
 	static const struct {
 		const char *name;
 		unsigned of;
-	} some[] = { { "qxl", TARGET_KVM }, { "cirrus", TARGET_KVM | TARGET_XEN }, { "vmware", TARGET_VMWARE | TARGET_VIRTUALBOX | TARGET_KVM }, { "vboxvideo", TARGET_VIRTUALBOX }, { "vmmouse", TARGET_VMWARE } };
+	} some[] = { { "qxl", TARGET_KVM },
+		     { "cirrus", TARGET_KVM | TARGET_XEN },
+		     { "vmware", TARGET_VMWARE | TARGET_VIRTUALBOX | TARGET_KVM },
+		     { "vboxvideo", TARGET_VIRTUALBOX },
+		     { "vmmouse", TARGET_VMWARE } };
 
 	for (const char *const *a = any; *a; a++)
 		if (span_is_nocase(name, *a))
@@ -66,9 +72,12 @@ static int xorg_file(void *to, const char *path, vdisk_error *err)
 		bytes_format(&aside, "%s.vdisk-off", path);
 		rc = tree_exists(&x->plan->view, aside.at, err);
 		if (!rc)
-			rc = plan_move(x->plan, path, aside.at, err, "X would look for a graphics card that needs %.*s; it finds the new one by itself", (int)driver.len, driver.at);
+			rc = plan_move(x->plan, path, aside.at, err,
+			               "X would look for a graphics card that needs %.*s; it finds the new one by itself",
+			               (int)driver.len, driver.at);
 		else if (rc > 0)
-			rc = plan_remove(x->plan, path, err, "X would look for a graphics card that needs %.*s; %s has a copy", (int)driver.len, driver.at, aside.at);
+			rc = plan_remove(x->plan, path, err, "X would look for a graphics card that needs %.*s; %s has a copy",
+			                 (int)driver.len, driver.at, aside.at);
 	}
 	bytes_destroy(&aside);
 	text_close(&t);
