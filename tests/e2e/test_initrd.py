@@ -365,8 +365,8 @@ def likeness(rel, files, names=("ahci", "sd_mod", "ext4"), flat=False, suffix=""
 		to = "i/lib/modules/%s/%s" % (rel, "kernel/" + os.path.basename(inside) if flat else inside)
 		os.makedirs(os.path.dirname(to), exist_ok=True)
 		shutil.copy(path, to)
-		if suffix == ".zst":
-			ran("zstd", "-q", "--rm", to)
+		if suffix:
+			ran(*{".xz": ["xz", "--check=crc32", "-0"], ".zst": ["zstd", "-q", "--rm"]}[suffix], to)
 	shutil.copy("/lib/modules/%s/modules.builtin" % rel, "i/lib/modules/%s/modules.builtin" % rel)
 	ran("depmod", "-b", "i", rel)
 	for name in ("dep", "alias", "symbols", "builtin") if not texts else ():
@@ -412,6 +412,36 @@ def arch_with_systemd():
 	check("virtio_blk" in read("x/etc/modules-load.d/90-vdisk-adapt.conf").decode().split(), "the list of what to load")
 	loads("x", rel, "virtio_blk", "ahci")
 	check("virtio_blk" in ran("bash", "-c", ". root/etc/mkinitcpio.conf; echo \"$MODULES\"").out.split(), "a string stays one")
+
+
+@case
+def red_hat():
+	"""dracut with systemd, packed modules in it, microcode before it, xz."""
+	rel = need_all()
+	path = guest(rel, suffix=".xz")
+	os.makedirs("root/etc/dracut.conf.d")
+	write_file("e/early_cpio", b"1\n")
+	write_file("e/kernel/x86/microcode/GenuineIntel.bin", b"\1" * 3000)
+	early = archive("e")
+	old = likeness(rel, {"usr/lib/dracut/dracut-0": b"", "usr/lib/systemd/systemd": b"", "usr/lib/systemd/systemd-modules-load": b""}, suffix=".xz", early=early, packing="xz")
+	write_file(path, old)
+	adapt("kvm,vmware")
+	new = read(path)
+	check(new.startswith(old), "the image's own bytes have been changed")
+	extract(unpacked(old[len(early):]), "x")
+	extract(unpacked(new[len(old):].lstrip(b"\0")), "x")
+	loads("x", rel, "ahci", "ext4", "virtio_blk", "virtio_pci", "vmw_pvscsi", "scsi:t-0x00")
+	like_depmod("x", rel)
+	listed = read("x/etc/modules-load.d/90-vdisk-adapt.conf").decode().split()
+	check(listed.index("virtio_pci") < listed.index("virtio_blk") and "vmw_pvscsi" in listed, listed)
+	conf = ran("bash", "-c", "add_drivers=' x '; . root/etc/dracut.conf.d/90-vdisk-adapt.conf; echo $add_drivers").out.split()
+	check({"x", "virtio_blk", "vmw_pvscsi", "vmxnet3", "virtio_net"} <= set(conf), "add_drivers: %s" % conf)
+	eq([], [l for l in adapt("kvm,vmware") if not l.startswith("remark")], "changes of a second run")
+	shutil.rmtree("root/etc/dracut.conf.d")
+	write_file("root/etc/dracut.conf", b"hostonly=yes\n")
+	adapt("kvm,vmware")
+	text = read("root/etc/dracut.conf").decode()
+	check(text.startswith("hostonly=yes\n# vdisk adapt: begin") and "virtio_blk" in text, "an old dracut's: %r" % text)
 
 
 @case
