@@ -116,7 +116,7 @@ static const char *judge(const struct adapt_args *a)
 		return "expects the image of a disk; --help tells more";
 	if (makes && !a->steps.targets)
 		return "--target says for which hypervisor; --help tells more";
-	if (!makes && (step_options || a->overlay))
+	if (!makes && (step_options || a->overlay || a->json))
 		return "--resume and --undo go on with what was asked for then: of the other options they take --format, --allow-parent and --force";
 	if (a->keep_undo && (a->mode == MODE_PLAN || a->mode == MODE_RESUME))
 		return "--keep-undo does not go with --plan or --resume";
