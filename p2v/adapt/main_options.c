@@ -116,8 +116,8 @@ static const char *judge(const struct adapt_args *a)
 		return "expects the image of a disk; --help tells more";
 	if (makes && !a->steps.targets)
 		return "--target says for which hypervisor; --help tells more";
-	if (!makes && (step_options || a->overlay || a->json))
-		return "--resume and --undo go on with what was asked for then: of the other options they take --format, --allow-parent and --force";
+	if (!makes && (step_options || a->overlay || a->json || a->format || (a->force && a->mode == MODE_UNDO)))
+		return "--resume and --undo go on with what was asked for then: --resume takes --allow-parent and --force, --undo --allow-parent and --keep-undo";
 	if (a->keep_undo && (a->mode == MODE_PLAN || a->mode == MODE_RESUME))
 		return "--keep-undo does not go with --plan or --resume";
 	if (a->overlay && (a->keep_undo || a->mode != MODE_ADAPT))
