@@ -144,6 +144,22 @@ static void test_netplan_odd(void **state)
 	check(edits, "b is matched in a way that is not understood");
 }
 
+/* Only VLANs and aliases are configured: the card below them needs its name all the same. */
+static void test_vlans(void **state)
+{
+	const struct edit edits[] = {
+		UDEV,
+		{ "/etc/network/interfaces", "auto eno1.100\niface eno1.100 inet static\niface eno2:1 inet static\niface br0 inet dhcp\n", SAME },
+		{ "/etc/sysconfig/network-scripts/ifcfg-ens5.7", "DEVICE=ens5.7\nVLAN=yes\n", SAME },
+		{ "/etc/NetworkManager/system-connections/v", "[connection]\ntype=vlan\ninterface-name=v7\n[vlan]\nparent=ens6\n", SAME },
+		{ TABLE, NULL, TABLE_HEAD "eno1 -\neno2 -\nens5 -\nens6 -\n" },
+		{ 0 },
+	};
+
+	(void)state;
+	check(edits, NULL);
+}
+
 /* Without udev (Alpine's mdev) there is nobody to ask our table. */
 static void test_no_udev(void **state)
 {
@@ -252,7 +268,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_debian), cmocka_unit_test(test_rhel), cmocka_unit_test(test_suse), cmocka_unit_test(test_manager), cmocka_unit_test(test_networkd),
-		cmocka_unit_test(test_netplan), cmocka_unit_test(test_netplan_odd), cmocka_unit_test(test_no_udev), cmocka_unit_test(test_nothing), cmocka_unit_test(test_program),
+		cmocka_unit_test(test_netplan), cmocka_unit_test(test_netplan_odd), cmocka_unit_test(test_no_udev), cmocka_unit_test(test_vlans), cmocka_unit_test(test_nothing), cmocka_unit_test(test_program),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

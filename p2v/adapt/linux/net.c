@@ -35,6 +35,15 @@ bool nic_name_ok(struct span name)
 	return true;
 }
 
+struct span nic_name_base(struct span name)
+{
+	size_t n = 0;
+
+	while (n < name.len && name.at[n] != '.' && name.at[n] != ':')
+		n++;
+	return (struct span){ name.at, n };
+}
+
 static size_t digits(struct span s, size_t from)
 {
 	size_t n = 0;

@@ -37,6 +37,8 @@ bool mac_read(struct span text, char out[NIC_MAC_MAX]);
 bool nic_name_ok(struct span name);
 /* Does a name by itself look like that of a card (eth0, ens192, enp3s0f1, em1, p2p1)? */
 bool nic_name_physical(struct span name);
+/* The card of a VLAN or an alias: eth0.100 and eth0:1 stand on eth0. */
+struct span nic_name_base(struct span name);
 /* Notes it; `mac` may be "".  A name known already gets what it lacks. */
 void net_note(struct net *n, struct span name, const char *mac, bool configured);
 /* The name that goes with a MAC, one made up if there is none yet ("" where there are too many cards). */

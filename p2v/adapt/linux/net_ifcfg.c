@@ -29,8 +29,8 @@ static int interfaces_file(void *to, const char *path, vdisk_error *err)
 		list = list || span_is(word, "auto") || span_starts(word, "allow-");
 		if ((list || span_is(word, "iface")) && word_next(&at, end, &name))
 			do {
-				if (nic_name_physical(name))
-					net_note(n, name, "", true);
+				if (nic_name_physical(nic_name_base(name)))
+					net_note(n, nic_name_base(name), "", true);
 				else if (span_starts(name, "mac/") || span_starts(name, "/mac/"))
 					remark_once(n->plan, "%s: %.*s goes by a MAC of the old machine", path, (int)name.len,
 					            name.at);
@@ -114,7 +114,7 @@ static int ifcfg_file(void *to, const char *path, vdisk_error *err)
 	}
 	ifcfg_read(&t, &c);
 	tied = mac_read(c.mac, mac);
-	name = c.device.len ? c.device : suffix;
+	name = nic_name_base(c.device.len ? c.device : suffix);
 	if (!(c.type.len && !span_is_nocase(c.type, "Ethernet")) && nic_name_ok(name) && (tied || nic_name_physical(name)))
 		net_note(n, name, tied ? mac : "", true);
 	if (n->collecting || !tied) {

@@ -42,7 +42,7 @@ static bool is_pattern(struct span s)
 /* ---------------------------------------------------------------- NetworkManager */
 
 struct keyfile {
-	struct span name;
+	struct span name, parent; /* of a VLAN */
 	char mac[NIC_MAC_MAX];
 	bool ethernet, place;
 };
@@ -67,6 +67,8 @@ static void keyfile_read(const struct text *t, struct keyfile *k)
 			k->ethernet = span_is(i.value, "ethernet") || span_is(i.value, "802-3-ethernet");
 		else if (is_wired(i.section) && span_is(i.key, "mac-address"))
 			mac_read(i.value, k->mac);
+		else if (span_is(i.section, "[vlan]") && span_is(i.key, "parent"))
+			k->parent = i.value;
 		else if (span_is(i.section, "[match]"))
 			k->place = k->place || span_is(i.key, "path") || span_is(i.key, "driver");
 	}
@@ -96,6 +98,8 @@ static int keyfile(void *to, const char *path, vdisk_error *err)
 		return rc;
 	}
 	keyfile_read(&t, &k);
+	if (nic_name_physical(k.parent))
+		net_note(n, k.parent, "", true);
 	if (k.ethernet && k.name.len)
 		net_note(n, k.name, k.mac, true);
 	if (n->collecting || !k.ethernet || !(*k.mac || k.place)) {
