@@ -200,6 +200,27 @@ def disk_make(folder, path, mark=None):
 	return path
 
 
+def disk_make_uefi(folder, path, loader):
+	"""GPT: an EFI system partition with Windows' loader where Windows has it, then the NTFS."""
+	need("mkfs.vfat", "mcopy", "mmd")
+	esp, at = path + ".esp", 64 * MIB
+	disk_make(folder, path)
+	ran("mv", path, path + ".mbr")
+	with open(esp, "wb") as f:
+		f.truncate(40 * MIB)
+	ran("mkfs.vfat", "-F", 32, esp)
+	ran("mmd", "-i", esp, "::EFI", "::EFI/Microsoft", "::EFI/Microsoft/Boot")
+	write_file("loader", loader)
+	ran("mcopy", "-i", esp, "loader", "::EFI/Microsoft/Boot/bootmgfw.efi")
+	with open(path, "wb") as f:
+		f.truncate(at + SIZE + MIB)
+	ran("dd", "if=" + path + ".mbr", "of=" + path, "bs=1M", "skip=1", "seek=64", "count=%d" % (SIZE // MIB), "conv=notrunc,sparse")
+	ran("dd", "if=" + esp, "of=" + path, "bs=1M", "seek=1", "conv=notrunc,sparse")
+	ran("sfdisk", "-q", path, stdin=b"label: gpt\n2048,%d,U\n%d,%d,EBD0A0A2-B9E5-4433-87C0-68B6B72699C7\n" %
+		(40 * MIB // 512, at // 512, SIZE // 512))
+	return path
+
+
 def part_of(disk):
 	ran("dd", "if=" + disk, "of=" + disk + ".back", "bs=1M", "skip=1", "conv=sparse")
 	return disk + ".back"
@@ -314,6 +335,20 @@ def v2v_2008r2():
 	r = ran(ADAPT, "--target", "kvm", "--drivers", "drivers", "--json", "ours.img", timeout=900, env=TCG)
 	eq([], r.json()["systems"][0]["changes"], "what a second run changes")
 	eq(before, sha256("ours.img"), "the disk after a second run")
+
+
+@case
+def uefi_fallback():
+	long_tier()
+	windows_make("tree", "2k19")
+	loader = pe(0x8664) + b"a loader" * 1000
+	disk = disk_make_uefi("tree", "disk.img", loader)
+	r = ran(ADAPT, "--target", "kvm", disk, timeout=900, env=TCG)
+	check("fallback loader" in r.out, "no word of the fallback loader:\n" + r.out)
+	write_file("esp", b"")
+	ran("dd", "if=" + disk, "of=esp", "bs=1M", "skip=1", "count=40")
+	ran("mcopy", "-i", "esp", "::EFI/Boot/bootx64.efi", "fallback")
+	same_bytes("loader", "fallback", "UEFI's fallback loader")
 
 
 # ---------------------------------------------------------------- refusals
