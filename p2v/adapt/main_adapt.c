@@ -28,7 +28,7 @@ struct work {
 
 /* ---------------------------------------------------------------- signals */
 
-static struct layer *volatile cleared; /* the layers of the one run of this process, while they may just be thrown away */
+static struct work *volatile cleared; /* the one run of this process, while its layers may just be thrown away */
 static volatile int cancel;
 
 static void on_signal(int sig)
@@ -37,8 +37,12 @@ static void on_signal(int sig)
 	if (!cleared)
 		return;
 	for (size_t i = 0; i < DISKS_MAX; i++)
-		if (cleared[i].path[0])
-			unlink(cleared[i].path);
+		if (cleared->layers[i].path[0])
+			unlink(cleared->layers[i].path);
+	for (size_t i = 0; i < cleared->opened; i++) {
+		unlink(disk_socket(&cleared->disks[i]));
+		rmdir(cleared->disks[i].folder);
+	}
 	_exit(128 + sig);
 }
 
@@ -73,10 +77,12 @@ static int disk_add(struct work *w, size_t i, vdisk_error *err)
 
 static int disks_close(struct work *w, int rc, vdisk_error *err)
 {
-	for (size_t i = 0; i < w->opened; i++)
+	size_t n = w->opened;
+
+	w->opened = 0;
+	for (size_t i = 0; i < n; i++)
 		if (disk_close(&w->disks[i], rc ? NULL : err))
 			rc = -1;
-	w->opened = 0;
 	return rc;
 }
 
@@ -162,7 +168,7 @@ static int adapt(const struct adapt_args *a, vdisk_error *err)
 
 	w.a = a;
 	w.out.systems = json_object_new_array();
-	cleared = w.layers;
+	cleared = &w;
 	for (size_t i = 0; !rc && i < a->n_disks; i++)
 		rc = disk_add(&w, i, err);
 	if (!rc)

@@ -160,6 +160,27 @@ def leaves_a_layer():
 	told(boot("again.qcow2", TELLS), "vda1")
 
 
+@case
+def too_little_space():
+	"""Is found out before anything is written."""
+	if not ALL:
+		skip("the long tier only (VDISK_ALL=1)")
+	need("guestfish")
+	disk = copy(physical())
+	env = {"LIBGUESTFS_BACKEND": "direct", "LIBGUESTFS_BACKEND_SETTINGS": "force_tcg"}
+
+	def fish(*commands):
+		return ran("guestfish", "--format=raw", "-a", disk, "-m", "/dev/sda1", *commands, env=env, timeout=900).out
+	vfs = dict(line.split(": ") for line in fish("statvfs", "/").splitlines())
+	fish("fallocate64", "/fill", int(vfs["bfree"]) * int(vfs["bsize"]) - 3 * MIB)
+	ran("cp", "--sparse=always", disk, "full.raw")
+	r = adapt("--target", "kvm", disk, rc=2)
+	check("free" in r.err and "make room" in r.err, r.show())
+	one_line(r)
+	check(same("full.raw", disk), "the refusal has changed the image")
+	eq([], hidden(), "what was left behind")
+
+
 def variant(root, of):
 	"""Another machine: stops before, comes up after, also on another bus."""
 	disk = copy(physical(**of))
@@ -175,5 +196,7 @@ if ALL:
 	add("UEFI and LVM", variant, "mapper/old-root", dict(boot="uefi", layout="lvm"))
 	add("UEFI", variant, "vda1", dict(boot="uefi"))
 	add("LVM", variant, "mapper/old-root", dict(layout="lvm"))
+	add("btrfs", variant, "vda2", dict(layout="btrfs"))
+	add("XFS", variant, "vda2", dict(layout="xfs"))
 	add("dracut", variant, "vda1", dict(tool="dracut"))
 main()

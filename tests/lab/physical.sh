@@ -5,9 +5,10 @@
 # the serial line, tells which address it has got, and from what it runs.  Made once and kept in the build's folder.  Exit status 77: this cannot be done here.
 #
 # Other machines by the environment: SUITE=bullseye; BOOT=uefi (GPT, an EFI system partition whose loader only the firmware's variables would have
-# named); LAYOUT=lvm (/boot apart, root and swap in a volume group, named by /dev/mapper, the group's partition by /dev/sda2); TOOL=dracut.
+# named); LAYOUT=lvm (/boot apart, root and swap in a volume group, named by /dev/mapper); LAYOUT=xfs and LAYOUT=btrfs (/boot apart, no swap, the root on
+# /dev/sda2, in btrfs' subvolume @; those are filled by libguestfs); TOOL=dracut.
 #
-# No device is mounted: the root file system comes from mmdebstrap and goes into an image by mke2fs -d; grub.cfg is what grub-mkconfig makes of it,
+# No device of this machine is mounted: the root file system comes from mmdebstrap and goes into an image by mke2fs -d; grub.cfg is what grub-mkconfig makes of it,
 # told by a stand-in for grub-probe what it would find on that disk.
 set -euo pipefail
 lack() { echo "SKIP: no physical Debian: $1" >&2; exit 77; }
@@ -30,6 +31,17 @@ if [ "$boot" = uefi ]; then
 	command -v mkfs.vfat >/dev/null && command -v mcopy >/dev/null || lack "dosfstools or mtools is missing"
 	[ -r /usr/lib/grub/x86_64-efi/kernel.img ] || lack "grub-efi-amd64-bin is missing"
 	grub=grub-efi-amd64
+fi
+flags=
+case $layout in
+plain | lvm) type=ext4 ;;
+xfs) type=xfs ;;
+btrfs) type=btrfs flags=rootflags=subvol=@ ;;
+*) lack "there is no layout $layout" ;;
+esac
+if [ "$type" != ext4 ]; then
+	command -v guestfish >/dev/null || lack "libguestfs-tools is missing"
+	export LIBGUESTFS_BACKEND=direct LIBGUESTFS_BACKEND_SETTINGS=force_tcg
 fi
 if [ "$layout" = lvm ]; then
 	command -v lvcreate >/dev/null || lack "lvm2 is missing"
@@ -54,12 +66,16 @@ rm -rf "$root"/var/cache/apt/* "$root"/var/lib/apt/lists/* "$root"/usr/share/{do
 rm -rf "$root"/lib/modules/*/kernel/{sound,drivers/{gpu,media,infiniband,staging,usb,iio,comedi,isdn,hwmon,input,leds,mtd,power,video,platform},net/{wireless,mac80211,bluetooth},drivers/net/{wireless,can}}
 uuid=2b0f8f5e-7f0a-4b55-8c8e-5f5a1f6f0b12
 swap=5d3f1b54-2f3c-49f8-8f0b-0c7f4f8d2a31
-root_name=/dev/sda1 swap_name=/dev/sda2
-[ "$layout" = plain ] || root_name=/dev/mapper/old-root swap_name=/dev/mapper/old-swap
+root_name=/dev/sda1 swap_name=/dev/sda2 options=errors=remount-ro
+case $layout in
+lvm) root_name=/dev/mapper/old-root swap_name=/dev/mapper/old-swap ;;
+xfs) root_name=/dev/sda2 swap_name="" options=defaults ;;
+btrfs) root_name=/dev/sda2 swap_name="" options=subvol=@ ;;
+esac
 echo physical >"$root/etc/hostname"
-echo "$root_name / ext4 errors=remount-ro 0 1" >"$root/etc/fstab"
+echo "$root_name / $type $options 0 1" >"$root/etc/fstab"
 [ "$layout" = plain ] || echo "/dev/sda1 /boot ext4 defaults 0 2" >>"$root/etc/fstab"
-echo "$swap_name none swap sw 0 0" >>"$root/etc/fstab"
+[ -z "$swap_name" ] || echo "$swap_name none swap sw 0 0" >>"$root/etc/fstab"
 [ "$boot" = bios ] || echo "/dev/sda3 /boot/efi vfat umask=0077 0 1" >>"$root/etc/fstab"
 echo 'SUBSYSTEM=="net", ACTION=="add", DRIVERS=="?*", ATTR{address}=="00:25:90:12:34:56", NAME="lan0"' \
 	>"$root/etc/udev/rules.d/70-persistent-net.rules"
@@ -86,16 +102,16 @@ chroot "$root" passwd -d root >/dev/null
 kernel=$(basename "$root"/lib/modules/*)
 chroot "$root" depmod "$kernel"
 if [ "$tool" = dracut ]; then
-	drivers="ahci ata_piix sd_mod ext4"
+	drivers="ahci ata_piix sd_mod $type"
 	mkdir -p "$root/etc/dracut.conf.d"
 	echo 'hostonly="no"' >"$root/etc/dracut.conf.d/here.conf"
 	chroot "$root" dracut --force --no-hostonly --drivers "$drivers" --omit "network ifcfg nfs multipath plymouth" \
 		"/boot/initrd.img-$kernel" "$kernel" >"$work/initramfs.log" 2>&1 || { cat "$work/initramfs.log" >&2; lack "dracut failed"; }
 else
 	sed -i 's/^MODULES=.*/MODULES=list/; s/^COMPRESS=.*/COMPRESS=gzip/' "$root/etc/initramfs-tools/initramfs.conf"
-	printf '%s\n' ahci ata_piix sd_mod ext4 >>"$root/etc/initramfs-tools/modules"
-	[ "$layout" = plain ] || echo dm_mod >>"$root/etc/initramfs-tools/modules"
-	echo "RESUME=$swap_name" >"$root/etc/initramfs-tools/conf.d/resume"
+	printf '%s\n' ahci ata_piix sd_mod "$type" >>"$root/etc/initramfs-tools/modules"
+	[ "$layout" != lvm ] || echo dm_mod >>"$root/etc/initramfs-tools/modules"
+	echo "RESUME=${swap_name:-none}" >"$root/etc/initramfs-tools/conf.d/resume"
 	chroot "$root" update-initramfs -u -k all >"$work/initramfs.log" 2>&1 || { cat "$work/initramfs.log" >&2; lack "update-initramfs failed"; }
 fi
 cat >>"$root/etc/default/grub" <<'CFG'
@@ -103,7 +119,7 @@ GRUB_TIMEOUT=1
 GRUB_DISABLE_LINUX_UUID=true
 GRUB_CMDLINE_LINUX_DEFAULT=""
 CFG
-echo "GRUB_CMDLINE_LINUX=\"resume=$swap_name console=tty0 console=ttyS0 tsc=reliable rootdelay=3\"" >>"$root/etc/default/grub"
+echo "GRUB_CMDLINE_LINUX=\"${swap_name:+resume=$swap_name }${flags:+$flags }console=tty0 console=ttyS0 tsc=reliable rootdelay=3\"" >>"$root/etc/default/grub"
 mkdir -p "$root/boot/grub"
 # What grub-probe would say on the disk.
 mv "$root/usr/sbin/grub-probe" "$work/grub-probe"
@@ -115,7 +131,7 @@ cat >"$root/usr/sbin/grub-probe" <<PROBE
 for a; do case \$a in --target=*) t=\${a#--target=} ;; -t*) t=\${a#-t} ;; esac; l=\$a; done
 case \$t in
 device) case \$l in /boot*) [ $layout = plain ] && echo $root_name || echo /dev/sda1 ;; *) echo $root_name ;; esac ;;
-fs) echo ext2 ;;
+fs) case \$l in /boot*) echo ext2 ;; *) echo ${type/ext4/ext2} ;; esac ;;
 fs_uuid) case \$l in /boot*|/dev/sda1) echo $boot_uuid ;; *) echo $uuid ;; esac ;;
 partmap) echo $map ;;
 hints_string) echo "--hint-bios=hd0,${map}1 --hint-efi=hd0,${map}1" ;;
@@ -145,9 +161,11 @@ if [ "$layout" = plain ]; then
 	mkswap -q -U "$swap" "$work/2.part"
 else
 	mke2fs -q -t ext4 -U "$boot_uuid" -d "$root/boot" "$work/1.part" ${one}M >/dev/null
-	rm -rf "$root"/boot/*
-	mke2fs -q -t ext4 -U "$uuid" -L root -d "$root" "$work/root.part" 1000M >/dev/null
+	rm -rf "${root:?}"/boot/*
 	truncate -s ${two}M "$work/2.part"
+fi
+if [ "$layout" = lvm ]; then
+	mke2fs -q -t ext4 -U "$uuid" -L root -d "$root" "$work/root.part" 1000M >/dev/null
 	truncate -s 32M "$work/swap.part"
 	mkswap -q -U "$swap" "$work/swap.part"
 	# The group's metadata comes from LVM itself, which needs no device mapper for that; the volumes lie where it says.
@@ -162,6 +180,13 @@ else
 	loop=
 	dd if="$work/root.part" of="$work/2.part" bs=1M oflag=seek_bytes seek="$start" conv=notrunc,sparse status=none
 	dd if="$work/swap.part" of="$work/2.part" bs=1M oflag=seek_bytes seek=$((start + (1000 << 20))) conv=notrunc,sparse status=none
+elif [ "$layout" != plain ]; then
+	tar -C "$root" -cf "$work/root.tar" .
+	where="mount /dev/sda /"
+	[ "$type" = xfs ] || where="mount /dev/sda / : btrfs-subvolume-create /@ : umount / : mount-options subvol=@ /dev/sda /"
+	# shellcheck disable=SC2086 # words
+	guestfish --format=raw -a "$work/2.part" run : mkfs "$type" /dev/sda : $where : tar-in "$work/root.tar" / xattrs:true : umount-all \
+		>"$work/fish.log" 2>&1 || { cat "$work/fish.log" >&2; lack "libguestfs does not fill a $type file system"; }
 fi
 truncate -s $((one + two + (34 + 2)))M "$work/disk.raw"
 if [ "$boot" = bios ]; then
@@ -169,7 +194,7 @@ if [ "$boot" = bios ]; then
 	dd if=/usr/lib/grub/i386-pc/boot.img of="$work/disk.raw" conv=notrunc status=none
 	dd if="$work/core.img" of="$work/disk.raw" bs=512 seek=1 conv=notrunc status=none
 	printf 'start=2048,size=%d,type=83,bootable\nstart=%d,size=%d,type=%s\n' $((one * 2048)) $(((one + 1) * 2048)) $((two * 2048)) \
-		"$([ "$layout" = plain ] && echo 82 || echo 8e)" | sfdisk -q "$work/disk.raw"
+		"$(case $layout in plain) echo 82 ;; lvm) echo 8e ;; *) echo 83 ;; esac)" | sfdisk -q "$work/disk.raw"
 else
 	printf 'search --no-floppy --fs-uuid --set=root %s\nset prefix=($root)%s/grub\nconfigfile $prefix/grub.cfg\n' "$boot_uuid" \
 		"$([ "$layout" = plain ] && echo /boot)" >"$work/early.cfg"
@@ -180,7 +205,7 @@ else
 	mmd -i "$work/3.part" ::EFI ::EFI/debian
 	mcopy -i "$work/3.part" "$work/grubx64.efi" ::EFI/debian/grubx64.efi
 	printf 'label: gpt\nstart=2048,size=%d,type=linux\nstart=%d,size=%d,type=%s\nstart=%d,size=67584,type=uefi\n' $((one * 2048)) \
-		$(((one + 1) * 2048)) $((two * 2048)) "$([ "$layout" = plain ] && echo swap || echo lvm)" $(((one + two + 1) * 2048)) | sfdisk -q "$work/disk.raw"
+		$(((one + 1) * 2048)) $((two * 2048)) "$(case $layout in plain) echo swap ;; lvm) echo lvm ;; *) echo linux ;; esac)" $(((one + two + 1) * 2048)) | sfdisk -q "$work/disk.raw"
 	dd if="$work/3.part" of="$work/disk.raw" bs=1M seek=$((one + two + 1)) conv=notrunc,sparse status=none
 fi
 dd if="$work/1.part" of="$work/disk.raw" bs=1M seek=1 conv=notrunc,sparse status=none
