@@ -19,6 +19,7 @@
 #include <string.h>
 
 #define MODULE_FILE_MAX (64u << 20)
+#define ARCHIVE_MAX (512u << 20) /* bytes of all that is added */
 #define PATH_ROOM 4096
 
 struct maker {
@@ -115,6 +116,8 @@ static int file(struct maker *m, const char *path, uint32_t mode, const struct b
 
 	if (content->failed)
 		return fail_nomem(err);
+	if (m->cpio.len > ARCHIVE_MAX || content->len > ARCHIVE_MAX - m->cpio.len)
+		return fail(err, VDISK_UNSUPPORTED, "%s: with it, more than %u bytes would be added to the initramfs", path, ARCHIVE_MAX);
 	if (!initrd_resolve(m->i, path, real, sizeof(real)))
 		return fail(err, VDISK_CORRUPT, "%s: its links lead nowhere", path);
 	if (folders(m, real, err) || member(m, real, AE_IFREG, mode, content->at, content->len, err))

@@ -12,9 +12,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define TEXT_MAX (64u << 20)
+#define ALIASES_MAX 256 /* looked up among all of them, for one kernel */
 #define NAME_ROOM 256
 #define DEPTH_MAX 64 /* of softdeps over softdeps */
+
+static const uint64_t text_max[KMOD_TEXTS] = { 16u << 20, 32u << 20, 32u << 20, 1u << 20, 1u << 20, 1u << 20 }; /* bytes */
 
 const char *kmod_text_name(enum kmod_text text)
 {
@@ -168,13 +170,13 @@ static int builtins_list(struct kmod *k, vdisk_error *err)
 	return 0;
 }
 
-static int text_read(struct tree *t, const char *folder, const char *name, struct bytes *out, vdisk_error *err)
+static int text_read(struct tree *t, const char *folder, const char *name, uint64_t max, struct bytes *out, vdisk_error *err)
 {
 	char path[4096];
 
 	if (snprintf(path, sizeof(path), "%s/%s", folder, name) >= (int)sizeof(path))
 		return fail(err, VDISK_UNSUPPORTED, "%.100s…: too long a path", folder);
-	return t->ops->read(t, path, TEXT_MAX, out, err);
+	return t->ops->read(t, path, max, out, err);
 }
 
 int kmod_open(struct kmod *k, struct tree *t, const char *folder, const char *release, vdisk_error *err)
@@ -185,12 +187,12 @@ int kmod_open(struct kmod *k, struct tree *t, const char *folder, const char *re
 	if (!k->folder || !k->release)
 		rc = fail_nomem(err);
 	for (int i = 0; i < KMOD_TEXTS && rc >= 0; i++) {
-		rc = text_read(t, folder, kmod_text_name((enum kmod_text)i), &k->texts[i], err);
+		rc = text_read(t, folder, kmod_text_name((enum kmod_text)i), text_max[i], &k->texts[i], err);
 		if (i == KMOD_DEP)
 			there = rc;
 	}
 	if (rc >= 0)
-		rc = text_read(t, folder, "modules.builtin", &k->builtin, err);
+		rc = text_read(t, folder, "modules.builtin", 4u << 20, &k->builtin, err);
 	if (rc >= 0)
 		rc = modules_list(k, err) || builtins_list(k, err) ? -1 : there;
 	if (rc < 0)
@@ -239,6 +241,8 @@ static void take_alias(struct kmod *k, const char *name, struct kmod_module **li
 	char alias[NAME_ROOM], of[NAME_ROOM];
 	size_t pos = 0, len, m;
 
+	if (k->aliases_asked++ >= ALIASES_MAX)
+		return;
 	while (kmod_line(&k->texts[KMOD_ALIAS], &pos, &line, &len))
 		if (word(line, len, 1, &at, &m) && canonical(at, m, alias, sizeof(alias)) && !strcmp(alias, name) &&
 			kmod_line_module(KMOD_ALIAS, line, len, of, sizeof(of)))

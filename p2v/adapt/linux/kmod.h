@@ -20,6 +20,7 @@ struct kmod {
 	char *folder;    /* /lib/modules/RELEASE */
 	char *release;
 	struct kmod_module *modules; size_t n; /* sorted by name */
+	unsigned aliases_asked;
 	struct bytes texts[KMOD_TEXTS]; /* depmod's; empty where the guest has none */
 	struct bytes builtin;           /* modules.builtin */
 	char **builtins; size_t builtins_n; /* canonical names, sorted */
