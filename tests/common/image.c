@@ -59,6 +59,10 @@ int t_image_create(struct t_image *t, vd_error *err)
 	                           &t->img, err);
 	free(options);
 	free(text);
+	if (!ret && (t->v->flags & T_BITMAP) && vdisk_bitmap_create(t->img, "follows", 512, 0, err)) {
+		vdisk_close(t->img, NULL);
+		ret = -1;
+	}
 	if (ret)
 		t->img = NULL;
 	return ret;

@@ -10,6 +10,7 @@
 #define T_ONLY_PACKED 2u /* written once, in order, packed; no random writes */
 #define T_ORDERED    4u /* metadata is right at every moment: check finds no corruption before repair, whenever the power was cut */
 #define T_LAZY        8u /* metadata may be stale in an image that is marked dirty */
+#define T_BITMAP     16u /* has a bitmap that follows all writes */
 
 struct t_variant {
 	const char *name, *format, *options;
