@@ -528,6 +528,19 @@ def the_guests_own_tool():
 	eq(old, read(path), "the initramfs")
 	check("run update-initramfs -u -k " + rel in said, said)
 	check("virtio_blk" in read("root/etc/initramfs-tools/modules").decode().split(), "it is told before")
+	for files, line in (({"usr/lib/dracut/x": b""}, "dracut --force /boot/initrd.img-%s %s" % (rel, rel)),
+	                    ({"buildconfig": b""}, "mkinitcpio -g /boot/initrd.img-%s -k %s" % (rel, rel)),
+	                    ({"sbin/nlplug-findfs": b""}, "mkinitfs -o /boot/initrd.img-%s %s" % (rel, rel)),
+	                    ({"bin/nash": b""}, "mkinitrd -f --with=virtio ")):
+		shutil.rmtree("i", ignore_errors=True)
+		write_file(path, likeness(rel, files))
+		said = adapt("kvm", "--regenerate", "--dry")
+		check(any(l.startswith("run " + line) for l in said), "%s: %s" % (line, said))
+	write_file("root/etc/sysconfig/kernel", b'# SUSE\nINITRD_MODULES="ata_piix ahci"\n')
+	said = adapt("kvm", "--regenerate")
+	check("run mkinitrd -k /boot/vmlinuz-%s -i /boot/initrd.img-%s" % (rel, rel) in said, said)
+	words = ran("sh", "-c", ". root/etc/sysconfig/kernel; echo $INITRD_MODULES").out.split()
+	check(words[:2] == ["ata_piix", "ahci"] and words.count("ahci") == 1 and "virtio_blk" in words, words)
 
 
 main()

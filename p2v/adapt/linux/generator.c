@@ -11,7 +11,6 @@
 #include "generator.h"
 
 #include "common/fail.h"
-#include "initrd.h"
 #include "kmod.h"
 
 #include <stdio.h>
@@ -220,24 +219,51 @@ static bool is_plain(const char *s)
 	return *s && *s != '-' && !s[strspn(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789/._+~-")];
 }
 
-int generator_run(struct plan *p, enum initrd_tool tool, const struct fact_kernel *k, vdisk_error *err)
+/* SUSE's goes by INITRD_MODULES, which it has been told; Red Hat's is told here. */
+static int mkinitrd_line(struct plan *p, const struct fact_kernel *k, const struct generator_want *want, struct bytes *line,
+	vdisk_error *err)
+{
+	struct bytes text = { 0 };
+	int rc = tree_text(&p->view, "/etc/sysconfig/kernel", &text, err);
+	bool suse_has = rc > 0 && text.len && strstr(text.at, "INITRD_MODULES=");
+
+	bytes_destroy(&text);
+	if (rc < 0)
+		return -1;
+	if (suse_has && !is_plain(k->path))
+		return fail(err, VDISK_UNSUPPORTED, "kernel %s, %s: no name to be given to a shell", k->release, k->path);
+	if (suse_has) {
+		bytes_format(line, "mkinitrd -k %s -i %s", k->path, k->initrd);
+		return 0;
+	}
+	bytes_text(line, "mkinitrd -f");
+	words(line, want->load, want->load_n, " --with=", "");
+	words(line, want->extra, want->extra_n, " --with=", "");
+	bytes_format(line, " %s %s", k->initrd, k->release);
+	return 0;
+}
+
+int generator_run(struct plan *p, enum initrd_tool tool, const struct fact_kernel *k, const struct generator_want *want,
+	vdisk_error *err)
 {
 	static const char *const forms[] = { [INITRD_DRACUT] = "dracut --force", [INITRD_MKINITCPIO] = "mkinitcpio -g",
 		[INITRD_MKINITFS] = "mkinitfs -o" };
 	struct bytes line = { 0 };
-	int rc;
+	int rc = 0;
 
 	if (!is_plain(k->release) || !is_plain(k->initrd))
 		return fail(err, VDISK_UNSUPPORTED, "kernel %s with %s: no names to be given to a shell", k->release, k->initrd);
-	if (tool == INITRD_UNKNOWN || tool == INITRD_MKINITRD)
-		return fail(err, VDISK_UNSUPPORTED, "%s, made by %s, is not made anew by --regenerate", k->initrd,
-			initrd_tool_name(tool));
+	if (tool == INITRD_UNKNOWN)
+		return fail(err, VDISK_UNSUPPORTED, "%s: it is not known what made it, so nothing can make it anew", k->initrd);
 	if (tool == INITRD_INITRAMFS_TOOLS)
 		bytes_format(&line, "update-initramfs -u -k %s", k->release);
+	else if (tool == INITRD_MKINITRD)
+		rc = mkinitrd_line(p, k, want, &line, err);
 	else
 		bytes_format(&line, "%s %s %s%s", forms[tool], k->initrd, tool == INITRD_MKINITCPIO ? "-k " : "", k->release);
-	rc = line.failed ? fail_nomem(err) :
-		plan_run(p, line.at, err, "the guest's own tool makes the initramfs of %s", k->release);
+	if (!rc)
+		rc = line.failed ? fail_nomem(err) :
+			plan_run(p, line.at, err, "the guest's own tool makes the initramfs of %s", k->release);
 	bytes_destroy(&line);
 	return rc;
 }

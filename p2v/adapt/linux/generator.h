@@ -15,7 +15,8 @@ struct generator_want {
 
 /* Adds the change of the tool's configuration.  0, or -1 with *err. */
 int generator_register(struct plan *p, enum initrd_tool tool, const struct generator_want *want, vdisk_error *err);
-/* Adds a run of the tool for one kernel.  -1, VDISK_UNSUPPORTED: this tool's name is not known. */
-int generator_run(struct plan *p, enum initrd_tool tool, const struct fact_kernel *k, vdisk_error *err);
+/* Adds a run of the tool for one kernel.  -1, VDISK_UNSUPPORTED: the tool is not known, or names are none for a shell. */
+int generator_run(struct plan *p, enum initrd_tool tool, const struct fact_kernel *k, const struct generator_want *want,
+	vdisk_error *err);
 
 #endif

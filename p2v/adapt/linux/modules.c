@@ -109,8 +109,7 @@ static int image_judge(const struct initrd *i, const char *path, vdisk_error *er
 
 	if (i->tool == INITRD_MKINITRD)
 		return fail(err, VDISK_UNSUPPORTED,
-			"%s: made by mkinitrd, whose init loads a fixed list of modules: let the guest make it anew, with the "
-			"drivers of the new machine, before it is converted", path);
+			"%s: made by mkinitrd, whose init loads a fixed list of modules; --regenerate makes it anew", path);
 	for (size_t n = 0; n < sizeof(images) / sizeof(images[0]); n++)
 		if (initrd_find(i, images[n]))
 			return fail(err, VDISK_UNSUPPORTED,
@@ -329,12 +328,12 @@ static int kernels_adapt(struct step *s, vdisk_error *err)
 }
 
 /* Once the tool has been told what is wanted. */
-static int kernels_regenerate(struct step *s, vdisk_error *err)
+static int kernels_regenerate(struct step *s, const struct generator_want *want, vdisk_error *err)
 {
 	for (size_t i = 0; i < s->facts->kernels_n; i++) {
 		const struct fact_kernel *k = &s->facts->kernels[i];
 
-		if (*k->initrd && k->installed && generator_run(s->plan, s->tool, k, err))
+		if (*k->initrd && k->installed && generator_run(s->plan, s->tool, k, want, err))
 			return -1;
 	}
 	return 0;
@@ -362,7 +361,7 @@ int step_modules(struct plan *p, const struct facts *f, const struct adapt_optio
 		rc = generator_register(p, s.tool, &want, err);
 	}
 	if (!rc && o->regenerate)
-		rc = kernels_regenerate(&s, err);
+		rc = kernels_regenerate(&s, &want, err);
 	for (size_t i = 0; i < s.paths_n; i++)
 		free(s.paths[i]);
 	free(s.paths);
