@@ -7,6 +7,7 @@
 #include <string.h>
 
 #define PROGRAM "vdisk mount"
+#define IDLE_MAX 31536000u /* a year */
 
 static const char usage[] =
 	"usage: vdisk mount --files[=quick] [--rw | --overlay FILE] [--key-file FILE] [--root DEVICE] [OPTIONS] IMG DIR\n"
@@ -22,12 +23,13 @@ static const char usage[] =
 	"  -f, --foreground        stay in the foreground\n"
 	"      --format FMT        the image's format; the default is what its bytes say\n"
 	"      --allow-other       let other users look, too\n"
+	"      --idle-timeout SECONDS  unmount when nothing was looked at for so long\n"
 	"      --allow-parent DIR  parents and extents may lie below DIR\n"
 	"      --force             with --rw: write to a protected image (a linked clone's parent, one marked corrupt)\n"
 	"  -U, --force-share       read although another program writes to the image\n"
 	"  -h, --help              this text\n";
 
-enum { OPT_FILES = 256, OPT_KEY, OPT_ROOT, OPT_ALLOW_OTHER };
+enum { OPT_FILES = 256, OPT_KEY, OPT_ROOT, OPT_ALLOW_OTHER, OPT_IDLE };
 
 static const struct option longopts[] = {
 	{ "files", optional_argument, NULL, OPT_FILES },
@@ -36,6 +38,7 @@ static const struct option longopts[] = {
 	{ "root", required_argument, NULL, OPT_ROOT },
 	{ "foreground", no_argument, NULL, 'f' },
 	{ "allow-other", no_argument, NULL, OPT_ALLOW_OTHER },
+	{ "idle-timeout", required_argument, NULL, OPT_IDLE },
 	{ "help", no_argument, NULL, 'h' },
 	{ 0 },
 };
@@ -56,6 +59,7 @@ static int option_take(struct args *a, int c)
 	case OPT_FILES: return files_take(a);
 	case OPT_ROOT: return option_text(PROGRAM, "--root", optarg, &a->root);
 	case OPT_ALLOW_OTHER: a->allow_other = true; return 0;
+	case OPT_IDLE: return option_number(PROGRAM, "--idle-timeout", optarg, IDLE_MAX, &a->idle_seconds);
 	case 'f': a->foreground = true; return 0;
 	case OPT_KEY:
 		if (a->n_keys == ARGS_KEYS_MAX)

@@ -13,6 +13,7 @@ struct args {
 	const char *root;                    /* the device with the guest's root, as the guest names it; NULL: the only one */
 	const char *key_files[ARGS_KEYS_MAX];
 	size_t n_keys;
+	unsigned idle_seconds; /* 0: stay */
 	bool quick, foreground, allow_other;
 };
 

@@ -436,6 +436,14 @@ int guest_system_unmount(struct guest *t, vdisk_error *err)
 	return guestfs_umount_all(t->g) ? fail_guest(t->g, err, "unmounting") : 0;
 }
 
+static void called(guestfs_h *g, void *to, uint64_t event, int handle, int flags, const char *text, size_t len, const uint64_t *numbers, size_t n)
+{
+	struct guest *t = to;
+
+	(void)g, (void)event, (void)handle, (void)flags, (void)text, (void)len, (void)numbers, (void)n;
+	t->calls++;
+}
+
 int guest_mount(struct guest *t, const char *mountpoint, bool allow_other, vdisk_error *err)
 {
 	const struct guestfs_mount_local_argv how = {
@@ -444,6 +452,8 @@ int guest_mount(struct guest *t, const char *mountpoint, bool allow_other, vdisk
 		.options = allow_other ? "fsname=vdisk,subtype=vdisk-files,nosuid,nodev,allow_other" : "fsname=vdisk,subtype=vdisk-files,nosuid,nodev",
 	};
 
+	if (guestfs_set_event_callback(t->g, called, GUESTFS_EVENT_ENTER, 0, t) < 0)
+		return fail_guest(t->g, err, "libguestfs");
 	return guestfs_mount_local_argv(t->g, mountpoint, &how) ? fail_guest(t->g, err, mountpoint) : 0;
 }
 

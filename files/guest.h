@@ -5,6 +5,7 @@
 #define VDISK_FILES_GUEST_H
 
 #include <guestfs.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <vdisk/vdisk.h>
@@ -29,6 +30,7 @@ struct guest {
 	char locked[256];  /* one that could not be, by our name; "": none */
 	char disks[GUEST_DISKS_MAX][64]; /* as the appliance names them */
 	size_t n_disks;
+	atomic_ullong calls; /* of libguestfs, since it was mounted: somebody looks */
 };
 
 /* Starts the appliance over the disks and mounts what it finds.  0, or -1 with *err. */

@@ -2,7 +2,7 @@
 /*
  * vdisk-files: `vdisk mount --files`.  The parent waits until the child's mount is served, or has said why it cannot be.
  *
- * One thread serves, another waits for signals: it unmounts from outside, as umount(8) would, and the serving one ends by itself.
+ * One thread serves, another waits for signals and idle times: it unmounts from outside, as umount(8) would, and the serving one ends by itself.
  */
 #include "../fuse/unmount.h"
 #include "args.h"
@@ -20,32 +20,74 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
+
+#define TICK_NS INT64_C(250000000) /* between two looks at whether somebody uses the mount */
 
 struct ender { /* the thread that waits for signals */
 	const char *mountpoint;
+	int64_t idle_ns; /* 0: never */
+	unsigned long long (*activity)(const void *of); /* a number that changes with use */
+	const void *of;
 	pthread_t thread;
 	sigset_t set;
 };
 
-static void *ender_run(void *arg)
+static int64_t now_ns(void)
 {
-	struct ender *e = arg;
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+/* A signal, or 0: nothing was used for long enough. */
+static int ender_wait(const struct ender *e)
+{
+	const struct timespec tick = { .tv_nsec = TICK_NS };
+	unsigned long long last = 0;
+	int64_t since = now_ns();
 	int sig;
 
+	while (e->idle_ns) {
+		unsigned long long now = e->activity(e->of);
+
+		if (now != last)
+			since = now_ns();
+		last = now;
+		if (now_ns() - since >= e->idle_ns)
+			return 0;
+		sig = sigtimedwait(&e->set, NULL, &tick);
+		if (sig > 0)
+			return sig;
+	}
+	while (sigwait(&e->set, &sig))
+		;
+	return sig;
+}
+
+static void *ender_run(void *arg)
+{
+	const struct ender *e = arg;
+
 	for (;;) {
-		if (sigwait(&e->set, &sig))
-			continue;
+		int sig = ender_wait(e);
+
 		if (sig == SIGUSR1) /* it ended otherwise */
 			return NULL;
-		if (unmount(e->mountpoint, UNMOUNT_SYNC))
+		if (!sig)
+			unmount(e->mountpoint, 0); /* where it is in use after all (somebody's working folder), once more from the beginning */
+		else if (unmount(e->mountpoint, UNMOUNT_SYNC))
 			unmount(e->mountpoint, UNMOUNT_SYNC | UNMOUNT_DETACH);
 	}
 }
 
-static int ender_start(struct ender *e, const char *mountpoint, vdisk_error *err)
+static int ender_start(struct ender *e, const char *mountpoint, unsigned long long (*activity)(const void *), const void *of, vdisk_error *err)
 {
 	e->mountpoint = mountpoint;
+	e->activity = activity;
+	e->of = of;
 	return pthread_create(&e->thread, NULL, ender_run, e) ? fail(err, VDISK_NOMEM, "no thread can be started") : 0;
 }
 
@@ -86,6 +128,10 @@ static void announce(int ready_fd)
 	close(ready_fd);
 }
 
+static unsigned long long guest_activity(const void *guest) { return ((const struct guest *)guest)->calls; }
+
+static unsigned long long reader_activity(const void *quick) { return quick_activity(quick); }
+
 static int guest_run(const struct args *a, struct ender *e, const char *mountpoint, int ready_fd, vdisk_error *err)
 {
 	struct guest_options o = { .program = "vdisk-files", .image = a->source.image, .root = a->root, .key_files = a->key_files, .n_keys = a->n_keys,
@@ -104,7 +150,7 @@ static int guest_run(const struct args *a, struct ender *e, const char *mountpoi
 	rc = guest_open(&t, &o, err);
 	if (!rc) {
 		rc = guest_mount(&t, mountpoint, a->allow_other, err);
-		if (!rc && !ender_start(e, mountpoint, err)) {
+		if (!rc && !ender_start(e, mountpoint, guest_activity, &t, err)) {
 			announce(ready_fd);
 			rc = guest_serve(&t, err);
 			ender_stop(e);
@@ -130,7 +176,7 @@ static int quick_run(const struct args *a, struct ender *e, const char *mountpoi
 	if (rc)
 		return rc;
 	rc = quick_mount(&q, mountpoint, a->allow_other, err);
-	if (!rc && !ender_start(e, mountpoint, err)) {
+	if (!rc && !ender_start(e, mountpoint, reader_activity, &q, err)) {
 		announce(ready_fd);
 		quick_wait(&q);
 		ender_stop(e);
@@ -142,7 +188,7 @@ static int quick_run(const struct args *a, struct ender *e, const char *mountpoi
 /* Returns the exit status. */
 static int run(const struct args *a, int ready_fd)
 {
-	struct ender e = { 0 };
+	struct ender e = { .idle_ns = a->idle_seconds * INT64_C(1000000000) };
 	char *mountpoint = realpath(a->dir, NULL);
 	vdisk_error err;
 	int rc = 1;

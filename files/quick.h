@@ -19,6 +19,8 @@ struct quick {
 int quick_open(struct quick *q, const struct args *a, vdisk_error *err);
 /* Returns when it is mounted; 0, 1 or -1 as above.  `mountpoint` is kept. */
 int quick_mount(struct quick *q, const char *mountpoint, bool allow_other, vdisk_error *err);
+/* A number that changes while somebody looks at the mount; from another thread. */
+unsigned long long quick_activity(const struct quick *q);
 /* Waits until it was unmounted. */
 void quick_wait(struct quick *q);
 void quick_close(struct quick *q);

@@ -167,6 +167,28 @@ def quick(fmt, fs="ext4"):
 	eq(before, sha256(image), "the image is unchanged")
 
 
+@case
+def quick_idle():
+	"""A handle, or somebody who looks again and again, keeps it; then it goes by itself."""
+	make_fs("ext4", make_tree("tree", rng_for("idle"), 5), "disk.raw")
+	need("grub-mount", "grub-fstest")
+	os.makedirs("m")
+	vdisk("mount", "--files=quick", "--idle-timeout", "3", "disk.raw", "m")
+	last, begin = time.monotonic(), time.monotonic()
+	while time.monotonic() < begin + 4 and time.monotonic() < last + 1: # unless this machine lets us look too seldom
+		last = time.monotonic()
+		check(os.path.exists("m/etc"), "it is gone %.1f s after the mount, %.1f s after a look" % (last - begin, time.monotonic() - last))
+		time.sleep(0.2)
+	if time.monotonic() < last + 1:
+		with open("m/etc/fstab", "rb"):
+			time.sleep(4)
+			check(os.path.exists("m/etc"), "it is gone while a file is open")
+	here = " %s " % os.path.realpath("m")
+	settle(False, "still mounted when idle", lambda: here in open("/proc/self/mounts").read()) # to ask the mount itself would be a look
+	settle({}, "processes left", processes)
+	refused("mount", "--files=quick", "--idle-timeout", "0", "disk.raw", "m", mentions="--idle-timeout")
+
+
 for f in ("raw", "qcow2", "vmdk", "vhd"):
 	add("quick " + f, quick, f)
 for f in ("btrfs", "xfs", "vfat"):
