@@ -14,7 +14,7 @@
 #   -d DISK     a raw file, seen as /dev/vda and so on
 #
 # COMMAND is run by busybox's shell in /lab.  Its output goes to standard output, its exit status is the script's; 77 if the lab cannot
-# be set up here, 124 if the time is over.  LAB_KERNEL names the kernel release (default: the newest cloud kernel of /boot).
+# be set up here or the emulator fails whenever it is tried, 124 if the time is over.  LAB_KERNEL names the kernel release (default: the newest cloud kernel of /boot).
 set -euo pipefail
 
 seconds=300 mem=1536 cpus=2 accel="-accel tcg,thread=multi" programs=() files=() same=() disks=()
@@ -92,7 +92,7 @@ for d in "${disks[@]}"; do
 	args+=(-drive "file=$d,format=raw,if=virtio,snapshot=on")
 done
 # QEMU 7.2 aborts when a guest of the emulated SVM writes CR8 while an interrupt waits for it: the emulator's fault, and rare with -i.
-# Such a run says nothing about what was to be tested, so it is made again, and said so.
+# Such a run says nothing about what was to be tested, so it is made again, and said so; after three of them, nothing can be said here.
 emulator_fault='tcg_handle_interrupt: assertion failed'
 set +e
 for attempt in 1 2 3; do
@@ -110,6 +110,10 @@ for attempt in 1 2 3; do
 	echo "lab: attempt $attempt: QEMU aborted ($emulator_fault)" >&2
 done
 status=$(tr -d '\r' <"$folder/out" | sed -n 's/^=== lab: status //p' | tail -n 1)
+if [ -z "$status" ] && grep -q "$emulator_fault" "$folder/err"; then
+	echo "SKIP: QEMU aborted in each of $attempt attempts, by a fault of its own" >&2
+	exit 77
+fi
 if [ -z "$status" ]; then
 	cat "$folder/err" >&2
 	tail -n 5 "$folder/out" >&2

@@ -16,7 +16,7 @@ cache=$(bash "$here/debian.sh") || exit $?
 folder=$(mktemp -d "${TMPDIR:-/tmp}/vdisk-debian.XXXXXX")
 trap 'rm -rf "$folder"' EXIT
 cd "$folder"
-faults=0
+faults=0 skipped=0
 prepare=
 # verify NAME FORMAT DISK ARGUMENTS [LAB'S ARGUMENTS…]: the image's bytes are the lab's /dev/vda.  The limit is the lab's own, -t:
 # on a busy machine the clock inside may run several times too fast.
@@ -34,7 +34,12 @@ verify() {
 		[ \$status = 0 ] || tail -n 30 serial
 		[ \"\$before\" = \"\$(sha256sum </dev/vda)\" ] && echo 'image unchanged'
 		(exit \$status)" >"$name.out" 2>&1 || status=$?
-	[ "$status" = 77 ] && { cat "$name.out"; exit 77; }
+	if [ "$status" = 77 ]; then
+		echo "SKIP $name"
+		cat "$name.out"
+		skipped=$((skipped + 1))
+		return
+	fi
 	if [ "$status" = 0 ] && grep -q '"verdict": "booted"' "$name.out" && grep -q 'Login Prompts\|login:\|Multi-User' "$name.out" &&
 		grep -qx 'image unchanged' "$name.out"; then
 		echo "ok   $name: $(tr -d ' \n' <"$name.out" | sed -n 's/.*"stages":{\([^}]*\)}.*/\1/p')"
@@ -50,7 +55,7 @@ cases=("$@")
 if wanted qcow2; then
 	"$VDISK" convert -O qcow2 "$cache/bios.raw" bios.qcow2 2>/dev/null
 	verify qcow2 qcow2 bios.qcow2 "/dev/vda"
-	grep -q '"firmware": "bios"' qcow2.out || { echo "FAIL qcow2: not through SeaBIOS"; faults=$((faults + 1)); }
+	grep -q '^SKIP: \|"firmware": "bios"' qcow2.out || { echo "FAIL qcow2: not through SeaBIOS"; faults=$((faults + 1)); }
 	rm -f bios.qcow2
 fi
 if wanted vmdk; then
@@ -72,14 +77,14 @@ fi
 if wanted uefi; then
 	"$VDISK" convert -O qcow2 "$cache/uefi.raw" uefi.qcow2 2>/dev/null
 	verify uefi qcow2 uefi.qcow2 "/dev/vda" -i -c 1
-	grep -q '"firmware": "uefi"' uefi.out || { echo "FAIL uefi: not through OVMF"; faults=$((faults + 1)); }
+	grep -q '^SKIP: \|"firmware": "uefi"' uefi.out || { echo "FAIL uefi: not through OVMF"; faults=$((faults + 1)); }
 	rm -f uefi.qcow2
 fi
 for kind in bios uefi; do
 	if wanted "none-$kind"; then # no FUSE in the lab: raw disks are read as they are
 		verify "none-$kind" raw "$cache/$kind.raw" "--firmware none /dev/vda" -p grub-fstest
-		grep -q '"firmware": "none"' "none-$kind.out" || { echo "FAIL none-$kind: with firmware"; faults=$((faults + 1)); }
+		grep -q '^SKIP: \|"firmware": "none"' "none-$kind.out" || { echo "FAIL none-$kind: with firmware"; faults=$((faults + 1)); }
 	fi
 done
-echo "$faults faults"
+echo "$faults faults, $skipped skipped"
 [ "$faults" = 0 ]
