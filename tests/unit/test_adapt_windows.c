@@ -9,6 +9,7 @@
 #define CS2 "ControlSet002\\"
 #define NET "{4D36E972-E325-11CE-BFC1-08002BE10318}"
 #define NIC "{0A1B2C3D-1111-2222-3333-444455556666}"
+#define GONE_NIC "{55555555-1111-2222-3333-444455556666}" /* its device is no more */
 #define OTHER "{99999999-1111-2222-3333-444455556666}"
 #define HDC "Control\\Class\\{4D36E96A-E325-11CE-BFC1-08002BE10318}"
 
@@ -43,6 +44,10 @@ static const struct reg system_2019[] = {
 	R_SZ(CS1 "Control\\Network\\" NET "\\" NIC "\\Connection", "PnpInstanceID", "PCI\\VEN_15AD&DEV_07B0\\4&1"),
 	R_SZ(CS1 "Enum\\PCI\\VEN_15AD&DEV_07B0\\4&1", "Service", "vmxnet3ndis6"),
 	R_SZ(CS1 "Control\\Class\\" NET "\\0007", "NetCfgInstanceId", NIC),
+	R_DWORD(CS1 "Services\\Tcpip\\Parameters\\Interfaces\\" GONE_NIC, "EnableDHCP", 0),
+	R_MULTI(CS1 "Services\\Tcpip\\Parameters\\Interfaces\\" GONE_NIC, "IPAddress", "203.0.113.9"),
+	R_MULTI(CS1 "Services\\Tcpip\\Parameters\\Interfaces\\" GONE_NIC, "SubnetMask", "255.255.0.0"),
+	R_SZ(CS1 "Control\\Network\\" NET "\\" GONE_NIC "\\Connection", "Name", "An old one"),
 	{ CS1 "Control\\NetworkSetup2\\Interfaces\\" NIC "\\Kernel", "PermanentAddress", REG_BIN, "\0\x0c\x29\xaa\xbb\xcc", 6 },
 	REG_LAST
 };
@@ -208,7 +213,10 @@ static void test_facts(void **state)
 	assert_int_equal(service_of(f, "storahci", 2)->start_override, UINT32_MAX);
 	assert_string_equal(service_of(f, "VMTools", 1)->of, "vmware");
 	assert_null(service_of(f, "Netlogon", 1));
-	assert_int_equal(f->nics_n, 1); /* the other one has neither name nor address */
+	assert_int_equal(f->nics_n, 2); /* the third one has neither name nor address */
+	assert_false(f->nics[1].present);
+	assert_true(f->nics[0].present);
+	assert_string_equal(f->nics[1].addresses, "203.0.113.9/16");
 	assert_string_equal(f->nics[0].name, "Ethernet0");
 	assert_string_equal(f->nics[0].mac, "00:0c:29:aa:bb:cc");
 	assert_string_equal(f->nics[0].driver, "vmxnet3ndis6");
@@ -312,6 +320,7 @@ static void test_sleep(void **state)
 	size_t n = 0;
 	FILE *f;
 	char at[4096];
+	unsigned char head[512];
 
 	(void)state;
 	for (; system_2008[n].type; n++)
@@ -333,13 +342,15 @@ static void test_sleep(void **state)
 	host_path(&w.g, SYSTEM, at);
 	f = fopen(at, "r+");
 	assert_non_null(f);
-	fseek(f, 4, SEEK_SET); /* the first sequence number is ahead; the sum is kept by the same change elsewhere */
-	fputc(9, f);
+	assert_int_equal(fread(head, 1, sizeof(head), f), sizeof(head));
+	head[508] ^= (unsigned char)(head[4] ^ 99); /* the sum is of all words, one over the other */
+	head[4] = 99; /* the first sequence number is ahead of the second */
+	rewind(f);
+	assert_int_equal(fwrite(head, 1, sizeof(head), f), sizeof(head));
 	fclose(f);
 	windows_facts_free(w.f.windows);
-	w.f.windows = NULL;
-	if (windows_facts_read((struct windows_facts **)&w.f.windows, w.g.tree, NULL) == 1)
-		expect_refusal(&w, VDISK_REFUSED, "registry was not closed cleanly");
+	assert_int_equal(windows_facts_read((struct windows_facts **)&w.f.windows, w.g.tree, NULL), 1);
+	expect_refusal(&w, VDISK_REFUSED, "registry was not closed cleanly");
 	windows_destroy(&w);
 }
 
@@ -419,6 +430,7 @@ static void test_firstboot(void **state)
 	                     "Dns = @('192.0.2.53', '198.51.100.53') }\r\n)"))
 		fail_msg("%s", text.at);
 	assert_null(strstr(text.at, "evil"));
+	assert_null(strstr(text.at, "203.0.113.9"));
 	bytes_clear(&text);
 	assert_int_equal(w.g.plan.view.ops->read(&w.g.plan.view, "/Windows/vdisk/firstboot.cmd", 1 << 20, &text, NULL), 1);
 	assert_non_null(strstr(text.at, "network.ps1"));

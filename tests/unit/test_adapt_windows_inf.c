@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Drivers' setup files: the text, what it means for one Windows, and that no damage of one does more than be refused. */
-#include "fail.h"
 #include "inf.h"
 
 #include <setjmp.h>
