@@ -163,6 +163,22 @@ static void test_btrfs(void **state)
 	guest_check(step_devices, &f, &kvm, edits, NULL);
 }
 
+/* A volume group that lay on another disk. */
+static void test_volumes(void **state)
+{
+	const struct fact_fs disks[] = { FS(1, "ext4", ROOT, "/"), FS(2, "LVM2_member", SWAP, ""), { .where = "volumes/vg/srv", .device = "/dev/vg/srv", .type = "ext4", .uuid = HOME,
+		.label = "", .partuuid = "", .partlabel = "", .mount = "", .subvolume = "", .fstab = "" } };
+	const struct facts f = FACTS(disks);
+	const struct edit edits[] = {
+		{ "/etc/fstab", "/dev/sda1 / ext4 defaults 0 1\n/dev/vg/srv /srv ext4 defaults 0 2\n/dev/mapper/vg-srv /srv2 ext4 defaults 0 2\n/dev/mapper/data-lv /data ext4 defaults 0 2\n/dev/data/other /other ext4 noauto 0 2\n/dev/data/x /x xfs rw 0 0\n/dev/md/raid /r xfs rw 0 0\n/dev/mapper/luks-x /l xfs rw 0 0\n",
+		  "UUID=" ROOT " / ext4 defaults 0 1\n/dev/vg/srv /srv ext4 defaults 0 2\n/dev/mapper/vg-srv /srv2 ext4 defaults 0 2\n/dev/mapper/data-lv /data ext4 defaults,nofail 0 2\n/dev/data/other /other ext4 noauto 0 2\n/dev/data/x /x xfs rw,nofail 0 0\n/dev/md/raid /r xfs rw 0 0\n/dev/mapper/luks-x /l xfs rw 0 0\n" },
+		{ 0 },
+	};
+
+	(void)state;
+	guest_check(step_devices, &f, &kvm, edits, "/dev/mapper/data-lv (/data)");
+}
+
 /* Nothing is known of the disks: nothing is changed. */
 static void test_unknown(void **state)
 {
@@ -224,7 +240,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_names), cmocka_unit_test(test_fstab), cmocka_unit_test(test_anchor), cmocka_unit_test(test_two_disks), cmocka_unit_test(test_stick),
-		cmocka_unit_test(test_btrfs),
+		cmocka_unit_test(test_btrfs), cmocka_unit_test(test_volumes),
 		cmocka_unit_test(test_unknown), cmocka_unit_test(test_storage), cmocka_unit_test(test_findmnt),
 	};
 

@@ -309,6 +309,35 @@ bool device_is_gone(const struct devices *d, const char *name)
 	return known; /* where no name of that sort is known at all, nothing was looked at */
 }
 
+/* Folders of /dev that hold no volume group's volumes. */
+static bool is_group(const char *name, size_t len)
+{
+	static const char *const others[] = { "disk", "mapper", "md", "block", "bus", "char", "input",
+		                              "loop", "zvol",   "vx", "cciss", "ida", "rd",   NULL };
+
+	for (const char *const *o = others; *o; o++)
+		if (strlen(*o) == len && !memcmp(*o, name, len))
+			return false;
+	return len > 0;
+}
+
+bool volume_is_gone(const struct devices *d, const char *name)
+{
+	struct device_name parsed;
+	const char *slash, *dash;
+
+	if (!d->disks || has_closed(d->facts) || strncmp(name, "/dev/", 5) || device_parse(name, &parsed) ||
+	    facts_device(d->facts, name))
+		return false;
+	slash = strchr(name + 5, '/');
+	if (!slash || strchr(slash + 1, '/'))
+		return false;
+	if (strncmp(name, "/dev/mapper/", 12))
+		return is_group(name + 5, (size_t)(slash - name - 5));
+	dash = strchr(slash, '-'); /* VG-LV; a - of their own is written twice */
+	return dash && dash > slash + 1 && dash[1] && strncmp(slash + 1, "luks-", 5) && strncmp(slash + 1, "crypt", 5);
+}
+
 static unsigned count_with(const struct facts *f, const char *value, bool label)
 {
 	unsigned n = 0;

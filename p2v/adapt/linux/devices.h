@@ -40,6 +40,8 @@ int devices_read(struct devices *d, struct plan *p, const struct facts *f, vdisk
 enum device_answer device_find(const struct devices *d, const char *name, const struct fact_fs **fs);
 /* Of any name of fstab: does it mean what is certainly not there? */
 bool device_is_gone(const struct devices *d, const char *name);
+/* Is it a logical volume (/dev/VG/LV, /dev/mapper/VG-LV) of which none of the disks knows? */
+bool volume_is_gone(const struct devices *d, const char *name);
 /* UUID=…, else PARTUUID=…, else LABEL=…; with `part` PARTUUID= alone (what a kernel without an initramfs knows).  False: it has
  * none. */
 bool device_lasting(const struct devices *d, const struct fact_fs *fs, bool part, char out[DEVICE_NAME_MAX]);

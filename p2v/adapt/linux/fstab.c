@@ -84,7 +84,8 @@ static void fstab_line(struct text *t, const struct devices *d)
 		            mount,
 		            answer == DEVICE_FOUND ? "it has neither UUID nor label"
 		                                   : "it cannot be told which of the disks was meant");
-	} else if (device_is_gone(d, name) && !(n > 3 && (has_option(w[3], "noauto") || has_option(w[3], "nofail")))) {
+	} else if ((device_is_gone(d, name) || (!must_be_there(mount) && volume_is_gone(d, name))) &&
+	           !(n > 3 && (has_option(w[3], "noauto") || has_option(w[3], "nofail")))) {
 		if (must_be_there(mount)) {
 			remark_once(t->plan,
 			            "/etc/fstab: %s, which is mounted at %s, is on none of the disks: the guest will not start "
