@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* An image's disk, partitions and volumes as files, for programs that read such: a vdisk-mount of our own in a folder of our own. */
+/* An image's disk, partitions and volumes as files, for programs that read such: a vdisk-mount of ours in a folder of ours. */
 #ifndef VDISK_FILES_SHOWN_H
 #define VDISK_FILES_SHOWN_H
 
@@ -13,7 +13,8 @@ struct shown {
 	pid_t pid;         /* vdisk-mount, which dies with us; set to 0 by who has waited for it */
 };
 
-/* Read-only, whatever `o` says.  `what` asks for it: an option's name, for the message.  0, or -1 with *err; nothing is left behind then. */
+/* Read-only, whatever `o` says.  `what` asks for it: an option's name, for the message.  0, or -1 with *err; nothing is left behind
+   then. */
 int shown_open(struct shown *s, const struct source_options *o, const char *what, vdisk_error *err);
 /* For one that is all zeros, too. */
 void shown_close(struct shown *s);

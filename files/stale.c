@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Each looks at the few bytes where its format says "not clean": ext's recovery flag, btrfs's log root, NTFS's volume flags, and for XFS the last
- * record of the log, which is an unmount record or not.  (Offsets: Linux's fs/ext4/ext4.h, btrfs and XFS on-disk formats, [MS-NTFS attributes].)
+ * Each looks at the few bytes where its format says "not clean": ext's recovery flag, btrfs's log root, NTFS's volume flags, and
+ * for XFS the last record of the log, which is an unmount record or not.  (Offsets: Linux's fs/ext4/ext4.h, btrfs and XFS on-disk
+ * formats, [MS-NTFS attributes].)
  */
 #include "stale.h"
 
@@ -85,8 +86,9 @@ static const char *ntfs_why(const struct part *p)
 	cluster = (uint64_t)sector * (b[13] <= 0x80 ? b[13] : 1u << ((256 - b[13]) & 31));
 	record = b[64] < 0x80 ? (unsigned)(b[64] * cluster) : 1u << ((256 - b[64]) & 31);
 	mft = le64(b + 48);
-	if (sector < 256 || sector > 4096 || record < 512 || record > NTFS_RECORD_MAX || record % sector || !cluster || mft > UINT64_MAX / 2 / cluster ||
-	    !read_at(p, r, record, mft * cluster + 3 * (uint64_t)record) || !ntfs_fixup(r, record, sector))
+	if (sector < 256 || sector > 4096 || record < 512 || record > NTFS_RECORD_MAX || record % sector || !cluster ||
+	    mft > UINT64_MAX / 2 / cluster || !read_at(p, r, record, mft * cluster + 3 * (uint64_t)record) ||
+	    !ntfs_fixup(r, record, sector))
 		return "its $Volume cannot be read";
 	for (at = le16(r + 20); at + 24 <= record && le32(r + at) != 0xffffffff;) {
 		uint32_t len = le32(r + at + 4), content = at + le16(r + at + 20);
@@ -94,7 +96,9 @@ static const char *ntfs_why(const struct part *p)
 		if (len < 24 || len > record - at)
 			break;
 		if (le32(r + at) == 0x70) /* VOLUME_INFORMATION */
-			return content + 12 > record ? "its $Volume cannot be read" : le16(r + content + 10) & 1 ? "it is marked dirty" : NULL;
+			return content + 12 > record        ? "its $Volume cannot be read"
+			       : le16(r + content + 10) & 1 ? "it is marked dirty"
+							    : NULL;
 		at += len;
 	}
 	return "its $Volume cannot be read";

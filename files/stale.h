@@ -5,8 +5,8 @@
 
 #include <stdint.h>
 
-/* Why the file system of that type (as libblkid calls it) in the file `fd` does not stand on the disk as the guest left it; NULL: it does, or
-   is of a type that has no journal.  A static string.  What cannot be judged is not taken for clean. */
+/* Why the file system of that type (as libblkid calls it) in the file `fd` does not stand on the disk as the guest left it; NULL:
+   it does, or is of a type that has no journal.  A static string.  What cannot be judged is not taken for clean. */
 const char *stale_why(int fd, const char *type);
 /* The same for what is encrypted: which way. */
 const char *locked_why(int fd, const char *type, const char *version);

@@ -2,7 +2,7 @@
 /* Owns struct facts.  What a guest's file says is taken as text and never as a path of this machine. */
 #include "facts_parts.h"
 
-#include "fail.h"
+#include "common/fail.h"
 #include "windows.h"
 
 #include <stdlib.h>
@@ -74,14 +74,16 @@ void *look_grow(struct look *l, void *array, size_t n, size_t size)
 static void texts_fill(struct look *l)
 {
 	struct facts *f = l->f;
-	char **v[] = { &f->os, &f->like, &f->product, &f->version, &f->arch, &f->hostname, &f->loader_config, &f->esp, &f->init, &f->package_format };
+	char **v[] = { &f->os,       &f->like,          &f->product, &f->version, &f->arch,
+		       &f->hostname, &f->loader_config, &f->esp,     &f->init,    &f->package_format };
 
 	for (size_t i = 0; i < sizeof(v) / sizeof(*v); i++)
 		if (!*v[i])
 			*v[i] = look_dup(l, "");
 	for (size_t i = 0; i < f->fs_n; i++) {
 		struct fact_fs *s = &f->fs[i];
-		char **w[] = { &s->where, &s->device, &s->type, &s->uuid, &s->label, &s->partuuid, &s->partlabel, &s->mount, &s->subvolume, &s->fstab };
+		char **w[] = { &s->where,    &s->device,    &s->type,  &s->uuid,      &s->label,
+			       &s->partuuid, &s->partlabel, &s->mount, &s->subvolume, &s->fstab };
 
 		for (size_t k = 0; k < sizeof(w) / sizeof(*w); k++)
 			if (!*w[k])

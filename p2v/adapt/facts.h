@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What is known of a guest: found by inspect_disk() and inspect_tree(), printed by `vdisk inspect`, and what every step goes by.  Strings
-   are the facts' own, never NULL ("" where unknown). */
+/* What is known of a guest: found by inspect_disk() and inspect_tree(), printed by `vdisk inspect`, and what every step goes by.
+   Strings are the facts' own, never NULL ("" where unknown). */
 #ifndef ADAPT_FACTS_H
 #define ADAPT_FACTS_H
 
@@ -34,8 +34,16 @@ struct fact_kernel {
 	char *network;
 };
 
-enum loader_kind { LOADER_GRUB2 = 1, LOADER_GRUB_LEGACY = 2, LOADER_BLS = 4, LOADER_SYSTEMD_BOOT = 8, LOADER_EXTLINUX = 16, LOADER_UKI = 32,
-	LOADER_WINDOWS = 64, LOADER_LILO = 128 };
+enum loader_kind {
+	LOADER_GRUB2 = 1,
+	LOADER_GRUB_LEGACY = 2,
+	LOADER_BLS = 4,
+	LOADER_SYSTEMD_BOOT = 8,
+	LOADER_EXTLINUX = 16,
+	LOADER_UKI = 32,
+	LOADER_WINDOWS = 64,
+	LOADER_LILO = 128
+};
 
 struct fact_nic {
 	char *name;       /* as its configuration calls it */
@@ -76,13 +84,14 @@ struct facts {
 };
 
 void facts_destroy(struct facts *f);
-/* Fills what the tree shows: everything but fs[].{type,uuid,…}, which the disk shows and the caller fills in before (malloc'ed; what is NULL becomes
-   ""), and which is matched with fstab here.  A file system that is mounted at several places (btrfs, by its subvolumes) gets an entry for each.
-   What the initramfs of a kernel holds is another matter: initrd_facts().  0, or -1 with *err, and facts_destroy() is due in either case.  A tree
-   in which no system is found is GUEST_UNKNOWN, and no error. */
+/* Fills what the tree shows: everything but fs[].{type,uuid,…}, which the disk shows and the caller fills in before (malloc'ed;
+   what is NULL becomes
+   ""), and which is matched with fstab here.  A file system that is mounted at several places (btrfs, by its subvolumes) gets an
+   entry for each. What the initramfs of a kernel holds is another matter: initrd_facts().  0, or -1 with *err, and facts_destroy()
+   is due in either case.  A tree in which no system is found is GUEST_UNKNOWN, and no error. */
 int facts_read(struct facts *f, struct tree *t, vdisk_error *err);
-/* The file system that a name of fstab, crypttab or a kernel's command line means (UUID=…, LABEL=…, PARTUUID=…, /dev/sda1, /dev/disk/by-…,
-   /dev/mapper/…, /dev/VG/LV), or NULL. */
+/* The file system that a name of fstab, crypttab or a kernel's command line means (UUID=…, LABEL=…, PARTUUID=…, /dev/sda1,
+   /dev/disk/by-…, /dev/mapper/…, /dev/VG/LV), or NULL. */
 const struct fact_fs *facts_device(const struct facts *f, const char *name);
 
 #endif

@@ -10,9 +10,13 @@ static const struct {
 	const char *paths[5]; /* any of these; NULL ends */
 } agents[] = {
 	{ "open-vm-tools", "vmware", { "/usr/bin/vmtoolsd", "/usr/sbin/vmtoolsd" } },
-	{ "vmware-tools", "vmware", { "/etc/vmware-tools/locations", "/usr/lib/vmware-tools/sbin64/vmware-guestd", "/usr/sbin/vmware-guestd" } },
+	{ "vmware-tools",
+	  "vmware",
+	  { "/etc/vmware-tools/locations", "/usr/lib/vmware-tools/sbin64/vmware-guestd", "/usr/sbin/vmware-guestd" } },
 	{ "xe-guest-utilities", "xen", { "/usr/sbin/xe-daemon", "/usr/sbin/xe-linux-distribution" } },
-	{ "virtualbox-guest", "virtualbox", { "/usr/sbin/VBoxService", "/usr/bin/VBoxClient", "/sbin/rcvboxadd", "/etc/init.d/vboxadd" } },
+	{ "virtualbox-guest",
+	  "virtualbox",
+	  { "/usr/sbin/VBoxService", "/usr/bin/VBoxClient", "/sbin/rcvboxadd", "/etc/init.d/vboxadd" } },
 	{ "hyperv-daemons", "hyperv", { "/usr/sbin/hv_kvp_daemon", "/usr/sbin/hypervkvpd", "/usr/lib/linux-tools/hv_kvp_daemon" } },
 	{ "walinuxagent", "hyperv", { "/usr/sbin/waagent", "/usr/bin/waagent" } },
 	{ "qemu-guest-agent", "kvm", { "/usr/sbin/qemu-ga", "/usr/bin/qemu-ga" } },

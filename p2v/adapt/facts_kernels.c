@@ -2,9 +2,12 @@
 /*
  * The kernels: a folder of modules each, and what lies below /boot under names that distributions agree on.
  *
- *   Debian, Ubuntu   vmlinuz-REL, initrd.img-REL          RHEL, Fedora    vmlinuz-REL, initramfs-REL.img
- *   SUSE             vmlinuz-REL, initrd-REL              Arch            vmlinuz-PKG, initramfs-PKG.img (modules' pkgbase says PKG)
- *   Alpine           vmlinuz-FLAVOR, initramfs-FLAVOR     kernel-install  MACHINE-ID/REL/linux, MACHINE-ID/REL/initrd
+ *   Debian, Ubuntu   vmlinuz-REL, initrd.img-REL
+ *   RHEL, Fedora     vmlinuz-REL, initramfs-REL.img
+ *   SUSE             vmlinuz-REL, initrd-REL
+ *   Arch             vmlinuz-PKG, initramfs-PKG.img (the modules' pkgbase says PKG)
+ *   Alpine           vmlinuz-FLAVOR, initramfs-FLAVOR
+ *   kernel-install   MACHINE-ID/REL/linux, MACHINE-ID/REL/initrd
  */
 #include "facts_parts.h"
 #include "lines.h"
@@ -102,9 +105,15 @@ static int file_find(struct look *l, const char *const *forms, const char *word,
 	return rc;
 }
 
-static const char *const kernel_forms[] = { "/boot/vmlinuz-%s", "/boot/vmlinux-%s", "/boot/kernel-%s", "/boot/Image-%s", "/boot/bzImage-%s", NULL };
-static const char *const initrd_forms[] = { "/boot/initrd.img-%s", "/boot/initramfs-%s.img", "/boot/initrd-%s", "/boot/initrd-%s.img",
-	"/boot/initramfs-%s", "/boot/booster-%s.img", NULL };
+static const char *const kernel_forms[] = { "/boot/vmlinuz-%s", "/boot/vmlinux-%s", "/boot/kernel-%s",
+					    "/boot/Image-%s",   "/boot/bzImage-%s", NULL };
+static const char *const initrd_forms[] = { "/boot/initrd.img-%s",
+					    "/boot/initramfs-%s.img",
+					    "/boot/initrd-%s",
+					    "/boot/initrd-%s.img",
+					    "/boot/initramfs-%s",
+					    "/boot/booster-%s.img",
+					    NULL };
 
 static int files_by(struct look *l, struct fact_kernel *k, const char *word)
 {

@@ -21,8 +21,9 @@ static int efi_file_take(void *to, const char *path)
 	if (!suffix || strcasecmp(suffix, ".efi"))
 		return 0;
 	l->f->uefi = true;
-	if (folder > 5 && !strncasecmp(path + folder - 5, "/BOOT", 5) && (!strcasecmp(name, "BOOTX64.EFI") || !strcasecmp(name, "BOOTAA64.EFI") ||
-	    !strcasecmp(name, "BOOTIA32.EFI") || !strcasecmp(name, "BOOTRISCV64.EFI") || !strcasecmp(name, "BOOTARM.EFI")))
+	if (folder > 5 && !strncasecmp(path + folder - 5, "/BOOT", 5) &&
+	    (!strcasecmp(name, "BOOTX64.EFI") || !strcasecmp(name, "BOOTAA64.EFI") || !strcasecmp(name, "BOOTIA32.EFI") ||
+	     !strcasecmp(name, "BOOTRISCV64.EFI") || !strcasecmp(name, "BOOTARM.EFI")))
 		l->f->uefi_fallback = true;
 	if (folder > 6 && !strncasecmp(path + folder - 6, "/Linux", 6))
 		l->f->loaders |= LOADER_UKI;
@@ -252,7 +253,8 @@ static int efi_config_take(void *to, const char *path)
 	bytes_format(&file, "%s/grub.cfg", path);
 	rc = file.failed ? 0 : look_text(l, file.at, &b);
 	if (rc > 0)
-		rc = strstr(b.at, "configfile") && !strstr(b.at, "menuentry") && !strstr(b.at, "blscfg") ? 0 : grub2_read(l, file.at);
+		rc = strstr(b.at, "configfile") && !strstr(b.at, "menuentry") && !strstr(b.at, "blscfg") ? 0
+													 : grub2_read(l, file.at);
 	l->nomem |= file.failed;
 	bytes_destroy(&file);
 	bytes_destroy(&b);
@@ -307,8 +309,8 @@ static int legacy_find(struct look *l)
 
 static int extlinux_find(struct look *l)
 {
-	static const char *const configs[] = { "/boot/extlinux.conf", "/boot/extlinux/extlinux.conf", "/extlinux.conf", "/boot/syslinux/syslinux.cfg",
-	                                       "/boot/syslinux/extlinux.conf", NULL };
+	static const char *const configs[] = { "/boot/extlinux.conf",         "/boot/extlinux/extlinux.conf", "/extlinux.conf",
+					       "/boot/syslinux/syslinux.cfg", "/boot/syslinux/extlinux.conf", NULL };
 	struct boot_entries e = { 0 };
 	struct bytes b = { 0 };
 	const char *path;
@@ -329,7 +331,8 @@ static int extlinux_find(struct look *l)
 
 static int sdboot_find(struct look *l)
 {
-	static const char *const configs[] = { "/boot/loader/loader.conf", "/efi/loader/loader.conf", "/boot/efi/loader/loader.conf", NULL };
+	static const char *const configs[] = { "/boot/loader/loader.conf", "/efi/loader/loader.conf",
+					       "/boot/efi/loader/loader.conf", NULL };
 	struct boot_entries e = { 0 };
 	struct bytes b = { 0 };
 	const char *path = NULL, *where = NULL, *line, *word;
@@ -380,8 +383,9 @@ static int lilo_find(struct look *l)
 
 static int bios_find(struct look *l)
 {
-	static const char *const marks[] = { "/boot/grub/i386-pc", "/boot/grub2/i386-pc", "/boot/grub/stage2", "/boot/grub/stage1", "/boot/ldlinux.sys",
-	                                     "/boot/extlinux/ldlinux.sys", "/boot/syslinux/ldlinux.sys", "/etc/lilo.conf", NULL };
+	static const char *const marks[] = { "/boot/grub/i386-pc",         "/boot/grub2/i386-pc", "/boot/grub/stage2",
+					     "/boot/grub/stage1",          "/boot/ldlinux.sys",   "/boot/extlinux/ldlinux.sys",
+					     "/boot/syslinux/ldlinux.sys", "/etc/lilo.conf",      NULL };
 	const char *which;
 	int rc = look_first(l, marks, &which);
 

@@ -19,7 +19,8 @@ static void udev_unescape(const char *at, struct bytes *out)
 	for (; *at; at++) {
 		unsigned c;
 
-		if (at[0] == '\\' && at[1] == 'x' && isxdigit((unsigned char)at[2]) && isxdigit((unsigned char)at[3]) && sscanf(at + 2, "%2x", &c) == 1 && c) {
+		if (at[0] == '\\' && at[1] == 'x' && isxdigit((unsigned char)at[2]) && isxdigit((unsigned char)at[3]) &&
+		    sscanf(at + 2, "%2x", &c) == 1 && c) {
 			bytes_add(out, &(char){ (char)c }, 1);
 			at += 3;
 		} else {
@@ -76,8 +77,8 @@ static const struct fact_fs *by_partition(const struct facts *f, unsigned disk, 
 	return NULL;
 }
 
-/* A name that counts the machine's disks; or, by-id and by-path, one that tells the disk in a way that an image does not hold: with one disk
-   there is but one that can be meant. */
+/* A name that counts the machine's disks; or, by-id and by-path, one that tells the disk in a way that an image does not hold: with
+   one disk there is but one that can be meant. */
 static const struct fact_fs *by_hardware(const struct facts *f, const struct device_name *d)
 {
 	if (d->index < 0)
@@ -92,8 +93,10 @@ static const struct fact_fs *by_link(const struct facts *f, const char *name)
 		const char *folder;
 		size_t offset;
 		bool letters;
-	} v[] = { { "by-uuid/", offsetof(struct fact_fs, uuid), false }, { "by-label/", offsetof(struct fact_fs, label), true },
-		  { "by-partuuid/", offsetof(struct fact_fs, partuuid), false }, { "by-partlabel/", offsetof(struct fact_fs, partlabel), true } };
+	} v[] = { { "by-uuid/", offsetof(struct fact_fs, uuid), false },
+		  { "by-label/", offsetof(struct fact_fs, label), true },
+		  { "by-partuuid/", offsetof(struct fact_fs, partuuid), false },
+		  { "by-partlabel/", offsetof(struct fact_fs, partlabel), true } };
 	const struct fact_fs *found = NULL;
 
 	for (size_t i = 0; i < sizeof(v) / sizeof(*v); i++) {
@@ -150,8 +153,10 @@ static const struct fact_fs *by_name(const struct facts *f, const char *name)
 		const char *tag;
 		size_t offset;
 		bool letters;
-	} v[] = { { "UUID=", offsetof(struct fact_fs, uuid), false }, { "LABEL=", offsetof(struct fact_fs, label), true },
-		  { "PARTUUID=", offsetof(struct fact_fs, partuuid), false }, { "PARTLABEL=", offsetof(struct fact_fs, partlabel), true } };
+	} v[] = { { "UUID=", offsetof(struct fact_fs, uuid), false },
+		  { "LABEL=", offsetof(struct fact_fs, label), true },
+		  { "PARTUUID=", offsetof(struct fact_fs, partuuid), false },
+		  { "PARTLABEL=", offsetof(struct fact_fs, partlabel), true } };
 
 	for (size_t i = 0; i < sizeof(v) / sizeof(*v); i++) {
 		size_t len = strlen(v[i].tag);

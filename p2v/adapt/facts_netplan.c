@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* netplan's YAML, as people and installers write it: maps by indentation, lists by dashes or in brackets.  Anchors, multi-line strings and maps in
-   braces over several lines are not understood, and say nothing. */
+/* netplan's YAML, as people and installers write it: maps by indentation, lists by dashes or in brackets.  Anchors, multi-line
+   strings and maps in braces over several lines are not understood, and say nothing. */
 #include "facts_network.h"
 #include "lines.h"
 
@@ -60,7 +60,10 @@ static void place_enter(struct plan_place *p, size_t indent, const char *key, si
 	p->key[p->depth++][len] = '\0';
 }
 
-static bool at_key(const struct plan_place *p, int depth, const char *key) { return p->depth > depth && !strcmp(p->key[depth], key); }
+static bool at_key(const struct plan_place *p, int depth, const char *key)
+{
+	return p->depth > depth && !strcmp(p->key[depth], key);
+}
 
 static void list_take(struct look *l, struct fact_nic *n, const char *at, size_t len, struct bytes *value)
 {
@@ -77,12 +80,14 @@ static void list_take(struct look *l, struct fact_nic *n, const char *at, size_t
 	}
 }
 
-static void value_take(struct look *l, struct fact_nic *n, const struct plan_place *p, const char *at, size_t len, struct bytes *value)
+static void value_take(struct look *l, struct fact_nic *n, const struct plan_place *p, const char *at, size_t len,
+		       struct bytes *value)
 {
 	const char *open, *close;
 
 	plain(at, len, value);
-	if (p->depth == 4 && (at_key(p, 3, "dhcp4") || at_key(p, 3, "dhcp6")) && (!strcmp(value->at, "true") || !strcmp(value->at, "yes") || !strcmp(value->at, "on")))
+	if (p->depth == 4 && (at_key(p, 3, "dhcp4") || at_key(p, 3, "dhcp6")) &&
+	    (!strcmp(value->at, "true") || !strcmp(value->at, "yes") || !strcmp(value->at, "on")))
 		nic_address(l, n, "dhcp", NULL);
 	open = p->depth == 4 && at_key(p, 3, "addresses") ? memchr(at, '[', len) : NULL;
 	close = open ? memchr(open, ']', len - (size_t)(open - at)) : NULL;
@@ -96,7 +101,8 @@ static void value_take(struct look *l, struct fact_nic *n, const struct plan_pla
 		look_set(l, &n->name, value->at);
 }
 
-static void line_take(struct look *l, struct plan_place *p, const char *path, const char *line, size_t len, struct bytes *value, struct fact_nic **nic)
+static void line_take(struct look *l, struct plan_place *p, const char *path, const char *line, size_t len, struct bytes *value,
+		      struct fact_nic **nic)
 {
 	size_t indent = indent_of(line, len), key;
 	const char *at = line + indent, *colon;

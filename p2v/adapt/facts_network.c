@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Network connections, by the files of ifupdown, netplan, NetworkManager, ifcfg (RHEL's and SUSE's) and systemd-networkd; and what ties a name to a
-   card: udev's rules and systemd's .link files.  The loopback is none, nor are bridges' and bonds' settings. */
+/* Network connections, by the files of ifupdown, netplan, NetworkManager, ifcfg (RHEL's and SUSE's) and systemd-networkd; and what
+   ties a name to a card: udev's rules and systemd's .link files.  The loopback is none, nor are bridges' and bonds' settings. */
 #include "facts_network.h"
 #include "lines.h"
 
@@ -116,7 +116,8 @@ static void stanza_begin(struct look *l, struct stanza *s, const char *at, const
 		return;
 	bytes_add(&name, word, n);
 	s->nic = name.failed ? NULL : nic_get(l, name.at, path);
-	if (s->nic && lines_word(&at, end, &family, &fn) && lines_word(&at, end, &method, &mn) && (chars_are(method, mn, "dhcp") || chars_are(method, mn, "auto")))
+	if (s->nic && lines_word(&at, end, &family, &fn) && lines_word(&at, end, &method, &mn) &&
+	    (chars_are(method, mn, "dhcp") || chars_are(method, mn, "auto")))
 		nic_address(l, s->nic, "dhcp", NULL);
 	bytes_destroy(&name);
 }
@@ -135,8 +136,8 @@ static int ifupdown_take(void *to, const char *path)
 		const char *at = line, *end = line + len;
 
 		lines_word(&at, end, &word, &n);
-		if (chars_are(word, n, "iface") || chars_are(word, n, "auto") || chars_begin(word, n, "allow-") || chars_are(word, n, "mapping") ||
-		    chars_are(word, n, "source") || chars_are(word, n, "source-directory")) {
+		if (chars_are(word, n, "iface") || chars_are(word, n, "auto") || chars_begin(word, n, "allow-") ||
+		    chars_are(word, n, "mapping") || chars_are(word, n, "source") || chars_are(word, n, "source-directory")) {
 			stanza_end(l, &s);
 			if (chars_are(word, n, "iface"))
 				stanza_begin(l, &s, at, end, path);
@@ -251,7 +252,8 @@ static int manager_take(void *to, const char *path)
 	struct fact_nic *n = NULL;
 	int rc = look_text(l, path, &b);
 
-	if (rc > 0 && ini_find(&b, "connection", "type", 0, &value) && (!strcmp(value.at, "ethernet") || !strcmp(value.at, "802-3-ethernet"))) {
+	if (rc > 0 && ini_find(&b, "connection", "type", 0, &value) &&
+	    (!strcmp(value.at, "ethernet") || !strcmp(value.at, "802-3-ethernet"))) {
 		if (!ini_find(&b, "connection", "interface-name", 0, &name) && !ini_find(&b, "connection", "id", 0, &name))
 			bytes_text(&name, strrchr(path, '/') + 1);
 		n = name.failed ? NULL : nic_get(l, name.at, path);
@@ -279,7 +281,8 @@ static int networkd_take(void *to, const char *path)
 	int rc = look_text(l, path, &b);
 
 	if (rc > 0) {
-		bool named = ini_find(&b, "Match", "Name", 0, &name), tied = ini_find(&b, "Match", "MACAddress", 0, &mac) || ini_find(&b, "Match", "PermanentMACAddress", 0, &mac);
+		bool named = ini_find(&b, "Match", "Name", 0, &name),
+		     tied = ini_find(&b, "Match", "MACAddress", 0, &mac) || ini_find(&b, "Match", "PermanentMACAddress", 0, &mac);
 
 		if ((named || tied) && strcmp(named ? name.at : "", "lo"))
 			n = nic_get(l, named ? name.at : mac.at, path);
@@ -360,7 +363,8 @@ static int rules_take(void *to, const char *path)
 		struct fact_nic *n;
 
 		if (!rule_value(line, len, "NAME", &name) || strpbrk(name.at, "$%/") ||
-		    !(rule_value(line, len, "ATTR{address}", &value) || rule_value(line, len, "SYSFS{address}", &value) || rule_value(line, len, "ATTRS{address}", &value)))
+		    !(rule_value(line, len, "ATTR{address}", &value) || rule_value(line, len, "SYSFS{address}", &value) ||
+		      rule_value(line, len, "ATTRS{address}", &value)))
 			continue;
 		n = nic_get(l, name.at, path);
 		if (n)

@@ -115,12 +115,14 @@ static const char *elf_arch(const unsigned char *b, size_t len)
 /* By a small program that every system has. */
 static int arch_read(struct look *l)
 {
-	static const char *const programs[] = { "/usr/bin/true", "/bin/true", "/bin/cat", "/bin/busybox", "/bin/sh", "/usr/bin/sh", "/sbin/init", NULL };
+	static const char *const programs[] = { "/usr/bin/true", "/bin/true",   "/bin/cat",   "/bin/busybox",
+						"/bin/sh",       "/usr/bin/sh", "/sbin/init", NULL };
 
 	for (const char *const *p = programs; *p && !*l->f->arch; p++) {
 		struct bytes b = { 0 };
 		vdisk_error why;
-		int rc = l->t->ops->head ? l->t->ops->head(l->t, *p, 20, &b, &why) : l->t->ops->read(l->t, *p, PROGRAM_MAX, &b, &why);
+		int rc =
+		    l->t->ops->head ? l->t->ops->head(l->t, *p, 20, &b, &why) : l->t->ops->read(l->t, *p, PROGRAM_MAX, &b, &why);
 
 		if (rc > 0)
 			look_set(l, &l->f->arch, elf_arch((unsigned char *)b.at, b.len));
@@ -138,7 +140,10 @@ static int hostname_read(struct look *l, struct bytes *b)
 {
 	static const struct {
 		const char *path, *setting;
-	} v[] = { { "/etc/hostname", NULL }, { "/etc/HOSTNAME", NULL }, { "/etc/sysconfig/network", "HOSTNAME" }, { "/etc/conf.d/hostname", "hostname" } };
+	} v[] = { { "/etc/hostname", NULL },
+		  { "/etc/HOSTNAME", NULL },
+		  { "/etc/sysconfig/network", "HOSTNAME" },
+		  { "/etc/conf.d/hostname", "hostname" } };
 
 	for (size_t i = 0; i < sizeof(v) / sizeof(*v) && !*l->f->hostname; i++) {
 		int rc = look_text(l, v[i].path, b);
@@ -199,9 +204,13 @@ static int first_name(struct look *l, const char *const (*v)[2], char **to)
 
 static int init_read(struct look *l)
 {
-	static const char *const inits[][2] = {
-		{ "/sbin/openrc-init", "openrc" }, { "/sbin/openrc", "openrc" }, { "/usr/bin/openrc", "openrc" },
-		{ "/etc/init/rc-sysinit.conf", "upstart" }, { "/etc/init/rcS.conf", "upstart" }, { "/etc/inittab", "sysvinit" }, { NULL, NULL } };
+	static const char *const inits[][2] = { { "/sbin/openrc-init", "openrc" },
+						{ "/sbin/openrc", "openrc" },
+						{ "/usr/bin/openrc", "openrc" },
+						{ "/etc/init/rc-sysinit.conf", "upstart" },
+						{ "/etc/init/rcS.conf", "upstart" },
+						{ "/etc/inittab", "sysvinit" },
+						{ NULL, NULL } };
 	int rc = is_systemd(l);
 
 	if (rc > 0)
@@ -214,10 +223,12 @@ static int generator_read(struct look *l)
 	static const struct {
 		const char *path;
 		enum initrd_tool tool;
-	} v[] = { /* in this order: dracut brings an update-initramfs of its own, SUSE a mkinitrd that calls it */
-		{ "/usr/bin/dracut", INITRD_DRACUT }, { "/sbin/dracut", INITRD_DRACUT }, { "/usr/sbin/dracut", INITRD_DRACUT },
-		{ "/usr/sbin/mkinitramfs", INITRD_INITRAMFS_TOOLS }, { "/usr/bin/mkinitcpio", INITRD_MKINITCPIO },
-		{ "/sbin/mkinitfs", INITRD_MKINITFS }, { "/usr/sbin/mkinitfs", INITRD_MKINITFS }, { "/sbin/mkinitrd", INITRD_MKINITRD },
+	} v[] = {
+		/* in this order: dracut brings an update-initramfs of its own, SUSE a mkinitrd that calls it */
+		{ "/usr/bin/dracut", INITRD_DRACUT },         { "/sbin/dracut", INITRD_DRACUT },
+		{ "/usr/sbin/dracut", INITRD_DRACUT },        { "/usr/sbin/mkinitramfs", INITRD_INITRAMFS_TOOLS },
+		{ "/usr/bin/mkinitcpio", INITRD_MKINITCPIO }, { "/sbin/mkinitfs", INITRD_MKINITFS },
+		{ "/usr/sbin/mkinitfs", INITRD_MKINITFS },    { "/sbin/mkinitrd", INITRD_MKINITRD },
 	};
 
 	for (size_t i = 0; i < sizeof(v) / sizeof(*v) && l->f->initrd_tool == INITRD_UNKNOWN; i++) {
@@ -244,9 +255,13 @@ static int selinux_read(struct look *l, struct bytes *b)
 
 int facts_os(struct look *l)
 {
-	static const char *const packages[][2] = { { "/var/lib/dpkg/status", "deb" }, { "/usr/lib/sysimage/rpm", "rpm" }, { "/var/lib/rpm", "rpm" },
-	                                           { "/lib/apk/db/installed", "apk" }, { "/usr/lib/apk/db/installed", "apk" },
-	                                           { "/var/lib/pacman/local", "pacman" }, { NULL, NULL } };
+	static const char *const packages[][2] = { { "/var/lib/dpkg/status", "deb" },
+						   { "/usr/lib/sysimage/rpm", "rpm" },
+						   { "/var/lib/rpm", "rpm" },
+						   { "/lib/apk/db/installed", "apk" },
+						   { "/usr/lib/apk/db/installed", "apk" },
+						   { "/var/lib/pacman/local", "pacman" },
+						   { NULL, NULL } };
 	struct bytes b = { 0 };
 	int rc = release_read(l, &b);
 
@@ -256,8 +271,10 @@ int facts_os(struct look *l)
 		l->f->kind = GUEST_LINUX;
 		if (!*l->f->os)
 			look_set(l, &l->f->os, "linux");
-		rc = arch_read(l) || hostname_read(l, &b) || init_read(l) || first_name(l, packages, &l->f->package_format) || generator_read(l) ||
-		     selinux_read(l, &b) ? -1 : 0;
+		rc = arch_read(l) || hostname_read(l, &b) || init_read(l) || first_name(l, packages, &l->f->package_format) ||
+			     generator_read(l) || selinux_read(l, &b)
+			 ? -1
+			 : 0;
 	}
 	bytes_destroy(&b);
 	return rc;

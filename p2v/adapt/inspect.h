@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Looking into the disks of a guest without starting anything: what lies on them, and which systems.  Read-only; needs no root and no VM. */
+/* Looking into the disks of a guest without starting anything: what lies on them, and which systems.  Read-only; needs no root and
+   no VM. */
 #ifndef ADAPT_INSPECT_H
 #define ADAPT_INSPECT_H
 
@@ -19,7 +20,7 @@ struct inspect_options {
 	size_t images_n;
 	const char *key_files[INSPECT_KEYS_MAX];
 	size_t keys_n;
-	const char *root;                  /* only the system whose root file system is that: /dev/sda2, partitions/2, UUID=…; NULL: each */
+	const char *root; /* only the system whose root file system is that: /dev/sda2, partitions/2, UUID=…; NULL: each */
 	bool no_mount;                     /* grub-fstest alone, as where there is no FUSE */
 };
 
@@ -32,7 +33,7 @@ struct disk {
 	struct vdisk_partition_table table;
 	struct vdisk_partition parts[INSPECT_PARTITIONS_MAX];
 	size_t parts_n;
-	char *boot_code;                   /* what is in the place where a BIOS looks: "GRUB", "Windows", "Syslinux", "LILO", "unknown"; "" nothing */
+	char *boot_code; /* what is in the place where a BIOS looks: "GRUB", "Windows", "Syslinux", "LILO", "unknown"; "" nothing */
 };
 
 /* A piece of the disks, what it holds and how it is read. */
@@ -42,7 +43,7 @@ struct piece {
 	char *grub_device;                 /* NULL: GRUB is not asked */
 	char *file;                        /* the bytes, for libblkid: of a file from `off` on; NULL: only GRUB has them */
 	uint64_t off;
-	char *doubt;                       /* it was not closed cleanly: what is seen may be older than what the guest wrote; NULL: none */
+	char *doubt; /* it was not closed cleanly: what is seen may be older than what the guest wrote; NULL: none */
 	char *closed;                      /* why it cannot be looked into; NULL: it can, or there is nothing to see */
 	bool wants_key;                    /* LUKS, and keys were given that open it, or may */
 	struct tree *tree;                 /* NULL: not opened */

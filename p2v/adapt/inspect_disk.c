@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The images: opened in this process for their tables and boot code, and as files for programs that read such.  Where there is no FUSE, that is a
-   copy of the disk (a raw image serves as it is). */
+/* The images: opened in this process for their tables and boot code, and as files for programs that read such.  Where there is no
+   FUSE, that is a copy of the disk (a raw image serves as it is). */
 #include "inspect_parts.h"
 
 #include "common/child.h"
@@ -109,7 +109,8 @@ static int copy_make(struct disk *d, const struct source_options *o, vdisk_error
 	pid_t pid;
 
 	if (!child_find("vdisk", true, path))
-		return fail(err, VDISK_UNSUPPORTED, "the program vdisk, which copies the disk where there is no FUSE, is not installed");
+		return fail(err, VDISK_UNSUPPORTED,
+			    "the program vdisk, which copies the disk where there is no FUSE, is not installed");
 	if (folder_make("vdisk-inspect", FOLDER_LARGE, d->scratch, sizeof(d->scratch), err))
 		return -1;
 	if (asprintf(&d->raw, "%s/disk", d->scratch) < 0) {
@@ -159,13 +160,15 @@ static int disk_open(struct inspection *in, struct disk *d, const char *image, v
 	if (vdisk_partitions(d->source.img, &d->table, d->parts, INSPECT_PARTITIONS_MAX, &d->parts_n, err) || boot_read(d, err))
 		return -1;
 	if (d->parts_n > INSPECT_PARTITIONS_MAX)
-		return fail(err, VDISK_UNSUPPORTED, "%s: has %zu partitions, more than are looked at (%d)", image, d->parts_n, INSPECT_PARTITIONS_MAX);
+		return fail(err, VDISK_UNSUPPORTED, "%s: has %zu partitions, more than are looked at (%d)", image, d->parts_n,
+			    INSPECT_PARTITIONS_MAX);
 	if (in->fuse && !shown_open(&d->shown, &o, "vdisk inspect", err))
 		return 0;
 	if (in->fuse && d != in->disks) /* it was no trouble for the first */
 		return -1;
 	if (in->fuse) { /* the image can be opened, so it is FUSE that does not work here */
-		bytes_text(&in->remarks, "vdisk-mount does not work here: looked at without it, over a raw file, which takes longer\n");
+		bytes_text(&in->remarks,
+			   "vdisk-mount does not work here: looked at without it, over a raw file, which takes longer\n");
 		in->fuse = false;
 	}
 	return raw_make(d, &o, err);

@@ -60,7 +60,8 @@ static int output_read(int fd, uint64_t max, const char *what, struct bytes *out
 			break;
 		got += (uint64_t)n;
 		if (got > max)
-			rc = fail(err, VDISK_UNSUPPORTED, "%s: is longer than what is read (%llu bytes)", what, (unsigned long long)max);
+			rc = fail(err, VDISK_UNSUPPORTED, "%s: is longer than what is read (%llu bytes)", what,
+				  (unsigned long long)max);
 		else
 			bytes_add(out, buf, (size_t)n);
 		if (out->failed)
@@ -138,7 +139,8 @@ static int device_take(const char *line, size_t len, struct grub_device **v, siz
 		return fail_nomem(err);
 	*v = more;
 	line += sizeof(begin) - 1;
-	more[*n] = (struct grub_device){ strndup(line, (size_t)(colon - line)), at ? strtoull(at + sizeof(size) - 1, NULL, 10) * 1024 : 0 };
+	more[*n] = (struct grub_device){ strndup(line, (size_t)(colon - line)),
+					 at ? strtoull(at + sizeof(size) - 1, NULL, 10) * 1024 : 0 };
 	return more[(*n)++].name ? 1 : fail_nomem(err);
 }
 

@@ -7,7 +7,8 @@
 
 #include <fcntl.h>
 
-/* A command of grub-fstest's with its arguments, ended by NULL; what it prints is added to `out`, `max` bytes at most.  1, 0 (it fails), -1. */
+/* A command of grub-fstest's with its arguments, ended by NULL; what it prints is added to `out`, `max` bytes at most.  1, 0 (it
+   fails), -1. */
 int grub_run(const struct grub_source *s, const char *const *command, uint64_t max, struct bytes *out, vdisk_error *err);
 
 #endif

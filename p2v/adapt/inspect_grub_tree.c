@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Two ways to a file system: names and small files come through a grub-mount, a child of ours in the foreground, whose answers the kernel keeps.  It
- * shows what is compressed (gzip, xz, lzo) unpacked, whatever its name, so large files, for which that matters, and those of such names go
- * through grub-fstest's "cat", which is faster, too; as does everything where nothing is mounted.  Then folders are listed once ("ls -l") and kept.
- * Such a list tells folders, sizes, and (by question marks) what cannot be opened: links to folders, and links to nowhere.
+ * Two ways to a file system: names and small files come through a grub-mount, a child of ours in the foreground, whose answers the
+ * kernel keeps.  It shows what is compressed (gzip, xz, lzo) unpacked, whatever its name, so large files, for which that matters,
+ * and those of such names go through grub-fstest's "cat", which is faster, too; as does everything where nothing is mounted.  Then
+ * folders are listed once ("ls -l") and kept. Such a list tells folders, sizes, and (by question marks) what cannot be opened:
+ * links to folders, and links to nowhere.
  */
 #include "inspect_grub.h"
 
@@ -174,7 +175,8 @@ static int bare_stat(struct grub_tree *g, const char *given, struct tree_stat *o
 	}
 	free(path);
 	if (rc > 0)
-		*out = (struct tree_stat){ .kind = e.folder ? TREE_FOLDER : TREE_FILE, .size = e.size, .mode = e.folder ? 0555 : 0444 };
+		*out =
+		    (struct tree_stat){.kind = e.folder ? TREE_FOLDER : TREE_FILE, .size = e.size, .mode = e.folder ? 0555 : 0444};
 	return rc;
 }
 
@@ -227,7 +229,8 @@ static bool is_packed(const char *path, const struct tree_stat *st)
 {
 	const char *dot = strrchr(path, '.');
 
-	return st->kind == TREE_FILE && (st->size >= LARGE || (dot && (!strcmp(dot, ".gz") || !strcmp(dot, ".xz") || !strcmp(dot, ".lzo"))));
+	return st->kind == TREE_FILE &&
+	       (st->size >= LARGE || (dot && (!strcmp(dot, ".gz") || !strcmp(dot, ".xz") || !strcmp(dot, ".lzo"))));
 }
 
 static int grub_stat(struct tree *t, const char *path, bool follow, struct tree_stat *out, vdisk_error *err)
@@ -250,8 +253,8 @@ static int grub_read(struct tree *t, const char *path, uint64_t max, struct byte
 	if (rc <= 0 || st.kind == TREE_FOLDER)
 		return rc < 0 ? -1 : 0;
 	if (st.size > max)
-		return fail(err, VDISK_UNSUPPORTED, "%s: is longer (%llu bytes) than what is read (%llu)", path, (unsigned long long)st.size,
-		            (unsigned long long)max);
+		return fail(err, VDISK_UNSUPPORTED, "%s: is longer (%llu bytes) than what is read (%llu)", path,
+			    (unsigned long long)st.size, (unsigned long long)max);
 	if (g->mounted && !is_packed(path, &st))
 		return g->mounted->ops->read(g->mounted, path, max, out, err);
 	if (name_make(g, path, "", &name, err))
@@ -262,7 +265,8 @@ static int grub_read(struct tree *t, const char *path, uint64_t max, struct byte
 	bytes_destroy(&name);
 	/* It fails without a word for us, and may have printed a part. */
 	if (!rc || (rc > 0 && out->len - before != st.size))
-		rc = fail(err, VDISK_IO, "%s: GRUB's reader stops after %zu of %llu bytes", path, out->len - before, (unsigned long long)st.size);
+		rc = fail(err, VDISK_IO, "%s: GRUB's reader stops after %zu of %llu bytes", path, out->len - before,
+			  (unsigned long long)st.size);
 	return rc;
 }
 

@@ -65,8 +65,9 @@ static int program_await(struct inspection *in, struct guest_mount *m, dev_t bef
 	for (unsigned ms = 0; stat(m->folder, &st) || st.st_dev == before; ms += 10) {
 		if (waitpid(m->pid, NULL, WNOHANG) == m->pid) {
 			m->pid = 0;
-			return fail(err, VDISK_UNSUPPORTED, "%s: what is encrypted cannot be read: vdisk mount --files --key-file FILE %s DIR tells why",
-			            in->disks[0].image, in->disks[0].image);
+			return fail(err, VDISK_UNSUPPORTED,
+				    "%s: what is encrypted cannot be read: vdisk mount --files --key-file FILE %s DIR tells why",
+				    in->disks[0].image, in->disks[0].image);
 		}
 		if (ms >= PATIENCE_MS)
 			return fail(err, VDISK_IO, "%s: vdisk-files takes too long", in->disks[0].image);

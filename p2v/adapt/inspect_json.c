@@ -175,7 +175,8 @@ static void services_put(json_object *o, const struct windows_facts *w)
 		put(one, "role", (size_t)s->role < 3 ? roles[s->role] : "");
 		put_number(one, "control-set", s->set);
 		json_object_object_add(one, "start", s->start == UINT32_MAX ? NULL : json_object_new_uint64(s->start));
-		json_object_object_add(one, "start-override", s->start_override == UINT32_MAX ? NULL : json_object_new_uint64(s->start_override));
+		json_object_object_add(one, "start-override",
+				       s->start_override == UINT32_MAX ? NULL : json_object_new_uint64(s->start_override));
 		put_number(one, "type", s->type);
 	}
 }
@@ -275,7 +276,9 @@ int inspect_print_json(const struct inspection *in)
 	for (size_t i = 0; i < in->systems_n; i++)
 		system_put(systems, in, &in->systems[i]);
 	put_parts(o, "remarks", in->remarks.at, "\n");
-	rc = puts(json_object_to_json_string_ext(o, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_NOSLASHESCAPE)) < 0 || fflush(stdout) ? -1 : 0;
+	rc = puts(json_object_to_json_string_ext(o, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_NOSLASHESCAPE)) < 0 || fflush(stdout)
+		 ? -1
+		 : 0;
 	json_object_put(o);
 	return rc;
 }

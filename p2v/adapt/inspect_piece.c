@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What lies on the disks.  First partitions and volumes, which vdisk-mount shows as files (without FUSE: ranges of a raw disk); then what only GRUB
- * puts together of those: arrays of the MD driver, volumes that lie on several disks or on an array, the inside of LUKS; and what lies on that.
+ * What lies on the disks.  First partitions and volumes, which vdisk-mount shows as files (without FUSE: ranges of a raw disk);
+ * then what only GRUB puts together of those: arrays of the MD driver, volumes that lie on several disks or on an array, the inside
+ * of LUKS; and what lies on that.
  */
 #include "inspect_parts.h"
 
@@ -109,7 +110,8 @@ static int partition_add(struct inspection *in, unsigned disk, const struct vdis
 
 	snprintf(where, sizeof(where), part ? "partitions/%u" : "disk", part ? part->number : 0);
 	if (part)
-		snprintf(device, sizeof(device), "loop%u,%s%u", disk, d->table.kind == VDISK_TABLE_GPT ? "gpt" : "msdos", part->number);
+		snprintf(device, sizeof(device), "loop%u,%s%u", disk, d->table.kind == VDISK_TABLE_GPT ? "gpt" : "msdos",
+			 part->number);
 	else
 		snprintf(device, sizeof(device), "loop%u", disk);
 	p = piece_add(in, where, disk, part ? part->len : d->source.len, err);
@@ -157,7 +159,9 @@ static int volume_add(struct inspection *in, unsigned disk, const struct vdisk_v
 			p->closed = inspect_dup(v->problem, &ok);
 		rc = !ok || !p->fs.device ? fail_nomem(err) : 0;
 		if (!rc && !v->problem)
-			rc = place(in, p, disk, plain ? v->segments[0].at[0] : UINT64_MAX, device.at, err) || piece_probe(p, err) ? -1 : 0;
+			rc = place(in, p, disk, plain ? v->segments[0].at[0] : UINT64_MAX, device.at, err) || piece_probe(p, err)
+				 ? -1
+				 : 0;
 	}
 	bytes_destroy(&where);
 	bytes_destroy(&device);
@@ -197,8 +201,8 @@ static void volume_where(const char *device, struct bytes *out)
 }
 
 /* A piece that GRUB alone can read.  One that was known, but closed, is opened by that. */
-static int found_add(struct inspection *in, const struct grub_source *s, const char *device, uint64_t size, const char *where, unsigned disk,
-	vdisk_error *err)
+static int found_add(struct inspection *in, const struct grub_source *s, const char *device, uint64_t size, const char *where,
+		     unsigned disk, vdisk_error *err)
 {
 	struct piece *p = piece_find(in, where);
 	bool ok = true;
@@ -221,7 +225,8 @@ static int found_add(struct inspection *in, const struct grub_source *s, const c
 }
 
 /* The logical volumes among GRUB's devices. */
-static int found_volumes(struct inspection *in, const struct grub_source *s, const struct grub_device *v, size_t n, unsigned disk, vdisk_error *err)
+static int found_volumes(struct inspection *in, const struct grub_source *s, const struct grub_device *v, size_t n, unsigned disk,
+			 vdisk_error *err)
 {
 	struct bytes where = { 0 };
 	int rc = 0;
@@ -260,7 +265,8 @@ static int array_add(struct inspection *in, struct piece *first, vdisk_error *er
 	for (size_t i = 0; i < in->pieces_n && s.files_n < GRUB_FILES_MAX; i++) {
 		struct piece *p = &in->pieces[i];
 
-		if (strcmp(p->fs.type ? p->fs.type : "", "linux_raid_member") || strcmp(p->fs.uuid, first->fs.uuid) || !p->grub.files_n)
+		if (strcmp(p->fs.type ? p->fs.type : "", "linux_raid_member") || strcmp(p->fs.uuid, first->fs.uuid) ||
+		    !p->grub.files_n)
 			continue;
 		if (in->fuse)
 			s.files[s.files_n++] = p->grub.files[0];

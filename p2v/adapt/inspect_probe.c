@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What a piece holds, by libblkid; of what only GRUB can read (an array, the inside of LUKS), by its first bytes in a file without a name. */
+/* What a piece holds, by libblkid; of what only GRUB can read (an array, the inside of LUKS), by its first bytes in a file without
+   a name. */
 #include "inspect_probe.h"
 
 #include "common/fail.h"
@@ -15,9 +16,11 @@
 #define HEAD_BYTES (1u << 20) /* all superblocks that matter here lie in it */
 
 /* What GRUB's readers of Debian read, and the journal of which we can judge or do not have to. */
-static const char *const readable[] = { "ext2", "ext3", "ext4", "xfs", "btrfs", "vfat", "exfat", "ntfs", "iso9660", "udf", "hfsplus", "squashfs",
-                                        "f2fs", "reiserfs", "jfs", "minix", "zfs_member", NULL };
-static const char *const containers[] = { "swap", "LVM2_member", "linux_raid_member", "crypto_LUKS", "BitLocker", "zfs_member", NULL };
+static const char *const readable[] = { "ext2", "ext3",    "ext4",     "xfs",  "btrfs",    "vfat", "exfat", "ntfs",       "iso9660",
+					"udf",  "hfsplus", "squashfs", "f2fs", "reiserfs", "jfs",  "minix", "zfs_member", NULL };
+static const char *const containers[] = {
+	"swap", "LVM2_member", "linux_raid_member", "crypto_LUKS", "BitLocker", "zfs_member", NULL
+};
 
 static bool is_one(const char *type, const char *const *list)
 {
@@ -65,7 +68,8 @@ static int probe(struct piece *p, int fd, uint64_t off, uint64_t size, vdisk_err
 		rc = pr ? fail(err, VDISK_IO, "%s: cannot be looked at", p->fs.where) : fail_nomem(err);
 	} else {
 		blkid_probe_enable_superblocks(pr, 1);
-		blkid_probe_set_superblocks_flags(pr, BLKID_SUBLKS_TYPE | BLKID_SUBLKS_VERSION | BLKID_SUBLKS_UUID | BLKID_SUBLKS_LABEL);
+		blkid_probe_set_superblocks_flags(pr, BLKID_SUBLKS_TYPE | BLKID_SUBLKS_VERSION | BLKID_SUBLKS_UUID |
+							  BLKID_SUBLKS_LABEL);
 		blkid_do_safeprobe(pr); /* nothing, or signatures of two kinds: then it is none */
 		rc = texts_take(p, pr, fd, off, err);
 	}
@@ -92,7 +96,8 @@ int piece_probe(struct piece *p, vdisk_error *err)
 	rc = grub_head(&p->grub, p->grub_device, HEAD_BYTES, &head, err);
 	fd = rc >= 0 && head.len ? memfd_create("vdisk-inspect", MFD_CLOEXEC) : -1;
 	if (rc >= 0 && fd >= 0) {
-		if (write(fd, head.at, head.len) != (ssize_t)head.len || (p->fs.size > head.len && ftruncate(fd, (off_t)p->fs.size)))
+		if (write(fd, head.at, head.len) != (ssize_t)head.len ||
+		    (p->fs.size > head.len && ftruncate(fd, (off_t)p->fs.size)))
 			rc = fail_errno(err, "%s", p->fs.where);
 		else
 			rc = probe(p, fd, 0, p->fs.size > head.len ? p->fs.size : head.len, err);

@@ -6,7 +6,11 @@
 /* Bytes of the character of UTF-8 at `s`; 0: it is none. */
 static size_t utf8_len(const unsigned char *s)
 {
-	size_t n = s[0] < 0x80 ? 1 : s[0] >= 0xc2 && s[0] < 0xe0 ? 2 : s[0] >= 0xe0 && s[0] < 0xf0 ? 3 : s[0] >= 0xf0 && s[0] < 0xf5 ? 4 : 0;
+	size_t n = s[0] < 0x80                   ? 1
+		   : s[0] >= 0xc2 && s[0] < 0xe0 ? 2
+		   : s[0] >= 0xe0 && s[0] < 0xf0 ? 3
+		   : s[0] >= 0xf0 && s[0] < 0xf5 ? 4
+						 : 0;
 
 	for (size_t i = 1; i < n; i++)
 		if ((s[i] & 0xc0) != 0x80)
@@ -24,7 +28,8 @@ const char *show_clean(struct bytes *buffer, const char *text)
 	for (const unsigned char *s = (const unsigned char *)text; s && *s;) {
 		size_t n = utf8_len(s);
 		bool order = *s < 0x20 || *s == 0x7f || (n == 2 && *s == 0xc2 && s[1] < 0xa0) || /* C1 */
-		             (n == 3 && s[0] == 0xe2 && ((s[1] == 0x80 && s[2] >= 0xaa && s[2] <= 0xae) || (s[1] == 0x81 && s[2] >= 0xa6 && s[2] <= 0xa9)));
+			     (n == 3 && s[0] == 0xe2 &&
+			      ((s[1] == 0x80 && s[2] >= 0xaa && s[2] <= 0xae) || (s[1] == 0x81 && s[2] >= 0xa6 && s[2] <= 0xa9)));
 
 		if (!n || order)
 			bytes_text(buffer, n ? "?" : "\xef\xbf\xbd");
@@ -49,9 +54,14 @@ const char *show_initrd_tool(enum initrd_tool tool)
 
 const char *show_loader(unsigned i, bool people)
 {
-	static const char *const names[][2] = { { "grub2", "GRUB 2" }, { "grub-legacy", "GRUB legacy" }, { "bls", "Boot Loader Specification" },
-		{ "systemd-boot", "systemd-boot" }, { "extlinux", "extlinux" }, { "uki", "unified kernel images" }, { "windows", "Windows' own" },
-		{ "lilo", "LILO" } };
+	static const char *const names[][2] = { { "grub2", "GRUB 2" },
+						{ "grub-legacy", "GRUB legacy" },
+						{ "bls", "Boot Loader Specification" },
+						{ "systemd-boot", "systemd-boot" },
+						{ "extlinux", "extlinux" },
+						{ "uki", "unified kernel images" },
+						{ "windows", "Windows' own" },
+						{ "lilo", "LILO" } };
 
 	return i < sizeof(names) / sizeof(*names) ? names[i][people] : NULL;
 }
@@ -60,9 +70,17 @@ const char *show_named_by(const char *fstab)
 {
 	static const struct {
 		const char *begin, *kind;
-	} v[] = { { "UUID=", "uuid" }, { "LABEL=", "label" }, { "PARTUUID=", "partuuid" }, { "PARTLABEL=", "partlabel" },
-		  { "/dev/disk/by-uuid/", "uuid" }, { "/dev/disk/by-label/", "label" }, { "/dev/disk/by-partuuid/", "partuuid" },
-		  { "/dev/disk/by-partlabel/", "partlabel" }, { "/dev/disk/", "link" }, { "/dev/mapper/", "volume" }, { "/dev/md", "volume" } };
+	} v[] = { { "UUID=", "uuid" },
+		  { "LABEL=", "label" },
+		  { "PARTUUID=", "partuuid" },
+		  { "PARTLABEL=", "partlabel" },
+		  { "/dev/disk/by-uuid/", "uuid" },
+		  { "/dev/disk/by-label/", "label" },
+		  { "/dev/disk/by-partuuid/", "partuuid" },
+		  { "/dev/disk/by-partlabel/", "partlabel" },
+		  { "/dev/disk/", "link" },
+		  { "/dev/mapper/", "volume" },
+		  { "/dev/md", "volume" } };
 	static const char *const disks[] = { "sd", "hd", "vd", "xvd", "nvme", "mmcblk", "cciss/", "ida/", "rd/", NULL };
 
 	for (size_t i = 0; i < sizeof(v) / sizeof(*v); i++)
@@ -78,5 +96,8 @@ const char *show_named_by(const char *fstab)
 
 const char *show_table(enum vdisk_table table, bool people)
 {
-	return table == VDISK_TABLE_GPT ? (people ? "GPT" : "gpt") : table == VDISK_TABLE_MBR ? (people ? "MBR" : "mbr") : people ? "no partitions" : "none";
+	return table == VDISK_TABLE_GPT   ? (people ? "GPT" : "gpt")
+	       : table == VDISK_TABLE_MBR ? (people ? "MBR" : "mbr")
+	       : people                   ? "no partitions"
+					  : "none";
 }

@@ -1,15 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/*
- * Which of the file systems are roots of a system, and each system's tree: its root with the others where its fstab wants them.  All file systems are
- * mounted at once and then waited for.
- */
+/* One system: its root joined with the other file systems that its fstab wants, and what its files and the disks' firmware side
+   tell. */
 #include "inspect_parts.h"
 
 #include "common/fail.h"
-#include "common/folder.h"
 #include "facts_parts.h"
 #include "initrd.h"
-#include "inspect_probe.h"
 #include "tree_mounts.h"
 #include "windows.h"
 
@@ -17,10 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-#define SYSTEMS_MAX 16
 #define INITRDS_MAX 8 /* initramfs that are looked into */
 
 void system_destroy(struct system *s)
@@ -31,146 +24,9 @@ void system_destroy(struct system *s)
 	free(s->below);
 }
 
-/* ---------------------------------------------------------------- trees of the pieces */
-
-static int tree_start(struct inspection *in, size_t i, vdisk_error *err)
-{
-	struct piece *p = &in->pieces[i];
-	char folder[4200];
-
-	snprintf(folder, sizeof(folder), "%s/%zu", in->folder, i);
-	if (in->fuse && mkdir(folder, 0700))
-		return fail_errno(err, "%s", folder);
-	p->tree = grub_tree_open(&p->grub, p->grub_device, in->fuse ? folder : NULL, err);
-	return p->tree ? 0 : -1;
-}
-
-static int tree_await(struct piece *p, vdisk_error *err)
-{
-	bool ok = true;
-	int rc = grub_tree_wait(p->tree, err);
-
-	if (rc)
-		return rc < 0 ? -1 : 0;
-	tree_close(p->tree);
-	p->tree = NULL;
-	p->closed = inspect_dup("GRUB's reader does not read it", &ok);
-	return ok ? 0 : fail_nomem(err);
-}
-
-static int trees_open(struct inspection *in, vdisk_error *err)
-{
-	for (size_t i = 0; i < in->pieces_n; i++) {
-		const struct piece *p = &in->pieces[i];
-
-		if (p->grub_device && !p->grub.key && !p->closed && p->fs.type && type_is_readable(p->fs.type) && !type_is_container(p->fs.type) && tree_start(in, i, err))
-			return -1;
-	}
-	for (size_t i = 0; i < in->pieces_n; i++)
-		if (in->pieces[i].tree && tree_await(&in->pieces[i], err))
-			return -1;
-	return 0;
-}
-
-/* ---------------------------------------------------------------- roots */
-
-/* 1, 0, -1. */
-static int is_root(struct tree *t, const char *below, vdisk_error *err)
-{
-	static const char *const marks[] = { "etc/fstab", "etc/os-release", "usr/lib/os-release", "Windows/System32/config", "WINDOWS/system32/config",
-	                                     "WINNT/system32/config", NULL };
-
-	for (const char *const *p = marks; *p; p++) {
-		struct bytes path = { 0 };
-		int rc;
-
-		bytes_format(&path, "%s%s%s", below, below[1] ? "/" : "", *p);
-		rc = path.failed ? fail_nomem(err) : tree_exists(t, path.at, err);
-		bytes_destroy(&path);
-		if (rc)
-			return rc;
-	}
-	return 0;
-}
-
-static int system_add(struct inspection *in, size_t piece, const char *below, vdisk_error *err)
-{
-	struct system *s;
-	bool ok = true;
-
-	if (in->systems_n == SYSTEMS_MAX)
-		return 0;
-	s = &in->systems[in->systems_n++];
-	s->piece = piece;
-	s->below = inspect_dup(below, &ok);
-	return ok ? 0 : fail_nomem(err);
-}
-
-struct snapshots {
-	struct tree *tree;
-	unsigned long first, n;
-	vdisk_error *err;
-};
-
-static int snapshot_take(void *to, const char *path)
-{
-	struct snapshots *s = to;
-	unsigned long number = strtoul(strrchr(path, '/') + 1, NULL, 10);
-	struct bytes root = { 0 };
-	int rc;
-
-	bytes_format(&root, "%s/snapshot", path);
-	rc = root.failed ? fail_nomem(s->err) : number ? is_root(s->tree, root.at, s->err) : 0;
-	bytes_destroy(&root);
-	if (rc > 0) {
-		s->first = !s->first || number < s->first ? number : s->first;
-		s->n++;
-	}
-	return rc < 0 ? -1 : 0;
-}
-
-/* snapper's layout: the root is a snapshot, at first the one with number 1; which it is now, only btrfs' default subvolume tells. */
-static int snapper_find(struct inspection *in, size_t i, vdisk_error *err)
-{
-	struct snapshots s = { .tree = in->pieces[i].tree, .err = err };
-	char below[64];
-
-	if (tree_match(s.tree, "/@/.snapshots", "*", snapshot_take, &s, err))
-		return -1;
-	if (!s.n)
-		return 0;
-	snprintf(below, sizeof(below), "/@/.snapshots/%lu/snapshot", s.first);
-	if (system_add(in, i, below, err))
-		return -1;
-	if (s.n > 1)
-		bytes_format(&in->systems[in->systems_n - 1].remarks, "of %lu snapshots that hold a system, number %lu is taken for the root: which it is, "
-		             "GRUB's readers do not tell\n", s.n, s.first);
-	return 1;
-}
-
-static int root_find(struct inspection *in, size_t i, vdisk_error *err)
-{
-	static const char *const subvolumes[] = { "/@", "/root", "/@rootfs", "/rootfs", "/@root", NULL };
-	struct piece *p = &in->pieces[i];
-	int rc = is_root(p->tree, "/", err);
-
-	if (rc)
-		return rc < 0 ? -1 : system_add(in, i, "/", err);
-	if (strcmp(p->fs.type, "btrfs"))
-		return 0;
-	for (const char *const *s = subvolumes; *s; s++) {
-		rc = is_root(p->tree, *s, err);
-		if (rc)
-			return rc < 0 ? -1 : system_add(in, i, *s, err);
-	}
-	return snapper_find(in, i, err) < 0 ? -1 : 0;
-}
-
-/* ---------------------------------------------------------------- one system */
-
 static char *copy(const char *text, bool *ok) { return inspect_dup(text ? text : "", ok); }
 
-static int fs_copy(const struct inspection *in, struct facts *f, vdisk_error *err)
+int inspect_fs_copy(const struct inspection *in, struct facts *f, vdisk_error *err)
 {
 	bool ok = true;
 
@@ -181,10 +37,18 @@ static int fs_copy(const struct inspection *in, struct facts *f, vdisk_error *er
 		const struct fact_fs *from = &in->pieces[i].fs;
 		struct fact_fs *to = &f->fs[f->fs_n++];
 
-		*to = (struct fact_fs){ .where = copy(from->where, &ok), .device = copy(from->device, &ok), .type = copy(from->type, &ok),
-			.uuid = copy(from->uuid, &ok), .label = copy(from->label, &ok), .partuuid = copy(from->partuuid, &ok),
-			.partlabel = copy(from->partlabel, &ok), .mount = copy("", &ok), .subvolume = copy("", &ok), .fstab = copy("", &ok),
-			.size = from->size, .disk = from->disk };
+		*to = (struct fact_fs){.where = copy(from->where, &ok),
+				       .device = copy(from->device, &ok),
+				       .type = copy(from->type, &ok),
+				       .uuid = copy(from->uuid, &ok),
+				       .label = copy(from->label, &ok),
+				       .partuuid = copy(from->partuuid, &ok),
+				       .partlabel = copy(from->partlabel, &ok),
+				       .mount = copy("", &ok),
+				       .subvolume = copy("", &ok),
+				       .fstab = copy("", &ok),
+				       .size = from->size,
+				       .disk = from->disk};
 	}
 	return ok ? 0 : fail_nomem(err);
 }
@@ -229,7 +93,8 @@ static int mounts_add(struct inspection *in, struct system *s, const struct fact
 		if (!p)
 			continue;
 		if (!p->tree) {
-			bytes_format(&s->remarks, "%s is not looked into: %s: %s\n", fs->mount, fs->where, p->closed ? p->closed : "it holds no file system that is read");
+			bytes_format(&s->remarks, "%s is not looked into: %s: %s\n", fs->mount, fs->where,
+				     p->closed ? p->closed : "it holds no file system that is read");
 			continue;
 		}
 		subvolume_path(fs->subvolume, &below);
@@ -251,7 +116,7 @@ static int tree_compose(struct inspection *in, struct system *s, vdisk_error *er
 	l.t = s->tree;
 	if (!s->tree)
 		return -1;
-	rc = fs_copy(in, &f, err);
+	rc = inspect_fs_copy(in, &f, err);
 	if (!rc) {
 		f.esp = look_dup(&l, "");
 		rc = l.nomem ? fail_nomem(err) : facts_mounts(&l);
@@ -269,7 +134,8 @@ static bool is_esp(const struct disk *d, const char *where)
 
 		snprintf(name, sizeof(name), "partitions/%u", d->parts[i].number);
 		if (!strcmp(name, where))
-			return !strcasecmp(d->parts[i].type, "c12a7328-f81f-11d2-ba4b-00a0c93ec93b") || !strcasecmp(d->parts[i].type, "0xef");
+			return !strcasecmp(d->parts[i].type, "c12a7328-f81f-11d2-ba4b-00a0c93ec93b") ||
+			       !strcasecmp(d->parts[i].type, "0xef");
 	}
 	return false;
 }
@@ -277,7 +143,8 @@ static bool is_esp(const struct disk *d, const char *where)
 /* The firmware's side: boot code, and an EFI system partition even where the guest does not mount it. */
 static int firmware_look(struct inspection *in, struct facts *f, vdisk_error *err)
 {
-	static const char *const fallbacks[] = { "/EFI/BOOT/BOOTX64.EFI", "/EFI/BOOT/BOOTAA64.EFI", "/EFI/BOOT/BOOTIA32.EFI", "/EFI/Boot/bootx64.efi", NULL };
+	static const char *const fallbacks[] = { "/EFI/BOOT/BOOTX64.EFI", "/EFI/BOOT/BOOTAA64.EFI", "/EFI/BOOT/BOOTIA32.EFI",
+						 "/EFI/Boot/bootx64.efi", NULL };
 	bool code = false;
 
 	for (size_t i = 0; i < in->disks_n; i++)
@@ -337,10 +204,17 @@ static int kernels_look(struct system *s, vdisk_error *err)
 	return 0;
 }
 
+static void windows_tell(char **slot, const char *text, bool *ok)
+{
+	free(*slot); /* "" until here */
+	*slot = inspect_dup(text, ok);
+}
+
 /* What a Windows does not know of itself. */
 static int windows_look(const struct inspection *in, struct system *s, vdisk_error *err)
 {
-	static const char *const ldm[] = { "0x42", "5808c8aa-7e8f-42e0-85d2-e1e90434cfb3", "af9b60a0-1431-4f62-bc68-3311714a69ad", NULL };
+	static const char *const ldm[] = { "0x42", "5808c8aa-7e8f-42e0-85d2-e1e90434cfb3", "af9b60a0-1431-4f62-bc68-3311714a69ad",
+					   NULL };
 	struct windows_facts *w = s->facts.windows;
 	const char *encrypted = NULL, *dynamic = NULL;
 	bool ok = true;
@@ -355,12 +229,12 @@ static int windows_look(const struct inspection *in, struct system *s, vdisk_err
 			for (const char *const *type = ldm; *type; type++)
 				if (!strcasecmp(in->disks[i].parts[k].type, *type))
 					dynamic = in->disks[i].image;
-	if (encrypted && !w->encrypted)
-		w->encrypted = inspect_dup(encrypted, &ok);
-	if (dynamic && !w->dynamic)
-		w->dynamic = inspect_dup(dynamic, &ok);
-	if (in->pieces[s->piece].doubt && !w->unclean)
-		w->unclean = inspect_dup(in->pieces[s->piece].doubt, &ok);
+	if (encrypted)
+		windows_tell(&w->encrypted, encrypted, &ok);
+	if (dynamic)
+		windows_tell(&w->dynamic, dynamic, &ok);
+	if (in->pieces[s->piece].doubt)
+		windows_tell(&w->unclean, in->pieces[s->piece].doubt, &ok);
 	return ok ? 0 : fail_nomem(err);
 }
 
@@ -398,7 +272,8 @@ static void root_find_mounted(struct inspection *in, struct system *s)
 {
 	for (size_t i = 0; i < s->facts.fs_n; i++)
 		for (size_t k = 0; k < in->pieces_n; k++)
-			if (!strcmp(s->facts.fs[i].mount, "/") && !strcmp(s->facts.fs[i].where, in->pieces[k].fs.where) && s->facts.fs[i].disk == in->pieces[k].fs.disk) {
+			if (!strcmp(s->facts.fs[i].mount, "/") && !strcmp(s->facts.fs[i].where, in->pieces[k].fs.where) &&
+			    s->facts.fs[i].disk == in->pieces[k].fs.disk) {
 				s->piece = k;
 				return;
 			}
@@ -408,7 +283,7 @@ static int system_read_mounted(struct inspection *in, struct system *s, vdisk_er
 {
 	bytes_text(&s->remarks, "read through libguestfs, since it is encrypted\n");
 	s->tree = tree_mounts_open(guest_mount_tree(in->guest), "/", err);
-	if (!s->tree || fs_copy(in, &s->facts, err) || (facts_read(&s->facts, s->tree, err) && trouble_told(s, err)))
+	if (!s->tree || inspect_fs_copy(in, &s->facts, err) || (facts_read(&s->facts, s->tree, err) && trouble_told(s, err)))
 		return -1;
 	root_find_mounted(in, s);
 	if (root_mark(in, s, err) || firmware_look(in, &s->facts, err))
@@ -416,161 +291,18 @@ static int system_read_mounted(struct inspection *in, struct system *s, vdisk_er
 	return kernels_look(s, err) ? trouble_told(s, err) : 0;
 }
 
-static int system_read(struct inspection *in, struct system *s, vdisk_error *err)
+int system_read(struct inspection *in, struct system *s, vdisk_error *err)
 {
 	const struct piece *root = &in->pieces[s->piece];
 
 	if (in->guest)
 		return system_read_mounted(in, s, err);
 	if (root->doubt)
-		bytes_format(&s->remarks, "%s: %s, so what is shown may be older than what the guest wrote last\n", root->fs.where, root->doubt);
-	if (tree_compose(in, s, err) || fs_copy(in, &s->facts, err) || (facts_read(&s->facts, s->tree, err) && trouble_told(s, err)) ||
-	    root_mark(in, s, err) || windows_look(in, s, err) || firmware_look(in, &s->facts, err) ||
-	    (kernels_look(s, err) && trouble_told(s, err)))
+		bytes_format(&s->remarks, "%s: %s, so what is shown may be older than what the guest wrote last\n", root->fs.where,
+			     root->doubt);
+	if (tree_compose(in, s, err) || inspect_fs_copy(in, &s->facts, err) ||
+	    (facts_read(&s->facts, s->tree, err) && trouble_told(s, err)) || root_mark(in, s, err) || windows_look(in, s, err) ||
+	    firmware_look(in, &s->facts, err) || (kernels_look(s, err) && trouble_told(s, err)))
 		return -1;
 	return s->remarks.failed ? fail_nomem(err) : 0;
-}
-
-/* Is it the one that the user wants? */
-static bool is_wanted(struct inspection *in, const struct system *s)
-{
-	const char *name = in->options->root;
-	const struct fact_fs *root = &in->pieces[s->piece].fs, *found;
-	struct facts f = { 0 };
-	vdisk_error err;
-	bool wanted = false;
-
-	if (!name || !strcmp(name, root->where) || (root->device && !strcmp(name, root->device)))
-		return true;
-	if (!fs_copy(in, &f, &err)) {
-		found = facts_device(&f, name);
-		wanted = found && found->disk == root->disk && !strcmp(found->where, root->where);
-	}
-	facts_destroy(&f);
-	return wanted;
-}
-
-/* Something in LUKS that a key may open; *last: the piece. */
-static bool is_encrypted(const struct inspection *in, size_t *last)
-{
-	bool found = false;
-
-	for (size_t i = 0; i < in->pieces_n; i++)
-		if (in->pieces[i].wants_key) {
-			*last = i;
-			found = true;
-		}
-	return found;
-}
-
-/* Whether it was opened after all, and if not, why. */
-static int encrypted_told(struct inspection *in, const char *why, vdisk_error *err)
-{
-	bool ok = true;
-
-	for (size_t i = 0; i < in->pieces_n; i++) {
-		struct piece *p = &in->pieces[i];
-
-		if (!p->wants_key)
-			continue;
-		free(p->closed);
-		p->closed = why ? inspect_dup(why, &ok) : NULL;
-	}
-	return ok ? 0 : fail_nomem(err);
-}
-
-/* The systems on what GRUB reads; or, where keys open something, the one that libguestfs mounts. */
-static int systems_find(struct inspection *in, vdisk_error *err)
-{
-	vdisk_error why;
-	size_t last;
-	int rc = trees_open(in, err);
-
-	for (size_t i = 0; !rc && i < in->pieces_n; i++)
-		if (in->pieces[i].tree)
-			rc = root_find(in, i, err);
-	if (rc || !is_encrypted(in, &last))
-		return rc;
-	if (guest_mount_open(in, &why)) {
-		guest_mount_close(in->guest);
-		in->guest = NULL;
-		return encrypted_told(in, why.message, err);
-	}
-	rc = encrypted_told(in, NULL, err) ? -1 : is_root(guest_mount_tree(in->guest), "/", err);
-	if (rc <= 0)
-		return rc;
-	for (size_t i = 0; i < in->systems_n; i++) /* of these it has mounted the one that counts */
-		system_destroy(&in->systems[i]);
-	memset(in->systems, 0, in->systems_n * sizeof(*in->systems));
-	in->systems_n = 0;
-	return system_add(in, last, "/", err);
-}
-
-int inspect_systems(struct inspection *in, vdisk_error *err)
-{
-	size_t kept = 0;
-	int rc;
-
-	in->systems = calloc(SYSTEMS_MAX, sizeof(*in->systems));
-	if (!in->systems)
-		return fail_nomem(err);
-	rc = systems_find(in, err);
-	for (size_t i = 0; !rc && i < in->systems_n; i++) {
-		struct system s = in->systems[i];
-
-		in->systems[i] = (struct system){ 0 };
-		if (in->guest || is_wanted(in, &s)) /* libguestfs was asked for that root */
-			in->systems[kept++] = s;
-		else
-			system_destroy(&s);
-	}
-	if (!rc && in->systems_n && !kept)
-		rc = fail(err, VDISK_INVALID, "no system's root is %s", in->options->root);
-	in->systems_n = kept;
-	for (size_t i = 0; !rc && i < in->systems_n; i++)
-		rc = system_read(in, &in->systems[i], err);
-	return rc ? -1 : 0;
-}
-
-/* ---------------------------------------------------------------- the whole */
-
-int inspect_open(struct inspection *in, const struct inspect_options *o, vdisk_error *err)
-{
-	*in = (struct inspection){ .options = o };
-	in->fuse = !o->no_mount && !access("/dev/fuse", R_OK | W_OK);
-	if (!in->fuse)
-		bytes_text(&in->remarks, o->no_mount ? "looked at without FUSE (--no-mount), which takes longer\n"
-		                                     : "/dev/fuse cannot be used here: looked at without it, over a raw file, which takes longer\n");
-	if (grub_check(in->fuse, err) || (in->fuse && folder_make("vdisk-inspect", 0, in->folder, sizeof(in->folder), err)) || inspect_keys(in, err) || inspect_disks(in, err) ||
-	    inspect_pieces(in, err) || inspect_systems(in, err))
-		return -1;
-	return in->remarks.failed ? fail_nomem(err) : 0;
-}
-
-void inspect_close(struct inspection *in)
-{
-	for (size_t i = 0; in->systems && i < SYSTEMS_MAX; i++)
-		system_destroy(&in->systems[i]);
-	guest_mount_close(in->guest);
-	for (size_t i = 0; i < in->pieces_n; i++) {
-		char folder[4200];
-
-		piece_destroy(&in->pieces[i]);
-		snprintf(folder, sizeof(folder), "%s/%zu", in->folder, i);
-		if (in->folder[0])
-			rmdir(folder);
-	}
-	for (size_t i = 0; i < in->disks_n; i++)
-		disk_close(&in->disks[i]);
-	if (in->folder[0])
-		rmdir(in->folder);
-	for (size_t i = 0; i < INSPECT_KEYS_MAX; i++) {
-		if (in->keys[i])
-			explicit_bzero(in->keys[i], strlen(in->keys[i]));
-		free(in->keys[i]);
-	}
-	free(in->systems);
-	free(in->pieces);
-	free(in->disks);
-	bytes_destroy(&in->remarks);
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The answer for people: what is on the disks, then each system.  Of drivers it shows those that a hypervisor wants; JSON has them all. */
+/* The answer for people: what is on the disks, then each system.  Of drivers it shows those that a hypervisor wants; JSON has them
+   all. */
 #include "inspect_show.h"
 #include "lines.h"
 #include "target.h"
@@ -54,15 +55,17 @@ static void disk_print(const struct inspection *in, unsigned number)
 {
 	const struct disk *d = &in->disks[number];
 
-	printf("%s: %s, %s, %s%s%s\n", c(d->image), vdisk_format_name(d->source.img), size(d->source.len), show_table(d->table.kind, true),
-	       d->boot_code && *d->boot_code ? ", boot code: " : "", d->boot_code && *d->boot_code ? d->boot_code : "");
+	printf("%s: %s, %s, %s%s%s\n", c(d->image), vdisk_format_name(d->source.img), size(d->source.len),
+	       show_table(d->table.kind, true), d->boot_code && *d->boot_code ? ", boot code: " : "",
+	       d->boot_code && *d->boot_code ? d->boot_code : "");
 	for (size_t i = 0; i < in->pieces_n; i++) {
 		const struct piece *p = &in->pieces[i];
 
 		if (p->fs.disk != number)
 			continue;
-		printf("  %-16s %8s  %-12s %s%s%s\n", c(p->fs.where), size(p->fs.size), p->fs.type && *p->fs.type ? c(p->fs.type) : "-",
-		       p->fs.uuid && *p->fs.uuid ? c(p->fs.uuid) : "", p->fs.label && *p->fs.label ? "  " : "", p->fs.label ? c(p->fs.label) : "");
+		printf("  %-16s %8s  %-12s %s%s%s\n", c(p->fs.where), size(p->fs.size),
+		       p->fs.type && *p->fs.type ? c(p->fs.type) : "-", p->fs.uuid && *p->fs.uuid ? c(p->fs.uuid) : "",
+		       p->fs.label && *p->fs.label ? "  " : "", p->fs.label ? c(p->fs.label) : "");
 		if (p->closed)
 			printf("  %-16s note: %s\n", "", c(p->closed));
 		else if (p->doubt)
@@ -110,8 +113,8 @@ static void kernels_print(const struct facts *f)
 	for (size_t i = f->kernels_n; i-- > 0;) {
 		const struct fact_kernel *k = &f->kernels[i];
 
-		printf("  kernel     %s%s%s%s\n", c(k->release), k->is_default ? " (default)" : "", *k->path ? "" : " (no kernel file)",
-		       k->installed ? "" : " (no modules)");
+		printf("  kernel     %s%s%s%s\n", c(k->release), k->is_default ? " (default)" : "",
+		       *k->path ? "" : " (no kernel file)", k->installed ? "" : " (no modules)");
 		printf("    initramfs %s\n", *k->initrd ? c(k->initrd) : "none");
 		if (*k->initrd || *k->storage || *k->network) {
 			drivers_print("storage", k->storage);
@@ -124,7 +127,8 @@ static void kernels_print(const struct facts *f)
 
 static void boot_print(const struct facts *f)
 {
-	printf("  boots by   %s%s%s%s", f->bios ? "BIOS" : "", f->bios && f->uefi ? " and " : "", f->uefi ? "UEFI" : "", f->bios || f->uefi ? "" : "-");
+	printf("  boots by   %s%s%s%s", f->bios ? "BIOS" : "", f->bios && f->uefi ? " and " : "", f->uefi ? "UEFI" : "",
+	       f->bios || f->uefi ? "" : "-");
 	if (f->uefi && !f->uefi_fallback)
 		printf(" (no fallback loader)");
 	for (unsigned i = 0, n = 0; show_loader(i, true); i++)
@@ -152,8 +156,8 @@ static void network_print(const struct facts *f)
 	for (size_t i = 0; i < f->nics_n; i++) {
 		const struct fact_nic *n = &f->nics[i];
 
-		printf("  network    %s: %s%s%s (%s)\n", c(n->name), *n->addresses ? c(n->addresses) : "no address", *n->mac ? ", tied to " : "", c(n->mac),
-		       c(n->source));
+		printf("  network    %s: %s%s%s (%s)\n", c(n->name), *n->addresses ? c(n->addresses) : "no address",
+		       *n->mac ? ", tied to " : "", c(n->mac), c(n->source));
 	}
 	for (size_t i = 0; i < f->agents_n; i++)
 		printf("  agent      %s (%s)\n", c(f->agents[i].name), c(f->agents[i].of));
@@ -188,13 +192,14 @@ static void windows_print(const struct facts *f)
 		const struct windows_service *s = &w->services[i];
 
 		if (s->set == w->set_current)
-			printf("  %-10s %s (%s)%s%s\n", (size_t)s->role < 3 ? roles[s->role] : "driver", c(s->name), s->start < 5 ? starts[s->start] : "no start",
-			       *s->of ? ", " : "", c(s->of));
+			printf("  %-10s %s (%s)%s%s\n", (size_t)s->role < 3 ? roles[s->role] : "driver", c(s->name),
+			       s->start < 5 ? starts[s->start] : "no start", *s->of ? ", " : "", c(s->of));
 	}
 	for (size_t i = 0; i < w->nics_n; i++)
 		if (w->nics[i].present)
-			printf("  network    %s: %s%s%s\n", c(w->nics[i].name), *w->nics[i].addresses ? c(w->nics[i].addresses) : "no address",
-			       *w->nics[i].mac ? ", " : "", c(w->nics[i].mac));
+			printf("  network    %s: %s%s%s\n", c(w->nics[i].name),
+			       *w->nics[i].addresses ? c(w->nics[i].addresses) : "no address", *w->nics[i].mac ? ", " : "",
+			       c(w->nics[i].mac));
 	if (w->bitlocker)
 		puts("  BitLocker  on");
 	field("BitLocker", w->encrypted);
@@ -210,8 +215,11 @@ static void system_print(const struct inspection *in, const struct system *s)
 	const struct facts *f = &s->facts;
 	const struct fact_fs *root = &in->pieces[s->piece].fs;
 
-	printf("\n%s%s%s%s%s\n", *f->product ? c(f->product) : *f->os ? c(f->os) : "unknown system", *f->arch ? ", " : "", c(f->arch),
-	       *f->hostname ? ", host " : "", c(f->hostname));
+	printf("\n%s%s%s%s%s\n",
+	       *f->product ? c(f->product)
+	       : *f->os    ? c(f->os)
+			   : "unknown system",
+	       *f->arch ? ", " : "", c(f->arch), *f->hostname ? ", host " : "", c(f->hostname));
 	printf("  root       %s%s%s%s\n", c(root->where), s->below[1] ? ", below " : "", s->below[1] ? c(s->below) : "",
 	       in->disks_n > 1 && root->disk ? ", of another disk than the first" : "");
 	if (f->kind == GUEST_WINDOWS)

@@ -163,8 +163,8 @@ void fstab_unescape(const char *at, size_t len, struct bytes *out)
 	for (size_t i = 0; i < len; i++) {
 		char c = at[i];
 
-		if (c == '\\' && len - i > 3 && at[i + 1] >= '0' && at[i + 1] <= '3' && at[i + 2] >= '0' && at[i + 2] <= '7' && at[i + 3] >= '0' &&
-		    at[i + 3] <= '7') {
+		if (c == '\\' && len - i > 3 && at[i + 1] >= '0' && at[i + 1] <= '3' && at[i + 2] >= '0' && at[i + 2] <= '7' &&
+		    at[i + 3] >= '0' && at[i + 3] <= '7') {
 			c = (char)((at[i + 1] - '0') << 6 | (at[i + 2] - '0') << 3 | (at[i + 3] - '0'));
 			i += 3;
 		}

@@ -21,10 +21,10 @@ bool chars_are(const char *at, size_t len, const char *what);
 bool chars_are_nocase(const char *at, size_t len, const char *what);
 bool chars_begin(const char *at, size_t len, const char *what);
 
-/* The value of NAME=value as a shell reads it (os-release, /etc/default/…): quotes taken off, the last one counts, `export` may stand before.  What
-   follows a $ stays as it stands.  Replaces *out; false: there is none. */
+/* The value of NAME=value as a shell reads it (os-release, /etc/default/…): quotes taken off, the last one counts, `export` may
+   stand before.  What follows a $ stays as it stands.  Replaces *out; false: there is none. */
 bool setting_find(const struct bytes *file, const char *name, struct bytes *out);
-/* The value of "key = value" below [section] of an ini file (NetworkManager, systemd); section NULL: before any.  The nth from 0. */
+/* The nth value (from 0) of "key = value" below [section] of an ini file (NetworkManager, systemd); section NULL: before any. */
 bool ini_find(const struct bytes *file, const char *section, const char *key, unsigned nth, struct bytes *out);
 /* Adds `word` to a list with blanks between, if it is not there yet. */
 void words_add(struct bytes *list, const char *word, size_t len);

@@ -99,8 +99,9 @@ static int menu_begin(struct boot_entries *e, const char *at, const char *end, i
 	while (script_word(&at, end, word)) {
 		if (!strncmp(word->at, "--id=", 5))
 			put(e, &e->v[i].id, word->at + 5, word->len - 5);
-		else if ((!strcmp(word->at, "--id") || !strcmp(word->at, "$menuentry_id_option") || !strcmp(word->at, "${menuentry_id_option}")) &&
-		         script_word(&at, end, word))
+		else if ((!strcmp(word->at, "--id") || !strcmp(word->at, "$menuentry_id_option") ||
+			  !strcmp(word->at, "${menuentry_id_option}")) &&
+			 script_word(&at, end, word))
 			put(e, &e->v[i].id, word->at, word->len);
 	}
 	return i;
@@ -108,7 +109,8 @@ static int menu_begin(struct boot_entries *e, const char *at, const char *end, i
 
 static bool is_kernel_command(const char *word)
 {
-	static const char *const v[] = { "linux", "linux16", "linuxefi", "linux$sfx", "linux${sfx}", "linux${LINUX_SUFFIX}", "kernel", NULL };
+	static const char *const v[] = { "linux",  "linux16", "linuxefi", "linux$sfx", "linux${sfx}", "linux${LINUX_SUFFIX}",
+					 "kernel", NULL };
 
 	for (const char *const *p = v; *p; p++)
 		if (!strcmp(word, *p))
@@ -152,7 +154,8 @@ void entries_read_grub2(struct boot_entries *e, const struct bytes *config)
 			default_take(e, word.at + 8);
 		else if (!strcmp(word.at, "blscfg"))
 			e->bls = true;
-		else if (now >= 0 && !e->v[now].menu && is_kernel_command(word.at) && !*e->v[now].kernel && script_word(&at, end, &word))
+		else if (now >= 0 && !e->v[now].menu && is_kernel_command(word.at) && !*e->v[now].kernel &&
+			 script_word(&at, end, &word))
 			put(e, &e->v[now].kernel, word.at, word.len);
 		if (opens && depth < DEPTH_MAX - 1) {
 			stack[++depth] = began;
@@ -243,7 +246,8 @@ void entries_read_bls(struct boot_entries *e, const struct bytes *entry, const c
 			while (at < end && (*at == ' ' || *at == '\t'))
 				at++;
 			put(e, &e->v[now].title, at, (size_t)(end - at));
-		} else if ((chars_are(word, n, "linux") || chars_are(word, n, "efi") || chars_are(word, n, "uki")) && lines_word(&at, end, &value, &v)) {
+		} else if ((chars_are(word, n, "linux") || chars_are(word, n, "efi") || chars_are(word, n, "uki")) &&
+			   lines_word(&at, end, &value, &v)) {
 			put(e, &e->v[now].kernel, value, v);
 		}
 	}

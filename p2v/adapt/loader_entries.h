@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What a boot loader's configuration offers, and which of it is started when nobody chooses.  Scripts are read, not run: of GRUB's, the entries
-   as they stand, and the last plain `set default`. */
+/* What a boot loader's configuration offers, and which of it is started when nobody chooses.  Scripts are read, not run: of GRUB's,
+   the entries as they stand, and the last plain `set default`. */
 #ifndef ADAPT_LOADER_ENTRIES_H
 #define ADAPT_LOADER_ENTRIES_H
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* vdisk-inspect: `vdisk inspect`.  A child does the work, in a folder that its parent makes and sweeps, so that nothing stays mounted however the work
-   ends. */
+/* vdisk-inspect: `vdisk inspect`.  A child does the work, in a folder that its parent makes and sweeps, so that nothing stays
+   mounted however the work ends. */
 #include "../../fuse/unmount.h"
 #include "common/folder.h"
 #include "common/option.h"
@@ -23,18 +23,19 @@
 #define PROGRAM "vdisk inspect"
 
 static const char usage[] =
-	"usage: vdisk inspect [--json] [--root FS] [--key-file FILE] [OPTIONS] IMG...\n"
-	"\n"
-	"Tells which systems are on a machine's disks, what they boot with, and which drivers they have; nothing is written or started.\n"
-	"\n"
-	"      --json              the answer as JSON\n"
-	"      --root FS           only the system with this root file system: /dev/sda2, /dev/VG/LV, UUID=..., partitions/2\n"
-	"      --key-file FILE     a passphrase for LUKS is what FILE holds; may be given several times\n"
-	"      --no-mount          without FUSE: slower, and a disk that is not raw is copied first\n"
-	"  -f, --format FMT        the images' format; the default is what their bytes say\n"
-	"      --allow-parent DIR  parents and extents may lie below DIR\n"
-	"  -U, --force-share       read although another program writes to the image\n"
-	"  -h, --help              this text\n";
+    "usage: vdisk inspect [--json] [--root FS] [--key-file FILE] [OPTIONS] IMG...\n"
+    "\n"
+    "Tells which systems are on a machine's disks, what they boot with, and which drivers they have; nothing is written or "
+    "started.\n"
+    "\n"
+    "      --json              the answer as JSON\n"
+    "      --root FS           only the system with this root file system: /dev/sda2, /dev/VG/LV, UUID=..., partitions/2\n"
+    "      --key-file FILE     a passphrase for LUKS is what FILE holds; may be given several times\n"
+    "      --no-mount          without FUSE: slower, and a disk that is not raw is copied first\n"
+    "  -f, --format FMT        the images' format; the default is what their bytes say\n"
+    "      --allow-parent DIR  parents and extents may lie below DIR\n"
+    "  -U, --force-share       read although another program writes to the image\n"
+    "  -h, --help              this text\n";
 
 enum { OPT_JSON = 256, OPT_ROOT, OPT_KEY, OPT_NO_MOUNT };
 
@@ -156,7 +157,7 @@ static void worker_be(const struct args *a, const char *folder, const sigset_t *
 	exit(run(a));
 }
 
-/* Waits for the worker's end, or for a signal, upon which the worker is killed.  Returns the exit status; *got: the signal, or 0. */
+/* Waits for the worker's end, or for a signal, upon which it is killed.  Returns the exit status; *got: the signal, or 0. */
 static int worker_await(pid_t pid, const sigset_t *set, int *got)
 {
 	int status;

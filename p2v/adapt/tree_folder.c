@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A folder of this machine as a guest's root.  The kernel keeps every path inside of it (openat2(2) with RESOLVE_IN_ROOT: absolute links and ".."
- * begin at the folder, 40 links at most), so that no link of the guest leads to a file of this machine.  Only plain files are opened for reading:
- * a guest's pipe or device is looked at through O_PATH alone.
+ * A folder of this machine as a guest's root.  The kernel keeps every path inside of it (openat2(2) with RESOLVE_IN_ROOT: absolute
+ * links and ".." begin at the folder, 40 links at most), so that no link of the guest leads to a file of this machine.  Only plain
+ * files are opened for reading: a guest's pipe or device is looked at through O_PATH alone.
  */
 #include "tree.h"
 
-#include "fail.h"
+#include "common/fail.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -69,12 +69,15 @@ static int folder_stat(struct tree *t, const char *path, bool follow, struct tre
 		return rc;
 	close(fd);
 	*out = (struct tree_stat){
-		.kind = S_ISREG(st.st_mode) ? TREE_FILE : S_ISDIR(st.st_mode) ? TREE_FOLDER : S_ISLNK(st.st_mode) ? TREE_LINK : TREE_OTHER,
-		.size = S_ISREG(st.st_mode) ? (uint64_t)st.st_size : 0,
-		.mode = st.st_mode & 07777,
-		.uid = st.st_uid,
-		.gid = st.st_gid,
-		.sure = f->sure,
+	    .kind = S_ISREG(st.st_mode)   ? TREE_FILE
+		    : S_ISDIR(st.st_mode) ? TREE_FOLDER
+		    : S_ISLNK(st.st_mode) ? TREE_LINK
+					  : TREE_OTHER,
+	    .size = S_ISREG(st.st_mode) ? (uint64_t)st.st_size : 0,
+	    .mode = st.st_mode & 07777,
+	    .uid = st.st_uid,
+	    .gid = st.st_gid,
+	    .sure = f->sure,
 	};
 	return 1;
 }
@@ -98,7 +101,8 @@ static int read_all(int fd, const char *path, uint64_t max, struct bytes *out, v
 			break;
 		got += (uint64_t)n;
 		if (got > max)
-			rc = fail(err, VDISK_UNSUPPORTED, "%s: is longer than what is read (%llu bytes)", path, (unsigned long long)max);
+			rc = fail(err, VDISK_UNSUPPORTED, "%s: is longer than what is read (%llu bytes)", path,
+				  (unsigned long long)max);
 		else
 			bytes_add(out, buf, (size_t)n);
 	}
@@ -121,8 +125,8 @@ static int folder_read(struct tree *t, const char *path, uint64_t max, struct by
 	if (!S_ISREG(st.st_mode))
 		return fail(err, VDISK_UNSUPPORTED, "%s: is neither a file nor a folder", path);
 	if ((uint64_t)st.st_size > max)
-		return fail(err, VDISK_UNSUPPORTED, "%s: is longer (%llu bytes) than what is read (%llu)", path, (unsigned long long)st.st_size,
-		            (unsigned long long)max);
+		return fail(err, VDISK_UNSUPPORTED, "%s: is longer (%llu bytes) than what is read (%llu)", path,
+			    (unsigned long long)st.st_size, (unsigned long long)max);
 	fd = open_inside(folder_of(t), path, O_RDONLY | O_NONBLOCK | O_NOCTTY);
 	if (fd < 0)
 		return is_absent(errno) ? 0 : fail_errno(err, "%s", path);
@@ -178,8 +182,9 @@ static int folder_list(struct tree *t, const char *path, struct bytes *names, vd
 			continue;
 		bytes_add(&found, e->d_name, strlen(e->d_name) + 1);
 		if (found.failed || found.len > NAMES_MAX) {
-			rc = found.failed ? fail(err, VDISK_NOMEM, "out of memory")
-			                  : fail(err, VDISK_UNSUPPORTED, "%s: holds more names than are read (%u bytes)", path, NAMES_MAX);
+			rc = found.failed
+				 ? fail(err, VDISK_NOMEM, "out of memory")
+				 : fail(err, VDISK_UNSUPPORTED, "%s: holds more names than are read (%u bytes)", path, NAMES_MAX);
 			break;
 		}
 	}
@@ -201,7 +206,8 @@ static int folder_link(struct tree *t, const char *path, struct bytes *target, v
 		return rc;
 	n = S_ISLNK(st.st_mode) ? readlinkat(fd, "", text, sizeof(text)) : 0;
 	if (n < 0 || n == (ssize_t)sizeof(text))
-		rc = n < 0 ? fail_errno(err, "%s", path) : fail(err, VDISK_UNSUPPORTED, "%s: is a link of more than 4096 bytes", path);
+		rc = n < 0 ? fail_errno(err, "%s", path)
+			   : fail(err, VDISK_UNSUPPORTED, "%s: is a link of more than 4096 bytes", path);
 	else if (!S_ISLNK(st.st_mode))
 		rc = 0;
 	close(fd);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A path is walked part by part, from the root, and each link on the way is taken apart here: so it can lead from one file system into another.
- * What the walk has come to is a path without links, "." or ".."; the mount that is the longest beginning of it has the file.  Trees that show
- * no links get the path as it is, "." and ".." taken out; where they end at such a link they say "not there".
+ * A path is walked part by part, from the root, and each link on the way is taken apart here: so it can lead from one file system
+ * into another. What the walk has come to is a path without links, "." or ".."; the mount that is the longest beginning of it has
+ * the file.  Trees that show no links get the path as it is, "." and ".." taken out; where they end at such a link they say "not
+ * there".
  */
 #include "tree_mounts.h"
 
@@ -244,8 +245,10 @@ int tree_mounts_add(struct tree *mounts, const char *point, struct tree *t, cons
 	if (!v)
 		return nomem(err);
 	m->v = v;
-	v[m->n] = (struct mount){ .point = strdup(strcmp(point, "/") ? point : ""), .below = strdup(strcmp(below, "/") ? below : ""),
-		                  .tree = t, .links = st.sure };
+	v[m->n] = (struct mount){.point = strdup(strcmp(point, "/") ? point : ""),
+				 .below = strdup(strcmp(below, "/") ? below : ""),
+				 .tree = t,
+				 .links = st.sure};
 	m->n++;
 	return v[m->n - 1].point && v[m->n - 1].below ? 0 : nomem(err);
 }

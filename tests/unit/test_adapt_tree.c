@@ -112,7 +112,8 @@ static void reads(struct tree *t, const char *path, const char *due)
 	int rc = t->ops->read(t, path, 1000, &b, &err);
 
 	if (rc != (due != NULL) || (due && strcmp(due, b.at)))
-		print_error("%s: expected %s, actual %s (%d %s)\n", path, due ? due : "nothing", b.at ? b.at : "nothing", rc, err.message);
+		print_error("%s: expected %s, actual %s (%d %s)\n", path, due ? due : "nothing", b.at ? b.at : "nothing", rc,
+			    err.message);
 	assert_int_equal(rc, due != NULL);
 	if (due)
 		assert_string_equal(b.at, due);
@@ -217,8 +218,19 @@ static void settings_as_a_shell_reads_them(void **state)
 	static const struct {
 		const char *file, *due;
 	} v[] = {
-		{ "A=x\n", "x" }, { "A=\"x y\"\n", "x y" }, { "A='x \"y'\r\n", "x \"y" }, { "# A=no\nA=yes # comment\n", "yes" }, { "A=1\nA=2\n", "2" }, { "export A=z", "z" },
-		{ "AB=x\n", NULL }, { "A=", "" }, { "A=\"a\\\"b\\$\"", "a\"b$" }, { "  A=x;B=y\n", "x" }, { "A = x\n", NULL }, { "", NULL }, { "A=\"open\nB=x", "open" },
+		{ "A=x\n", "x" },
+		{ "A=\"x y\"\n", "x y" },
+		{ "A='x \"y'\r\n", "x \"y" },
+		{ "# A=no\nA=yes # comment\n", "yes" },
+		{ "A=1\nA=2\n", "2" },
+		{ "export A=z", "z" },
+		{ "AB=x\n", NULL },
+		{ "A=", "" },
+		{ "A=\"a\\\"b\\$\"", "a\"b$" },
+		{ "  A=x;B=y\n", "x" },
+		{ "A = x\n", NULL },
+		{ "", NULL },
+		{ "A=\"open\nB=x", "open" },
 	};
 
 	(void)state;
@@ -229,7 +241,8 @@ static void settings_as_a_shell_reads_them(void **state)
 		bytes_text(&file, v[i].file);
 		found = setting_find(&file, "A", &out);
 		if (found != (v[i].due != NULL) || (found && strcmp(out.at, v[i].due)))
-			print_error("%s: expected %s, actual %s\n", v[i].file, v[i].due ? v[i].due : "none", found ? out.at : "none");
+			print_error("%s: expected %s, actual %s\n", v[i].file, v[i].due ? v[i].due : "none",
+				    found ? out.at : "none");
 		assert_int_equal(found, v[i].due != NULL);
 		if (found)
 			assert_string_equal(out.at, v[i].due);
