@@ -154,7 +154,7 @@ static int unpack(enum initrd_packing packing, const uint8_t *at, size_t len, ui
 static int unpack_some(enum initrd_packing packing, const uint8_t *at, size_t len, uint64_t max, struct bytes *out, size_t *used,
 	vdisk_error *err)
 {
-	size_t end = len, took;
+	size_t end = len, took = 0;
 
 	if (packing == INITRD_ZSTD)
 		end = zstd_frame(at, len);
