@@ -142,7 +142,7 @@ static int snapper_find(struct inspection *in, size_t i, vdisk_error *err)
 
 static int root_find(struct inspection *in, size_t i, vdisk_error *err)
 {
-	static const char *const subvolumes[] = { "/@", "/root", "/@rootfs", "/rootfs", "/@root", NULL };
+	static const char *const subvolumes[] = { "@", "root", "@rootfs", "rootfs", "@root", NULL };
 	struct piece *p = &in->pieces[i];
 	int rc = is_root(p->tree, "/", err);
 
@@ -151,9 +151,12 @@ static int root_find(struct inspection *in, size_t i, vdisk_error *err)
 	if (strcmp(p->fs.type, "btrfs"))
 		return 0;
 	for (const char *const *s = subvolumes; *s; s++) {
-		rc = is_root(p->tree, *s, err);
+		char below[16];
+
+		snprintf(below, sizeof(below), "/%s", *s);
+		rc = is_root(p->tree, below, err);
 		if (rc)
-			return rc < 0 ? -1 : system_add(in, i, *s, err);
+			return rc < 0 ? -1 : system_add(in, i, below, err);
 	}
 	return snapper_find(in, i, err) < 0 ? -1 : 0;
 }

@@ -81,7 +81,7 @@ static int set_up(void **state)
 	f->all = tree_mounts_open(f->root, "/", NULL);
 	assert_non_null(f->all);
 	assert_int_equal(tree_mounts_add(f->all, "/boot", f->other, "/", NULL), 0);
-	assert_int_equal(tree_mounts_add(f->all, "/home", f->other, "/@sub", NULL), 0);
+	assert_int_equal(tree_mounts_add(f->all, "/data", f->other, "/@sub", NULL), 0);
 	*state = f;
 	return 0;
 }
@@ -181,10 +181,10 @@ static void joined_trees_follow_links_through_each_other(void **state)
 	reads(f->all, "/boot/to-root", "root's");
 	reads(f->all, "/boot/to-root2", "root's");
 	reads(f->all, "/boot/../boot/./kernel", "other's");
-	reads(f->all, "/home/file", "subvolume's");
-	reads(f->all, "/home/abs", "root's");
-	reads(f->all, "/home/../etc/here", "root's");
-	reads(f->all, "/home/../../../secret", NULL);
+	reads(f->all, "/data/file", "subvolume's");
+	reads(f->all, "/data/abs", "root's");
+	reads(f->all, "/data/../etc/here", "root's");
+	reads(f->all, "/data/../../../secret", NULL);
 	reads(f->all, "/etc/loop", NULL);
 	reads(f->all, "/etc/out", NULL);
 	reads(f->all, "/lib/a", "a");
@@ -205,8 +205,8 @@ static void folders_of_joined_trees(void **state)
 	assert_int_equal(tree_match(f->all, "/boot", "*", count, &b, NULL), 0);
 	assert_string_equal(b.at, "/boot/@sub;/boot/kernel;/boot/to-root;/boot/to-root2;");
 	bytes_clear(&b);
-	assert_int_equal(tree_match(f->all, "/home", "f*", count, &b, NULL), 0);
-	assert_string_equal(b.at, "/home/file;");
+	assert_int_equal(tree_match(f->all, "/data", "f*", count, &b, NULL), 0);
+	assert_string_equal(b.at, "/data/file;");
 	bytes_clear(&b);
 	assert_int_equal(tree_match(f->all, "/nowhere", "*", count, &b, NULL), 0);
 	assert_int_equal(b.len, 0);
