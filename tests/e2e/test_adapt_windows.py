@@ -262,6 +262,21 @@ def inspect():
 	check(any(s["name"] == "VMTools" and s["of"] == "vmware" for s in w["services"]), "VMTools is not among %r" % w["services"])
 	check("ibernat" in text and "Fast Startup" in text, "hibernation and Fast Startup are not in\n%s" % text)
 	eq(before, sha256(disk), "the disk")
+	check(not any(w[k] for k in ("unclean", "dynamic", "encrypted")), "what else stands in the way: %r" % w)
+
+
+@case
+def inspect_barriers():
+	"""What its files do not tell: a partition table's and the volume's own flags."""
+	if not os.path.exists(INSPECT):
+		skip("this build has no vdisk-inspect")
+	windows_make("tree", "2k19")
+	disk = disk_make("tree", "disk.img", lambda part: ran("ntfsfix", part))
+	w = ran(INSPECT, "--json", disk).json()["systems"][0]["windows"]
+	check(w["unclean"], "an NTFS that is marked for chkdsk is not told: %r" % w)
+	write_file(disk, b"\x42", 446 + 4)
+	w = ran(INSPECT, "--json", disk).json()["systems"][0]["windows"]
+	check(w["dynamic"], "a dynamic disk is not told: %r" % w)
 
 
 # ---------------------------------------------------------------- virt-v2v
