@@ -50,16 +50,15 @@ static void page_put(unsigned char *b, uint64_t lsn, unsigned client, unsigned f
 	put32(b, 0x30 + 12, client | flags << 16);
 }
 
-static void test_ntfs(void **state)
+static void ntfs_states(unsigned sector)
 {
 	char path[] = "/tmp/vdisk-ntfs-XXXXXX", command[200];
 	struct disk d = { .fd = mkstemp(path) };
 	unsigned char log[8192];
 
-	(void)state;
 	assert_true(d.fd >= 0);
 	assert_int_equal(ftruncate(d.fd, 8 << 20), 0);
-	snprintf(command, sizeof(command), "PATH=$PATH:/usr/sbin:/sbin; mkntfs -F -Q -q -s 512 -p 0 -H 0 -S 0 %s >/dev/null 2>&1", path);
+	snprintf(command, sizeof(command), "PATH=$PATH:/usr/sbin:/sbin; mkntfs -F -Q -q -s %u -p 0 -H 0 -S 0 %s >/dev/null 2>&1", sector, path);
 	if (system(command)) {
 		print_message("no mkntfs\n");
 		unlink(path);
@@ -89,6 +88,18 @@ static void test_ntfs(void **state)
 	expect_state(&d, 1, "");
 	close(d.fd);
 	unlink(path);
+}
+
+static void test_ntfs(void **state)
+{
+	(void)state;
+	ntfs_states(512);
+}
+
+static void test_ntfs_4k(void **state)
+{
+	(void)state;
+	ntfs_states(4096);
 }
 
 /* Random bytes in its head and its first records: an answer, or a refusal that says NTFS. */
@@ -205,7 +216,7 @@ static void test_iso(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(test_ntfs), cmocka_unit_test(test_ntfs_damage), cmocka_unit_test(test_iso) };
+	const struct CMUnitTest tests[] = { cmocka_unit_test(test_ntfs), cmocka_unit_test(test_ntfs_4k), cmocka_unit_test(test_ntfs_damage), cmocka_unit_test(test_iso) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
