@@ -57,15 +57,15 @@ static const char *btrfs_why(const struct part *p)
 
 /* ---------------------------------------------------------------- NTFS */
 
-/* The record's sectors end with a number that stands for two bytes kept at its beginning. */
-static bool ntfs_fixup(uint8_t *r, unsigned record, unsigned sector)
+/* Each 512 bytes of the record, whatever the disk's sectors are, end with a number that stands for two bytes kept at its beginning. */
+static bool ntfs_fixup(uint8_t *r, unsigned record)
 {
 	unsigned at = le16(r + 4), n = le16(r + 6);
 
-	if (memcmp(r, "FILE", 4) || !n || n - 1 != record / sector || at + n * 2 > record)
+	if (memcmp(r, "FILE", 4) || !n || n - 1 != record / 512 || at + n * 2 > record)
 		return false;
 	for (unsigned i = 1; i < n; i++) {
-		uint8_t *end = r + i * sector - 2;
+		uint8_t *end = r + i * 512 - 2;
 
 		if (memcmp(end, r + at, 2))
 			return false;
@@ -86,9 +86,9 @@ static const char *ntfs_why(const struct part *p)
 	cluster = (uint64_t)sector * (b[13] <= 0x80 ? b[13] : 1u << ((256 - b[13]) & 31));
 	record = b[64] < 0x80 ? (unsigned)(b[64] * cluster) : 1u << ((256 - b[64]) & 31);
 	mft = le64(b + 48);
-	if (sector < 256 || sector > 4096 || record < 512 || record > NTFS_RECORD_MAX || record % sector || !cluster ||
+	if (sector < 256 || sector > 4096 || record < 512 || record > NTFS_RECORD_MAX || record % 512 || !cluster ||
 	    mft > UINT64_MAX / 2 / cluster || !read_at(p, r, record, mft * cluster + 3 * (uint64_t)record) ||
-	    !ntfs_fixup(r, record, sector))
+	    !ntfs_fixup(r, record))
 		return "its $Volume cannot be read";
 	for (at = le16(r + 20); at + 24 <= record && le32(r + at) != 0xffffffff;) {
 		uint32_t len = le32(r + at + 4), content = at + le16(r + at + 20);
