@@ -36,7 +36,7 @@ def need_all(*programs):
 def unpacked(data):
 	name = UNPACKERS.get(data[:2]) or fail("neither an archive nor a packed one: %r" % data[:8])
 	need(PACKERS[name][0])
-	return data if name == "plain" else ran(*[w for w in PACKERS[name][:1]], "-dc", *(["--format=lzma"] if name == "lzma" else []), stdin=data).raw
+	return data if name == "plain" else ran(PACKERS[name][0], "-dc", *(["--format=lzma"] if name == "lzma" else []), stdin=data, timeout=600).raw
 
 
 def extract(cpio, folder):
@@ -55,7 +55,7 @@ def archive(folder):
 
 def pack(name, data):
 	need(PACKERS[name][0])
-	return ran(*PACKERS[name], stdin=data).raw
+	return ran(*PACKERS[name], stdin=data, timeout=600).raw
 
 
 def read(path):
@@ -134,7 +134,7 @@ def debian_guest(rel, packing="zstd"):
 
 
 def adapt(targets="kvm", *options, rc=0):
-	return ran(STEPS, "root", targets, *options, rc=rc).out.splitlines()
+	return ran(STEPS, "root", targets, *options, rc=rc, timeout=900).out.splitlines()
 
 
 def whole(old, new, folder):
@@ -292,7 +292,7 @@ def start(rel, initrd, device, more=""):
 	drive = {"virtio-blk": ["-device", "virtio-blk-pci,drive=d"], "virtio-scsi": ["-device", "virtio-scsi-pci", "-device", "scsi-hd,drive=d"],
 	         "ahci": ["-device", "ahci,id=a", "-device", "ide-hd,bus=a.0,drive=d"], "nvme": ["-device", "nvme,serial=1,drive=d"]}[device]
 	return run("qemu-system-x86_64", "-accel", "tcg,thread=multi", "-cpu", "max", "-m", "512", "-smp", "2", "-display", "none", "-serial", "stdio", "-monitor", "none",
-	           "-no-reboot", "-nic", "none", "-kernel", "/boot/vmlinuz-" + rel, "-initrd", initrd, "-append", "root=UUID=%s console=ttyS0 panic=-1 ro quiet %s" % (UUID, more),
+	           "-no-reboot", "-nic", "none", "-kernel", "/boot/vmlinuz-" + rel, "-initrd", initrd, "-append", "root=UUID=%s console=ttyS0 panic=-1 ro quiet no_timer_check tsc=reliable %s" % (UUID, more),
 	           "-drive", "file=disk.img,format=raw,if=none,snapshot=on,id=d", *drive, timeout=600)
 
 
