@@ -139,7 +139,7 @@ def asked(*args, rc=0, env=None, need_fuse=True):
 		skip("no /dev/fuse")
 	need("grub-fstest", "grub-mount")
 	os.makedirs("tmp", exist_ok=True)
-	r = run(VDISK, "inspect", *args, env={"TMPDIR": os.path.abspath("tmp"), **(env or {})}, timeout=300)
+	r = run(VDISK, "inspect", *args, env={"TMPDIR": os.path.abspath("tmp"), **(env or {})}, timeout=800)
 	if r.rc != rc:
 		fail("exit status %d is due\n    %s" % (rc, r.show()))
 	settle([], "left behind", left)
