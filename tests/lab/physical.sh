@@ -76,7 +76,10 @@ echo physical >"$root/etc/hostname"
 echo "$root_name / $type $options 0 1" >"$root/etc/fstab"
 [ "$layout" = plain ] || echo "/dev/sda1 /boot ext4 defaults 0 2" >>"$root/etc/fstab"
 [ -z "$swap_name" ] || echo "$swap_name none swap sw 0 0" >>"$root/etc/fstab"
-[ "$boot" = bios ] || echo "/dev/sda3 /boot/efi vfat umask=0077 0 1" >>"$root/etc/fstab"
+if [ "$boot" = uefi ]; then
+	mkdir -p "$root/boot/efi"
+	echo "/dev/sda3 /boot/efi vfat umask=0077 0 1" >>"$root/etc/fstab"
+fi
 echo 'SUBSYSTEM=="net", ACTION=="add", DRIVERS=="?*", ATTR{address}=="00:25:90:12:34:56", NAME="lan0"' \
 	>"$root/etc/udev/rules.d/70-persistent-net.rules"
 cat >"$root/etc/network/interfaces" <<'NET'
