@@ -7,7 +7,7 @@
  */
 #include "ops_help.h"
 
-#define SIZE (2u * MIB)
+#define SIZE (1u * MIB)
 #define TEXT_MAX 4000
 
 struct kind {
@@ -181,7 +181,7 @@ static void change_do(vdisk_image *img, enum change what)
 		must(vdisk_discard(img, 256 * KIB, 700 * KIB, err));
 		break;
 	case GROW:
-		must(vdisk_resize(img, SIZE + 3 * MIB, 0, err));
+		must(vdisk_resize(img, SIZE + MIB, 0, err));
 		break;
 	case SHRINK:
 		must(vdisk_resize(img, SIZE - 640 * KIB, VDISK_RESIZE_SHRINK, err));
@@ -328,7 +328,7 @@ static void cut_everywhere(const struct kind *k, enum change what)
 					         now.text, before.text, after.text);
 			}
 			counts[done]++;
-			if (mode == VD_CRASH_RANDOM)
+			if (mode == VD_CRASH_RANDOM && at % 3 == 0)
 				goes_on(cut(c, id, at, mode), why);
 		}
 	}
