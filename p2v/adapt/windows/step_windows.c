@@ -88,7 +88,7 @@ static int state_judge(const struct windows_facts *w, vdisk_error *err)
 
 /* ---------------------------------------------------------------- the end */
 
-static int hive_put(struct windows_edit *e, struct hive *h, vdisk_error *err)
+static int hive_put(struct windows_edit *e, struct hive *h, const char *why, vdisk_error *err)
 {
 	struct bytes now = { 0 };
 	int rc;
@@ -97,7 +97,7 @@ static int hive_put(struct windows_edit *e, struct hive *h, vdisk_error *err)
 		return 0;
 	rc = h->notes.failed ? fail_nomem(err) : hive_save(h, &now, err);
 	if (!rc)
-		rc = plan_write_binary(e->plan, h->path, now.at, now.len, 0644, &h->notes, err, "the registry: drivers that start at boot, services");
+		rc = plan_write_binary(e->plan, h->path, now.at, now.len, 0644, &h->notes, err, "%s", why);
 	bytes_destroy(&now);
 	return rc;
 }
@@ -125,7 +125,8 @@ int step_windows(struct plan *p, const struct facts *f, const struct adapt_optio
 	if (release_judge(e.w, err) || state_judge(e.w, err) || windows_hives_open(&e.system, &e.software, &p->view, e.w->folder, true, err))
 		return -1;
 	rc = windows_boot_starts(&e, err) || windows_leave(&e, err) || (o->drivers && windows_inject(&e, err)) || windows_firstboot(&e, err) ||
-	     windows_loader(&e, err) || hive_put(&e, &e.system, err) || hive_put(&e, &e.software, err);
+	     windows_loader(&e, err) || hive_put(&e, &e.system, "which drivers start at boot, which services start at all", err) ||
+	     hive_put(&e, &e.software, "where Windows looks for drivers", err);
 	if (!rc)
 		remarks_add(&e);
 	hive_close(&e.system);
