@@ -235,6 +235,21 @@ def without_fuse():
 
 
 @case
+def separate_usr():
+	"""Links lead from the root into /usr, which GRUB's reader of the root cannot follow."""
+	make_debian("tree", "/dev/hda2 / ext3 defaults 0 1\n/dev/disk/by-id/ata-WDC_WD800-part1 /usr ext4 defaults 0 2\n")
+	os.rename("tree/etc/os-release", "tree/usr/lib/os-release")
+	os.symlink("../usr/lib/os-release", "tree/etc/os-release")
+	os.rename("tree/usr", "user")
+	os.makedirs("tree/usr")
+	make_ext4("user", "usr.img", 16)
+	make_ext4("tree", "root.img")
+	s = one_system(told(make_disk("disk.raw", "usr.img", "root.img")))
+	debian_told(s, root="partitions/2")
+	eq({"/": ("partitions/2", "/dev/hda2", "device"), "/usr": ("partitions/1", "/dev/disk/by-id/ata-WDC_WD800-part1", "link")}, places(s), "mounts")
+
+
+@case
 def uefi_and_a_fallback():
 	"""An EFI system partition that only NVRAM leads to, and one with a fallback; a GPT."""
 	need("mkfs.vfat", "mcopy", "mmd")
@@ -275,6 +290,31 @@ def subvolumes():
 	s = one_system(told("disk.raw"))
 	debian_told(s, root="partitions/1", root_folder="/@")
 	eq({"/": "@", "/home": "/@home", "/boot": "@boot"}, {m["mount"]: m["subvolume"] for m in s["mounts"]}, "subvolumes")
+
+
+@case
+def snapshots_of_snapper():
+	"""SUSE's layout: the root is a snapshot, that which btrfs mounts by default."""
+	need("mkfs.btrfs", "btrfs")
+	with open("root.img", "wb") as f:
+		f.truncate(128 * MIB)
+	ran("mkfs.btrfs", "-q", "-U", UUID, "root.img")
+	with looped("root.img"):
+		for name in ("@", "@/var", "@/.snapshots"):
+			ran("btrfs", "-q", "subvolume", "create", "loop/" + name)
+		for n in (1, 2):
+			os.makedirs("loop/@/.snapshots/%d" % n)
+			if n == 1:
+				ran("btrfs", "-q", "subvolume", "create", "loop/@/.snapshots/1/snapshot")
+				make_debian("loop/@/.snapshots/1/snapshot", "UUID=%s / btrfs defaults 0 0\nUUID=%s /var btrfs subvol=/@/var 0 0\n" % (UUID, UUID))
+			else:
+				ran("btrfs", "-q", "subvolume", "snapshot", "-r", "loop/@/.snapshots/1/snapshot", "loop/@/.snapshots/2/snapshot")
+		ran("cp", "-r", "loop/@/.snapshots/1/snapshot/var/.", "loop/@/var/")
+		ran("rm", "-r", "loop/@/.snapshots/1/snapshot/var/lib")
+	make_disk("disk.raw", "root.img")
+	s = one_system(told("disk.raw"))
+	debian_told(s, root_folder="/@/.snapshots/1/snapshot")
+	check(any("of 2 snapshots" in r and "number 1 " in r for r in s["remarks"]), "a remark: %r" % s["remarks"])
 
 
 def volume_group(images, lvs):
