@@ -8,6 +8,12 @@
 
 #define BATCH 32
 
+#ifdef __SANITIZE_THREAD__
+#define ALONE_ONLY() skip() /* one thread, and much work */
+#else
+#define ALONE_ONLY() (void)0
+#endif
+
 struct deep {
 	const char *format, *option;
 	size_t size;
@@ -142,29 +148,35 @@ static void follows_the_layers(struct deep *d, unsigned rounds)
 
 static void small_clusters(void **state)
 {
-	struct deep *d = deep_new("qcow2", "cluster_size=512", 3 * MIB + 512, 2 * MIB, 3);
+	struct deep *d;
 
 	(void)state;
-	follows_the_layers(d, 1500);
+	ALONE_ONLY();
+	d = deep_new("qcow2", "cluster_size=512", 3 * MIB + 512, 2 * MIB, 3);
+	follows_the_layers(d, 700);
 	deep_free(d);
 }
 
 /* 4,096 sectors in a block: a chunk has room for a part of it only. */
 static void more_extents_than_a_chunk_has(void **state)
 {
-	struct deep *d = deep_new("vhd", NULL, 9 * MIB, 6 * MIB, 2);
+	struct deep *d;
 
 	(void)state;
-	follows_the_layers(d, 600);
+	ALONE_ONLY();
+	d = deep_new("vhd", NULL, 9 * MIB, 6 * MIB, 2);
+	follows_the_layers(d, 300);
 	deep_free(d);
 }
 
 /* More of them than there is memory for. */
 static void more_chunks_than_are_kept(void **state)
 {
-	struct deep *d = deep_new("qcow2", "cluster_size=512", 80 * MIB, 80 * MIB, 2);
+	struct deep *d;
 
 	(void)state;
+	ALONE_ONLY();
+	d = deep_new("qcow2", "cluster_size=512", 80 * MIB, 80 * MIB, 2);
 	for (unsigned pass = 0; pass < 2; pass++)
 		for (uint64_t off = 0; off < d->size; off += 200 * KIB)
 			same_map(d, off, 8192);
