@@ -125,6 +125,8 @@ static int footer_choose(struct vd_layer *l, struct vhd *v, const struct vd_open
 	}
 	v->copy_bad = !k.copy_ok;
 	v->copy_differs = k.copy_ok && k.tail_ok && memcmp(k.tail, k.copy, VHD_FOOTER_BYTES);
+	if (v->copy_differs && be64_get(k.tail + 16) != be64_get(k.copy + 16)) /* two headers: reparent.c was interrupted */
+		l->flags |= VD_LAYER_UNSETTLED;
 	if (!k.tail_ok && !k.copy_ok)
 		warn(o, "the checksums of the VHD footer and of its copy are wrong");
 	else if (v->tail_bad)

@@ -93,7 +93,10 @@ int vhd_begin_write(struct vd_layer *l, vd_error *err)
 	if (l->files[0]->flags & VD_FILE_BLOCKDEV)
 		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET,
 			       "a %s VHD on a block device cannot be written to: its file has to grow", l->variant);
-	return vhd_space_scan(l, v, err) || vhd_footers_mend(l, v, err) ? -1 : 0;
+	if (vhd_space_scan(l, v, err) || vhd_footers_mend(l, v, err))
+		return -1;
+	l->flags &= ~VD_LAYER_UNSETTLED;
+	return 0;
 }
 
 /* ---------------------------------------------------------------- reserve */

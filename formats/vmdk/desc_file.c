@@ -6,7 +6,8 @@
  *      is the old one or the new one after a crash, and either is a line's old value or its new one.
  *  D2. Any other change of an embedded descriptor is made anew in the upper half of its room, the header (one sector) is switched
  *      to it, and the same is done back to the lower half: a text in use is never written to.  Where the room is too small for two,
- *      as in D3.
+ *      as in D3.  QEMU does not ask the header, and reads the old text until the new one is back: what a crash left in the upper half
+ *      goes back before anything else is written.
  *  D3. Any other change of a descriptor in a file of its own is one write of the sectors from the first to the last that differ;
  *      the file never becomes shorter (line ends fill it up, which say nothing), so the write is all there is to it, and a process
  *      that is killed leaves the old text or the new one.  They lie within the file's first block of 4 KiB, which the host writes
@@ -91,14 +92,35 @@ static int text_switch(struct vd_layer *l, const char *text, uint64_t at, uint64
 	return 0;
 }
 
+/* Where the room begins: a crash between the switches left the text in the upper half; below it there is nothing. */
+static uint64_t room_begin(const struct vmdk *s)
+{
+	uint64_t at = s->desc_off / VMDK_SECTOR, end = at + s->desc_room / VMDK_SECTOR;
+	const struct vmdk_extent *x = &s->v[0];
+	return s->n == 1 && x->gd_off >= end * VMDK_SECTOR && (!x->rgd_off || x->rgd_off >= end * VMDK_SECTOR) ? 1 : at;
+}
+
+bool vmdk_desc_astray(const struct vmdk *s)
+{
+	uint64_t at = s->desc_off / VMDK_SECTOR, end = at + s->desc_room / VMDK_SECTOR;
+	return s->desc_room && s->desc_room != VMDK_NO_DESC && s->n == 1 && s->v[0].kind == VMDK_SPARSE && at > 1 && room_begin(s) == 1 &&
+	       at == 1 + (end - 1) / 2;
+}
+
+int vmdk_desc_home(struct vd_layer *l, vd_error *err)
+{
+	struct vmdk *s = vmdk_of(l);
+	uint64_t at = s->desc_off / VMDK_SECTOR, len = at - 1 + s->desc_room / VMDK_SECTOR;
+	if (!vmdk_desc_astray(s) || strlen(s->desc.text) >= (at - 1) * VMDK_SECTOR)
+		return 0;
+	return text_switch(l, s->desc.text, 1, at, len, err);
+}
+
 int vmdk_desc_switch(struct vd_layer *l, const char *text, vd_error *err)
 {
 	struct vmdk *s = vmdk_of(l);
-	uint64_t at = s->desc_off / VMDK_SECTOR, end = at + s->desc_room / VMDK_SECTOR, low = at;
+	uint64_t at = s->desc_off / VMDK_SECTOR, end = at + s->desc_room / VMDK_SECTOR, low = room_begin(s);
 	const struct vmdk_extent *x = &s->v[0];
-	/* A crash between the switches left it in the upper half; below it there is nothing. */
-	if (s->n == 1 && x->gd_off >= end * VMDK_SECTOR && (!x->rgd_off || x->rgd_off >= end * VMDK_SECTOR))
-		low = 1;
 	uint64_t half = low < at ? at : low + (end - low) / 2;
 	if (s->n != 1 || x->kind != VMDK_SPARSE || strlen(text) >= vd_min(half - low, end - half) * VMDK_SECTOR)
 		return vd_fail(err, VDISK_UNSUPPORTED, s->desc_off, "the descriptor's room (%" PRIu64 " bytes) is too small for a second one",

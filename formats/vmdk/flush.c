@@ -77,6 +77,9 @@ int vmdk_begin_write(struct vd_layer *l, vd_error *err)
 			return -1;
 	if (s->unclean && !(s->open_flags & (VD_OPEN_CHECK | VD_OPEN_FORCE)) && vmdk_check_quick(l, err))
 		return vd_fail_in(err, "not closed cleanly, and damaged (check can repair it)");
+	if (vmdk_desc_home(l, err))
+		return -1;
+	l->flags &= ~VD_LAYER_UNSETTLED;
 	if (s->desc_room != VMDK_NO_DESC && !(s->open_flags & VD_OPEN_KEEP_ID)) {
 		if (vmdk_desc_renew(l, err) || vd_file_flush(l->files[0], err))
 			return -1;

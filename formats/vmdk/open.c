@@ -352,6 +352,7 @@ int vmdk_open(struct vd_layer *l, const struct vd_open *o, vd_error *err)
 		if (l->ro_reason)
 			l->flags &= ~VD_LAYER_WRITABLE;
 	}
+	l->flags |= vmdk_desc_astray(s) ? VD_LAYER_UNSETTLED : 0;
 	if (s->unclean)
 		o->host->log(o->host, VDISK_LOG_WARNING, "was not closed cleanly");
 	return load_extents(l, err);

@@ -160,6 +160,9 @@ int vmdk_desc_store(struct vd_layer *l, char *text, vd_error *err);
 int vmdk_desc_put(struct vd_layer *l, char *text, vd_error *err);
 /* Where more than one sector changes, as vmdk_desc_store() does it to an embedded one; VDISK_UNSUPPORTED: its room is too small. */
 int vmdk_desc_switch(struct vd_layer *l, const char *text, vd_error *err);
+/* Whether a crash left it in the upper half of its room (D2), and the way back. */
+bool vmdk_desc_astray(const struct vmdk *s);
+int vmdk_desc_home(struct vd_layer *l, vd_error *err);
 /* `text` (NULL: out of memory, and then NULL) with line ends up to the length of the one that is there.  Takes it. */
 char *vmdk_desc_pad(const struct vmdk *s, char *text);
 /* Of two texts with zeros behind them. */

@@ -255,6 +255,8 @@ struct vd_codec {
 #define VD_LAYER_NEW_ZERO     2u /* set by create(): everything not written reads as zeros already */
 #define VD_LAYER_FIXED        4u /* set by open/create: map() never changes kind or place (raw, flat): all WRITABLE */
 #define VD_LAYER_FORWARD      8u /* set by open: maps forward only, from a pipe */
+#define VD_LAYER_UNSETTLED   32u /* set by open: a change of its parent's name was broken off when it counted already, but other programs may
+                                    still find the old one; begin_write() finishes it */
 
 #define VD_LAYER_FILES 4096u
 

@@ -282,7 +282,8 @@ static bool suffix_known(const char *name)
 	return false;
 }
 
-static int folder_search(const char *path, const struct vdisk_open_options *o, struct vd_paths *out, vd_error *err)
+/* Whoever lies over it; all of them (`any`). */
+static int folder_search(const char *path, const struct vdisk_open_options *o, bool any, struct vd_paths *out, vd_error *err)
 {
 	VD_AUTO_FREE char *dir = vd_strndup(path, (size_t)vd_folder_length(path));
 	unsigned seen = 0;
@@ -303,29 +304,39 @@ static int folder_search(const char *path, const struct vdisk_open_options *o, s
 		else if (++seen > FOLDER_MAX)
 			rc = vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET,
 				     "%s: has more than %u files: who lies over %s is not looked for", dir, FOLDER_MAX, path);
-		else if (suffix_known(e->d_name) && !vd_same_path(name, path) && vd_children_is(name, path, o))
+		else if (suffix_known(e->d_name) && !vd_same_path(name, path) && (any || vd_children_is(name, path, o)))
 			rc = vd_paths_add(out, name, err); /* path is without links where it matters, and so is this */
 	}
 	closedir(d);
 	return rc;
 }
 
-int vd_children_find(const char *path, const struct vdisk_open_options *o, struct vd_paths *out, vd_error *err)
+static int children_search(const char *path, const struct vdisk_open_options *o, bool any, struct vd_paths *out, vd_error *err)
 {
 	VD_AUTO_FREE char *list = NULL;
 	bool can;
 
-	if (folder_search(path, o, out, err) || list_get(path, &list, &can, err))
+	if (folder_search(path, o, any, out, err) || list_get(path, &list, &can, err))
 		return -1;
 	for (char *at = list, *end; *at; at = end) {
 		end = strchr(at, '\n');
 		end = end ? end : at + strlen(at);
 		if (*end)
 			*end++ = '\0';
-		if (vd_children_is(at, path, o) && vd_paths_add(out, at, err))
+		if ((any || vd_children_is(at, path, o)) && vd_paths_add(out, at, err))
 			return -1;
 	}
 	return 0;
+}
+
+int vd_children_find(const char *path, const struct vdisk_open_options *o, struct vd_paths *out, vd_error *err)
+{
+	return children_search(path, o, false, out, err);
+}
+
+int vd_children_around(const char *path, struct vd_paths *out, vd_error *err)
+{
+	return children_search(path, NULL, true, out, err);
 }
 
 int vd_children_judge(const char *path, const char *but, const struct vdisk_open_options *o, vd_error *err)

@@ -37,6 +37,8 @@ void vd_paths_free(struct vd_paths *p);
 
 /* The images directly over the one at `path`: those of its folder whose suffix tells their format, and those listed in its attribute. */
 int vd_children_find(const char *path, const struct vdisk_open_options *o, struct vd_paths *out, vd_error *err);
+/* All that may have lain over it: the images of its folder, by their suffix, and what its list names, there or not. */
+int vd_children_around(const char *path, struct vd_paths *out, vd_error *err);
 /* Whether `child` lies directly over the image at `path`. */
 bool vd_children_is(const char *child, const char *path, const struct vdisk_open_options *o);
 /* `dirs` (may be NULL) and the folder of `path`, NULL-terminated: who names that image is allowed to.  Returns owned, in one piece. */

@@ -18,8 +18,8 @@ int vdisk_flatten(vdisk_image *img, const struct vdisk_job_options *opts, uint64
 
 	if (copied)
 		*copied = 0;
-	if (!img->top->parent_ref.n_names)
-		return 0;
+	if (!img->top->parent_ref.n_names) /* an earlier run may have been killed at its very end */
+		return img->claims && img->top->flags & VD_LAYER_UNSETTLED ? vd_layer_begin(img->top, err) : 0;
 	if (vd_image_whole(img, err) || vd_surgery_judge(img, "it cannot be flattened", err) || vd_sweep_run(&s, err))
 		return -1;
 	if (copied)

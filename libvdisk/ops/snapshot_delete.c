@@ -171,6 +171,48 @@ static int child_move(struct removal *r, const char *child, const char *parent, 
 	return rc || (parent && vd_children_add(parent, child, err)) ? -1 : 0;
 }
 
+/* The image at `path` names its parent in one place only. */
+static int settle(struct removal *r, const char *path, vd_error *err)
+{
+	struct vdisk_open_options look = { .flags = VDISK_OPEN_INFO | VDISK_OPEN_NO_PARENT | VDISK_OPEN_NO_LOCK },
+	                          open = { .flags = VDISK_OPEN_RW | VDISK_OPEN_FORCE | VDISK_OPEN_KEEP_ID | VDISK_OPEN_NO_PARENT,
+	                                   .allow_dirs = r->open.allow_dirs };
+	struct timespec stamp;
+	bool unsettled;
+	vdisk_image *img;
+	mode_t mode;
+	int rc;
+
+	if (vdisk_open(path, &look, &img, NULL)) /* a list may name what has gone */
+		return 0;
+	unsettled = img->top->flags & VD_LAYER_UNSETTLED;
+	vdisk_close(img, NULL);
+	if (!unsettled)
+		return 0;
+	if (writable(path, &mode, &stamp, err))
+		return -1;
+	rc = vdisk_open(path, &open, &img, err);
+	if (!rc) {
+		rc = vd_layer_begin(img->top, err);
+		rc = vdisk_close(img, rc ? NULL : err) || rc ? -1 : 0;
+	}
+	if (chmod(path, mode) && !rc)
+		rc = vd_fail_errno(err, errno, VDISK_NO_OFFSET, "%s: cannot be made read-only again", path);
+	return rc;
+}
+
+/* Before a file goes: those that lay over it, and were moved by an earlier run, which was killed. */
+static int settle_all(struct removal *r, const char *gone, vd_error *err)
+{
+	struct vd_paths around = { 0 };
+	int rc = vd_children_around(gone, &around, err);
+
+	for (size_t i = 0; !rc && i < around.n; i++)
+		rc = settle(r, around.v[i], err);
+	vd_paths_free(&around);
+	return rc;
+}
+
 /* Extents first: the file that names them is what finds them. */
 static int files_remove(const struct vd_paths *files, vd_error *err)
 {
@@ -198,7 +240,7 @@ static int merge_up(struct removal *r, vd_error *err)
 	for (size_t i = 0; i < r->over.n; i++)
 		if (vd_children_is(r->over.v[i], r->file, &r->open))
 			return vd_fail(err, VDISK_IO, VDISK_NO_OFFSET, "%s: still lies over %s", r->over.v[i], r->file);
-	if (r->f.parent && vd_children_remove(r->f.parent, r->file, err))
+	if (settle_all(r, r->file, err) || (r->f.parent && vd_children_remove(r->f.parent, r->file, err)))
 		return -1;
 	return files_remove(&r->f.files, err) || record_drop(r, err) ? -1 : 0;
 }
@@ -289,7 +331,7 @@ static int layer_replace(struct removal *r, const char *child, vd_error *err)
 	} else if (vd_children_remove(r->file, r->t.record, err)) {
 		return -1;
 	}
-	if (record_drop(r, err) || vd_children_remove(r->file, child, err))
+	if (settle_all(r, child, err) || record_drop(r, err) || vd_children_remove(r->file, child, err))
 		return -1;
 	rc = vd_paths_add(&gone, child, err) || files_remove(&gone, err) ? -1 : 0;
 	vd_paths_free(&gone);

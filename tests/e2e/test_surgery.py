@@ -271,6 +271,76 @@ def rebase_refused():
 	refused("rebase", "--unsafe", "-b", "lone.vhd", "other.vhd", mentions="cannot be given a parent")
 
 
+# ---------------------------------------------------------------- a VMDK's descriptor, left in two places
+
+def room_of(path):
+	"""Sector and length in sectors of an embedded descriptor, by the header."""
+	with open(path, "rb") as f:
+		head = f.read(512)
+	return int.from_bytes(head[28:36], "little"), int.from_bytes(head[36:44], "little")
+
+
+def broken_off(path, old):
+	"""As a kill leaves it between the two switches: the header names the new text in the upper half, the lower one has the old text, and there
+	QEMU reads it."""
+	at, length = room_of(path)
+	eq(1, at, "sector of the descriptor")
+	half = 1 + length // 2
+	with open(path, "r+b") as f:
+		f.seek(512)
+		new = f.read(512 * (half - 1))
+		f.seek(512)
+		f.write(old[512:512 * half])
+		f.write(new.ljust(512 * (1 + length - half), b"\0"))
+		f.seek(28)
+		f.write(half.to_bytes(8, "little") + (1 + length - half).to_bytes(8, "little"))
+
+
+def first_sectors(path):
+	with open(path, "rb") as f:
+		return f.read(64 * KIB)
+
+
+def qemu_parent(path):
+	return qemu_img("info", "--output=json", path).json().get("backing-filename")
+
+
+def descriptor_settled(how):
+	rng = rng_for("settled " + how)
+	paths = chain("vmdk", 3, rng)
+	leaf, old, words = paths[2], first_sectors(paths[2]), {"flatten": ["flatten", paths[2]], "rebase": ["rebase", "-b", paths[0], paths[2]],
+	                                                       "delete": ["rebase", "-b", paths[0], paths[2]]}[how]
+	vdisk(*words)
+	due = None if how == "flatten" else paths[0]
+	broken_off(leaf, old)
+	eq(paths[1], qemu_parent(leaf), "the parent that QEMU sees")
+	eq(due, parent_of(leaf) and parent_of(leaf).replace("./", ""), "the parent that the header leads to")
+	right(leaf, "vmdk")
+	if how == "delete": # of a snapshot that nobody lies over any more
+		write_file(paths[0] + ".snapshots", ("""vdisk.snapshots = "1"
+snapshot0.uid = "1"
+snapshot0.displayName = "gone"
+snapshot0.createSeconds = "1700000000"
+snapshot0.createNanoseconds = "0"
+snapshot0.fileName = "%s"
+snapshot0.format = "vmdk"
+snapshot0.mode = "420"
+leaf0.fileName = "%s"
+snapshot.numSnapshots = "1"
+snapshot.lastUID = "1"
+""" % (paths[1], leaf)).encode())
+		words = ["snapshot", "delete", "--external", leaf, "gone"]
+	vdisk(*words)
+	eq(due, qemu_parent(leaf), "the parent that QEMU sees afterwards")
+	eq(1, room_of(leaf)[0], "sector of the descriptor afterwards")
+	check(how != "delete" or not os.path.exists(paths[1]), "the snapshot's image has gone")
+	right(leaf, "vmdk")
+
+
+for how in ("flatten", "rebase", "delete"):
+	add("descriptor settled by " + how, descriptor_settled, how)
+
+
 # ---------------------------------------------------------------- commit
 
 def own_data(path):
