@@ -25,7 +25,7 @@ if [ -d "$folder" ]; then
 	done
 fi
 case $format in # no images with the first
-nbd | lvm | bootcfg | manifest | initrd) cp "$here/corpus/$format"/* "$work/seeds" ;;
+nbd | lvm | bootcfg | manifest | initrd | guestcfg) cp "$here/corpus/$format"/* "$work/seeds" ;;
 devices) python3 "$here/seeds_devices.py" "$work/seeds" ;;
 *) "$tool" make "$format" "$work/flat" >"$work/seeds.log" ;;
 esac
