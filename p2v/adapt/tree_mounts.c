@@ -7,7 +7,7 @@
  */
 #include "tree_mounts.h"
 
-#include "fail.h"
+#include "common/fail.h"
 
 #include <stdlib.h>
 #include <string.h>
