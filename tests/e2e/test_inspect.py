@@ -419,7 +419,8 @@ def argon():
 	with open("argon.img", "wb") as f:
 		f.truncate(60 * MIB)
 	write_file("plain", b"correct horse")
-	ran("cryptsetup", "-q", "luksFormat", "--type", "luks2", "--pbkdf", "argon2id", "--pbkdf-memory", "32768", "--pbkdf-force-iterations", "4", "argon.img", "plain")
+	ran("cryptsetup", "-q", "luksFormat", "--type", "luks2", "--pbkdf", "argon2id", "--pbkdf-memory", "32768", "--pbkdf-force-iterations", "4",
+	    "--sector-size", "512", "argon.img", "plain") # no larger than root.img's blocks
 	ran("guestfish", "--format=raw", "-a", "argon.img", "--format=raw", "-a", "root.img", "--keys-from-stdin", timeout=600, env=GUESTFS,
 	    stdin=b"run\ncryptsetup-open /dev/sda inside\ncorrect horse\ncopy-device-to-device /dev/sdb /dev/mapper/inside\n")
 	return "argon.img"
