@@ -2,7 +2,7 @@
 /* The short ways of tree.h: nothing of their own, over any tree's four calls. */
 #include "tree.h"
 
-#include "fail.h"
+#include "common/fail.h"
 
 #include <fnmatch.h>
 #include <string.h>
