@@ -226,7 +226,7 @@ static void manager_addresses(struct look *l, struct fact_nic *n, const struct b
 	if (ini_find(b, section, "method", 0, value) && !strcmp(value->at, "auto"))
 		nic_address(l, n, "dhcp", NULL);
 	for (int i = 0; i <= 64; i++) { /* addresses=, address1=192.0.2.5/24,192.0.2.1 */
-		char key[16];
+		char key[24];
 
 		snprintf(key, sizeof(key), i ? "address%d" : "addresses", i);
 		if (!ini_find(b, section, key, 0, value)) {
