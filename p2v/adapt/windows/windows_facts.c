@@ -115,7 +115,9 @@ static int version_read(struct windows_facts *w, const struct hive *software, vd
 	text_take(&w->product, hive_text(software, key, "ProductName"));
 	text_take(&w->edition, hive_text(software, key, "EditionID"));
 	text_take(&w->installation, hive_text(software, key, "InstallationType"));
-	snprintf(version, sizeof(version), w->major ? "%u.%u.%u" : "", w->major, w->minor, w->build);
+	version[0] = '\0';
+	if (w->major)
+		snprintf(version, sizeof(version), "%u.%u.%u", w->major, w->minor, w->build);
 	text_take(&w->version, strdup(version));
 	if (!w->version)
 		return fail_nomem(err);
