@@ -50,10 +50,10 @@ def what_is_left():
 	for fmt, words in (("raw", ["--no-reflink"]), ("qcow2", ["--verify"])):
 		cool("src.raw")
 		warm("src.raw", *hot)
-		before = cached("src.raw")
+		before, was = cached("src.raw"), cached("src.raw", *hot)
 		vdisk("convert", "--cache", "spare", *words, "src.raw", "dst." + fmt)
-		# The kernel may take a page for itself at any time.
-		check(cached("src.raw", *hot) >= hot[1] * 95 // 100, "of %d bytes that were cached, %d still are (%s)" % (hot[1], cached("src.raw", *hot), fmt))
+		# The kernel may take pages for itself at any time, by whole folios; a conversion that spares nothing leaves none of them.
+		check(cached("src.raw", *hot) >= was * 3 // 4, "of %d bytes that were cached, %d still are (%s)" % (was, cached("src.raw", *hot), fmt))
 		check(cached("src.raw") <= before + 4 * MIB, "the source has %d bytes cached, had %d (%s)" % (cached("src.raw"), before, fmt))
 		check(cached("dst." + fmt) <= 4 * MIB, "the destination has %d bytes cached (%s)" % (cached("dst." + fmt), fmt))
 		vdisk("compare", "src.raw", "dst." + fmt)
