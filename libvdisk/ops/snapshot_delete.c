@@ -230,8 +230,28 @@ static int record_drop(struct removal *r, vd_error *err)
 
 /* ---------------------------------------------------------------- up */
 
+/* What would refuse to be moved refuses before any other is. */
+static int over_judge(const struct removal *r, vd_error *err)
+{
+	for (size_t i = 0; i < r->over.n; i++) {
+		const char *child = r->over.v[i];
+		struct facts c = { 0 };
+		int rc = facts_get(r, child, vd_same_path(child, r->leaf) ? r->open.format : NULL, &c, err);
+
+		if (!rc && c.snapshots)
+			rc = vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "%s: its %u internal snapshots rely on %s, too: delete these first", child,
+				     c.snapshots, r->file);
+		facts_free(&c);
+		if (rc)
+			return -1;
+	}
+	return 0;
+}
+
 static int merge_up(struct removal *r, vd_error *err)
 {
+	if (over_judge(r, err))
+		return -1;
 	for (size_t i = 0; i < r->over.n; i++) {
 		if (child_move(r, r->over.v[i], r->f.parent, r->f.parent_format, false, err))
 			return -1;

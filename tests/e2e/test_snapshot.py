@@ -464,6 +464,28 @@ def external_clones_elsewhere():
 	t.right("deleted")
 
 
+@case
+def external_delete_moves_all_or_none():
+	"""One of those over a snapshot's image cannot be moved: no other one is."""
+	rng = rng_for("all or none")
+	for order in (("a.qcow2", "b.qcow2"), ("b.qcow2", "a.qcow2")):
+		t = Tree("qcow2", 2 * MIB, rng)
+		t.create("kept")
+		for name in order:
+			vdisk("clone", "--linked", "disk.qcow2", name)
+		snap("create", "--internal", "b.qcow2", "inside")
+		before = [sha256(n) for n in ("a.qcow2", "b.qcow2", t.leaf)]
+		refused("snapshot", "delete", "--external", t.leaf, "kept", mentions="b.qcow2: its 1 internal snapshots rely on")
+		eq(before, [sha256(n) for n in ("a.qcow2", "b.qcow2", t.leaf)], "what lies over it")
+		snap("delete", "b.qcow2", "inside")
+		eq(3, snap("delete", "--external", "--json", t.leaf, "kept").json()["merged"], "those over it")
+		del t.kept["kept"]
+		t.right("deleted")
+		for n in os.listdir("."):
+			if os.path.isfile(n):
+				os.unlink(n)
+
+
 def parent(path):
 	return vdisk("info", "--json", path).json()["layers"][0]["parent"]
 
