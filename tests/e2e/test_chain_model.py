@@ -196,7 +196,8 @@ class Wood:
 		return [path]
 
 	def do_keep(self):
-		path = self.pick(lambda p, i: len(i.kept) < 2)
+		# Other formats have none: they refuse it now and then, and do not keep it from happening.
+		path = self.pick(lambda p, i: len(i.kept) < 2 and (i.fmt == "qcow2" or self.rng.random() < 0.05))
 		self.count += 1
 		if not path or self.ops.ask("keep", path, "k%d" % self.count) is None:
 			return None
@@ -392,7 +393,7 @@ def model(fmt):
 	print("    done/refused: " + ", ".join("%s %d/%d" % (k, *v) for k, v in sorted(wood.stats.items())))
 	if STEPS > 1000:
 		for what, (done, _) in wood.stats.items():
-			check(done or (fmt, what) in (), "in %d steps no %s went through" % (STEPS, what))
+			check(done, "in %d steps no %s went through" % (STEPS, what))
 	wood.ops.process.stdin.close()
 	eq(0, wood.ops.process.wait(60), "exit status of vdops")
 
