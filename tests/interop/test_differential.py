@@ -6,7 +6,7 @@ import os, re, sys
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 from vdtest import *
 
-ROUNDS = ITERATIONS or (5 if ALL else 1)
+ROUNDS = 5 if ALL else ITERATIONS or 1
 KEY = "correct horse"
 
 

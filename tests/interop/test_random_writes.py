@@ -7,7 +7,7 @@ import os, sys
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 from vdtest import *
 
-ROUNDS = ITERATIONS or (4 if ALL else 1)
+ROUNDS = 4 if ALL else ITERATIONS or 1
 TURNS = 6
 OPS = 40
 QFMT = {"vhd": "vpc"}
