@@ -228,10 +228,10 @@ static int dest_open(const struct vd_new_image *n, struct plan *p, struct vd_fil
 		return vd_staging_new(n->path, n->overwrite, &p->host.staging, f, err);
 	if (!(p->drv->info.caps & VDISK_FORMAT_STREAM_OUT))
 		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "%s cannot be written to a pipe", p->drv->info.name);
-	fd = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
+	fd = fcntl(n->stream_fd ? n->stream_fd : STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
 	if (fd < 0)
 		return vd_fail_errno(err, errno, VDISK_NO_OFFSET, "standard output");
-	return vd_file_pipe_out(fd, "standard output", f, err);
+	return vd_file_pipe_out(fd, n->stream_fd ? "the pipe" : "standard output", f, err);
 }
 
 static int create_judge(const struct vd_new_image *n, vd_error *err)

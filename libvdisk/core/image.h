@@ -86,7 +86,8 @@ bool vd_layer_same_file(const struct vd_layer *a, const struct vd_layer *b);
 /* ---- creating (core/create.c) */
 
 struct vd_new_image {
-	const char *path;             /* "-": standard output */
+	const char *path;             /* "-": standard output, or */
+	int stream_fd;                /* this descriptor, borrowed; 0: that */
 	const char *format;
 	uint64_t size;                /* UINT64_MAX: the backing image's */
 	const char *const *options;

@@ -101,6 +101,10 @@ int vd_file_memory(const char *name, const void *init, size_t len, struct vd_fil
 /* A read-only view of the caller's bytes, which must outlive it; no copy (fuzzing). */
 int vd_file_memory_view(const char *name, const void *bytes, size_t len, struct vd_file **out, vd_error *err);
 
+/* Read-only: byte v[i].off + k is byte v[i].host + k of `inner` (takes it), what no part names is zeros.  Parts are ascending, apart, none is
+   empty; copied.  One outside `inner` is VDISK_CORRUPT. */
+int vd_file_parts(struct vd_file *inner, const struct vdisk_part *v, size_t n, uint64_t len, struct vd_file **out, vd_error *err);
+
 struct vd_range {
 	uint64_t off, len;
 };

@@ -82,6 +82,7 @@ int vd_target_new(vdisk_image *src, const char *path, const struct vdisk_convert
 	*s = (struct vd_survey){ 0 };
 	*n = (struct vd_new_image){
 		.path = path,
+		.stream_fd = o->stream_fd,
 		.format = o->format,
 		.size = src->top->size,
 		.options = o->options,

@@ -123,6 +123,9 @@ typedef struct vdisk_image vdisk_image;
 #define VDISK_OPEN_UNDONE 2048u /* although a change of it under an undo journal was broken off: to look at it, or to go on with that */
 #define VDISK_OPEN_STREAM  128u   /* path "-": standard input, read once and forward */
 
+/* Bytes [off, off+len) of an image's file, where they lie in another. */
+struct vdisk_part { uint64_t off, len, host; };
+
 struct vdisk_open_options {
 	const char *format;            /* NULL: by the bytes.  A format said here is what allows names inside the image to be
 	                                  followed, as does a file suffix that belongs to the format found */
@@ -134,6 +137,11 @@ struct vdisk_open_options {
 	uint64_t cache_bytes;          /* metadata cache for each layer; 0: the default, 16 MiB for the leaf and less for each ancestor */
 	vdisk_log_fn log;              /* NULL: silence */
 	void *log_ctx;
+	const struct vdisk_part *parts; /* the image's file is these ranges of the file at `path` (an archive), with zeros between them: ascending,
+	                                  apart, none empty; NULL: it is the whole file.  For reading; names inside it are not followed */
+	size_t n_parts;
+	uint64_t parts_len;            /* with `parts`: how long the image's file is */
+	int stream_fd;                 /* with VDISK_OPEN_STREAM: what is read instead of standard input (borrowed); 0: that */
 };
 
 /* Opens an image and the chain of its parents.  `opts` may be NULL.  Returns owned in *out: vdisk_close(). */
@@ -481,6 +489,7 @@ struct vdisk_convert_options {
 	void *lost_ctx;
 	vdisk_log_fn log;
 	void *log_ctx;
+	int stream_fd;              /* with the path "-": what is written to instead of standard output (borrowed); 0: that */
 };
 
 struct vdisk_convert_report {
