@@ -4,6 +4,7 @@
 #include "core/image.h"
 #include "core/layer.h"
 #include "core/mapcache.h"
+#include "core/parent.h"
 #include "core/probe.h"
 #include "core/trust.h"
 #include "core/undone.h"
@@ -193,116 +194,6 @@ int vd_image_push(vdisk_image *img, struct vd_layer *l, vd_error *err)
 	return 0;
 }
 
-static int cycle_check(const vdisk_image *img, const struct vd_file *f, const char *path, vd_error *err)
-{
-	struct stat st = { 0 };
-
-	if (img->n_layers >= VD_CHAIN_MAX)
-		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "%s: the chain of parents is longer than %u", path, VD_CHAIN_MAX);
-	if (f->fd < 0 || fstat(f->fd, &st))
-		return 0;
-	for (unsigned i = 0; i < img->n_layers; i++)
-		if (img->chain[i]->ino && img->chain[i]->ino == st.st_ino && img->chain[i]->dev == st.st_dev)
-			return vd_fail(err, VDISK_CORRUPT, VDISK_NO_OFFSET, "%s: is its own ancestor", path);
-	return 0;
-}
-
-bool vd_layer_same_file(const struct vd_layer *a, const struct vd_layer *b)
-{
-	return a->ino && a->ino == b->ino && a->dev == b->dev;
-}
-
-int vd_parent_judge(const vdisk_image *img, const struct vd_layer *child, const struct vd_layer *parent, vd_error *err)
-{
-	const struct vd_id *want = &child->parent_ref.id, *have = &parent->id;
-	char a[VD_UUID_TEXT], b[VD_UUID_TEXT];
-	struct stat st;
-
-	if (want->kind == VD_ID_NONE)
-		return 0;
-	if (want->kind != have->kind)
-		return vd_fail(err, VDISK_CORRUPT, VDISK_NO_OFFSET, "%s: expects a parent with a %s, which %s (%s) does not have", child->path,
-		               want->kind == VD_ID_CID ? "CID" : "UUID", parent->path, parent->drv->info.name);
-	if (want->kind == VD_ID_CID && want->cid != have->cid)
-		return vd_fail(err, VDISK_CORRUPT, VDISK_NO_OFFSET, "%s: parentCID is %08" PRIx32 ", but the CID of %s is %08" PRIx32 ": it was changed",
-		               child->path, want->cid, parent->path, have->cid);
-	if (want->kind == VD_ID_UUID && memcmp(want->uuid, have->uuid, 16)) {
-		vd_uuid_format(a, want->uuid);
-		vd_uuid_format(b, have->uuid);
-		return vd_fail(err, VDISK_CORRUPT, VDISK_NO_OFFSET, "%s: parent UUID is %s, but %s has %s", child->path, a, parent->path, b);
-	}
-	if (child->parent_ref.mtime && parent->files[0]->fd >= 0 && !fstat(parent->files[0]->fd, &st) &&
-	    (uint64_t)st.st_mtime != child->parent_ref.mtime) {
-		if (img->flags & VDISK_OPEN_CHAIN)
-			return vd_fail(err, VDISK_CORRUPT, VDISK_NO_OFFSET,
-			               "%s: its parent %s has another time stamp than when it was made (copying changes it)", child->path, parent->path);
-		vd_log(img, VDISK_LOG_WARNING, "%s: its parent %s has another time stamp than when it was made (copying changes it)", child->path,
-		       parent->path);
-	}
-	return 0;
-}
-
-/* "OLD=NEW[,format=FMT]" of the user's list whose OLD is `name`: NEW and FMT, returned owned.  False: none. */
-static bool parent_mapped(const char *const *map, const char *name, char **path, char **format)
-{
-	size_t n = strlen(name);
-
-	for (; map && *map; map++) {
-		const char *value = *map + n + 1, *comma;
-
-		if (strncmp(*map, name, n) || (*map)[n] != '=')
-			continue;
-		comma = strstr(value, ",format=");
-		*path = vd_strndup(value, comma ? (size_t)(comma - value) : strlen(value));
-		*format = comma ? vd_strdup(comma + 8) : NULL;
-		return *path != NULL;
-	}
-	return false;
-}
-
-/* Finds and opens the file of a layer's parent.  *path, *format: returned owned; *format NULL: not declared. */
-static int parent_find(const struct vd_layer *child, const struct vdisk_open_options *o, const struct vd_trust *t, struct vd_file **f,
-                       char **path, char **format, vd_error *err)
-{
-	const struct vd_parent_ref *ref = &child->parent_ref;
-	vd_error first;
-
-	for (unsigned i = 0; i < ref->n_names; i++) {
-		if (!parent_mapped(o->parent_map, ref->names[i], path, format))
-			continue;
-		if (!*format && ref->format)
-			*format = vd_strdup(ref->format);
-		return vd_file_posix(AT_FDCWD, *path, *path, 0, f, err);
-	}
-	for (unsigned i = 0; i < ref->n_names; i++) {
-		if (!vd_trust_open(t, ref->names[i], false, f, path, i ? err : &first)) {
-			*format = ref->format ? vd_strdup(ref->format) : NULL;
-			return 0;
-		}
-	}
-	if (err)
-		*err = first;
-	if (first.kind == VDISK_IO && first.sys_errno == ENOENT) {
-		char name[128];
-
-		vd_printable(name, sizeof(name), ref->names[0], strlen(ref->names[0]));
-		return vd_fail_in(err, "%s: its parent (--parent '%s=FILE' says where it is now)", child->path, name);
-	}
-	return vd_fail_in(err, "%s: its parent", child->path);
-}
-
-/* Where only facts are wanted, what is wrong with a parent is one of them: -1 if it is not, or out of memory. */
-static int problem_keep(const vdisk_image *img, struct vd_layer *child, vd_error *err)
-{
-	if (!(img->flags & VDISK_OPEN_CHAIN) || err->kind == VDISK_NOMEM)
-		return -1;
-	child->parent_problem = vd_strdup(err->message);
-	if (!child->parent_problem)
-		return vd_fail_nomem(err, sizeof(err->message));
-	vd_error_clear(err);
-	return 0;
-}
-
 static int parent_open(vdisk_image *img, const struct vdisk_open_options *o, bool said, vd_error *err)
 {
 	struct vd_layer *child = img->chain[img->n_layers - 1], *l;
@@ -316,7 +207,7 @@ static int parent_open(vdisk_image *img, const struct vdisk_open_options *o, boo
 	const struct vd_driver *drv;
 	struct vd_file *f;
 
-	if (parent_find(child, o, &t, &f, &path, &format, err))
+	if (vd_parent_find(child, o, &t, &f, &path, &format, err))
 		return -1;
 	if (!format) {
 		vd_file_close(f);
@@ -330,14 +221,14 @@ static int parent_open(vdisk_image *img, const struct vdisk_open_options *o, boo
 		vd_file_close(f);
 		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "%s: its parent %s is of the unknown format '%s'", child->path, path, format);
 	}
-	if (cycle_check(img, f, path, err) || (!(o->flags & VDISK_OPEN_NO_LOCK) && vd_file_lock(f, false, err)) ||
+	if (vd_parent_cycle_judge(img, f, path, err) || (!(o->flags & VDISK_OPEN_NO_LOCK) && vd_file_lock(f, false, err)) ||
 	    vd_undone_judge(path, o->flags, err)) {
 		vd_file_close(f);
 		return -1;
 	}
 	if (layer_open(img, &a, f, drv, true, &l, err))
 		return -1;
-	if ((vd_parent_judge(img, child, l, err) && problem_keep(img, child, err)) || vd_image_push(img, l, err)) {
+	if ((vd_parent_judge(img, child, l, err) && vd_parent_problem_keep(img, child, err)) || vd_image_push(img, l, err)) {
 		vd_layer_free(l);
 		return -1;
 	}
@@ -480,7 +371,7 @@ static int chain_open(vdisk_image *img, struct vd_file *f, const struct vdisk_op
 		vd_error why = { 0 };
 
 		if (parent_open(img, o, said, &why)) {
-			if (!problem_keep(img, img->chain[img->n_layers - 1], &why))
+			if (!vd_parent_problem_keep(img, img->chain[img->n_layers - 1], &why))
 				return 0;
 			if (err)
 				*err = why;
