@@ -294,8 +294,11 @@ int apply_plan(guestfs_h *g, const struct plan *p, bool run, vdisk_error *err)
 
 	if (places_find(g, &places, err))
 		return -1;
-	for (size_t i = 0; !rc && i < p->n; i++)
-		rc = change_do(g, &places, &p->changes[i], run, err);
+	/* The guest's programs last: what they make is to be made of what was changed. */
+	for (int programs = 0; programs < 2; programs++)
+		for (size_t i = 0; !rc && i < p->n; i++)
+			if ((p->changes[i].kind == CHANGE_RUN) == programs)
+				rc = change_do(g, &places, &p->changes[i], run, err);
 	places_free(&places);
 	if (!rc && guestfs_sync(g))
 		rc = fail_at(g, err, "writing the guest's file systems");
