@@ -6,7 +6,8 @@
 #
 # Other machines by the environment: SUITE=bullseye; BOOT=uefi (GPT, an EFI system partition whose loader only the firmware's variables would have
 # named); LAYOUT=lvm (/boot apart, root and swap in a volume group, named by /dev/mapper); LAYOUT=xfs and LAYOUT=btrfs (/boot apart, no swap, the root on
-# /dev/sda2, in btrfs' subvolume @; those are filled by libguestfs); TOOL=dracut.
+# /dev/sda2, in btrfs' subvolume @; those are filled by libguestfs); LAYOUT=luks (/boot apart, the root encrypted on /dev/sda2, a key file in the initramfs, whose
+# passphrase is "correct horse"); LAYOUT=raid1 (two disks, the second one's path on a second line: /boot on the first, the root on both, /dev/md0); TOOL=dracut.
 #
 # No device of this machine is mounted: the root file system comes from mmdebstrap and goes into an image by mke2fs -d; grub.cfg is what grub-mkconfig makes of it,
 # told by a stand-in for grub-probe what it would find on that disk.
@@ -15,8 +16,9 @@ lack() { echo "SKIP: no physical Debian: $1" >&2; exit 77; }
 cache=${VDISK_LAB_CACHE:-$VDISK_BUILD/lab}
 mkdir -p "$cache"
 suite=${SUITE:-bookworm} boot=${BOOT:-bios} layout=${LAYOUT:-plain} tool=${TOOL:-initramfs-tools}
-disk=$cache/physical-$suite-$boot-$layout-$tool.raw
-made() { [ ! -f "$disk" ] || { echo "$disk"; exit 0; }; }
+disk=$cache/physical-$suite-$boot-$layout-$tool.raw second=
+[ "$layout" != raid1 ] || second=${disk%.raw}.2.raw
+made() { [ ! -f "$disk" ] || { printf '%s\n' "$disk" ${second:+"$second"}; exit 0; }; }
 made
 exec 9>"$disk.lock"
 flock 9
@@ -26,39 +28,43 @@ for p in mmdebstrap mke2fs mkswap sfdisk grub-mkimage chroot; do
 	command -v "$p" >/dev/null || lack "$p is missing"
 done
 [ -r /usr/lib/grub/i386-pc/boot.img ] || lack "grub-pc-bin is missing"
-grub=grub-pc more=
+grub="grub-pc" more="" stock=plain
 if [ "$boot" = uefi ]; then
 	command -v mkfs.vfat >/dev/null && command -v mcopy >/dev/null || lack "dosfstools or mtools is missing"
 	[ -r /usr/lib/grub/x86_64-efi/kernel.img ] || lack "grub-efi-amd64-bin is missing"
-	grub=grub-efi-amd64
+	grub="grub-efi-amd64"
 fi
 flags=
 case $layout in
-plain | lvm) type=ext4 ;;
+plain) type=ext4 ;;
+lvm | luks | raid1) type=ext4 stock=storage more=,lvm2,cryptsetup-initramfs,mdadm ;;
 xfs) type=xfs ;;
 btrfs) type=btrfs flags=rootflags=subvol=@ ;;
 *) lack "there is no layout $layout" ;;
 esac
-if [ "$type" != ext4 ]; then
+if [ "$type" != ext4 ] || [ "$layout" = raid1 ]; then
 	command -v guestfish >/dev/null || lack "libguestfs-tools is missing"
 	export LIBGUESTFS_BACKEND=direct LIBGUESTFS_BACKEND_SETTINGS=force_tcg
 fi
 if [ "$layout" = lvm ]; then
 	command -v lvcreate >/dev/null || lack "lvm2 is missing"
-	more=,lvm2
 fi
+[ "$layout" != luks ] || command -v qemu-img >/dev/null || lack "qemu-utils is missing"
 
 work=$(mktemp -d "$cache/work.XXXXXX")
 loop=
 trap '[ -z "$loop" ] || losetup -d "$loop"; rm -rf "$work"' EXIT
 root=$work/root
-tar=$cache/physical-$suite-$boot-$layout-$tool.tar
+tar=$cache/physical-$suite-$grub-$stock-$tool.tar # several layouts have the same one
+exec 8>"$tar.lock"
+flock 8
 if [ ! -f "$tar" ]; then
 	mmdebstrap --quiet --variant=minbase --aptopt='Apt::Install-Recommends "false"' \
 		--include=linux-image-amd64,systemd-sysv,udev,kmod,e2fsprogs,$grub,ifupdown,iproute2,open-vm-tools,zstd,$tool$more \
 		"$suite" "$work/physical.tar" >&2 || lack "mmdebstrap failed"
 	mv "$work/physical.tar" "$tar"
 fi
+exec 8>&-
 mkdir "$root"
 tar -C "$root" -xf "$tar"
 rm -rf "$root"/var/cache/apt/* "$root"/var/lib/apt/lists/* "$root"/usr/share/{doc,man,locale,info}/*
@@ -71,7 +77,10 @@ case $layout in
 lvm) root_name=/dev/mapper/old-root swap_name=/dev/mapper/old-swap ;;
 xfs) root_name=/dev/sda2 swap_name="" options=defaults ;;
 btrfs) root_name=/dev/sda2 swap_name="" options=subvol=@ ;;
+luks) root_name=/dev/mapper/cryptroot swap_name="" ;;
+raid1) root_name=/dev/md0 swap_name="" ;;
 esac
+array=6d5f2b3c:0a1b2c3d:4e5f6071:82930415 secret="correct horse"
 echo physical >"$root/etc/hostname"
 echo "$root_name / $type $options 0 1" >"$root/etc/fstab"
 [ "$layout" = plain ] || echo "/dev/sda1 /boot ext4 defaults 0 2" >>"$root/etc/fstab"
@@ -99,21 +108,36 @@ ExecStart=/bin/sh -c 'echo "<2>guest: address $$(ip -4 -o addr show scope global
 [Install]
 WantedBy=multi-user.target
 UNIT
+drivers="ahci ata_piix sd_mod $type"
+case $layout in
+lvm) drivers="$drivers dm_mod" ;;
+luks)
+	drivers="$drivers dm_mod dm_crypt aes_generic xts ecb sha256_generic"
+	mkdir -m 700 "$root/etc/keys"
+	printf %s "$secret" >"$root/etc/keys/root.key"
+	chmod 600 "$root/etc/keys/root.key"
+	echo "cryptroot /dev/sda2 /etc/keys/root.key luks,initramfs" >"$root/etc/crypttab"
+	echo 'KEYFILE_PATTERN="/etc/keys/*.key"' >>"$root/etc/cryptsetup-initramfs/conf-hook"
+	;;
+raid1)
+	drivers="$drivers md_mod raid1"
+	printf 'HOMEHOST <system>\nDEVICE /dev/sda2 /dev/sdb1\nARRAY /dev/md0 metadata=1.2 UUID=%s devices=/dev/sda2,/dev/sdb1\n' "$array" >"$root/etc/mdadm/mdadm.conf"
+	;;
+esac
 chroot "$root" systemctl enable tell.service >/dev/null 2>&1
 chroot "$root" passwd -d root >/dev/null
 # What a machine with a SATA and an IDE controller has.
 kernel=$(basename "$root"/lib/modules/*)
 chroot "$root" depmod "$kernel"
 if [ "$tool" = dracut ]; then
-	drivers="ahci ata_piix sd_mod $type"
 	mkdir -p "$root/etc/dracut.conf.d"
 	echo 'hostonly="no"' >"$root/etc/dracut.conf.d/here.conf"
 	chroot "$root" dracut --force --no-hostonly --drivers "$drivers" --omit "network ifcfg nfs multipath plymouth" \
 		"/boot/initrd.img-$kernel" "$kernel" >"$work/initramfs.log" 2>&1 || { cat "$work/initramfs.log" >&2; lack "dracut failed"; }
 else
 	sed -i 's/^MODULES=.*/MODULES=list/; s/^COMPRESS=.*/COMPRESS=gzip/' "$root/etc/initramfs-tools/initramfs.conf"
-	printf '%s\n' ahci ata_piix sd_mod "$type" >>"$root/etc/initramfs-tools/modules"
-	[ "$layout" != lvm ] || echo dm_mod >>"$root/etc/initramfs-tools/modules"
+	# shellcheck disable=SC2086 # words
+	printf '%s\n' $drivers >>"$root/etc/initramfs-tools/modules"
 	echo "RESUME=${swap_name:-none}" >"$root/etc/initramfs-tools/conf.d/resume"
 	chroot "$root" update-initramfs -u -k all >"$work/initramfs.log" 2>&1 || { cat "$work/initramfs.log" >&2; lack "update-initramfs failed"; }
 fi
@@ -183,6 +207,18 @@ if [ "$layout" = lvm ]; then
 	loop=
 	dd if="$work/root.part" of="$work/2.part" bs=1M oflag=seek_bytes seek="$start" conv=notrunc,sparse status=none
 	dd if="$work/swap.part" of="$work/2.part" bs=1M oflag=seek_bytes seek=$((start + (1000 << 20))) conv=notrunc,sparse status=none
+elif [ "$layout" = luks ]; then
+	mke2fs -q -t ext4 -U "$uuid" -L root -d "$root" "$work/root.part" 1000M >/dev/null
+	rm "$work/2.part"
+	qemu-img convert -f raw -O luks --object "secret,id=s,data=$secret" -o key-secret=s,iter-time=10 "$work/root.part" "$work/2.part"
+	truncate -s ${two}M "$work/2.part"
+elif [ "$layout" = raid1 ]; then
+	mke2fs -q -t ext4 -U "$uuid" -L root -d "$root" "$work/root.part" 1000M >/dev/null
+	cp "$work/2.part" "$work/mirror.part" # the array is made of whole disks here, which the appliance has no partitions on
+	md="mdadm --create /dev/md0 --run --level=1 --raid-devices=2 --metadata=1.2 --assume-clean --uuid=$array /dev/sda /dev/sdb"
+	guestfish --format=raw -a "$work/2.part" -a "$work/mirror.part" -a "$work/root.part" run : debug sh "$md" : \
+		copy-device-to-device /dev/sdc /dev/md0 sparse:true : sync : debug sh "mdadm --stop /dev/md0" \
+		>"$work/fish.log" 2>&1 || { cat "$work/fish.log" >&2; lack "libguestfs does not make an array"; }
 elif [ "$layout" != plain ]; then
 	tar -C "$root" -cf "$work/root.tar" .
 	where="mount /dev/sda /"
@@ -197,7 +233,7 @@ if [ "$boot" = bios ]; then
 	dd if=/usr/lib/grub/i386-pc/boot.img of="$work/disk.raw" conv=notrunc status=none
 	dd if="$work/core.img" of="$work/disk.raw" bs=512 seek=1 conv=notrunc status=none
 	printf 'start=2048,size=%d,type=83,bootable\nstart=%d,size=%d,type=%s\n' $((one * 2048)) $(((one + 1) * 2048)) $((two * 2048)) \
-		"$(case $layout in plain) echo 82 ;; lvm) echo 8e ;; *) echo 83 ;; esac)" | sfdisk -q "$work/disk.raw"
+		"$(case $layout in plain) echo 82 ;; lvm) echo 8e ;; raid1) echo fd ;; *) echo 83 ;; esac)" | sfdisk -q "$work/disk.raw"
 else
 	printf 'search --no-floppy --fs-uuid --set=root %s\nset prefix=($root)%s/grub\nconfigfile $prefix/grub.cfg\n' "$boot_uuid" \
 		"$([ "$layout" = plain ] && echo /boot)" >"$work/early.cfg"
@@ -208,10 +244,16 @@ else
 	mmd -i "$work/3.part" ::EFI ::EFI/debian
 	mcopy -i "$work/3.part" "$work/grubx64.efi" ::EFI/debian/grubx64.efi
 	printf 'label: gpt\nstart=2048,size=%d,type=linux\nstart=%d,size=%d,type=%s\nstart=%d,size=67584,type=uefi\n' $((one * 2048)) \
-		$(((one + 1) * 2048)) $((two * 2048)) "$(case $layout in plain) echo swap ;; lvm) echo lvm ;; *) echo linux ;; esac)" $(((one + two + 1) * 2048)) | sfdisk -q "$work/disk.raw"
+		$(((one + 1) * 2048)) $((two * 2048)) "$(case $layout in plain) echo swap ;; lvm) echo lvm ;; raid1) echo raid ;; *) echo linux ;; esac)" $(((one + two + 1) * 2048)) | sfdisk -q "$work/disk.raw"
 	dd if="$work/3.part" of="$work/disk.raw" bs=1M seek=$((one + two + 1)) conv=notrunc,sparse status=none
 fi
 dd if="$work/1.part" of="$work/disk.raw" bs=1M seek=1 conv=notrunc,sparse status=none
 dd if="$work/2.part" of="$work/disk.raw" bs=1M seek=$((one + 1)) conv=notrunc,sparse status=none
+if [ "$second" ]; then
+	truncate -s $((two + 2))M "$work/second.raw"
+	echo 'start=2048,type=fd' | sfdisk -q "$work/second.raw"
+	dd if="$work/mirror.part" of="$work/second.raw" bs=1M seek=1 conv=notrunc,sparse status=none
+	mv "$work/second.raw" "$second"
+fi
 mv "$work/disk.raw" "$disk"
-echo "$disk"
+made
