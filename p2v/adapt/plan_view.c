@@ -120,24 +120,37 @@ static int view_stat(struct tree *t, const char *path, bool follow, struct tree_
 	return rc <= 0 ? rc : plan_stat(plan_of(t), at, out, err);
 }
 
-static int view_read(struct tree *t, const char *path, uint64_t max, struct bytes *out, vdisk_error *err)
+/* What stands at a path that is to be read: in a change (out->change), or in the guest (out->guest).  1; 0: no file; -1. */
+static int file_seen(struct plan *p, const char *path, struct seen *out, vdisk_error *err)
 {
-	struct plan *p = plan_of(t);
 	char at[PATH_ROOM];
-	struct seen s;
 	int rc = resolved(p, path, true, at, err);
 
 	if (rc <= 0)
 		return rc;
-	plan_seen(p, at, p->n, &s);
-	if (s.gone || (s.change && s.change->kind != CHANGE_WRITE))
-		return 0;
+	plan_seen(p, at, p->n, out);
+	return !out->gone && (!out->change || out->change->kind == CHANGE_WRITE);
+}
+
+static int content_take(struct bytes *out, const struct bytes *content, size_t len, vdisk_error *err)
+{
+	bytes_add(out, content->at, content->len < len ? content->len : len);
+	return out->failed ? fail(err, VDISK_NOMEM, "out of memory") : 1;
+}
+
+static int view_read(struct tree *t, const char *path, uint64_t max, struct bytes *out, vdisk_error *err)
+{
+	struct plan *p = plan_of(t);
+	struct seen s;
+	int rc = file_seen(p, path, &s, err);
+
+	if (rc <= 0)
+		return rc;
 	if (!s.change)
 		return p->guest->ops->read(p->guest, s.guest, max, out, err);
 	if (s.change->content.len > max)
 		return fail(err, VDISK_UNSUPPORTED, "%s: has %zu bytes, more than %llu", path, s.change->content.len, (unsigned long long)max);
-	bytes_add(out, s.change->content.at, s.change->content.len);
-	return out->failed ? fail(err, VDISK_NOMEM, "out of memory") : 1;
+	return content_take(out, &s.change->content, SIZE_MAX, err);
 }
 
 static int view_link(struct tree *t, const char *path, struct bytes *target, vdisk_error *err)
@@ -152,20 +165,15 @@ static int view_link(struct tree *t, const char *path, struct bytes *target, vdi
 static int view_head(struct tree *t, const char *path, size_t len, struct bytes *out, vdisk_error *err)
 {
 	struct plan *p = plan_of(t);
-	char at[PATH_ROOM];
 	struct seen s;
-	int rc = resolved(p, path, true, at, err);
+	int rc = file_seen(p, path, &s, err);
 
 	if (rc <= 0)
 		return rc;
-	plan_seen(p, at, p->n, &s);
-	if (s.gone || (s.change && s.change->kind != CHANGE_WRITE))
-		return 0;
-	if (!s.change)
-		return p->guest->ops->head ? p->guest->ops->head(p->guest, s.guest, len, out, err)
-		                           : fail(err, VDISK_UNSUPPORTED, "%s: its beginning alone cannot be read", path);
-	bytes_add(out, s.change->content.at, s.change->content.len < len ? s.change->content.len : len);
-	return out->failed ? fail(err, VDISK_NOMEM, "out of memory") : 1;
+	if (s.change)
+		return content_take(out, &s.change->content, len, err);
+	return p->guest->ops->head ? p->guest->ops->head(p->guest, s.guest, len, out, err)
+	                           : fail(err, VDISK_UNSUPPORTED, "%s: its beginning alone cannot be read", path);
 }
 
 static int by_bytes(const void *a, const void *b) { return strcmp(*(const char *const *)a, *(const char *const *)b); }
