@@ -40,9 +40,8 @@ static bool entry_has_initrd(const struct text *t)
 	return false;
 }
 
-static int entry_file(void *to, const char *path, vdisk_error *err)
+static int entry_file(struct loader *l, const char *path, vdisk_error *err)
 {
-	struct loader *l = to;
 	struct cmdline_rules r = loader_rules(l, path);
 	bool first = true;
 	struct text t;
@@ -66,17 +65,6 @@ static int entry_file(void *to, const char *path, vdisk_error *err)
 	}
 	return text_write(&t, err, "the kernel's devices by their UUIDs%s",
 	                  l->options->serial ? ", and a console on the serial line" : "");
-}
-
-static int esp_entries(struct loader *l, const char *mount, vdisk_error *err)
-{
-	struct bytes folder = { 0 };
-	int rc;
-
-	bytes_format(&folder, "%s/loader/entries", mount);
-	rc = folder.failed ? fail_nomem(err) : files_each(l->plan, folder.at, "*.conf", entry_file, l, err);
-	bytes_destroy(&folder);
-	return rc;
 }
 
 /* Kernel lines bare, a file of them; `serial`: it is the one that everybody has. */
@@ -107,7 +95,7 @@ static int bare_one(void *to, const char *path, vdisk_error *err) { return bare_
 
 int bls_adapt(struct loader *l, vdisk_error *err)
 {
-	if (loader_esps(l, esp_entries, err) || bare_file(l, "/etc/kernel/cmdline", true, err))
+	if (loader_esp_files(l, "loader/entries", "*.conf", NULL, entry_file, err) || bare_file(l, "/etc/kernel/cmdline", true, err))
 		return -1;
 	return files_each(l->plan, "/etc/cmdline.d", "*.conf", bare_one, l, err);
 }

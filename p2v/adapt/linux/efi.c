@@ -279,4 +279,12 @@ static int esp_fallback(struct loader *l, const char *mount, vdisk_error *err)
 	return rc < 0 ? -1 : 1;
 }
 
-int efi_adapt(struct loader *l, vdisk_error *err) { return loader_esps(l, esp_fallback, err) < 0 ? -1 : 0; }
+int efi_adapt(struct loader *l, vdisk_error *err)
+{
+	const char *mount;
+	int rc = 0;
+
+	for (unsigned i = 0; !rc && (mount = loader_esp(l, i)); i++)
+		rc = esp_fallback(l, mount, err);
+	return rc < 0 ? -1 : 0;
+}

@@ -130,28 +130,8 @@ static int grub2_file(struct loader *l, const char *path, bool serial, vdisk_err
 
 static int script_one(void *to, const char *path, vdisk_error *err) { return grub2_file(to, path, false, err); }
 
-static int config_one(void *to, const char *path, vdisk_error *err)
-{
-	struct bytes file = { 0 };
-	int rc;
-
-	bytes_format(&file, "%s/grub.cfg", path);
-	rc = file.failed ? fail_nomem(err) : grub2_file(to, file.at, false, err);
-	bytes_destroy(&file);
-	return rc;
-}
-
 /* What stands on the EFI system partition is a stub that leads to the real one, or (RHEL 7 and 8) the real one itself. */
-static int esp_configs(struct loader *l, const char *mount, vdisk_error *err)
-{
-	struct bytes folder = { 0 };
-	int rc;
-
-	bytes_format(&folder, "%s/EFI", mount);
-	rc = folder.failed ? fail_nomem(err) : files_each(l->plan, folder.at, "*", config_one, l, err);
-	bytes_destroy(&folder);
-	return rc;
-}
+static int config_one(struct loader *l, const char *path, vdisk_error *err) { return grub2_file(l, path, false, err); }
 
 static int map_remove(struct loader *l, const char *path, vdisk_error *err)
 {
@@ -176,7 +156,7 @@ int grub2_adapt(struct loader *l, vdisk_error *err)
 	for (const char *const *c = others; *c; c++)
 		if (grub2_file(l, *c, false, err))
 			return -1;
-	if (loader_esps(l, esp_configs, err) || files_each(l->plan, "/etc/grub.d", "*", script_one, l, err))
+	if (loader_esp_files(l, "EFI", "*", "grub.cfg", config_one, err) || files_each(l->plan, "/etc/grub.d", "*", script_one, l, err))
 		return -1;
 	return map_remove(l, "/boot/grub/device.map", err) || map_remove(l, "/boot/grub2/device.map", err) ? -1 : 0;
 }

@@ -151,31 +151,9 @@ static int block_file(struct loader *l, const char *path, vdisk_error *err)
 	return text_write(&t, err, "the kernel's devices by their UUIDs, in GRUB's environment");
 }
 
-static int env_one(void *to, const char *path, vdisk_error *err)
-{
-	struct bytes file = { 0 };
-	int rc;
-
-	bytes_format(&file, "%s/grubenv", path);
-	rc = file.failed ? fail_nomem(err) : block_file(to, file.at, err);
-	bytes_destroy(&file);
-	return rc;
-}
-
-static int esp_envs(struct loader *l, const char *mount, vdisk_error *err)
-{
-	struct bytes folder = { 0 };
-	int rc;
-
-	bytes_format(&folder, "%s/EFI", mount);
-	rc = folder.failed ? fail_nomem(err) : files_each(l->plan, folder.at, "*", env_one, l, err);
-	bytes_destroy(&folder);
-	return rc;
-}
-
 int grubenv_adapt(struct loader *l, vdisk_error *err)
 {
 	if (block_file(l, "/boot/grub2/grubenv", err) || block_file(l, "/boot/grub/grubenv", err))
 		return -1;
-	return loader_esps(l, esp_envs, err);
+	return loader_esp_files(l, "EFI", "*", "grubenv", block_file, err);
 }

@@ -20,14 +20,58 @@ struct cmdline_rules loader_rules(struct loader *l, const char *path)
 	};
 }
 
-int loader_esps(struct loader *l, int (*each)(struct loader *l, const char *mount, vdisk_error *err), vdisk_error *err)
+const char *loader_esp(const struct loader *l, unsigned i)
 {
 	static const char *const mounts[] = { "/boot/efi", "/efi", "/boot", NULL };
-	int rc = *l->facts->esp ? each(l, l->facts->esp, err) : 0;
+	const char *const *m = mounts;
 
-	for (const char *const *m = mounts; !rc && *m; m++)
-		if (strcmp(*m, l->facts->esp))
-			rc = each(l, *m, err);
+	if (*l->facts->esp && !i--)
+		return l->facts->esp;
+	for (; *m; m++)
+		if (strcmp(*m, l->facts->esp) && !i--)
+			break;
+	return *m;
+}
+
+struct esp_walk {
+	struct loader *l;
+	const char *name; /* of the file in each folder that was found; NULL: what was found is the file */
+	loader_file_fn each;
+};
+
+static int esp_file(void *to, const char *path, vdisk_error *err)
+{
+	const struct esp_walk *w = to;
+	struct bytes file = { 0 };
+	int rc;
+
+	if (!w->name)
+		return w->each(w->l, path, err);
+	bytes_format(&file, "%s/%s", path, w->name);
+	rc = file.failed ? fail_nomem(err) : w->each(w->l, file.at, err);
+	bytes_destroy(&file);
+	return rc;
+}
+
+static int esp_walk(struct esp_walk *w, const char *mount, const char *folder, const char *pattern, vdisk_error *err)
+{
+	struct bytes at = { 0 };
+	int rc;
+
+	bytes_format(&at, "%s/%s", mount, folder);
+	rc = at.failed ? fail_nomem(err) : files_each(w->l->plan, at.at, pattern, esp_file, w, err);
+	bytes_destroy(&at);
+	return rc;
+}
+
+int loader_esp_files(struct loader *l, const char *folder, const char *pattern, const char *name, loader_file_fn each, vdisk_error *err)
+{
+	struct esp_walk w = { l, name, each };
+	const char *mount;
+	int rc = 0;
+
+	for (unsigned i = 0; !rc && (mount = loader_esp(l, i)); i++)
+		rc = esp_walk(&w, mount, folder, pattern, err);
 	return rc;
 }
 

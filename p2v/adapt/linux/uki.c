@@ -48,9 +48,8 @@ static bool uki_cmdline(const struct bytes *image, struct span *out)
 	return false;
 }
 
-static int uki_one(void *to, const char *path, vdisk_error *err)
+static int uki_one(struct loader *l, const char *path, vdisk_error *err)
 {
-	struct loader *l = to;
 	struct cmdline_rules r = loader_rules(l, path);
 	struct bytes image = { 0 }, now = { 0 };
 	vdisk_error trouble = { 0 };
@@ -84,15 +83,4 @@ static int uki_one(void *to, const char *path, vdisk_error *err)
 	return rc < 0 && trouble.kind != VDISK_UNSUPPORTED ? -1 : 0;
 }
 
-static int esp_ukis(struct loader *l, const char *mount, vdisk_error *err)
-{
-	struct bytes folder = { 0 };
-	int rc;
-
-	bytes_format(&folder, "%s/EFI/Linux", mount);
-	rc = folder.failed ? fail_nomem(err) : files_each(l->plan, folder.at, "*.efi", uki_one, l, err);
-	bytes_destroy(&folder);
-	return rc;
-}
-
-int uki_adapt(struct loader *l, vdisk_error *err) { return loader_esps(l, esp_ukis, err); }
+int uki_adapt(struct loader *l, vdisk_error *err) { return loader_esp_files(l, "EFI/Linux", "*.efi", NULL, uki_one, err); }
