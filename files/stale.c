@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Each looks at the few bytes where its format says "not clean": ext's recovery flag, btrfs's log root, NTFS's volume flags, and
- * for XFS the last record of the log, which is an unmount record or not.  (Offsets: Linux's fs/ext4/ext4.h, btrfs and XFS on-disk
- * formats, [MS-NTFS attributes].)
+ * Each looks at the few bytes where its format says "not clean": ext's recovery flag, btrfs's log root, NTFS's volume flags and
+ * restart pages (common/ntfs.h), and for XFS the last record of the log, which is an unmount record or not.  (Offsets: Linux's
+ * fs/ext4/ext4.h, btrfs and XFS on-disk formats.)
  */
 #include "stale.h"
+
+#include "common/fail.h"
+#include "common/ntfs.h"
 
 #include <endian.h>
 #include <stdbool.h>
@@ -17,7 +20,6 @@
 #define XFS_RECORD_MAX 1032u     /* blocks: 256 KiB and its headers */
 #define XLOG_MAGIC UINT32_C(0xfeedbabe)
 #define XLOG_UNMOUNT 0x20u
-#define NTFS_RECORD_MAX 4096u
 
 struct part { /* of a file, from `base` on */
 	int fd;
@@ -55,53 +57,18 @@ static const char *btrfs_why(const struct part *p)
 	return le64(b + 0x88) > 1 ? "it lies on several devices" : NULL;
 }
 
-/* ---------------------------------------------------------------- NTFS */
-
-/* Each 512 bytes of the record, whatever the disk's sectors are, end with a number that stands for two bytes kept at its beginning. */
-static bool ntfs_fixup(uint8_t *r, unsigned record)
+static int ntfs_read(void *to, uint64_t off, void *buf, size_t len, vdisk_error *err)
 {
-	unsigned at = le16(r + 4), n = le16(r + 6);
-
-	if (memcmp(r, "FILE", 4) || !n || n - 1 != record / 512 || at + n * 2 > record)
-		return false;
-	for (unsigned i = 1; i < n; i++) {
-		uint8_t *end = r + i * 512 - 2;
-
-		if (memcmp(end, r + at, 2))
-			return false;
-		memcpy(end, r + at + i * 2, 2);
-	}
-	return true;
+	return read_at(to, buf, len, off) ? 0 : fail(err, VDISK_IO, "NTFS: byte %llu cannot be read", (unsigned long long)off);
 }
 
-static const char *ntfs_why(const struct part *p)
+static const char *ntfs_why(struct part *p)
 {
-	uint8_t b[512], r[NTFS_RECORD_MAX];
-	uint64_t cluster, mft;
-	unsigned sector, record, at;
+	vdisk_error err;
+	const char *why;
+	int clean = ntfs_state(ntfs_read, p, &why, &err);
 
-	if (!read_at(p, b, sizeof(b), 0) || memcmp(b + 3, "NTFS    ", 8))
-		return "its boot sector cannot be read";
-	sector = le16(b + 11);
-	cluster = (uint64_t)sector * (b[13] <= 0x80 ? b[13] : 1u << ((256 - b[13]) & 31));
-	record = b[64] < 0x80 ? (unsigned)(b[64] * cluster) : 1u << ((256 - b[64]) & 31);
-	mft = le64(b + 48);
-	if (sector < 256 || sector > 4096 || record < 512 || record > NTFS_RECORD_MAX || record % 512 || !cluster ||
-	    mft > UINT64_MAX / 2 / cluster || !read_at(p, r, record, mft * cluster + 3 * (uint64_t)record) ||
-	    !ntfs_fixup(r, record))
-		return "its $Volume cannot be read";
-	for (at = le16(r + 20); at + 24 <= record && le32(r + at) != 0xffffffff;) {
-		uint32_t len = le32(r + at + 4), content = at + le16(r + at + 20);
-
-		if (len < 24 || len > record - at)
-			break;
-		if (le32(r + at) == 0x70) /* VOLUME_INFORMATION */
-			return content + 12 > record        ? "its $Volume cannot be read"
-			       : le16(r + content + 10) & 1 ? "it is marked dirty"
-							    : NULL;
-		at += len;
-	}
-	return "its $Volume cannot be read";
+	return clean < 0 ? "its $Volume or its log cannot be read" : clean ? NULL : why;
 }
 
 /* ---------------------------------------------------------------- XFS */
@@ -199,7 +166,7 @@ static const char *xfs_why(const struct part *p)
 
 const char *stale_why_at(int fd, uint64_t off, const char *type)
 {
-	const struct part p = { fd, off };
+	struct part p = { fd, off };
 
 	if (!strncmp(type, "ext", 3))
 		return ext_why(&p);

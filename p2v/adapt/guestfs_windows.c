@@ -2,6 +2,7 @@
 #include "guestfs_windows.h"
 
 #include "common/fail.h"
+#include "common/ntfs.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -87,7 +88,7 @@ static int ntfs_judge(struct guest *t, const char *device, const char *name, str
 	rc = is_hibernated(t, device, err);
 	if (rc)
 		return rc < 0 ? -1 : windows_sleeps(err);
-	rc = windows_ntfs_state(device_read, &d, &why, err);
+	rc = ntfs_state(device_read, &d, &why, err);
 	if (!rc)
 		snprintf(out->unclean, sizeof(out->unclean), "%s (%s)", name, why);
 	return rc < 0 ? -1 : 0;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* What of adapting a Windows looks outside of its tree: the state of an NTFS (made by mkntfs, marked by ntfsfix), an ISO of drivers. */
 #include "adapt_windows.h"
+#include "common/ntfs.h"
 #include "iso_tree.h"
 
 #include <fcntl.h>
@@ -33,7 +34,7 @@ static void expect_state(struct disk *d, int due, const char *part)
 {
 	vdisk_error err = { 0 };
 	const char *why = "";
-	int now = windows_ntfs_state(disk_read, d, &why, &err);
+	int now = ntfs_state(disk_read, d, &why, &err);
 
 	if (now != due || !strstr(due < 0 ? err.message : why, part))
 		fail_msg("due %d, %s; it is %d, %s%s", due, part, now, why, err.message);
@@ -138,7 +139,7 @@ static void test_ntfs_damage(void **state)
 			r[2048 + rand() % 2048] = (unsigned char)rand();
 		assert_int_equal(pwrite(d.fd, h, sizeof(h), 0), sizeof(h));
 		assert_int_equal(pwrite(d.fd, r, sizeof(r), (off_t)mft), sizeof(r));
-		if (windows_ntfs_state(disk_read, &d, &why, &err) < 0 && strncmp(err.message, "NTFS: ", 6))
+		if (ntfs_state(disk_read, &d, &why, &err) < 0 && strncmp(err.message, "NTFS: ", 6))
 			fail_msg("round %u: %s", round, err.message);
 	}
 	close(d.fd);

@@ -30,7 +30,7 @@ struct windows_nic {
 	char *name;      /* as people see it: Ethernet0 */
 	char *mac;       /* lower case, with colons, where the registry holds one; else "" */
 	char *driver;    /* the service of its adapter */
-	char *addresses; /* "192.0.2.5/24 …" or "dhcp" */
+	char *addresses; /* "192.0.2.5/24 …" or "dhcp", and IPv6 ones behind: "dhcp 2001:db8::5/64" */
 	char *gateways, *dns; /* blanks between */
 	uint32_t metric; /* of its first gateway; 0: automatic */
 	bool present;    /* an adapter of this machine stands behind it, not a left-over */
@@ -63,17 +63,12 @@ struct windows_facts {
 	/* What the tree does not show; the caller sets them (strings by strdup) before step_windows(), if it knows. */
 	char *encrypted;     /* a partition that is BitLocker's (blkid's type) */
 	char *dynamic;       /* a disk that is dynamic (MBR type 0x42, GPT's LDM types) */
-	char *unclean;       /* an NTFS that was not closed cleanly (windows_ntfs_state()) */
+	char *unclean;       /* an NTFS that was not closed cleanly (common/ntfs.h) */
 };
 
 /* 1 and *out where the tree holds a Windows, 0 where it does not, -1 with *err. */
 int windows_facts_read(struct windows_facts **out, struct tree *t, vdisk_error *err);
 void windows_facts_free(struct windows_facts *w);
-
-/* Whether an NTFS was closed cleanly, by the flags of its volume and the state of its log, read through `read` (0, or -1 with *err; offsets
-   count from the file system's start).  1 clean, 0 not (*why says how, static), -1 with *err (VDISK_CORRUPT where it is no NTFS). */
-int windows_ntfs_state(int (*read)(void *to, uint64_t off, void *buf, size_t len, vdisk_error *err), void *to, const char **why,
-	vdisk_error *err);
 
 /* The refusals of a Windows that is hibernated, encrypted, on a dynamic disk: -1 with *err.  `image` (may be NULL) goes before. */
 int windows_sleeps(vdisk_error *err);

@@ -4,7 +4,7 @@
  * ($LogFile, record 2).  Those records are among the sixteen that every NTFS keeps at the MFT's start, so nothing else of the file system is
  * looked at.  Everything read is a stranger's: each offset is compared with what was read before it is used.
  */
-#include "windows.h"
+#include "common/ntfs.h"
 
 #include "common/fail.h"
 
@@ -23,7 +23,7 @@
 #define NO_CLIENT 0xffff
 
 struct ntfs {
-	int (*read)(void *to, uint64_t off, void *buf, size_t len, vdisk_error *err);
+	ntfs_read_fn read;
 	void *to;
 	uint32_t cluster, record; /* bytes */
 	uint64_t mft;             /* bytes from the start */
@@ -150,7 +150,7 @@ static int page_judge(const unsigned char *b, uint64_t *lsn)
 static int log_judge(struct ntfs *n, vdisk_error *err)
 {
 	unsigned char b[PAGES_MAX];
-	uint64_t off, length, lsn[2] = { 0, 0 };
+	uint64_t off = 0, length = 0, lsn[2] = { 0, 0 };
 	size_t have, second;
 	int first, other = -1;
 	bool empty = true;
@@ -173,7 +173,7 @@ static int log_judge(struct ntfs *n, vdisk_error *err)
 	return other < 0 || (first >= 0 && lsn[0] >= lsn[1]) ? first : other;
 }
 
-int windows_ntfs_state(int (*read)(void *to, uint64_t off, void *buf, size_t len, vdisk_error *err), void *to, const char **why, vdisk_error *err)
+int ntfs_state(ntfs_read_fn read, void *to, const char **why, vdisk_error *err)
 {
 	struct ntfs n = { .read = read, .to = to };
 	unsigned flags;
@@ -183,7 +183,7 @@ int windows_ntfs_state(int (*read)(void *to, uint64_t off, void *buf, size_t len
 	if (boot_read(&n, err) || volume_flags(&n, &flags, err))
 		return -1;
 	if (flags & VOLUME_DIRTY) {
-		*why = "it is marked for a check by chkdsk";
+		*why = "it is marked dirty, for a check by chkdsk";
 		return 0;
 	}
 	clean = log_judge(&n, err);
