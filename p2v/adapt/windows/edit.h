@@ -36,7 +36,7 @@ int windows_register(struct windows_edit *e, const struct package *k, vdisk_erro
 int windows_firstboot(struct windows_edit *e, vdisk_error *err);    /* after those */
 int windows_loader(struct windows_edit *e, vdisk_error *err);       /* UEFI's fallback */
 
-/* The first boot's script for the connections that had addresses of their own; false: there are none. */
-bool windows_network_script(const struct windows_facts *w, struct bytes *out);
+/* The first boot's script for the connections that had addresses of their own; false: there are none.  *six: some are of IPv6. */
+bool windows_network_script(const struct windows_facts *w, struct bytes *out, bool *six);
 
 #endif

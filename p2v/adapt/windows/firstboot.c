@@ -135,7 +135,7 @@ static int tool_put(struct windows_edit *e, vdisk_error *err)
 int windows_firstboot(struct windows_edit *e, vdisk_error *err)
 {
 	struct bytes script = { 0 }, network = { 0 };
-	bool addresses = windows_network_script(e->w, &network);
+	bool six, addresses = windows_network_script(e->w, &network, &six);
 	int rc = 0;
 
 	if (addresses || e->packages) {
@@ -150,6 +150,9 @@ int windows_firstboot(struct windows_edit *e, vdisk_error *err)
 		if (!rc)
 			plan_remark(e->plan, "a script finishes the work at the first boot, a minute or two after it; "
 			            "%%SystemRoot%%\\" HERE "\\firstboot.log tells what it did");
+		if (six)
+			plan_remark(e->plan, "IPv6 addresses go to the new adapters; a gateway of theirs that no router announces has to be set again "
+			            "(netsh interface ipv6 add route ::/0)");
 	}
 	bytes_destroy(&script);
 	bytes_destroy(&network);

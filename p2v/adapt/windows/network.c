@@ -40,14 +40,16 @@ static const char body[] =
 	"}\r\n"
 	"foreach ($o in $rest) {\r\n"
 	"    if (-not $o.To) { $o.To = @($new | Where-Object { -not $taken[$_.GUID] })[0] }\r\n"
-	"    if (-not $o.To) { Write-Output \"$($o.Guid): no adapter is left for $($o.Address)\"; continue }\r\n"
+	"    if (-not $o.To) { Write-Output \"$($o.Guid): no adapter is left for $($o.Address) $($o.Address6)\"; continue }\r\n"
 	"    $taken[$o.To.GUID] = 1\r\n"
 	"    $n = $o.To.InterfaceIndex\r\n"
-	"    Write-Output \"$($o.Guid): $($o.Address) go to interface $n, $($o.To.Name)\"\r\n"
-	"    $a = @('interface', 'ipv4', 'set', 'address', \"name=$n\", 'source=static', \"address=$($o.Address[0])\", \"mask=$($o.Mask[0])\")\r\n"
-	"    if ($o.Gateway.Count) { $a += \"gateway=$($o.Gateway[0])\" }\r\n"
-	"    if ($o.Gateway.Count -and $o.Metric) { $a += \"gwmetric=$($o.Metric)\" }\r\n"
-	"    & netsh.exe $a\r\n"
+	"    Write-Output \"$($o.Guid): $($o.Address) $($o.Address6) go to interface $n, $($o.To.Name)\"\r\n"
+	"    if ($o.Address.Count) {\r\n"
+	"        $a = @('interface', 'ipv4', 'set', 'address', \"name=$n\", 'source=static', \"address=$($o.Address[0])\", \"mask=$($o.Mask[0])\")\r\n"
+	"        if ($o.Gateway.Count) { $a += \"gateway=$($o.Gateway[0])\" }\r\n"
+	"        if ($o.Gateway.Count -and $o.Metric) { $a += \"gwmetric=$($o.Metric)\" }\r\n"
+	"        & netsh.exe $a\r\n"
+	"    }\r\n"
 	"    for ($k = 1; $k -lt $o.Address.Count; $k++) {\r\n"
 	"        & netsh.exe interface ipv4 add address \"name=$n\" \"address=$($o.Address[$k])\" \"mask=$($o.Mask[$k])\"\r\n"
 	"    }\r\n"
@@ -55,22 +57,32 @@ static const char body[] =
 	"        if ($k -eq 0) { & netsh.exe interface ipv4 set dnsservers \"name=$n\" source=static \"address=$($o.Dns[0])\" validate=no }\r\n"
 	"        else { & netsh.exe interface ipv4 add dnsservers \"name=$n\" \"address=$($o.Dns[$k])\" \"index=$($k + 1)\" validate=no }\r\n"
 	"    }\r\n"
+	"    foreach ($a in $o.Address6) { & netsh.exe interface ipv6 add address \"interface=$n\" \"address=$a\" store=persistent }\r\n"
+	"    for ($k = 0; $k -lt $o.Dns6.Count; $k++) {\r\n"
+	"        if ($k -eq 0) { & netsh.exe interface ipv6 set dnsservers \"name=$n\" source=static \"address=$($o.Dns6[0])\" validate=no }\r\n"
+	"        else { & netsh.exe interface ipv6 add dnsservers \"name=$n\" \"address=$($o.Dns6[$k])\" \"index=$($k + 1)\" validate=no }\r\n"
+	"    }\r\n"
 	"}\r\n";
 
-/* 'a', 'b': what stands in `list` between blanks, up to `end` of each; or the masks of its prefix lengths. */
-static void texts_write(struct bytes *out, const char *list, bool masks)
+enum part { PART_HOST, PART_MASK, PART_HOST6, PART_WHOLE6 };
+
+/* 'a', 'b': of what stands in `list` between blanks, each IPv4 address without its prefix's length, or the mask of that; or each of IPv6, whose netsh
+   takes it with the length. */
+static void texts_write(struct bytes *out, const char *list, enum part part)
 {
 	const char *between = "";
 
 	bytes_text(out, "@(");
 	for (const char *s = list; *s;) {
 		size_t n, host;
+		bool six;
 
 		s += strspn(s, " ");
 		n = strcspn(s, " ");
 		host = strcspn(s, " /");
-		if (n && !memchr(s, ':', host)) { /* IPv6 has a netsh of its own, and no such list in the registry */
-			if (masks) {
+		six = memchr(s, ':', host);
+		if (n && six == (part >= PART_HOST6) && (six || (*s >= '0' && *s <= '9'))) { /* not "dhcp" */
+			if (part == PART_MASK) {
 				unsigned bits = 0;
 				uint32_t m;
 
@@ -79,7 +91,7 @@ static void texts_write(struct bytes *out, const char *list, bool masks)
 				m = bits ? UINT32_MAX << (32 - (bits > 32 ? 32 : bits)) : 0;
 				bytes_format(out, "%s'%u.%u.%u.%u'", between, m >> 24, m >> 16 & 255, m >> 8 & 255, m & 255);
 			} else {
-				bytes_format(out, "%s'%.*s'", between, (int)host, s);
+				bytes_format(out, "%s'%.*s'", between, (int)(part == PART_WHOLE6 ? n : host), s);
 			}
 			between = ", ";
 		}
@@ -88,10 +100,11 @@ static void texts_write(struct bytes *out, const char *list, bool masks)
 	bytes_text(out, ")");
 }
 
-bool windows_network_script(const struct windows_facts *w, struct bytes *out)
+bool windows_network_script(const struct windows_facts *w, struct bytes *out, bool *six)
 {
 	unsigned n = 0;
 
+	*six = false;
 	bytes_text(out, head);
 	for (size_t i = 0; i < w->nics_n; i++) {
 		const struct windows_nic *c = &w->nics[i];
@@ -99,14 +112,19 @@ bool windows_network_script(const struct windows_facts *w, struct bytes *out)
 		if (!c->present || !*c->addresses || !strcmp(c->addresses, "dhcp"))
 			continue;
 		bytes_format(out, "%s    @{ Guid = '%s'; Mac = '%s'; To = $null; Address = ", n++ ? ",\r\n" : "", c->guid, c->mac);
-		texts_write(out, c->addresses, false);
+		texts_write(out, c->addresses, PART_HOST);
 		bytes_text(out, "; Mask = ");
-		texts_write(out, c->addresses, true);
+		texts_write(out, c->addresses, PART_MASK);
 		bytes_text(out, "; Gateway = ");
-		texts_write(out, c->gateways, false);
+		texts_write(out, c->gateways, PART_HOST);
 		bytes_format(out, "; Metric = %u; Dns = ", c->metric);
-		texts_write(out, c->dns, false);
+		texts_write(out, c->dns, PART_HOST);
+		bytes_text(out, "; Address6 = ");
+		texts_write(out, c->addresses, PART_WHOLE6);
+		bytes_text(out, "; Dns6 = ");
+		texts_write(out, c->dns, PART_HOST6);
 		bytes_text(out, " }");
+		*six = *six || strchr(c->addresses, ':');
 	}
 	bytes_text(out, n ? "\r\n" : "");
 	bytes_text(out, body);

@@ -50,10 +50,9 @@ static bool address_add(struct bytes *out, const char *text, int bits)
 	return true;
 }
 
-static char *addresses_read(const struct hive *h, hive_node_h key)
+static void addresses_read(const struct hive *h, hive_node_h key, struct bytes *out)
 {
-	struct bytes ip = { 0 }, mask = { 0 }, out = { 0 };
-	char *text;
+	struct bytes ip = { 0 }, mask = { 0 };
 	size_t m = 0;
 	unsigned n = 0;
 
@@ -65,20 +64,17 @@ static char *addresses_read(const struct hive *h, hive_node_h key)
 		if (m < mask.len)
 			m += strlen(mask.at + m) + 1;
 		if (bits >= 0)
-			address_add(&out, ip.at + i, bits);
+			address_add(out, ip.at + i, bits);
 	}
-	text = out.failed ? NULL : strdup(out.at ? out.at : "");
 	bytes_destroy(&ip);
 	bytes_destroy(&mask);
-	bytes_destroy(&out);
-	return text;
 }
 
 /* Addresses of a value that is a list, or one text with blanks or commas between. */
-static char *list_read(const struct hive *h, hive_node_h key, const char *name)
+static void list_add(const struct hive *h, hive_node_h key, const char *name, struct bytes *out)
 {
-	struct bytes all = { 0 }, out = { 0 };
-	char *text, *save = NULL;
+	struct bytes all = { 0 };
+	char *save = NULL;
 	unsigned n = 0;
 
 	hive_list(h, key, name, &all);
@@ -87,11 +83,25 @@ static char *list_read(const struct hive *h, hive_node_h key, const char *name)
 			all.at[i] = ' ';
 	}
 	for (char *s = all.at ? strtok_r(all.at, " ,;", &save) : NULL; s && n++ < ADDRESSES_MAX; s = strtok_r(NULL, " ,;", &save))
-		address_add(&out, s, -1);
-	text = out.failed ? NULL : strdup(out.at ? out.at : "");
+		address_add(out, s, -1);
 	bytes_destroy(&all);
-	bytes_destroy(&out);
+}
+
+/* Owned; empties it. */
+static char *text_take(struct bytes *b)
+{
+	char *text = b->failed ? NULL : strdup(b->at ? b->at : "");
+
+	bytes_destroy(b);
 	return text;
+}
+
+static char *list_read(const struct hive *h, hive_node_h key, const char *name)
+{
+	struct bytes out = { 0 };
+
+	list_add(h, key, name, &out);
+	return text_take(&out);
 }
 
 static bool guid_fits(const char *s)
@@ -154,8 +164,8 @@ static char *mac_read(const struct reader *r, const char *guid, hive_node_h clas
 	return mac ? mac : strdup("");
 }
 
-/* Its name, its adapter's driver, and whether that is a device that was there when Windows ran last. */
-static void connection_read(const struct reader *r, struct windows_nic *n)
+/* Its name, its adapter's driver, and whether that is a device that was there when Windows ran last; the adapter's class key, or 0. */
+static hive_node_h connection_read(const struct reader *r, struct windows_nic *n)
 {
 	struct adapter a = { .system = r->system, .guid = n->guid };
 	char path[512], *device;
@@ -176,27 +186,46 @@ static void connection_read(const struct reader *r, struct windows_nic *n)
 		n->name = strdup("");
 	if (!n->driver)
 		n->driver = strdup("");
+	return a.found;
+}
+
+/* The name servers of IPv4, and of IPv6, which has settings of its own. */
+static char *dns_read(const struct reader *r, const char *guid, hive_node_h key)
+{
+	struct bytes out = { 0 };
+	char path[128];
+
+	list_add(r->system, key, "NameServer", &out);
+	snprintf(path, sizeof(path), "Services\\Tcpip6\\Parameters\\Interfaces\\%s", guid);
+	list_add(r->system, windows_set_find(r->system, r->set, path), "NameServer", &out);
+	return text_take(&out);
 }
 
 static int nic_take(void *to, const char *name, hive_node_h node)
 {
 	struct reader *r = to;
 	struct windows_nic n = { 0 }, *more;
-	struct bytes metric = { 0 };
+	struct bytes metric = { 0 }, addresses = { 0 };
+	hive_node_h class_key = 0;
 	uint32_t dhcp = 0;
 
 	if (!guid_fits(name) || r->w->nics_n == NICS_MAX)
 		return 0;
 	hive_number(r->system, node, "EnableDHCP", &dhcp);
 	n.guid = strdup(name);
-	n.addresses = dhcp ? strdup("dhcp") : addresses_read(r->system, node);
+	if (dhcp)
+		bytes_text(&addresses, "dhcp");
+	else
+		addresses_read(r->system, node, &addresses);
 	n.gateways = dhcp ? strdup("") : list_read(r->system, node, "DefaultGateway");
-	n.dns = list_read(r->system, node, "NameServer");
+	n.dns = dns_read(r, name, node);
 	hive_list(r->system, node, "DefaultGatewayMetric", &metric);
 	n.metric = metric.len ? (uint32_t)strtoul(metric.at, NULL, 10) % 10000 : 0;
 	bytes_destroy(&metric);
 	if (n.guid)
-		connection_read(r, &n);
+		class_key = connection_read(r, &n);
+	windows_ipv6_read(r->system, r->set, class_key, &addresses);
+	n.addresses = text_take(&addresses);
 	more = realloc(r->w->nics, (r->w->nics_n + 1) * sizeof(*more));
 	if (more)
 		r->w->nics = more;

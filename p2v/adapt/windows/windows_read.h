@@ -14,6 +14,8 @@ hive_node_h windows_set_find(const struct hive *system, unsigned set, const char
 int windows_hives_open(struct hive *system, struct hive *software, struct tree *t, const char *folder, bool write, vdisk_error *err);
 
 int windows_services_read(struct windows_facts *w, const struct hive *system, vdisk_error *err);
+/* "2001:db8::5/64 …": the lasting IPv6 addresses of the adapter with that class key, behind what stands there. */
+void windows_ipv6_read(const struct hive *system, unsigned set, hive_node_h class_key, struct bytes *out);
 int windows_nics_read(struct windows_facts *w, const struct hive *system, vdisk_error *err);
 
 #endif
