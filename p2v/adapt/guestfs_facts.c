@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define WHERE_MAX 320 /* a name, and a word before it */
+
 static const char *value(char **pairs, const char *key)
 {
 	for (char **p = pairs; p && p[0] && p[1]; p += 2)
@@ -27,30 +29,30 @@ static unsigned disk_of(const char *name, unsigned *partition)
 }
 
 /* As `vdisk mount` and `vdisk inspect` call it. */
-static void where_make(const char *name, const char *uuid, unsigned partition, char out[300])
+static void where_make(const char *name, const char *uuid, unsigned partition, char out[WHERE_MAX])
 {
 	const char *slash;
 
 	if (!strncmp(name, "/dev/sd", 7)) {
 		if (partition)
-			snprintf(out, 300, "partitions/%u", partition);
+			snprintf(out, WHERE_MAX, "partitions/%u", partition);
 		else
-			snprintf(out, 300, "disk");
+			snprintf(out, WHERE_MAX, "disk");
 	} else if (!strncmp(name, "/dev/md", 7)) {
-		snprintf(out, 300, "md/%s", name + strcspn(name, "0123456789"));
+		snprintf(out, WHERE_MAX, "md/%s", name + strcspn(name, "0123456789"));
 	} else if (!strncmp(name, "/dev/mapper/", 12)) {
-		snprintf(out, 300, "luks/%s", uuid);
+		snprintf(out, WHERE_MAX, "luks/%s", uuid);
 	} else if (!strncmp(name, "/dev/", 5) && (slash = strchr(name + 5, '/'))) {
-		snprintf(out, 300, "volumes/%s", name + 5);
+		snprintf(out, WHERE_MAX, "volumes/%s", name + 5);
 	} else {
-		snprintf(out, 300, "%s", name);
+		snprintf(out, WHERE_MAX, "%s", name);
 	}
 }
 
 static int fs_add(struct guest *t, struct facts *f, const char *device, vdisk_error *err)
 {
 	struct fact_fs *v = reallocarray(f->fs, f->fs_n + 1, sizeof(*v)), *s;
-	char **pairs, name[300], where[300];
+	char **pairs, name[300], where[WHERE_MAX];
 	unsigned partition;
 	int64_t size;
 
