@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static int beside_name(const char *image, char out[4096], vdisk_error *err)
@@ -47,21 +48,25 @@ static int leftover_clear(const char *path, vdisk_error *err)
 	return unlink(path) && errno != ENOENT ? fail_errno(err, "%s", path) : 0;
 }
 
-/* Before anything that takes long: what the commit would say of an image that cannot be written to, or is protected. */
+/* Before anything that takes long: what the commit would say of an image that cannot be written to, is protected, or half changed. */
 static int image_judge(const struct adapt_args *a, const char *image, vdisk_error *err)
 {
 	const struct vdisk_open_options o = {
 		.format = a->format, .flags = VDISK_OPEN_RW | VDISK_OPEN_KEEP_ID | (a->force ? VDISK_OPEN_FORCE : 0), .allow_dirs = a->allow,
 	};
 	vdisk_image *img;
+	struct stat st;
 
+	if (!stat(image, &st) && S_ISBLK(st.st_mode))
+		return fail(err, VDISK_UNSUPPORTED,
+		            "%s: is a block device, and the way back has no lasting place beside it: --overlay FILE leaves the changes in a layer, for "
+		            "vdisk commit",
+		            image);
 	return vdisk_open(image, &o, &img, err) ? -1 : vdisk_close(img, err);
 }
 
 int layer_name(struct layer *l, const struct adapt_args *a, const char *image, vdisk_error *err)
 {
-	struct vdisk_undo_info info;
-
 	*l = (struct layer){ .image = image, .keep = a->overlay != NULL };
 	if (a->overlay) {
 		if (!access(a->overlay, F_OK))
@@ -69,11 +74,6 @@ int layer_name(struct layer *l, const struct adapt_args *a, const char *image, v
 		snprintf(l->path, sizeof(l->path), "%s", a->overlay);
 		return 0;
 	}
-	if (vdisk_undo_find(image, &info, err))
-		return -1;
-	if (info.active)
-		return fail(err, VDISK_REFUSED, "%s: a change of it was broken off half-way: 'vdisk adapt --resume %s' finishes it, --undo instead takes it back", image,
-		            image);
 	if (image_judge(a, image, err) || beside_name(image, l->path, err))
 		return -1;
 	if (!leftover_clear(l->path, err))
