@@ -54,13 +54,16 @@ static int data_copy(struct vd_commit *c, const struct vd_extent *x, vd_error *e
 	return 0;
 }
 
+uint64_t vd_commit_from(const struct vd_commit *c, const struct vd_extent *x)
+{
+	/* What the last of the layers leaves to the ancestor stays.  Past the end of a layer in between there are zeros, whatever lies below. */
+	return x->kind == VD_ABSENT && x->depth == c->top->n_layers - 1 ? vd_max(x->off, vd_min(x->off + x->len, c->top->chain[x->depth]->size)) : x->off;
+}
+
 static int extent_copy(struct vd_commit *c, const struct vd_extent *x, uint64_t *copied, vd_error *err)
 {
-	uint64_t off = x->off, end = x->off + x->len;
+	uint64_t off = vd_commit_from(c, x), end = x->off + x->len;
 
-	/* What the last of the layers leaves to the ancestor stays.  Past the end of a layer in between there are zeros, whatever lies below. */
-	if (x->kind == VD_ABSENT && x->depth == c->top->n_layers - 1)
-		off = vd_max(off, c->top->chain[c->top->n_layers - 1]->size);
 	if (off >= end)
 		return 0;
 	*copied += end - off;
@@ -89,25 +92,18 @@ static int commit_piece(void *ctx, uint64_t off, uint64_t len, uint64_t *copied,
 
 /* ---------------------------------------------------------------- whether there is anything to do */
 
-static int extent_differs(struct vd_commit *c, const struct vd_extent *x, uint8_t *other, bool *differs, vd_error *err)
+/* The part of x that a commit would write is another there by now. */
+static int extent_pends(struct vd_commit *c, const struct vd_extent *x, uint8_t *other, bool *pends, vd_error *err)
 {
-	for (uint64_t at = x->off; at < x->off + x->len && !*differs;) {
+	for (uint64_t at = vd_commit_from(c, x); at < x->off + x->len && !*pends;) {
 		size_t n = vd_min(COMMIT_BUFFER, x->off + x->len - at);
 
 		if (vd_image_read_extent(c->top, x, at, c->buf, n, err) || vdisk_pread(c->to, other, n, at, err))
 			return -1;
-		*differs = memcmp(c->buf, other, n);
+		*pends = memcmp(c->buf, other, n);
 		at += n;
 	}
 	return 0;
-}
-
-/* The part of x that a commit would write is another there by now. */
-static int extent_pends(struct vd_commit *c, const struct vd_extent *x, uint8_t *other, bool *pends, vd_error *err)
-{
-	if (x->kind == VD_ABSENT && x->depth == c->top->n_layers - 1)
-		return 0;
-	return extent_differs(c, x, other, pends, err);
 }
 
 int vd_commit_pends(struct vd_commit *c, bool *pends, vd_error *err)

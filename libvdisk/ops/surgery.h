@@ -25,6 +25,8 @@ struct vd_commit {
 	const struct vdisk_job_options *job;
 	uint8_t *buf;           /* its own */
 };
+/* Where in the extent of `top` that begins which a commit writes into the ancestor; its end: nowhere. */
+uint64_t vd_commit_from(const struct vd_commit *c, const struct vd_extent *x);
 /* Whether the ancestor would read differently after it: not so where an earlier run was killed when only the leaf was left to be emptied. */
 int vd_commit_pends(struct vd_commit *c, bool *pends, vd_error *err);
 int vd_commit_run(struct vd_commit *c, struct vdisk_commit_report *report, vd_error *err);

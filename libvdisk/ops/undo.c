@@ -123,10 +123,8 @@ fail:
 static int extent_foresee(struct vd_commit *c, const struct vd_extent *x, vd_error *err)
 {
 	struct vd_extent v[FORESEE_BATCH];
-	uint64_t off = x->off, end = vd_min(x->off + x->len, vdisk_size(c->to));
+	uint64_t off = vd_commit_from(c, x), end = vd_min(x->off + x->len, vdisk_size(c->to));
 
-	if (x->kind == VD_ABSENT && x->depth == c->top->n_layers - 1)
-		return 0;
 	while (off < end) {
 		struct vd_extents e;
 
@@ -250,6 +248,11 @@ fail:
 
 /* ---------------------------------------------------------------- the end */
 
+static uint64_t mtime_ns(const struct stat *st)
+{
+	return (uint64_t)st->st_mtim.tv_sec * UINT64_C(1000000000) + (uint64_t)st->st_mtim.tv_nsec;
+}
+
 static int after_note(struct vd_undo_run *r, vd_error *err)
 {
 	for (unsigned i = 0; i < vd_undo_n_files(r->u); i++) {
@@ -263,7 +266,7 @@ static int after_note(struct vd_undo_run *r, vd_error *err)
 		vd_file_close(f);
 		if (rc)
 			return vd_fail_errno(err, errno, VDISK_NO_OFFSET, "%s", r->image);
-		if (vd_undo_after(r->u, i, (uint64_t)st.st_size, (uint64_t)st.st_mtim.tv_sec * UINT64_C(1000000000) + (uint64_t)st.st_mtim.tv_nsec, err))
+		if (vd_undo_after(r->u, i, (uint64_t)st.st_size, mtime_ns(&st), err))
 			return -1;
 	}
 	return 0;
@@ -393,8 +396,7 @@ static int unchanged(const struct vd_undo_run *r, const char *kept, vd_error *er
 
 		if (file_open(r, want, true, &f, err))
 			return -1;
-		same = !fstat(f->fd, &st) && want->has_after && (uint64_t)st.st_size == want->after &&
-		       (uint64_t)st.st_mtim.tv_sec * UINT64_C(1000000000) + (uint64_t)st.st_mtim.tv_nsec == want->mtime;
+		same = !fstat(f->fd, &st) && want->has_after && (uint64_t)st.st_size == want->after && mtime_ns(&st) == want->mtime;
 		if (!same)
 			vd_fail(err, VDISK_REFUSED, VDISK_NO_OFFSET, "%s: was changed since %s was written, and cannot be brought back by it", f->name, kept);
 		vd_file_close(f);
