@@ -12,7 +12,6 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
-#include <sys/sysmacros.h>
 #include <unistd.h>
 
 struct staged {
@@ -36,30 +35,10 @@ const char *vd_staging_base_name(const struct vd_staging *s)
 	return vd_base_name(s->path);
 }
 
-static int identify(int dirfd, const char *name, int flags, struct vd_kept_file *k)
+/* k may be NULL: nothing is kept. */
+static bool kept_is(int dirfd, const char *name, const struct vd_kept_file *k)
 {
-	struct statx x;
-
-	if (statx(dirfd, name, flags | AT_STATX_SYNC_AS_STAT, STATX_INO | STATX_TYPE | STATX_BTIME, &x))
-		return -1;
-	k->dev = makedev(x.stx_dev_major, x.stx_dev_minor);
-	k->ino = x.stx_ino;
-	k->birth = x.stx_mask & STATX_BTIME ? (uint64_t)x.stx_btime.tv_sec * 1000000000 + x.stx_btime.tv_nsec : 0;
-	errno = EINVAL;
-	return S_ISREG(x.stx_mode) ? 0 : -1;
-}
-
-int vd_kept_identify(int fd, struct vd_kept_file *k, vd_error *err)
-{
-	return identify(fd, "", AT_EMPTY_PATH, k) ? vd_fail_errno(err, errno, VDISK_NO_OFFSET, "asking which file it is") : 0;
-}
-
-bool vd_kept_is(int dirfd, const char *name, const struct vd_kept_file *k)
-{
-	struct vd_kept_file there = { 0 };
-
-	return k && !identify(dirfd, name, AT_SYMLINK_NOFOLLOW, &there) && there.dev == k->dev && there.ino == k->ino &&
-	       (there.birth == k->birth || !there.birth || !k->birth);
+	return k && vd_identity_at(dirfd, name, &k->id);
 }
 
 /* *block_device: one stands there.  `kept` (may be NULL): what stands there may be that. */
@@ -81,7 +60,7 @@ static int judge(const char *path, bool overwrite, const struct vd_kept_file *ke
 	*block_device = S_ISBLK(st.st_mode);
 	if (!S_ISREG(st.st_mode) && !*block_device)
 		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "%s: neither a regular file nor a block device", path);
-	if (!overwrite && !vd_kept_is(AT_FDCWD, path, kept))
+	if (!overwrite && !kept_is(AT_FDCWD, path, kept))
 		return vd_fail(err, VDISK_REFUSED, VDISK_NO_OFFSET, "%s: exists; --force replaces it", path);
 	return 0;
 }
@@ -195,8 +174,8 @@ static int temp_resume(struct vd_staging *s, const char *name, const char *temp,
 	const struct vd_kept_file *k = s->n < s->n_kept ? &s->kept[s->n] : NULL;
 	struct vd_file *inner;
 
-	if (!vd_kept_is(s->dirfd, temp, k)) {
-		if (!vd_kept_is(s->dirfd, name, k))
+	if (!kept_is(s->dirfd, temp, k)) {
+		if (!kept_is(s->dirfd, name, k))
 			return vd_fail(err, VDISK_REFUSED, VDISK_NO_OFFSET,
 				       "%s: %s/%s, which was to be gone on with, is not there any more", shown, s->folder, temp);
 		if (renameat2(s->dirfd, name, s->dirfd, temp, RENAME_NOREPLACE))
@@ -304,7 +283,7 @@ int vd_staging_add(struct vd_staging *s, const char *name, struct vd_file **f, v
 	if (!name[0] || strchr(name, '/'))
 		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "'%s' is no name for a file beside the image", name);
 	if (!s->overwrite && !faccessat(s->dirfd, name, F_OK, AT_SYMLINK_NOFOLLOW) &&
-	    !vd_kept_is(s->dirfd, name, s->n < s->n_kept ? &s->kept[s->n] : NULL))
+	    !kept_is(s->dirfd, name, s->n < s->n_kept ? &s->kept[s->n] : NULL))
 		return vd_fail(err, VDISK_REFUSED, VDISK_NO_OFFSET, "%s: exists; --force replaces it", shown);
 	return stage(s, name, shown, f, err);
 }

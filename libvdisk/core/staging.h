@@ -7,13 +7,13 @@
 #define VD_CORE_STAGING_H
 
 #include "io/file.h"
+#include "io/identity.h"
 
 struct vd_staging;
 
 /* A file of a run that was broken off, by its identity, and what of it is done. */
 struct vd_kept_file {
-	uint64_t dev, ino;
-	uint64_t birth; /* ns since 1970, as a number is used again for another file; 0: the file system does not say */
+	struct vd_identity id;
 	struct vd_range *v; /* ascending, apart */
 	size_t n;
 };
@@ -33,10 +33,6 @@ void vd_staging_keep(struct vd_staging *s);
 #define VD_STAGING_RECORD "resume"
 /* Says that the unfinished files hold what their source has given up: vd_staging_new() refuses to replace them, whoever asks. */
 #define VD_STAGING_MOVING "moving"
-/* Fills in the identity of an open file. */
-int vd_kept_identify(int fd, struct vd_kept_file *k, vd_error *err);
-/* Whether the file of that name is k. */
-bool vd_kept_is(int dirfd, const char *name, const struct vd_kept_file *k);
 /* The name of a further file for that destination, beside it: "FOLDER/.NAME.vdisk-WORD".  Returns owned; NULL: out of memory. */
 char *vd_staging_side(const char *path, const char *word);
 /* Judges what vd_staging_new() would, and makes nothing. */

@@ -182,7 +182,7 @@ int vd_undo_new(struct vd_file *journal, const char *meta, struct vd_undo **out,
 	return -1;
 }
 
-int vd_undo_file_add(struct vd_undo *u, const char *name, uint64_t size, uint64_t inode, uint64_t birth, unsigned *i, vd_error *err)
+int vd_undo_file_add(struct vd_undo *u, const char *name, uint64_t size, const struct vd_identity *id, unsigned *i, vd_error *err)
 {
 	struct vd_undo_file *v;
 
@@ -192,7 +192,7 @@ int vd_undo_file_add(struct vd_undo *u, const char *name, uint64_t size, uint64_
 	if (!v)
 		return vd_fail_nomem(err, sizeof(*v));
 	u->files = v;
-	v[u->n_files] = (struct vd_undo_file){ .name = vd_strdup(name), .size = size, .inode = inode, .birth = birth };
+	v[u->n_files] = (struct vd_undo_file){ .name = vd_strdup(name), .size = size, .id = *id };
 	if (!v[u->n_files].name)
 		return vd_fail_nomem(err, strlen(name));
 	*i = u->n_files++;

@@ -23,6 +23,7 @@
 #define VD_IO_UNDO_H
 
 #include "io/file.h"
+#include "io/identity.h"
 
 enum vd_undo_state {
 	VD_UNDO_NONE,    /* no journal, or one that never came to count */
@@ -36,7 +37,7 @@ struct vd_undo;
 struct vd_undo_file {
 	char *name;
 	uint64_t size;            /* then */
-	uint64_t inode, birth;
+	struct vd_identity id;    /* ino 0: not known; the device is never */
 	bool has_after;
 	uint64_t after, mtime;
 	/* the writer's: what of [0, size) stands in the journal; ascending, apart */

@@ -8,9 +8,6 @@
 #include "base/alloc.h"
 #include "base/bytes.h"
 
-#include <fcntl.h>
-#include <sys/stat.h>
-
 struct undo_file {
 	struct vd_file file;
 	struct vd_file *inner;
@@ -112,38 +109,27 @@ static const struct vd_file_ops undo_ops = {
 	.close = undo_close,
 };
 
-static void identify(int fd, uint64_t *inode, uint64_t *birth)
-{
-	struct statx x;
-
-	*inode = *birth = 0;
-	if (fd < 0 || statx(fd, "", AT_EMPTY_PATH, STATX_INO | STATX_BTIME, &x))
-		return;
-	*inode = x.stx_ino;
-	if (x.stx_mask & STATX_BTIME)
-		*birth = (uint64_t)x.stx_btime.tv_sec * UINT64_C(1000000000) + x.stx_btime.tv_nsec;
-}
-
 /* A new file of the journal, or the one that it knows by that name. */
 static int enter(struct vd_undo *u, struct vd_file *inner, const char *name, unsigned *i, vd_error *err)
 {
 	VD_AUTO_FREE char *text = NULL;
 	struct undo_record r = { .kind = UNDO_FILE, .off = vd_file_size(inner) };
-	uint64_t inode, birth;
+	struct vd_identity id = { 0 };
 	int known = vd_undo_find(u, name);
 
 	if (known >= 0) {
 		*i = (unsigned)known;
 		return 0;
 	}
-	identify(inner->fd, &inode, &birth);
-	text = vd_asprintf("inode %" PRIu64 "\nbirth %" PRIu64 "\nname %s", inode, birth, name);
+	if (inner->fd >= 0 && vd_identity_of(inner->fd, &id, NULL))
+		id = (struct vd_identity){ 0 };
+	text = vd_asprintf("inode %" PRIu64 "\nbirth %" PRIu64 "\nname %s", id.ino, id.birth, name);
 	if (!text)
 		return vd_fail_nomem(err, strlen(name));
 	r.len = strlen(text);
 	if (r.len > UNDO_TEXT)
 		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "%s: its name is too long for an undo journal", inner->name);
-	if (vd_undo_file_add(u, name, r.off, inode, birth, i, err))
+	if (vd_undo_file_add(u, name, r.off, &id, i, err))
 		return -1;
 	r.file = *i;
 	return vd_undo_append(u, &r, text, err);

@@ -39,16 +39,16 @@ static int odd(const struct vd_undo *u, uint64_t at, const char *what, vd_error 
 static int file_take(struct vd_undo *u, uint64_t at, const struct undo_record *r, vd_error *err)
 {
 	VD_AUTO_FREE char *text = vd_strndup((const char *)u->buf + UNDO_HEAD, (size_t)r->len);
-	unsigned long long inode, birth;
+	struct vd_identity id = { 0 };
 	int n = 0;
 	unsigned i;
 
 	if (!text)
 		return vd_fail_nomem(err, r->len);
-	if (sscanf(text, "inode %llu\nbirth %llu\nname%n", &inode, &birth, &n) < 2 || !n || text[n] != ' ' || r->file != u->n_files || r->off > INT64_MAX ||
+	if (sscanf(text, "inode %" SCNu64 "\nbirth %" SCNu64 "\nname%n", &id.ino, &id.birth, &n) < 2 || !n || text[n] != ' ' || r->file != u->n_files || r->off > INT64_MAX ||
 	    strlen(text) != r->len)
 		return odd(u, at, "names no file as it should", err);
-	return vd_undo_file_add(u, text + n + 1, r->off, inode, birth, &i, err);
+	return vd_undo_file_add(u, text + n + 1, r->off, &id, &i, err);
 }
 
 static int after_take(struct vd_undo *u, uint64_t at, const struct undo_record *r, vd_error *err)

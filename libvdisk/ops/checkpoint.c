@@ -299,9 +299,9 @@ static int header_make(struct vd_ckpt *k, const char *fingerprint, uint64_t now,
 	k->header = vd_asprintf("%s\ntime %" PRIu64 " %" PRIu64 "\n", fingerprint, now, seed);
 	for (unsigned i = 0; i < k->c->to->n_files; i++) {
 		VD_AUTO_FREE char *old = k->header;
-		struct vd_kept_file id;
+		struct vd_identity id;
 
-		if (vd_kept_identify(k->c->to->files[i]->fd, &id, err))
+		if (vd_identity_of(k->c->to->files[i]->fd, &id, err))
 			return vd_fail_in(err, "%s", k->c->to->files[i]->name);
 		k->header = old ? vd_asprintf("%sfile %" PRIu64 " %" PRIu64 " %" PRIu64 "\n", old, id.dev, id.ino, id.birth) : NULL;
 	}

@@ -196,7 +196,7 @@ static bool state_parse(struct vd_saved *s, char *text)
 			if (!v)
 				return false;
 			s->files = v;
-			v[s->n_files++] = (struct vd_kept_file){ .dev = a, .ino = b, .birth = birth };
+			v[s->n_files++] = (struct vd_kept_file){ .id = { .dev = a, .ino = b, .birth = birth } };
 		} else {
 			return false;
 		}
@@ -275,8 +275,8 @@ void vd_saved_free(struct vd_saved *s)
 enum vd_saved_state vd_saved_judge(const struct vd_saved *s, const char *path)
 {
 	VD_AUTO_FREE char *temp = vd_staging_side(path, "partial");
-	const char *there = temp && vd_kept_is(AT_FDCWD, temp, s->files) ? temp
-			    : vd_kept_is(AT_FDCWD, path, s->files)       ? path
+	const char *there = temp && vd_identity_at(AT_FDCWD, temp, &s->files->id) ? temp
+			    : vd_identity_at(AT_FDCWD, path, &s->files->id)       ? path
 									 : NULL;
 	enum vd_saved_state state = VD_SAVED_WAITS;
 	struct vd_file *f;

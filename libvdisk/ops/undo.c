@@ -163,12 +163,14 @@ int vd_undo_foresee(struct vd_commit *c, vd_error *err)
 static int file_open(const struct vd_undo_run *r, const struct vd_undo_file *want, bool as_left, struct vd_file **f, vd_error *err)
 {
 	struct vd_trust t = { .image = r->image, .said = true, .format = "its", .allow_dirs = r->allow_dirs };
-	struct vd_kept_file now = { 0 };
+	struct vd_identity now;
 
 	if (want->name[0] ? vd_trust_open(&t, want->name, true, f, NULL, err) : vd_file_posix(AT_FDCWD, r->image, r->image, VD_POSIX_RDWR, f, err))
 		return -1;
-	if (!vd_file_lock(*f, true, err) && !vd_kept_identify((*f)->fd, &now, err)) {
-		if (as_left || !want->inode || now.ino == want->inode)
+	if (!vd_file_lock(*f, true, err)) {
+		if (as_left || !want->id.ino)
+			return 0;
+		if (!vd_identity_of((*f)->fd, &now, err) && vd_identity_same(&now, &want->id))
 			return 0;
 		vd_fail(err, VDISK_REFUSED, VDISK_NO_OFFSET, "%s: is not the file that was being changed; if it is in order, remove %s", (*f)->name, r->journal);
 	}

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """A commit under an undo journal, killed or failing at any call that changes a file: the image is what it was, or is refused until it is brought back
 to the byte, or to the end; in every format that can be written to, of one file or several, over a snapshot and over a parent."""
-import os, sys
+import os, struct, sys, zlib
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 from vdtest import *
 
@@ -253,22 +253,69 @@ def several_disks():
 		check("no change of it was broken off" in r.err, r.show())
 
 
-@case
-def not_the_same_file():
-	"""A journal that was left behind is not played onto a file that has taken the image's name."""
+def broken_off():
 	scene = Scene("raw")
 	calls = calls_of(VDUNDO, "commit", scene.layer)
 	for nth in range(calls // 2, calls):
 		scene.put_back()
 		commit(scene, env=shim(op=OPS, do="kill", nth=nth))
 		if ran(VDUNDO, "find", scene.path).out != "none\n":
-			break
-	shutil.copyfile(os.path.join("aside", "disk.img"), "new.img")
-	os.replace("new.img", scene.path)
+			return scene
+	fail("no kill left a journal in force")
+
+
+def refused_as_another(scene, why):
+	there = sha256(scene.path)
 	for do in ("undo", "resume"):
 		r = run(VDUNDO, do, scene.path)
-		check(r.rc == 2 and "is not the file" in r.err and "vdisk-undo" in r.err, "%s: %s" % (do, r.show()))
-	eq(scene.before["disk.img"], sha256(scene.path), "the other file")
+		check(r.rc == 2 and "is not the file" in r.err and "vdisk-undo" in r.err, "%s, %s: %s" % (why, do, r.show()))
+	eq(there, sha256(scene.path), why + ": the other file")
+
+
+@case
+def not_the_same_file():
+	"""A journal that was left behind is not played onto a file that has taken the image's name."""
+	scene = broken_off()
+	shutil.copyfile(os.path.join("aside", "disk.img"), "new.img")
+	os.replace("new.img", scene.path)
+	refused_as_another(scene, "another inode")
+
+
+def journal_rebirth(path, ino, birth):
+	"""The journal's first file was born at that time; returns when it said that it was."""
+	with open(path, "r+b") as f:
+		at = 512
+		while True:
+			f.seek(at)
+			head = f.read(32)
+			kind, _, _, size = struct.unpack_from("<IIQQ", head)
+			if kind == 2: # FILE
+				break
+			at += 32 + (0 if kind == 4 else size)
+		words = f.read(size).split(b"\n", 2)
+		eq(b"inode %d" % ino, words[0], "the journal's first file")
+		digits = words[1].split()[1]
+		words[1] = b"birth %0*d" % (len(digits), birth)
+		text = b"\n".join(words)
+		eq(size, len(text), "the record's length")
+		f.seek(at)
+		f.write(head[:28] + struct.pack("<I", zlib.crc32(head[:28] + text)) + text)
+	return int(digits)
+
+
+@case
+def not_born_then():
+	"""A file that was given the number of the one that is gone."""
+	scene = broken_off()
+	journal = os.path.join("it", ".disk.img.vdisk-undo")
+	ino = os.stat(scene.path).st_ino
+	birth = journal_rebirth(journal, ino, 1)
+	if not birth:
+		skip("the file system does not say when a file was born")
+	refused_as_another(scene, "another birth")
+	journal_rebirth(journal, ino, 0) # not known: the number has to do
+	ran(VDUNDO, "undo", scene.path)
+	scene.must_be_old("the birth is not known")
 
 
 @case
