@@ -251,7 +251,7 @@ static int conv_move(struct vd_conv *c, vd_error *err)
 
 	if (conv_target(c, err) || vd_layer_begin(c->to, err))
 		return -1;
-	if (vd_conv_digests(o) && vd_tree_new(c->size, &c->tree, err))
+	if (vd_conv_digests(o) && vd_tree_new(c->size, o->cancel, &c->tree, err))
 		return -1;
 	if (o->manifest) {
 		if (vd_manifest_new(o->manifest, c->src, c->size, o->flags & VDISK_CONVERT_OVERWRITE, &c->manifest, err))

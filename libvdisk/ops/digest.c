@@ -161,7 +161,7 @@ int vd_digest_image(vdisk_image *img, const struct vdisk_job_options *opts, stru
 		return -1;
 	rc = digester_init(d, img, o, err);
 	if (!rc)
-		rc = vd_tree_new(img->top->size, &d->tree, err);
+		rc = vd_tree_new(img->top->size, o->cancel, &d->tree, err);
 	if (!rc)
 		vd_tree_tell(d->tree, sink);
 	if (!rc)

@@ -14,7 +14,8 @@ struct vd_leaf_sink {
 struct vd_tree; /* the root being built; one thread at a time */
 /* Before the first leaf; NULL: nobody else. */
 void vd_tree_tell(struct vd_tree *t, struct vd_leaf_sink *sink);
-int vd_tree_new(uint64_t size, struct vd_tree **out, vd_error *err);
+/* `cancel` (may be NULL) is looked at while zeros are put in, which of a huge disk may take hours. */
+int vd_tree_new(uint64_t size, const volatile int *cancel, struct vd_tree **out, vd_error *err);
 void vd_tree_free(struct vd_tree *t);
 /* The digest of the next leaf. */
 int vd_tree_leaf(struct vd_tree *t, const uint8_t leaf[32], vd_error *err);

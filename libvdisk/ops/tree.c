@@ -20,11 +20,12 @@ const uint8_t vd_leaf_zero[32] = {
 struct vd_tree {
 	struct vd_sha256 *hash;
 	struct vd_leaf_sink *sink; /* may be NULL */
+	const volatile int *cancel; /* may be NULL */
 	uint64_t size, pos; /* leaves below pos are in */
 	uint8_t zeros[ZEROS_AT_ONCE * 32];
 };
 
-int vd_tree_new(uint64_t size, struct vd_tree **out, vd_error *err)
+int vd_tree_new(uint64_t size, const volatile int *cancel, struct vd_tree **out, vd_error *err)
 {
 	struct vd_tree *t = vd_calloc(1, sizeof(*t));
 
@@ -32,6 +33,7 @@ int vd_tree_new(uint64_t size, struct vd_tree **out, vd_error *err)
 	if (!t)
 		return vd_fail_nomem(err, sizeof(*t));
 	t->size = size;
+	t->cancel = cancel;
 	t->hash = vd_sha256_new();
 	if (!t->hash) {
 		vd_free(t);
@@ -96,6 +98,8 @@ int vd_tree_zeros(struct vd_tree *t, uint64_t to, vd_error *err)
 	for (t->pos += n * VDISK_DIGEST_LEAF; n > 0;) {
 		uint64_t now = vd_min(n, ZEROS_AT_ONCE);
 
+		if (t->cancel && *t->cancel)
+			return vd_fail(err, VDISK_CANCELLED, VDISK_NO_OFFSET, "stopped on request");
 		if (vd_sha256_add(t->hash, t->zeros, now * 32, err))
 			return -1;
 		n -= now;

@@ -111,11 +111,27 @@ static void test_read_error(void **state)
 	vd_free(bytes);
 }
 
+/* What would take hours ends when it is told to. */
+static void test_cancel(void **state)
+{
+	volatile int cancel = 1;
+	vd_error failed = { 0 };
+	struct vd_tree *t;
+	uint8_t got[32];
+
+	(void)state;
+	must(vd_tree_new(INT64_MAX, &cancel, &t, err));
+	assert_int_equal(vd_tree_zeros(t, INT64_MAX / 2, &failed), -1);
+	assert_int_equal(failed.kind, VDISK_CANCELLED);
+	assert_int_equal(vd_tree_end(t, got, &failed), -1);
+	vd_tree_free(t);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_zero_leaf), cmocka_unit_test(test_sizes),      cmocka_unit_test(test_empty),
-		cmocka_unit_test(test_holes),     cmocka_unit_test(test_read_error),
+		cmocka_unit_test(test_holes),     cmocka_unit_test(test_read_error), cmocka_unit_test(test_cancel),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -556,7 +556,7 @@ VDISK_API int vdisk_manifest_make(vdisk_image *img, const char *path, bool overw
 
 struct vdisk_manifest_result {
 	bool equal;
-	bool size_differs;   /* then nothing was read */
+	bool size_differs;   /* then nothing of the image was read, and nothing hashed: the leaves may not make the digest */
 	uint64_t size;       /* of the disk that the manifest is of */
 	uint64_t differing;  /* bytes of the leaves that differ */
 	uint64_t offset;     /* of the first one */
