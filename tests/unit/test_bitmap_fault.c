@@ -3,7 +3,7 @@
  * Bitmaps of an image whose file fails at the nth operation, or whose nth allocation does; many threads writing at once, which must
  * all be recorded; and so many places touched that notes have to be made coarser.
  */
-#include "ops_help.h"
+#include "kept.h"
 #include "alloc_fail.h"
 
 #include <errno.h>
@@ -11,37 +11,7 @@
 
 #define SIZE (2u * MIB)
 
-/* The bytes between two opens. */
-struct kept {
-	struct vd_crash *clock;
-	unsigned id;
-};
-
-static struct vd_file *kept_file(const struct kept *k)
-{
-	struct vd_file *f;
-
-	must(vd_crash_image(k->clock, k->id, vd_crash_ops(k->clock), VD_CRASH_KEEP, 0, &f, err));
-	return f;
-}
-
-static struct vd_file *kept_new(struct kept *k, struct vd_file *inner)
-{
-	struct vd_file *f;
-
-	k->clock = vd_crash_new();
-	assert_non_null(k->clock);
-	must(vd_file_crash(k->clock, inner, &f, &k->id, err));
-	return f;
-}
-
-static vdisk_image *opened(struct vd_file *f, uint32_t flags)
-{
-	vdisk_image *img;
-
-	must(vd_image_open_file(f, "qcow2", flags, NULL, NULL, NULL, &img, err));
-	return img;
-}
+static vdisk_image *opened(struct vd_file *f, uint32_t flags) { return kept_open(f, "qcow2", flags, NULL, NULL); }
 
 /* ---------------------------------------------------------------- what an image says */
 
@@ -106,12 +76,8 @@ static void clean(const struct kept *k)
 
 static void image_make(struct kept *k)
 {
-	const char *options[] = { "cluster_size=4K", NULL };
-	struct vd_file *f;
-	vdisk_image *img;
+	vdisk_image *img = kept_create(kept_new(k, kept_empty("bitmap.qcow2")), "qcow2", SIZE, "cluster_size=4K", 0, NULL);
 
-	must(vd_file_memory("bitmap.qcow2", NULL, 0, &f, err));
-	must(vd_image_create_file(kept_new(k, f), "qcow2", SIZE, options, 0, NULL, NULL, &img, err));
 	must(vdisk_bitmap_create(img, "a", 512, 0, err));
 	must(vdisk_bitmap_create(img, "b", 0, VDISK_BITMAP_DISABLED, err));
 	must(vdisk_pwrite(img, "x", 1, 5000, err));
@@ -183,7 +149,7 @@ static bool fault_run(const struct kept *made, enum change what, long n, bool me
 		fail_msg("change %d, failure %ld (%s): a change of bitmaps cost one: %s", (int)what, n, why.message, now.text);
 	if (!rc && strcmp(now.text, after->text))
 		fail_msg("change %d: said to be done, and is not: %s", (int)what, now.text);
-	vd_crash_free(k.clock);
+	kept_free(&k);
 	return hits > 0;
 }
 
@@ -203,14 +169,14 @@ static void faults(bool memory)
 		must(change_do(img, (enum change)what, err));
 		must(vdisk_close(img, err));
 		tell(&k, &after);
-		vd_crash_free(k.clock);
+		kept_free(&k);
 		for (long n = 1; fault_run(&made, (enum change)what, n, memory, &before, &after, counts); n++)
 			;
 		print_message("change %d: %u times marked as in use, %u times done, %u times not\n", what, counts[0], counts[1],
 		              counts[2]);
 		assert_true(counts[1] > 0 && counts[0] + counts[2] > 0);
 	}
-	vd_crash_free(made.clock);
+	kept_free(&made);
 }
 
 static void test_io_faults(void **state)
@@ -291,8 +257,8 @@ static void test_threads(void **state)
 		if (want[s] != got[s])
 			fail_msg("sector %u: written %d, recorded %d", s, want[s], got[s]);
 	clean(&k);
-	vd_crash_free(k.clock);
-	vd_crash_free(made.clock);
+	kept_free(&k);
+	kept_free(&made);
 }
 
 /* ---------------------------------------------------------------- coarser */
@@ -315,14 +281,12 @@ static bool range_sum(void *ctx, uint64_t off, uint64_t len)
 static void test_coarser(void **state)
 {
 	const uint64_t size = UINT64_C(272) << 30, step = UINT64_C(16) << 20; /* 17,408 pieces of notes at 512 bytes a bit */
-	struct vd_file *f;
 	vdisk_image *img;
 	struct sum s = { 0 };
 	struct kept k;
 
 	(void)state;
-	must(vd_file_memory("big.qcow2", NULL, 0, &f, err));
-	must(vd_image_create_file(kept_new(&k, f), "qcow2", size, NULL, 0, NULL, NULL, &img, err));
+	img = kept_create(kept_new(&k, kept_empty("big.qcow2")), "qcow2", size, NULL, 0, NULL);
 	must(vdisk_bitmap_create(img, "fine", 512, 0, err));
 	for (uint64_t off = 0; off < size; off += step)
 		must(vdisk_zero(img, off, 512, err));
@@ -330,7 +294,7 @@ static void test_coarser(void **state)
 	assert_int_equal(s.places, size / step);
 	assert_true(s.bytes > size / step * 512 && s.bytes <= size / step * 512 + (UINT64_C(17408 - 16384) * step));
 	must(vdisk_close(img, err));
-	vd_crash_free(k.clock);
+	kept_free(&k);
 }
 
 int main(void)

@@ -3,44 +3,13 @@
  * Snapshots of an image whose file fails at the nth operation: the change has happened or has not, and the image is
  * clean when it is opened again.  And snapshots made while the image itself is, as a conversion does.
  */
-#include "ops_help.h"
+#include "kept.h"
 
 #include <errno.h>
 
 #define SIZE (512u * KIB)
 
-/* The bytes between two opens. */
-struct kept {
-	struct vd_crash *clock;
-	unsigned id;
-};
-
-static struct vd_file *kept_file(const struct kept *k)
-{
-	struct vd_file *f;
-
-	must(vd_crash_image(k->clock, k->id, vd_crash_ops(k->clock), VD_CRASH_KEEP, 0, &f, err));
-	return f;
-}
-
-static struct vd_file *kept_new(struct kept *k, struct vd_file *inner)
-{
-	struct vd_file *f;
-
-	k->clock = vd_crash_new();
-	assert_non_null(k->clock);
-	must(vd_file_crash(k->clock, inner, &f, &k->id, err));
-	return f;
-}
-
-static vdisk_image *opened(struct vd_file *f, uint32_t flags, const char *snapshot)
-{
-	const char *options[] = { snapshot, NULL };
-	vdisk_image *img;
-
-	must(vd_image_open_file(f, "qcow2", flags, snapshot ? options : NULL, NULL, NULL, &img, err));
-	return img;
-}
+static vdisk_image *opened(struct vd_file *f, uint32_t flags, const char *snapshot) { return kept_open(f, "qcow2", flags, snapshot, NULL); }
 
 static void reads(const struct kept *k, const char *snapshot, const uint8_t *want, uint32_t size)
 {
@@ -72,12 +41,8 @@ static int snap(vdisk_image *img, const char *name, vd_error *err)
 /* Two snapshots, and a disk that differs from both. */
 static void image_make(struct kept *k, uint8_t *bytes[3], uint32_t create_flags, const char *option)
 {
-	const char *options[] = { option, NULL };
-	struct vd_file *f;
-	vdisk_image *img;
+	vdisk_image *img = kept_create(kept_new(k, kept_empty("snap.qcow2")), "qcow2", SIZE, option, create_flags, NULL);
 
-	must(vd_file_memory("snap.qcow2", NULL, 0, &f, err));
-	must(vd_image_create_file(kept_new(k, f), "qcow2", SIZE, option ? options : NULL, create_flags, NULL, NULL, &img, err));
 	for (unsigned i = 0; i < 3; i++) {
 		bytes[i] = help_content(SIZE, i + 1);
 		must(vdisk_pwrite(img, bytes[i], SIZE, 0, err));
@@ -151,14 +116,14 @@ static void test_faults(void **state)
 			else
 				undone++;
 			assert_true(rc || !fault.hits || done); /* what said that it is done is */
-			vd_crash_free(k.clock);
+			kept_free(&k);
 			if (!fault.hits)
 				break;
 		}
 		print_message("change %d: %u times undone, %u times done\n", what, undone, done);
 		assert_true(done > 0 && undone > 3);
 	}
-	vd_crash_free(made.clock);
+	kept_free(&made);
 	for (unsigned i = 0; i < 3; i++)
 		vd_free(bytes[i]);
 }
@@ -177,7 +142,7 @@ static void test_while_being_made(void **state)
 		reads(&k, "snapshot=a", bytes[0], SIZE);
 		reads(&k, "snapshot=2", bytes[1], SIZE);
 		reads(&k, NULL, bytes[2], SIZE);
-		vd_crash_free(k.clock);
+		kept_free(&k);
 		for (unsigned n = 0; n < 3; n++)
 			vd_free(bytes[n]);
 	}

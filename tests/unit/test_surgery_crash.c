@@ -3,7 +3,7 @@
  * Power cuts at every write boundary while a layer is flattened, while it gets another parent, and while it is committed into its parent: it
  * reads the same over the parent that it names, and a second run finishes.  Of what was not flushed all, nothing or some is kept; sectors are whole, as headers have no copies.
  */
-#include "ops_help.h"
+#include "kept.h"
 #include "ops/surgery.h"
 
 #define SIZE (384u * KIB)
@@ -12,58 +12,15 @@ struct kind {
 	const char *format, *option;
 };
 
-/* An image between two opens: its bytes. */
-struct shelf {
-	struct vd_crash *clock;
-	unsigned id;
-};
-
-static struct vd_file *shelf_file(const struct shelf *s, unsigned long at, enum vd_crash_mode mode, uint64_t seed)
-{
-	struct vd_file *f;
-
-	must(vd_crash_image(s->clock, s->id, at, mode, seed, &f, err));
-	return f;
-}
-
-static struct vd_file *shelf_whole(const struct shelf *s)
-{
-	return shelf_file(s, vd_crash_ops(s->clock), VD_CRASH_KEEP, 0);
-}
-
-/* A file that is kept on *s; takes `inner`. */
-static struct vd_file *shelf_new(struct shelf *s, struct vd_file *inner)
-{
-	struct vd_file *f;
-
-	s->clock = vd_crash_new();
-	assert_non_null(s->clock);
-	must(vd_file_crash(s->clock, inner, &f, &s->id, err));
-	return f;
-}
-
-static struct vd_file *empty(const char *name)
-{
-	struct vd_file *f;
-
-	must(vd_file_memory(name, NULL, 0, &f, err));
-	return f;
-}
-
 static vdisk_image *opened(const struct kind *k, struct vd_file *f, uint32_t flags, vdisk_image *parent)
 {
-	vdisk_image *img;
-
-	must(vd_image_open_file(f, k->format, flags, NULL, parent, NULL, &img, err));
-	return img;
+	return kept_open(f, k->format, flags, NULL, parent);
 }
 
-static void made(const struct kind *k, const char *name, vdisk_image *parent, const uint8_t *bytes, bool some, struct shelf *s)
+static void made(const struct kind *k, const char *name, vdisk_image *parent, const uint8_t *bytes, bool some, struct kept *s)
 {
-	const char *options[] = { k->option, NULL };
-	vdisk_image *img;
+	vdisk_image *img = kept_create(kept_new(s, kept_empty(name)), k->format, SIZE, k->option, 0, parent);
 
-	must(vd_image_create_file(shelf_new(s, empty(name)), k->format, SIZE, k->option ? options : NULL, 0, parent, NULL, &img, err));
 	for (uint32_t at = 0; at < SIZE; at += 24 * KIB)
 		if (!some || at / (24 * KIB) % 3 == 1)
 			must(vdisk_pwrite(img, bytes + at, 24 * KIB, at, err));
@@ -73,7 +30,7 @@ static void made(const struct kind *k, const char *name, vdisk_image *parent, co
 struct chain {
 	const struct kind *k;
 	uint8_t *want;
-	struct shelf base, other, leaf;
+	struct kept base, other, leaf;
 };
 
 /* What parent the leaf names.  Takes f, as do the others. */
@@ -89,7 +46,7 @@ static const char *parent_in(const struct chain *c, struct vd_file *f)
 
 static vdisk_image *over(const struct chain *c, struct vd_file *f, uint32_t flags, const char *parent)
 {
-	return opened(c->k, f, flags, !*parent ? NULL : opened(c->k, shelf_whole(*parent == 'o' ? &c->other : &c->base), 0, NULL));
+	return opened(c->k, f, flags, !*parent ? NULL : opened(c->k, kept_file(*parent == 'o' ? &c->other : &c->base), 0, NULL));
 }
 
 static void right(const struct chain *c, struct vd_file *f, const char *parent)
@@ -106,9 +63,9 @@ static void right(const struct chain *c, struct vd_file *f, const char *parent)
 }
 
 /* The work, on a leaf that names `parent`; *s keeps its bytes. */
-static void surgery(const struct chain *c, struct vd_file *f, const char *parent, bool flatten, struct shelf *s)
+static void surgery(const struct chain *c, struct vd_file *f, const char *parent, bool flatten, struct kept *s)
 {
-	vdisk_image *img = over(c, shelf_new(s, f), VDISK_OPEN_RW | VDISK_OPEN_KEEP_ID, parent), *other;
+	vdisk_image *img = over(c, kept_new(s, f), VDISK_OPEN_RW | VDISK_OPEN_KEEP_ID, parent), *other;
 	uint64_t n = 0;
 
 	if (flatten) {
@@ -116,7 +73,7 @@ static void surgery(const struct chain *c, struct vd_file *f, const char *parent
 	} else {
 		struct vd_new_parent p = { .name = "other", .format = c->k->format, .path = "/other" };
 
-		other = opened(c->k, shelf_whole(&c->other), 0, NULL);
+		other = opened(c->k, kept_file(&c->other), 0, NULL);
 		p.layer = other->top;
 		must(vd_image_pull(img, other, 0, SIZE, &n, err));
 		must(vd_layer_set_parent(img->top, &p, err));
@@ -129,26 +86,26 @@ static void cut_everywhere(const struct chain *c, bool flatten)
 {
 	const char *due = flatten ? "" : "other";
 	unsigned long before = 0, after = 0;
-	struct shelf s, again;
+	struct kept s, again;
 
-	surgery(c, shelf_whole(&c->leaf), "base", flatten, &s);
+	surgery(c, kept_file(&c->leaf), "base", flatten, &s);
 	for (unsigned long at = 0; at <= vd_crash_ops(s.clock); at++) {
 		for (int mode = VD_CRASH_KEEP; mode <= VD_CRASH_RANDOM; mode++) {
 			const char *parent;
 
 			print_message("%s%s: cut after %lu of %lu, mode %d\r", c->k->format, flatten ? " flatten" : " rebase", at, vd_crash_ops(s.clock), mode);
-			parent = parent_in(c, shelf_file(&s, at, (enum vd_crash_mode)mode, at));
+			parent = parent_in(c, kept_cut(&s, at, mode, at));
 			*(!strcmp(parent, due) ? &after : &before) += 1;
-			right(c, shelf_file(&s, at, (enum vd_crash_mode)mode, at), parent);
-			surgery(c, shelf_file(&s, at, (enum vd_crash_mode)mode, at), parent, flatten, &again);
-			assert_string_equal(parent_in(c, shelf_whole(&again)), due);
-			right(c, shelf_whole(&again), due);
-			vd_crash_free(again.clock);
+			right(c, kept_cut(&s, at, mode, at), parent);
+			surgery(c, kept_cut(&s, at, mode, at), parent, flatten, &again);
+			assert_string_equal(parent_in(c, kept_file(&again)), due);
+			right(c, kept_file(&again), due);
+			kept_free(&again);
 		}
 	}
 	print_message("\n%s%s: %lu cuts before the switch, %lu after\n", c->k->format, flatten ? " flatten" : " rebase", before, after);
 	assert_true(before > 0 && after > 0);
-	vd_crash_free(s.clock);
+	kept_free(&s);
 }
 
 /* ---------------------------------------------------------------- commit: two images on one clock */
@@ -207,7 +164,7 @@ static void cut_commit(const struct chain *c)
 	unsigned long unfinished = 0;
 	struct pair p, again;
 
-	commit(c, shelf_whole(&c->base), shelf_whole(&c->leaf), &p);
+	commit(c, kept_file(&c->base), kept_file(&c->leaf), &p);
 	for (unsigned long at = 0; at <= vd_crash_ops(p.clock); at++) {
 		for (int m = VD_CRASH_KEEP; m <= VD_CRASH_RANDOM; m++) {
 			enum vd_crash_mode mode = (enum vd_crash_mode)m;
@@ -238,14 +195,14 @@ static void test_kind(void **state)
 		memcpy(c.want + at, high + at, vd_min(24 * KIB, SIZE - at));
 	made(c.k, "base", NULL, low, false, &c.base);
 	made(c.k, "other", NULL, otherwise, false, &c.other);
-	made(c.k, "leaf", opened(c.k, shelf_whole(&c.base), 0, NULL), high, true, &c.leaf);
-	right(&c, shelf_whole(&c.leaf), "base");
+	made(c.k, "leaf", opened(c.k, kept_file(&c.base), 0, NULL), high, true, &c.leaf);
+	right(&c, kept_file(&c.leaf), "base");
 	cut_everywhere(&c, true);
 	cut_everywhere(&c, false);
 	cut_commit(&c);
-	vd_crash_free(c.base.clock);
-	vd_crash_free(c.other.clock);
-	vd_crash_free(c.leaf.clock);
+	kept_free(&c.base);
+	kept_free(&c.other);
+	kept_free(&c.leaf);
 	vd_free(c.want);
 	vd_free(low);
 	vd_free(otherwise);

@@ -4,7 +4,7 @@
  * the length; where it does not, the file is as it was.  From there the commit, done again over the same journal, reaches its end; and cut
  * anywhere in that, or in the restoration, the journal serves once more.
  */
-#include "ops_help.h"
+#include "kept.h"
 #include "io/undo.h"
 #include "ops/undo.h"
 
@@ -36,52 +36,33 @@ static struct vd_file *copied(struct vd_file *f)
 	return out;
 }
 
-static struct vd_file *empty(const char *name)
-{
-	struct vd_file *f;
-
-	must(vd_file_memory(name, NULL, 0, &f, err));
-	return f;
-}
-
 static vdisk_image *opened(const struct kind *k, struct vd_file *f, uint32_t flags, vdisk_image *parent)
 {
-	vdisk_image *img;
-
-	must(vd_image_open_file(f, k->format, flags, NULL, parent, NULL, &img, err));
-	return img;
+	return kept_open(f, k->format, flags, NULL, parent);
 }
 
 /* A disk of which `part` in three pieces is written: 0 all, 1 every third. */
 static struct vd_file *made(const struct kind *k, const char *name, const uint8_t *bytes, unsigned step, unsigned first)
 {
-	const char *options[] = { k->option, NULL };
-	struct vd_crash *c = vd_crash_new();
 	struct vd_file *f;
-	vdisk_image *img;
-	unsigned id;
+	struct kept whole;
+	vdisk_image *img = kept_create(kept_new(&whole, kept_empty(name)), k->format, SIZE, k->option, 0, NULL);
 
-	must(vd_file_crash(c, empty(name), &f, &id, err));
-	must(vd_image_create_file(f, k->format, SIZE, k->option ? options : NULL, 0, NULL, NULL, &img, err));
 	for (uint32_t at = first * 24 * KIB; at < SIZE; at += step * 24 * KIB)
 		must(vdisk_pwrite(img, bytes + at, 24 * KIB, at, err));
 	must(vdisk_close(img, err));
-	must(vd_crash_image(c, id, vd_crash_ops(c), VD_CRASH_KEEP, 0, &f, err));
-	vd_crash_free(c);
+	f = kept_file(&whole);
+	kept_free(&whole);
 	return f;
 }
 
 /* The layer: a qcow2 that says something in every other piece, and zeros in one. */
 static struct vd_file *layer_made(const struct kind *k, struct vd_file *base, const uint8_t *bytes, uint8_t *want)
 {
-	const char *options[] = { "cluster_size=4K", NULL };
-	struct vd_crash *c = vd_crash_new();
 	struct vd_file *f;
-	vdisk_image *img;
-	unsigned id;
+	struct kept whole;
+	vdisk_image *img = kept_create(kept_new(&whole, kept_empty("leaf")), "qcow2", SIZE, "cluster_size=4K", 0, opened(k, copied(base), 0, NULL));
 
-	must(vd_file_crash(c, empty("leaf"), &f, &id, err));
-	must(vd_image_create_file(f, "qcow2", SIZE, options, 0, opened(k, copied(base), 0, NULL), NULL, &img, err));
 	for (uint32_t at = 24 * KIB; at < SIZE; at += 48 * KIB) {
 		must(vdisk_pwrite(img, bytes + at, 24 * KIB, at, err));
 		memcpy(want + at, bytes + at, 24 * KIB);
@@ -89,17 +70,14 @@ static struct vd_file *layer_made(const struct kind *k, struct vd_file *base, co
 	must(vdisk_zero(img, 96 * KIB, 48 * KIB, err));
 	memset(want + 96 * KIB, 0, 48 * KIB);
 	must(vdisk_close(img, err));
-	must(vd_crash_image(c, id, vd_crash_ops(c), VD_CRASH_KEEP, 0, &f, err));
-	vd_crash_free(c);
+	f = kept_file(&whole);
+	kept_free(&whole);
 	return f;
 }
 
 static vdisk_image *leaf_open(const struct bench *b)
 {
-	vdisk_image *img;
-
-	must(vd_image_open_file(copied(b->leaf), "qcow2", 0, NULL, NULL, NULL, &img, err));
-	return img;
+	return kept_open(copied(b->leaf), "qcow2", 0, NULL, NULL);
 }
 
 /* The commit over a journal; both files are the caller's clock's. */
@@ -214,7 +192,7 @@ static void test_kind(void **state)
 	b.leaf = layer_made(b.k, base, high, b.want);
 	b.clock = vd_crash_new();
 	must(vd_file_crash(b.clock, base, &file, &b.base, err));
-	must(vd_file_crash(b.clock, empty("journal"), &journal, &b.journal, err));
+	must(vd_file_crash(b.clock, kept_empty("journal"), &journal, &b.journal, err));
 	must(vd_undo_new(journal, "leaf leaf\n", &u, err));
 	commit(&b, file, u);
 	vd_undo_free(u);
@@ -247,7 +225,7 @@ static void a_change_waits_for_the_journal(void **state)
 	(void)state;
 	must(vd_file_memory("file", bytes, 300 * KIB, &f, err));
 	must(vd_file_crash(clock, f, &f, &file_id, err));
-	must(vd_file_crash(clock, empty("journal"), &journal, &journal_id, err));
+	must(vd_file_crash(clock, kept_empty("journal"), &journal, &journal_id, err));
 	must(vd_undo_new(journal, "what for\n", &u, err));
 	must(vd_file_undo(f, u, "", &guarded, err));
 	assert_int_equal(vd_undo_state(u), VD_UNDO_NONE);
@@ -282,7 +260,7 @@ static void a_journal_is_not_believed(void **state)
 
 	(void)state;
 	must(vd_file_memory("file", bytes, 200 * KIB, &f, err));
-	journal = empty("journal");
+	journal = kept_empty("journal");
 	must(vd_undo_new(journal, "a b\n", &u, err));
 	must(vd_file_undo(f, u, "", &guarded, err));
 	must(vd_file_pwrite(guarded, "x", 1, 70 * KIB, err));
