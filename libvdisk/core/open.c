@@ -85,6 +85,16 @@ static int host_create_file(struct vd_host *h, struct vd_layer *l, const char *n
 	return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "%s: no file ('%s') is made while an image is opened", l->path, name);
 }
 
+/* Of an image in an archive: what lies beside the archive is none of its affair. */
+static int host_open_none(struct vd_host *h, struct vd_layer *l, const char *name, bool write, uint16_t *file, vd_error *err)
+{
+	char text[128];
+
+	(void)h, (void)write, (void)file;
+	vd_printable(text, sizeof(text), name, strlen(name));
+	return vd_fail(err, VDISK_REFUSED, VDISK_NO_OFFSET, "%s: an image in an archive names a further file ('%s')", l->path, text);
+}
+
 static void host_log(struct vd_host *h, enum vdisk_log_level level, const char *fmt, ...)
 {
 	struct open_host *oh = h->ctx;
@@ -104,6 +114,7 @@ struct layer_args {
 	const char *const *options;
 	const char *const *allow_dirs;
 	uint64_t cache_bytes;
+	bool in_archive;
 	struct vd_host *host;          /* tests'; NULL: the real one */
 };
 
@@ -137,6 +148,7 @@ static int layer_open(vdisk_image *img, const struct layer_args *a, struct vd_fi
 	int rc;
 
 	oh.host.ctx = &oh;
+	oh.host.open_file = a->in_archive ? host_open_none : host_open_file;
 	oh.host.base_name = vd_base_name(a->path);
 	if (!l) {
 		vd_file_close(f);
@@ -316,6 +328,7 @@ static int moved_check(const struct vd_file *f, const char *path, uint32_t flags
 
 static int file_open(const char *path, const struct vdisk_open_options *o, struct vd_undo *undo, struct vd_file **f, vd_error *err)
 {
+	const char *name = o->stream_fd ? "the pipe" : "standard input";
 	bool write = o->flags & VDISK_OPEN_RW;
 	struct stat st;
 	int fd;
@@ -328,16 +341,18 @@ static int file_open(const char *path, const struct vdisk_open_options *o, struc
 			vd_file_close(*f);
 			return -1;
 		}
+		if (o->parts)
+			return vd_file_parts(*f, o->parts, o->n_parts, o->parts_len, f, err);
 		return undo && write ? vd_file_undo(*f, undo, "", f, err) : 0;
 	}
 	if (write)
 		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "standard input cannot be opened for writing");
-	fd = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3);
+	fd = fcntl(o->stream_fd ? o->stream_fd : STDIN_FILENO, F_DUPFD_CLOEXEC, 3);
 	if (fd < 0 || fstat(fd, &st))
-		return vd_fail_errno(err, errno, VDISK_NO_OFFSET, "standard input");
+		return vd_fail_errno(err, errno, VDISK_NO_OFFSET, "%s", name);
 	if (S_ISREG(st.st_mode) || S_ISBLK(st.st_mode))
-		return vd_file_posix_fd(fd, "standard input", false, f, err);
-	return vd_file_pipe_in(fd, "standard input", STREAM_WINDOW, f, err);
+		return vd_file_posix_fd(fd, name, false, f, err);
+	return vd_file_pipe_in(fd, name, STREAM_WINDOW, f, err);
 }
 
 /* Takes f.  The leaf and its ancestors, `most` layers at most. */
@@ -351,6 +366,7 @@ static int chain_open(vdisk_image *img, struct vd_file *f, const struct vdisk_op
 		.options = o->options,
 		.allow_dirs = o->allow_dirs,
 		.cache_bytes = o->cache_bytes ? o->cache_bytes : CACHE_LEAF,
+		.in_archive = o->parts,
 		.host = host,
 	};
 	const struct vd_driver *drv;
@@ -367,6 +383,8 @@ static int chain_open(vdisk_image *img, struct vd_file *f, const struct vdisk_op
 		vd_layer_free(l);
 		return -1;
 	}
+	if (o->parts && most > 1 && l->parent_ref.n_names)
+		return vd_fail(err, VDISK_REFUSED, VDISK_NO_OFFSET, "%s: an image in an archive names a parent", img->path);
 	while (img->n_layers < most && img->chain[img->n_layers - 1]->parent_ref.n_names) {
 		vd_error why = { 0 };
 
@@ -391,6 +409,8 @@ static int image_open(const char *path, const struct vdisk_open_options *o, unsi
 	*out = NULL;
 	if ((o->flags & VDISK_OPEN_SALVAGE) && (o->flags & VDISK_OPEN_RW) && !(o->flags & VDISK_OPEN_CHECK))
 		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "%s: salvage is for reading", path);
+	if (o->parts && o->flags & (VDISK_OPEN_RW | VDISK_OPEN_STREAM))
+		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "%s: an image that is part of a file is for reading, and no stream", path);
 	img = vd_image_new(path, o->flags, o->log, o->log_ctx, err);
 	if (!img)
 		return -1;
