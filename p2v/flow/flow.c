@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The steps in their order, and what is said at the end.  The one run of a process: its signals set `cancel`, which every step looks at. */
+#include "flow/flow.h"
+
+#include "common/fail.h"
+#include "common/say.h"
+
+#include <ctype.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static volatile int cancel;
+
+static void on_signal(int number)
+{
+	if (cancel) {
+		signal(number, SIG_DFL);
+		raise(number);
+	}
+	cancel = 1;
+}
+
+static void signals_take(void)
+{
+	const struct sigaction act = { .sa_handler = on_signal, .sa_flags = SA_RESTART };
+	static const int numbers[] = { SIGINT, SIGTERM, SIGHUP };
+
+	signal(SIGPIPE, SIG_IGN);
+	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
+		struct sigaction old;
+
+		if (!sigaction(numbers[i], NULL, &old) && old.sa_handler != SIG_IGN) /* nohup's wish stands */
+			sigaction(numbers[i], &act, NULL);
+	}
+}
+
+void flow_note(struct flow *f, const char *format, ...)
+{
+	va_list args;
+
+	if (f->n_remarks == sizeof(f->remarks) / sizeof(f->remarks[0]))
+		return;
+	va_start(args, format);
+	if (vasprintf(&f->remarks[f->n_remarks], format, args) >= 0)
+		f->n_remarks++;
+	va_end(args);
+}
+
+void flow_time(struct flow *f, const char *step, double seconds)
+{
+	if (f->n_times && !strcmp(f->times[f->n_times - 1].step, step))
+		f->times[f->n_times - 1].seconds += seconds;
+	else if (f->n_times < sizeof(f->times) / sizeof(f->times[0]))
+		f->times[f->n_times++] = (struct flow_time){ step, seconds };
+}
+
+double flow_now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+/* A file's name of whatever a machine is called. */
+static int name_make(struct flow *f, vdisk_error *err)
+{
+	const char *said = f->a->name ? f->a->name : f->m->name ? f->m->name : f->m->host.hostname ? f->m->host.hostname : "machine";
+	char *p;
+
+	if (f->a->name && !(f->m->name = machine_text(f->m, f->a->name)))
+		return fail(err, VDISK_INVALID, "--name: is no text that a machine may be called by");
+	if (!f->m->name)
+		f->m->name = machine_text(f->m, said);
+	f->name = strndup(said, 100);
+	if (!f->name)
+		return fail_nomem(err);
+	for (p = f->name; *p; p++)
+		if (!isalnum((unsigned char)*p) && !strchr("._-", *p))
+			*p = '-';
+	if (*f->name == '.' || *f->name == '-')
+		*f->name = 'm';
+	return 0;
+}
+
+static unsigned steps_count(const struct flow *f)
+{
+	bool streamed = f->package && package_streamed(f->package);
+	unsigned disks = (unsigned)f->n_disks, n = f->package && !streamed;
+
+	n += streamed ? 1 : flow_works(f) ? disks : 0;
+	n += !f->a->no_adapt;
+	n += flow_works(f) && (!f->a->no_adapt || streamed || f->a->keep_snapshots) ? disks : 0;
+	n += f->a->ova ? disks : 0;
+	return n + f->a->verify;
+}
+
+static int archive_check(struct flow *f, vdisk_error *err)
+{
+	const struct package_job job = { .progress = progress_tick, .progress_ctx = &f->progress, .cancel = f->cancel, .no_check = f->a->no_check };
+	double start = flow_now();
+	int rc;
+
+	if (!f->package || package_streamed(f->package))
+		return 0;
+	progress_step(&f->progress, "checking", "");
+	rc = package_check(f->package, &job, err);
+	flow_time(f, "check", flow_now() - start);
+	return rc;
+}
+
+static void works_remove(const struct flow *f)
+{
+	for (size_t i = 0; f->a->ova && i < f->n_disks; i++)
+		unlink(f->disks[i].work);
+}
+
+static int steps_run(struct flow *f, vdisk_error *err)
+{
+	progress_begin(&f->progress, f->a->progress, f->a->kind == FLOW_P2V ? "p2v" : "migrate", steps_count(f));
+	/* An archive's disks can be opened only when it was gone through. */
+	if (archive_check(f, err) || flow_judge(f, err))
+		return -1;
+	if (f->a->dry_run)
+		return 0;
+	if (flow_convert(f, err) || flow_adapt(f, err) || flow_manifests(f, err) || flow_ova(f, err) || flow_describe(f, err) || flow_verify(f, err))
+		return -1;
+	works_remove(f);
+	return 0;
+}
+
+static int print(struct flow *f, vdisk_error *err)
+{
+	struct json_object *report;
+
+	progress_wipe(&f->progress);
+	if (f->a->json) {
+		report = flow_report(f);
+		puts(json_object_to_json_string_ext(report, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED | JSON_C_TO_STRING_NOSLASHESCAPE));
+		json_object_put(report);
+	} else if (f->a->dry_run) {
+		printf("%s: a machine that could be taken to %s, with %zu disk%s\n", f->a->source, flow_target_name(f->a->target), f->n_disks,
+		       f->n_disks == 1 ? "" : "s");
+	} else {
+		const char *cause = f->verify_trouble;
+		struct json_object *v;
+
+		if (!cause && f->verified && json_object_object_get_ex(f->verified, "cause", &v))
+			cause = json_object_get_string(v);
+		printf("%s: %s, in %.1f s; %zu not carried over; %s/report.html\n", f->a->out, f->target_file, f->seconds, f->m->lost.n + f->lost.n, f->a->out);
+		if (f->a->verify)
+			printf("%s: %s%s%s\n", f->a->out, f->verdict, cause ? ": " : "", cause ? cause : "");
+	}
+	return fflush(stdout) || ferror(stdout) ? fail_errno(err, "standard output") : 0;
+}
+
+static void flow_free(struct flow *f)
+{
+	flow_source_close(f);
+	machine_lost_free(&f->lost);
+	for (size_t i = 0; i < f->n_remarks; i++)
+		free(f->remarks[i]);
+	json_object_put(f->adapted);
+	json_object_put(f->verified);
+	free(f->verify_trouble);
+	free(f->name);
+	free(f->partial);
+	free(f->out);
+	free(f->target_file);
+	free(f);
+}
+
+static int flow_run(struct flow *f, vdisk_error *err)
+{
+	double start = flow_now();
+
+	if (flow_source(f, err) || name_make(f, err))
+		return -1;
+	f->format = f->a->format ? f->a->format : flow_target_format(f->a->target, f->m);
+	if (flow_out_begin(f, err) || steps_run(f, err))
+		return -1;
+	f->seconds = flow_now() - start;
+	if (f->a->dry_run)
+		return print(f, err);
+	return flow_page(f, err) || flow_out_commit(f, err) || print(f, err) ? -1 : 0;
+}
+
+int flow_main(enum flow_kind kind, int argc, char **argv)
+{
+	struct flow *f = calloc(1, sizeof(*f));
+	struct flow_args a;
+	vdisk_error err = { 0 };
+	int rc = flow_args_parse(&a, kind, argc, argv);
+
+	if (rc || !f) {
+		free(f);
+		return rc > 0 ? 0 : 2;
+	}
+	*f = (struct flow){ .a = &a, .cancel = &cancel, .partial_fd = -1, .lock_fd = -1, .verdict = "not-verified" };
+	say_open(a.program, false);
+	signals_take();
+	rc = flow_run(f, &err);
+	if (rc) {
+		progress_wipe(&f->progress);
+		say(LOG_ERR, "%s", err.message);
+		flow_out_abort(f);
+		rc = 2;
+	} else if (!a.dry_run && a.verify) {
+		if (f->verify_trouble)
+			say(LOG_ERR, "%s: could not be verified: %s", a.out, f->verify_trouble);
+		rc = f->verify_trouble ? 2 : strcmp(f->verdict, "booted") ? 1 : 0;
+	}
+	flow_free(f);
+	return rc;
+}

@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * A machine from one hypervisor (or from a capture) to another: what is known at the start, what came of it, and the steps between, in their order.
+ *
+ * Everything is made in DIR.partial, which gets its name when all is whole; what fails leaves nothing, what is killed leaves DIR.partial, and the
+ * next run clears that away.  The source is only read.
+ */
+#ifndef FLOW_H
+#define FLOW_H
+
+#include "archive/package.h"
+#include "flow/progress.h"
+#include "machine/describe.h"
+
+#include <json-c/json.h>
+
+#define ALLOW_MAX   64u
+#define KEYS_MAX    16u
+#define OPTIONS_MAX 64u
+#define DISKS_MAX   16u /* what vdisk-adapt and vdisk-verify take, too */
+
+enum flow_kind { FLOW_MIGRATE, FLOW_P2V };
+enum flow_target { TARGET_NONE, TARGET_KVM, TARGET_VMWARE, TARGET_HYPERV, TARGET_XEN, TARGET_VIRTUALBOX };
+
+struct flow_args {
+	enum flow_kind kind;
+	const char *program; /* "vdisk migrate" */
+	const char *source, *out, *name;
+	enum flow_target target;
+	const char *format;  /* NULL: the target's */
+	const char *options[OPTIONS_MAX + 1];
+	size_t n_options;
+	const char *allow[ALLOW_MAX + 1];
+	size_t n_allow;
+	const char *keys[KEYS_MAX];
+	size_t n_keys;
+	const char *drivers, *expect, *engine;
+	unsigned system, timeout, threads;
+	int level;
+	bool compress, keep_snapshots, verify, no_adapt, no_check, ova, json, serial, dry_run;
+	enum progress_mode progress;
+};
+
+struct flow_disk {
+	struct machine_disk *d;  /* of the machine that was read */
+	size_t index;            /* among the disks that are taken, from 0 */
+	char *source;            /* the image's path, or what an archive calls it */
+	bool in_archive;
+	char *source_format;     /* NULL: by the bytes */
+	char *file;              /* what it is called in DIR */
+	char *work;              /* its path while it is worked on, in DIR.partial */
+	uint64_t source_size, size, file_bytes;
+	uint64_t data, zero;     /* bytes of the disk that were stored, that were found to be zeros */
+	double seconds;
+	char digest[65];
+	char manifest[300];      /* its file in DIR */
+	size_t snapshots;        /* that were kept */
+};
+
+struct flow_time {
+	const char *step;
+	double seconds;
+};
+
+struct flow {
+	const struct flow_args *a;
+	struct progress progress;
+	const volatile int *cancel;
+	vdisk_error *err;
+
+	/* the source */
+	struct machine *m;
+	struct package *package;  /* NULL: the disks are files */
+	char *folder;             /* the description's, beside which disks may lie */
+	char *description;        /* its path */
+	const char *kind;         /* "ova", "vmx", "capture" */
+	struct flow_disk disks[DISKS_MAX];
+	size_t n_disks;
+
+	/* the result */
+	char *name;               /* files begin with it */
+	char *partial, *out;      /* absolute */
+	int partial_fd, lock_fd;
+	const char *format;
+	char *target_file;        /* the description's name in DIR */
+	struct machine_lost_list lost;
+	char *remarks[256];
+	size_t n_remarks;
+	struct json_object *adapted, *verified; /* what the programs said; NULL: they were not asked */
+	bool windows, virtio;
+	bool has_screenshot;
+	char *verify_trouble;     /* why it could not be verified; NULL */
+	const char *verdict;      /* "booted", "failed", "timed-out", "not-verified" */
+	struct flow_time times[32];
+	size_t n_times;
+	double seconds;
+};
+
+/* All of these return 0, or -1 with the error. */
+
+/* source.c: reads the description and finds the disks.  source_open(): one of them; close by source_close(). */
+int flow_source(struct flow *f, vdisk_error *err);
+int flow_disk_open(struct flow *f, const struct flow_disk *d, struct package_image *out, vdisk_error *err);
+void flow_source_close(struct flow *f);
+/* path.c: a name in a description as a path that may be opened, to be freed; NULL: refused, or not there. */
+char *flow_path(const char *folder, const char *const *allow, const char *name, vdisk_error *err);
+
+/* out.c */
+int flow_out_begin(struct flow *f, vdisk_error *err);
+int flow_out_commit(struct flow *f, vdisk_error *err);
+void flow_out_abort(struct flow *f);
+char *flow_file(const struct flow *f, const char *name); /* its path in DIR.partial; NULL: no memory */
+int flow_write(struct flow *f, const char *name, const void *bytes, size_t len, vdisk_error *err);
+
+/* convert.c, ova.c, adapt.c, verify.c, describe.c, report.c, page.c */
+int flow_judge(struct flow *f, vdisk_error *err);
+int flow_convert(struct flow *f, vdisk_error *err);
+int flow_adapt(struct flow *f, vdisk_error *err);
+int flow_manifests(struct flow *f, vdisk_error *err);
+int flow_describe(struct flow *f, vdisk_error *err);
+/* The machine's disks are the result's from now on; whole: named by their whole paths. */
+int flow_disks_rename(struct flow *f, bool whole, vdisk_error *err);
+int flow_ova(struct flow *f, vdisk_error *err);
+int flow_verify(struct flow *f, vdisk_error *err);
+struct json_object *flow_report(const struct flow *f); /* NULL: no memory */
+int flow_page(struct flow *f, vdisk_error *err);
+
+/* target.c */
+const char *flow_target_name(enum flow_target t);
+enum flow_target flow_target_parse(const char *text);
+const char *flow_target_format(enum flow_target t, const struct machine *m);
+enum describe_kind flow_target_description(enum flow_target t, const char **suffix);
+/* Makes the machine's disks and cards what the target has for it. */
+void flow_target_fit(const struct flow *f, struct describe_write *how);
+/* The bus that vdisk-verify is to have; NULL: its own.  *qemu: which its own engine has not. */
+const char *flow_target_bus(const struct flow *f, bool *qemu);
+
+void flow_note(struct flow *f, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void flow_time(struct flow *f, const char *step, double seconds);
+double flow_now(void);
+/* Whether the disks are made as images of their own before the OVA is written. */
+bool flow_works(const struct flow *f);
+/* The disks in the order in which the machine would boot from them. */
+void flow_boot_order(const struct flow *f, const struct flow_disk *order[DISKS_MAX]);
+
+/* options.c: 1: done, nothing to do; -1: said. */
+int flow_args_parse(struct flow_args *a, enum flow_kind kind, int argc, char **argv);
+int flow_main(enum flow_kind kind, int argc, char **argv);
+
+#endif

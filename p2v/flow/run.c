@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Both outputs go to files without a name, so that neither has to be read while the program runs. */
+#include "flow/run.h"
+
+#include "common/child.h"
+#include "common/fail.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define TEXT_MAX ((size_t)64 << 20)
+
+void run_add(struct run *r, const char *arg)
+{
+	if (r->n < RUN_ARGS)
+		r->argv[r->n++] = arg;
+	r->argv[r->n] = NULL;
+}
+
+void run_free(struct run *r)
+{
+	free(r->out);
+	free(r->complaint);
+	*r = (struct run){ 0 };
+}
+
+static void child_be(const char *path, char *const argv[], int out, int err, pid_t parent)
+{
+	int null = open("/dev/null", O_RDONLY);
+
+	prctl(PR_SET_PDEATHSIG, SIGTERM);
+	if (getppid() != parent || null < 0)
+		_exit(127);
+	signal(SIGPIPE, SIG_DFL);
+	signal(SIGINT, SIG_DFL);
+	signal(SIGTERM, SIG_DFL);
+	signal(SIGHUP, SIG_DFL);
+	dup2(null, STDIN_FILENO);
+	dup2(out, STDOUT_FILENO);
+	dup2(err, STDERR_FILENO);
+	execv(path, argv);
+	_exit(127);
+}
+
+static char *text_of(int fd)
+{
+	struct stat st;
+	char *text;
+	ssize_t n;
+
+	if (fstat(fd, &st) || (size_t)st.st_size > TEXT_MAX)
+		return NULL;
+	text = malloc((size_t)st.st_size + 1);
+	n = text ? pread(fd, text, (size_t)st.st_size, 0) : -1;
+	if (text)
+		text[n < 0 ? 0 : n] = '\0';
+	return text;
+}
+
+/* "vdisk adapt: it is so" → "it is so"; of several lines the last. */
+static char *last_line(int fd)
+{
+	char *text = text_of(fd), *line, *colon, *copy;
+	size_t n = text ? strlen(text) : 0;
+
+	while (n && text[n - 1] == '\n')
+		text[--n] = '\0';
+	if (!n) {
+		free(text);
+		return NULL;
+	}
+	line = strrchr(text, '\n') ? strrchr(text, '\n') + 1 : text;
+	colon = !strncmp(line, "vdisk ", 6) ? strstr(line, ": ") : NULL;
+	copy = strdup(colon ? colon + 2 : line);
+	free(text);
+	return copy;
+}
+
+static int ended(pid_t pid, const volatile int *cancel)
+{
+	const struct timespec nap = { .tv_nsec = 20 * 1000 * 1000 };
+	bool told = false;
+	int status;
+
+	for (;;) {
+		pid_t got = waitpid(pid, &status, WNOHANG);
+
+		if (got == pid)
+			return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+		if (got < 0 && errno != EINTR)
+			return 128;
+		if (cancel && *cancel && !told) {
+			kill(pid, SIGTERM);
+			told = true;
+		}
+		nanosleep(&nap, NULL);
+	}
+}
+
+int run_program(struct run *r, const volatile int *cancel, vdisk_error *err)
+{
+	int out = memfd_create("stdout", MFD_CLOEXEC), complaints = memfd_create("stderr", MFD_CLOEXEC), rc = -1;
+	pid_t parent = getpid(), pid;
+	char path[4096];
+
+	if (!child_find(r->argv[0], true, path)) {
+		fail(err, VDISK_UNSUPPORTED, "the program %s is not there", r->argv[0]);
+		goto out;
+	}
+	if (out < 0 || complaints < 0) {
+		fail_errno(err, "%s", r->argv[0]);
+		goto out;
+	}
+	pid = fork();
+	if (!pid)
+		child_be(path, (char *const *)(uintptr_t)r->argv, out, complaints, parent);
+	if (pid < 0) {
+		fail_errno(err, "%s", r->argv[0]);
+		goto out;
+	}
+	r->status = ended(pid, cancel);
+	if (cancel && *cancel) {
+		fail(err, VDISK_CANCELLED, "stopped");
+		goto out;
+	}
+	r->out = text_of(out);
+	r->complaint = last_line(complaints);
+	rc = r->out ? 0 : fail_nomem(err);
+out:
+	if (out >= 0)
+		close(out);
+	if (complaints >= 0)
+		close(complaints);
+	return rc;
+}
