@@ -91,7 +91,7 @@ static int look(const struct compact_args *a, const char *path, struct used *use
 	vdisk_image *img;
 	if (source_open(path, &a->source, NULL, 0, false, &img))
 		return EXIT_TROUBLE;
-	int status = used_find(img, &a->source, NULL, cancel_by_signals(), used);
+	int status = used_find(img, &a->source, NULL, USED_REFUSE, cancel_by_signals(), used);
 	if (!status)
 		stamp_take(img, stamp);
 	source_close(img);

@@ -374,7 +374,7 @@ static int run(const void *args, char **operands, unsigned n)
 	struct used used = { 0 };
 	struct range_list same = { 0 };
 	int status = EXIT_TROUBLE;
-	if ((!a->used_only || !used_find(src, &a->source, &a->content, cancel_by_signals(), &used)) &&
+	if ((!a->used_only || !used_find(src, &a->source, &a->content, USED_REFUSE, cancel_by_signals(), &used)) &&
 	    (!a->since || !same_find(a, operands[0], src, &same)))
 		status = convert(a, src, dst, f, &used, &same);
 	ranges_free(&same);

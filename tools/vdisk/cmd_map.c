@@ -3,6 +3,7 @@
  * vdisk map: where each guest range lies.  The map is walked twice, first without a word: an image whose tables turn out damaged
  * gives an error and no half answer, and a long map needs no memory.
  */
+#include "free_show.h"
 #include "output.h"
 #include "source.h"
 #include "state.h"
@@ -15,7 +16,7 @@ struct map_args {
 	struct source_args source;
 	struct content_args content;
 	struct opt_number start, length;
-	const char *since;
+	const char *since, *free;
 };
 
 static const struct opt options[] = {
@@ -25,6 +26,8 @@ static const struct opt options[] = {
 	  .min = 1, .help = "map this much; by default to the end" },
 	{ .name = "since", .kind = OPT_TEXT, .field = offsetof(struct map_args, since), .arg = "NAME",
 	  .help = "only what has changed since this snapshot, from what the \"parent\" holds, or as \"bitmap:NAME\" records" },
+	{ .name = "free", .kind = OPT_CHOICE, .field = offsetof(struct map_args, free), .arg = "STATE", .choices = "rest|live", .bare = "rest",
+	  .help = "only what its file systems call free: those at rest (the default), or live, whatever state they are in" },
 	{ 0 },
 };
 
@@ -150,8 +153,15 @@ static int run(const void *args, char **operands, unsigned n)
 	const struct map_args *a = args;
 	vdisk_image *img;
 	(void)n;
+	if (a->free && (a->since || a->start.given || a->length.given))
+		return fail_usage("--free goes with neither --since nor a part of the disk");
 	if (source_open(operands[0], &a->source, &a->content, 0, false, &img))
 		return EXIT_TROUBLE;
+	if (a->free) {
+		int shown_status = free_show(img, &a->source, &a->content, !strcmp(a->free, "live"), a->common.json);
+		source_close(img);
+		return shown_status;
+	}
 	struct range_list changed = { 0 };
 	int status = a->since ? state_changes(operands[0], &a->source, a->since, img, false, &changed) : 0;
 	if (!status)

@@ -93,7 +93,7 @@ static enum fs_answer partclone(struct fs_scan *s, const char *kind)
 	snprintf(log, sizeof(log), "%s/log", s->folder);
 	unlink(map);
 	unlink(log);
-	const char *const argv[] = { program, "-D", "-q", "-f", "0", "-s", s->file, "-o", map, "-L", log, NULL };
+	const char *const argv[] = { program, "-D", "-q", "-f", "0", "-s", s->file, "-o", map, "-L", log, s->live ? "-F" : NULL, NULL };
 	int status = run_capture(argv, text, sizeof(text), NULL, s->cancel);
 	if (status == RUN_MISSING || status == RUN_STOPPED)
 		return fs_no_help(s, program, status);
@@ -171,7 +171,7 @@ enum fs_answer fs_scan(struct fs_scan *s)
 		if (strcmp(kinds[i].type, s->type))
 			continue;
 		enum fs_answer a = kinds[i].at_rest ? kinds[i].at_rest(s) : FS_KNOWN;
-		if (a == FS_KNOWN)
+		if (a == FS_KNOWN || (a == FS_REFUSED && s->live))
 			a = partclone(s, kinds[i].partclone);
 		return a == FS_KNOWN && kinds[i].mend ? kinds[i].mend(s) : a;
 	}

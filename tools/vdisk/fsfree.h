@@ -5,6 +5,7 @@
 
 #include "ranges.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 enum fs_answer {
@@ -19,6 +20,7 @@ struct fs_scan {
 	const char *file;     /* the file system, of `size` bytes */
 	const char *folder;   /* for files of our own */
 	uint64_t size;
+	bool live;            /* whether it is at rest does not matter: it is frozen, or nothing will rest upon the answer */
 	const volatile int *cancel;
 	/* Out: */
 	char type[32];        /* as libblkid calls it; "": unknown */

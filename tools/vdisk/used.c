@@ -25,6 +25,7 @@ struct finder {
 	vdisk_image *img;
 	struct view view;
 	const volatile int *cancel;
+	enum used_rest rest;
 	struct used *out;
 };
 
@@ -46,7 +47,7 @@ static int region_scan(struct finder *f, struct used_region *r, const char *file
 {
 	char path[sizeof(f->view.disk) + 600];
 	snprintf(path, sizeof(path), "%s/%s", f->view.disk, file);
-	struct fs_scan s = { .file = path, .folder = f->view.folder, .size = r->size, .cancel = f->cancel };
+	struct fs_scan s = { .file = path, .folder = f->view.folder, .size = r->size, .live = f->rest == USED_LIVE, .cancel = f->cancel };
 	enum fs_answer a = fs_scan(&s);
 	snprintf(r->type, sizeof(r->type), "%s", s.type);
 	snprintf(r->note, sizeof(r->note), "%s", s.note);
@@ -54,7 +55,7 @@ static int region_scan(struct finder *f, struct used_region *r, const char *file
 	*free = s.free;
 	if (a == FS_STOPPED)
 		return fail("interrupted");
-	if (a == FS_REFUSED)
+	if (a == FS_REFUSED && f->rest == USED_REFUSE)
 		return fail("%s: %s (%s): %s: which of its blocks are free cannot be trusted", shown(vdisk_path(f->img)), shown(r->name),
 		            shown(r->type), shown(r->note));
 	return 0;
@@ -173,10 +174,10 @@ static int disk_look(struct finder *f, struct vdisk_partition *parts, const vdis
 	return 0;
 }
 
-int used_find(vdisk_image *img, const struct source_args *s, const struct content_args *content, const volatile int *cancel,
-              struct used *out)
+int used_find(vdisk_image *img, const struct source_args *s, const struct content_args *content, enum used_rest rest,
+              const volatile int *cancel, struct used *out)
 {
-	struct finder f = { .img = img, .cancel = cancel, .out = out };
+	struct finder f = { .img = img, .cancel = cancel, .rest = rest, .out = out };
 	vdisk_volumes *volumes;
 	vdisk_error err = { 0 };
 	*out = (struct used){ 0 };

@@ -22,10 +22,17 @@ struct used {
 	size_t n;
 };
 
+/* What becomes of a file system that is not at rest: */
+enum used_rest {
+	USED_REFUSE, /* all is refused */
+	USED_WHOLE,  /* nothing of it is free */
+	USED_LIVE,   /* what it calls free now is, as it may not be a moment later */
+};
+
 /* `img` is open for reading; s and content (may be NULL) are what it was opened with.  What no file system covers is not free.  0, or
-   EXIT_TROUBLE after a message: a file system that is not at rest is refused. */
-int used_find(vdisk_image *img, const struct source_args *s, const struct content_args *content, const volatile int *cancel,
-              struct used *out);
+   EXIT_TROUBLE after a message. */
+int used_find(vdisk_image *img, const struct source_args *s, const struct content_args *content, enum used_rest rest,
+              const volatile int *cancel, struct used *out);
 void used_free(struct used *u);
 
 /* Warns of regions that are taken whole although one may have expected otherwise. */
