@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * A file system that cannot be frozen, as FAT, may be left alone by everybody all the same: the kernel counts what is written to its device, and
+ * no more than before after a sync means that it was at rest.
+ */
+#include "live.h"
+
+#include "find_text.h"
+
+#include "common/fail.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static bool on_disk(const struct live *l, const char *source, const char *disk)
+{
+	for (size_t i = 0; i < l->all.n; i++)
+		if (!strcmp(l->all.v[i].source, source) && !strcmp(l->all.v[i].disk, disk))
+			return true;
+	return false;
+}
+
+static struct live_mount *mount_of(struct live *l, const char *source)
+{
+	for (size_t i = 0; i < l->n; i++)
+		if (!strcmp(l->mounts[i].source, source))
+			return &l->mounts[i];
+	return NULL;
+}
+
+static bool wanted(const struct find_mount *m, const char *const *disks, size_t n)
+{
+	for (size_t i = 0; m->writable && i < n; i++)
+		if (!strcmp(m->disk, disks[i]))
+			return true;
+	return false;
+}
+
+int live_find(struct live *l, const char *const *disks, size_t n, const char *root, vdisk_error *err)
+{
+	size_t kept = 0;
+
+	*l = (struct live){ 0 };
+	if (find_mounts(&l->all, root, err))
+		return -1;
+	for (size_t i = 0; i < l->all.n; i++) {
+		struct find_mount m = l->all.v[i];
+
+		if (wanted(&m, disks, n)) {
+			l->all.v[kept++] = m;
+		} else {
+			free(m.folder);
+		}
+	}
+	l->all.n = kept;
+	l->mounts = calloc(kept ? kept : 1, sizeof(*l->mounts));
+	if (!l->mounts) {
+		find_mounts_free(&l->all);
+		return fail_nomem(err);
+	}
+	for (size_t i = 0; i < kept; i++) {
+		struct live_mount *m = mount_of(l, l->all.v[i].source);
+
+		if (m)
+			continue;
+		m = &l->mounts[l->n++];
+		memcpy(m->source, l->all.v[i].source, sizeof(m->source));
+		memcpy(m->fs, l->all.v[i].fs, sizeof(m->fs));
+		m->folder = l->all.v[i].folder;
+	}
+	return 0;
+}
+
+void live_free(struct live *l)
+{
+	live_thaw(l);
+	find_mounts_free(&l->all);
+	free(l->mounts);
+	*l = (struct live){ 0 };
+}
+
+bool live_on(const struct live *l, const char *disk)
+{
+	for (size_t i = 0; i < l->all.n; i++)
+		if (!strcmp(l->all.v[i].disk, disk))
+			return true;
+	return false;
+}
+
+/* What this program says goes there: it would wait for itself. */
+static bool we_write_there(const char *folder)
+{
+	struct stat there, st;
+
+	if (stat(folder, &there))
+		return true;
+	for (int fd = 1; fd <= 2; fd++)
+		if (!fstat(fd, &st) && S_ISREG(st.st_mode) && st.st_dev == there.st_dev)
+			return true;
+	return false;
+}
+
+static const char *why_not(const struct live_mount *m, bool root_too)
+{
+	if (!strcmp(m->folder, "/") && !root_too)
+		return "it is the running system's root (--freeze freezes it, too)";
+	return we_write_there(m->folder) ? "this program's own output goes there" : NULL;
+}
+
+static void tell(void (*note)(const char *), const struct live_mount *m, const char *why)
+{
+	char line[PATH_MAX + 1024];
+
+	snprintf(line, sizeof(line), "%s (%s on %s) is not frozen: %s", m->folder, m->fs, m->source, why);
+	note(line);
+}
+
+void live_freeze(struct live *l, bool root_too, unsigned seconds, void (*note)(const char *))
+{
+	const char **folders = calloc(l->n ? l->n : 1, sizeof(*folders));
+	struct live_mount **of = calloc(l->n ? l->n : 1, sizeof(*of));
+	size_t n = 0, which;
+	vdisk_error err = { 0 };
+
+	for (size_t i = 0; folders && of && i < l->n; i++) {
+		const char *why = why_not(&l->mounts[i], root_too);
+
+		if (why) {
+			tell(note, &l->mounts[i], why);
+			continue;
+		}
+		of[n] = &l->mounts[i];
+		folders[n++] = l->mounts[i].folder;
+	}
+	while (n && freeze_begin(&l->freeze, folders, n, seconds, &which, &err)) {
+		if (which >= n) { /* not for a file system's sake */
+			note(err.message);
+			break;
+		}
+		tell(note, of[which], err.message);
+		n--;
+		memmove(of + which, of + which + 1, (n - which) * sizeof(*of));
+		memmove(folders + which, folders + which + 1, (n - which) * sizeof(*folders));
+	}
+	for (size_t i = 0; l->freeze.keeper && i < n; i++)
+		of[i]->frozen = true;
+	free(folders);
+	free(of);
+}
+
+/* Sectors written, the seventh number of the kernel's statistics; false: not known. */
+static bool written(const char *root, const char *source, uint64_t *out)
+{
+	char text[512];
+	unsigned long long v;
+
+	if (!find_text(text, sizeof(text), root, "/sys/class/block/%s/stat", source) ||
+	    sscanf(text, "%*u %*u %*u %*u %*u %*u %llu", &v) != 1)
+		return false;
+	*out = v;
+	return true;
+}
+
+void live_watch(struct live *l, const char *root)
+{
+	for (size_t i = 0; i < l->n; i++) {
+		struct live_mount *m = &l->mounts[i];
+		int fd = m->frozen ? -1 : open(m->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+		if (fd >= 0) {
+			syncfs(fd);
+			close(fd);
+		}
+		m->quiet = written(root, m->source, &m->written);
+	}
+}
+
+bool live_frozen(const struct live *l, const char *disk)
+{
+	for (size_t i = 0; i < l->n; i++)
+		if (!l->mounts[i].frozen && on_disk(l, l->mounts[i].source, disk))
+			return false;
+	return !live_on(l, disk) || freeze_holds(&l->freeze);
+}
+
+bool live_still(struct live *l, const char *disk, const char *root)
+{
+	bool held = freeze_holds(&l->freeze);
+
+	for (size_t i = 0; i < l->n; i++) {
+		struct live_mount *m = &l->mounts[i];
+		uint64_t now;
+
+		if (!on_disk(l, m->source, disk) || (m->frozen && held))
+			continue;
+		/* What was written to memory alone is on its way to the disk, and counts. */
+		if (!m->frozen) {
+			int fd = open(m->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+			if (fd >= 0) {
+				syncfs(fd);
+				close(fd);
+			}
+		}
+		if (m->frozen || !m->quiet || !written(root, m->source, &now) || now != m->written)
+			return false;
+	}
+	return true;
+}
+
+void live_thaw(struct live *l)
+{
+	freeze_end(&l->freeze);
+	for (size_t i = 0; i < l->n; i++)
+		l->mounts[i].frozen = false;
+}

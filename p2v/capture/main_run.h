@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The passes of a capture. */
+#ifndef CAPTURE_MAIN_RUN_H
+#define CAPTURE_MAIN_RUN_H
+
+#include "live.h"
+#include "main_machine.h"
+#include "pass.h"
+
+struct run_disk {
+	struct content content;
+	struct transfer_pass last;      /* its last pass; bad is the list's own */
+	uint64_t sent, zero, passed;    /* bytes: in all passes */
+};
+
+struct run {
+	const struct options *o;
+	const struct chosen *chosen;
+	struct sink *sink;
+	struct sink_disk *sinks;
+	struct live live;
+	struct run_disk *disks;
+	struct pass pass;
+	unsigned passes, done;
+	const volatile int *cancel;
+};
+
+/* After the sink has begun.  run_free() also after a failure. */
+int run_open(struct run *r, vdisk_error *err);
+/* All passes. */
+int run_passes(struct run *r, vdisk_error *err);
+void run_free(struct run *r);
+
+#endif
