@@ -4,7 +4,7 @@
 flushed is lost, and the same command run once more finishes.  Small images, many rounds: 200 of each in the long tier."""
 import os, subprocess, sys
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
-from vdtest import *
+from kills import *
 
 VDOPS = os.path.join(BUILD, "tests", "vdops") # tests/tools/vdops.c
 ROUNDS = ITERATIONS and min(ITERATIONS, 200) or (200 if ALL else 1)
@@ -82,52 +82,15 @@ class Scene:
 			check(r.rc in (0, 3), "%s: qemu-img check %s\n    %s" % (why, path, r.show()))
 
 
-def files():
-	return [n for n in os.listdir(".") if os.path.isfile(n) and n not in (".got", ".due")]
-
-
-def keep_all():
-	os.mkdir("kept")
-	for n in files():
-		shutil.copy2(n, os.path.join("kept", n)) # with attributes and time stamp
-
-
-def put_back():
-	for n in files():
-		os.unlink(n)
-	for n in os.listdir("kept"):
-		shutil.copy2(os.path.join("kept", n), n)
-
-
-def killed(words, rng, longest):
-	"""Starts vdisk and kills it; true if it had ended by itself."""
-	p = subprocess.Popen([VDISK, *words], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-	try:
-		p.wait(timeout=rng.random() * longest)
-	except subprocess.TimeoutExpired:
-		p.kill()
-	_, err = p.communicate()
-	check(p.returncode in (0, -signal.SIGKILL), "vdisk %s: exit status %d: %r" % (" ".join(words), p.returncode, err))
-	return p.returncode == 0
-
-
 def rounds(scene, words, readable, done, again=lambda: True):
 	"""readable(why): at each moment; again(): whether the same command is still due; done(why): when it was run."""
-	keep_all()
-	begin = time.monotonic()
-	vdisk(*words)
-	longest = (time.monotonic() - begin) * 1.1
-	done("undisturbed")
-	ended = 0
-	for n in range(1, ROUNDS + 1):
+	for n in kill_rounds(words, scene.rng, ROUNDS):
 		scene.round = n
-		put_back()
-		ended += killed(words, scene.rng, longest)
-		readable("round %d, killed" % n)
-		if again():
-			vdisk(*words)
-		done("round %d, run again" % n)
-	print("    %d of %d were killed before the end, of some %.0f ms" % (ROUNDS - ended, ROUNDS, longest * 1000))
+		if n:
+			readable("round %d, killed" % n)
+			if again():
+				vdisk(*words)
+		done("round %d, run again" % n if n else "undisturbed")
 	scene.ops.process.stdin.close()
 	scene.ops.process.wait(60)
 

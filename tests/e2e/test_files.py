@@ -3,12 +3,11 @@
 """vdisk mount --files: the tree that comes out is the tree that the disk was made of.  What starts libguestfs's appliance is in the long tier."""
 import contextlib, os, signal, stat, sys, time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
-from vdtest import *
+from guestdisks import *
 
 if not os.path.exists(os.path.join(BUILD, "vdisk-files")):
 	print("SKIP: this build has no vdisk-files")
 	sys.exit(77)
-SECTOR = 512
 NO_GUESTFS = {"LIBGUESTFS_PATH": "/nonsense"} # so that what is sent to libguestfs fails at once
 
 
@@ -48,37 +47,6 @@ def make_fs(kind, tree, path, mib=40):
 		ran("mkfs.xfs", "-q", path)
 		with looped(path):
 			ran("cp", "-a", tree + "/.", "loop")
-	return path
-
-
-@contextlib.contextmanager
-def looped(path):
-	"""Mounted by this machine's kernel, below loop/."""
-	os.makedirs("loop", exist_ok=True)
-	r = run("mount", "-o", "loop", path, "loop")
-	if r.rc:
-		skip("no loop mounts here: " + r.err.strip())
-	try:
-		yield
-	finally:
-		ran("umount", "loop")
-
-
-def make_disk(path, *parts, label="gpt"):
-	"""A partitioned disk of those files; None: 2 MiB of nothing."""
-	need("sfdisk")
-	at, lines, places = 2048, ["label: " + label], []
-	for p in parts:
-		n = os.path.getsize(p) // SECTOR if p else 4096
-		lines.append("start=%d,size=%d" % (at, n))
-		places.append((p, at))
-		at += -(-n // 2048) * 2048
-	with open(path, "wb") as f:
-		f.truncate((at + 2048) * SECTOR)
-	ran("sfdisk", "-q", path, stdin="\n".join(lines).encode() + b"\n")
-	for p, start in places:
-		if p:
-			ran("dd", "if=" + p, "of=" + path, "bs=1M", "seek=%d" % (start * SECTOR // MIB), "conv=notrunc,sparse", "status=none")
 	return path
 
 

@@ -3,13 +3,12 @@
 """vdisk inspect: what it tells of disks that were made here, told apart from what other programs say of the same (blkid, lsinitramfs, libguestfs)."""
 import contextlib, gzip, json, os, re, shutil, signal, subprocess, sys, time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
-from vdtest import *
+from guestdisks import *
 
 INSPECT = os.path.join(BUILD, "vdisk-inspect")
 if not os.path.exists(INSPECT):
 	print("SKIP: this build has no vdisk-inspect")
 	sys.exit(77)
-SECTOR = 512
 RELEASE = "6.1.0-18-amd64"
 NO_GUESTFS = {"LIBGUESTFS_PATH": "/nonsense"} # so that it fails at once
 GUESTFS = {"LIBGUESTFS_BACKEND": "direct", "LIBGUESTFS_BACKEND_SETTINGS": "force_tcg"}
@@ -83,34 +82,6 @@ def make_ext4(tree, path, mib=40, uuid=None, label=""):
 		f.truncate(mib * MIB)
 	ran("mke2fs", "-q", "-F", "-t", "ext4", "-L", label, *(("-U", uuid) if uuid else ()), *(("-d", tree) if tree else ()), path)
 	return path
-
-
-def make_disk(path, *parts, label="dos", types=()):
-	need("sfdisk")
-	at, lines, places = 2048, ["label: " + label], []
-	for i, p in enumerate(parts):
-		n = os.path.getsize(p) // SECTOR
-		lines.append("start=%d,size=%d%s" % (at, n, ",type=" + types[i] if i < len(types) and types[i] else ""))
-		places.append((p, at))
-		at += -(-n // 2048) * 2048
-	with open(path, "wb") as f:
-		f.truncate((at + 2048) * SECTOR)
-	ran("sfdisk", "-q", path, stdin="\n".join(lines).encode() + b"\n")
-	for p, start in places:
-		ran("dd", "if=" + p, "of=" + path, "bs=1M", "seek=%d" % (start * SECTOR // MIB), "conv=notrunc,sparse", "status=none")
-	return path
-
-
-@contextlib.contextmanager
-def looped(path):
-	os.makedirs("loop", exist_ok=True)
-	r = run("mount", "-o", "loop", path, "loop")
-	if r.rc:
-		skip("no loop mounts here: " + r.err.strip())
-	try:
-		yield
-	finally:
-		ran("umount", "loop")
 
 
 # ---------------------------------------------------------------- asking
@@ -188,7 +159,7 @@ def debian_disk(path="disk.raw"):
 	with open("swap.img", "wb") as f:
 		f.truncate(4 * MIB)
 	ran("mkswap", "-L", "swapping", "swap.img")
-	make_disk(path, "boot.img", "swap.img", "root.img", types=("83", "82", "83"))
+	make_disk(path, "boot.img", "swap.img", "root.img", types=("83", "82", "83"), label="dos")
 	return path
 
 
@@ -244,7 +215,7 @@ def separate_usr():
 	os.makedirs("tree/usr")
 	make_ext4("user", "usr.img", 16)
 	make_ext4("tree", "root.img")
-	s = one_system(told(make_disk("disk.raw", "usr.img", "root.img")))
+	s = one_system(told(make_disk("disk.raw", "usr.img", "root.img", label="dos")))
 	debian_told(s, root="partitions/2")
 	eq({"/": ("partitions/2", "/dev/hda2", "device"), "/usr": ("partitions/1", "/dev/disk/by-id/ata-WDC_WD800-part1", "link")}, places(s), "mounts")
 
@@ -286,7 +257,7 @@ def subvolumes():
 		            boot="../@boot")
 		os.makedirs("loop/@/boot")
 		os.makedirs("loop/@/home")
-	make_disk("disk.raw", "root.img")
+	make_disk("disk.raw", "root.img", label="dos")
 	s = one_system(told("disk.raw"))
 	debian_told(s, root="partitions/1", root_folder="/@")
 	eq({"/": "@", "/home": "/@home", "/boot": "@boot"}, {m["mount"]: m["subvolume"] for m in s["mounts"]}, "subvolumes")
@@ -311,7 +282,7 @@ def snapshots_of_snapper():
 				ran("btrfs", "-q", "subvolume", "snapshot", "-r", "loop/@/.snapshots/1/snapshot", "loop/@/.snapshots/2/snapshot")
 		ran("cp", "-r", "loop/@/.snapshots/1/snapshot/var/.", "loop/@/var/")
 		ran("rm", "-r", "loop/@/.snapshots/1/snapshot/var/lib")
-	make_disk("disk.raw", "root.img")
+	make_disk("disk.raw", "root.img", label="dos")
 	s = one_system(told("disk.raw"))
 	debian_told(s, root_folder="/@/.snapshots/1/snapshot")
 	check(any("of 2 snapshots" in r and "number 1 " in r for r in s["remarks"]), "a remark: %r" % s["remarks"])
@@ -367,7 +338,7 @@ def volumes():
 			with open("root.img" if name == "root-fs" else "data.img", "rb") as f:
 				f.seek(at)
 				write_file(image, f.read(n), to)
-		disks = [make_disk("disk%d.raw" % i, name, types=("8e",)) for i, name in enumerate(names)]
+		disks = [make_disk("disk%d.raw" % i, name, types=("8e",), label="dos") for i, name in enumerate(names)]
 		for extra in ((), ("--no-mount",)):
 			o = told(*extra, *disks)
 			s = one_system(o)
@@ -392,7 +363,7 @@ def luks():
 	qemu_img("convert", "-f", "raw", "-O", "luks", "--object", "secret,id=s,data=correct horse", "-o", "key-secret=s,iter-time=10", "root.img", "luks.img")
 	os.truncate("luks.img", -(-os.path.getsize("luks.img") // MIB) * MIB)
 	ran("cryptsetup", "-q", "luksUUID", "--uuid", UUID, "luks.img")
-	make_disk("disk.raw", "luks.img")
+	make_disk("disk.raw", "luks.img", label="dos")
 	o = told("disk.raw", rc=1)
 	eq("it is encrypted (LUKS1); --key-file FILE gives its passphrase", o["filesystems"][0]["closed"], "without a key")
 	o = told("--key-file", "other", "disk.raw", rc=1)
@@ -439,7 +410,7 @@ def volumes_in_luks():
 	write_file("key", b"correct horse")
 	qemu_img("convert", "-f", "raw", "-O", "luks", "--object", "secret,id=s,data=correct horse", "-o", "key-secret=s,iter-time=10", "pv.img", "luks.img")
 	os.truncate("luks.img", -(-os.path.getsize("luks.img") // MIB) * MIB)
-	make_disk("disk.raw", "luks.img")
+	make_disk("disk.raw", "luks.img", label="dos")
 	o = told("--key-file", "key", "disk.raw", rc=1, env=NO_GUESTFS)
 	found = {f["where"]: (f["type"], f["size"]) for f in o["filesystems"]}
 	eq((("ext4", 40 * MIB), (None, 4 * MIB)), (found.get("volumes/vg-0/root"), found.get("volumes/vg-0/swap")), "volumes in LUKS: %r" % found)
@@ -482,7 +453,7 @@ def mirror():
 	array = bytes.fromhex(UUID.replace("-", ""))
 	for i in range(2):
 		raid_member("root.img", "member%d.img" % i, i, array)
-		make_disk("disk%d.raw" % i, "member%d.img" % i, types=("fd",))
+		make_disk("disk%d.raw" % i, "member%d.img" % i, types=("fd",), label="dos")
 	r = run("mdadm", "--examine", "member0.img") if shutil.which("mdadm") else None
 	if r and r.rc == 0:
 		check("Checksum" in r.out and "correct" in r.out, "mdadm of the superblock that was made here\n" + r.out)
@@ -498,7 +469,7 @@ def several_and_none():
 	make_ext4("tree", "a.img")
 	write_file("tree/etc/hostname", b"second\n")
 	make_ext4("tree", "b.img", uuid=UUID)
-	make_disk("disk.raw", "a.img", "b.img")
+	make_disk("disk.raw", "a.img", "b.img", label="dos")
 	eq(["old-server", "second"], [s["hostname"] for s in told("disk.raw")["systems"]], "both systems")
 	for name in ("/dev/sda2", "partitions/2", "UUID=" + UUID):
 		eq("second", one_system(told("--root", name, "disk.raw"))["hostname"], "--root " + name)

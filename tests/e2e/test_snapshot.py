@@ -3,7 +3,7 @@
 """Snapshots: inside an image, as layers, and VMware's; every state reads as it was, whoever made, applied or deleted it."""
 import os, subprocess, sys
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
-from vdtest import *
+from kills import *
 
 ROUNDS = 200 if ALL else 4
 STEPS = 150 if ALL else 16
@@ -254,34 +254,6 @@ def internal_counts_without_room():
 	not_taken("narrow.qcow2", "x", "refcount_bits=1")
 
 
-def keep_all():
-	"""Every file here, to come back to, with its permissions and attributes."""
-	os.mkdir("kept")
-	for n in os.listdir("."):
-		if os.path.isfile(n):
-			ran("cp", "--preserve=all", "--sparse=always", n, "kept")
-
-
-def put_back():
-	for n in os.listdir("."):
-		if os.path.isfile(n):
-			os.unlink(n)
-	for n in os.listdir("kept"):
-		ran("cp", "--preserve=all", "--sparse=always", os.path.join("kept", n), n)
-
-
-def killed(words, rng, longest):
-	"""Starts vdisk and kills it; true if it had ended by itself."""
-	p = subprocess.Popen([VDISK, *words], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-	try:
-		p.wait(timeout=rng.random() * longest)
-	except subprocess.TimeoutExpired:
-		p.kill()
-	_, err = p.communicate()
-	check(p.returncode in (0, -signal.SIGKILL), "vdisk %s: exit status %d: %r" % (" ".join(words), p.returncode, err))
-	return p.returncode == 0
-
-
 def internal_killed(verb):
 	"""Killed at a random moment the image has the change or has not, and is clean but for leaks."""
 	rng = rng_for("killed " + verb)
@@ -307,22 +279,18 @@ def internal_killed(verb):
 			eq("apply", verb, "only apply changes the disk")
 			vdisk("compare", "-q", "-F", "raw", "a.qcow2", "one.raw")
 		return {"create": "three" in have, "delete": "one" not in have, "apply": not equal}[verb]
-	keep_all()
-	begin = time.monotonic()
-	vdisk(*words)
-	longest = (time.monotonic() - begin) * 1.1
-	check(state(), "done")
-	ended = done = 0
-	for _ in range(ROUNDS):
-		put_back()
-		ended += killed(words, rng, longest)
+	done = 0
+	for n in kill_rounds(words, rng, ROUNDS):
+		if not n:
+			check(state(), "done")
+			continue
 		if state():
 			done += 1
 		else:
 			vdisk(*words)
 			check(state(), "the second run finishes")
 		qemu_img("check", "-q", "-f", "qcow2", "-r", "leaks", "a.qcow2")
-	print("    %d of %d runs were killed in the middle of %.2f s, %d of them had done it" % (ROUNDS - ended, ROUNDS, longest, done - ended))
+	print("    %d of them had done it" % done)
 
 
 for verb in ("create", "apply", "delete"):
@@ -558,19 +526,12 @@ def external_killed(fmt, verb, name):
 		return verb == "create" and name in found
 	t.write("now0.raw", now)
 	t.cut_off = True
-	keep_all()
-	begin = time.monotonic()
-	vdisk(*words)
-	longest = (time.monotonic() - begin) * 1.1
-	check(state(), "done")
-	ended = 0
-	for _ in range(ROUNDS):
-		put_back()
-		ended += killed(words, rng, longest)
-		if not state():
+	for n in kill_rounds(words, rng, ROUNDS):
+		if not n:
+			check(state(), "done")
+		elif not state():
 			vdisk(*words)
 			check(state(), "the second run finishes")
-	print("    %d of %d runs were killed in the middle of %.2f s" % (ROUNDS - ended, ROUNDS, longest))
 
 
 for fmt in ("qcow2", "vmdk", "vhd"):

@@ -3,7 +3,7 @@
 """Surgery on chains: whatever is done to the layers, and whenever it is killed, the disk reads the same."""
 import os, subprocess, sys
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
-from vdtest import *
+from kills import *
 
 VDIO = os.path.join(BUILD, "tests", "vdio")
 ROUNDS = 200 if ALL else 20
@@ -69,50 +69,13 @@ def unlink(*paths):
 		os.unlink(p)
 
 
-def keep_all():
-	"""Every file here, to come back to."""
-	os.mkdir("kept")
-	for n in os.listdir("."):
-		if os.path.isfile(n):
-			ran("cp", "--sparse=always", n, "kept")
-
-
-def put_back():
-	for n in os.listdir("."):
-		if os.path.isfile(n):
-			os.unlink(n)
-	for n in os.listdir("kept"):
-		ran("cp", "--sparse=always", os.path.join("kept", n), n)
-
-
-def killed(words, rng, longest):
-	"""Starts vdisk and kills it; true if it had ended by itself."""
-	p = subprocess.Popen([VDISK, *words], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-	try:
-		p.wait(timeout=rng.random() * longest)
-	except subprocess.TimeoutExpired:
-		p.kill()
-	_, err = p.communicate()
-	if p.returncode not in (0, -signal.SIGKILL):
-		fail("vdisk %s: exit status %d: %r" % (" ".join(words), p.returncode, err))
-	return p.returncode == 0
-
-
 def kill_loop(words, rng, still_right, done):
 	"""ROUNDS times from the same state: killed at a random moment the chain is right; the second run finishes."""
-	keep_all()
-	begin = time.monotonic()
-	vdisk(*words)
-	longest = (time.monotonic() - begin) * 1.1
-	done()
-	ended = 0
-	for i in range(ROUNDS):
-		put_back()
-		ended += killed(words, rng, longest)
-		still_right()
-		vdisk(*words)
+	for n in kill_rounds(words, rng, ROUNDS):
+		if n:
+			still_right()
+			vdisk(*words)
 		done()
-	print("    %d of %d runs were killed in the middle of %.2f s" % (ROUNDS - ended, ROUNDS, longest))
 
 
 # ---------------------------------------------------------------- flatten
