@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""vdisk boot: small guests (tests/runner/guest.c) look at one device each.  They run on an emulated KVM, too."""
-import fcntl, os, signal, struct, subprocess, sys, time
+"""vdisk boot: small guests (tests/runner) look at one device each.  They run on an emulated KVM, too."""
+import fcntl, glob, os, signal, struct, subprocess, sys, time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 from vdtest import *
 
@@ -30,7 +30,7 @@ def kernel():
 		ran("cc", "-O1", "-ffreestanding", "-fno-pic", "-fno-pie", "-static", "-nostdlib", "-mno-red-zone", "-mgeneral-regs-only",
 		    "-fno-stack-protector", "-fcf-protection=none", "-fno-asynchronous-unwind-tables", "-Wl,--build-id=none",
 		    "-Wl,--oformat=binary", "-Wl,--no-warn-rwx-segments", "-Wl,-e,entry",
-		    "-Wl,-T," + os.path.join(FOLDER, "guest.ld"), "-o", "guest.bin", os.path.join(FOLDER, "guest.c"))
+		    "-Wl,-T," + os.path.join(FOLDER, "guest.ld"), "-o", "guest.bin", *sorted(glob.glob(os.path.join(FOLDER, "guest*.c"))))
 		head = bytearray(1024)
 		head[0x1f1] = 1
 		struct.pack_into("<H", head, 0x1fe, 0xaa55)
