@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The server's thread runs from disk_open() to disk_close(); its own failure shows as its client's. */
+/* The server's thread runs from nbd_disk_open() to nbd_disk_close(); its own failure shows as its client's. */
 #include "disk.h"
 
 #include "common/fail.h"
@@ -14,7 +14,7 @@
 
 static void *serve(void *arg)
 {
-	struct disk *d = arg;
+	struct nbd_disk *d = arg;
 	struct server_config cfg = {
 		.conn = { .x = &d->x, .timeout_ms = 30000, .threads = CONN_THREADS },
 		.fds = d->listener.fds,
@@ -29,7 +29,7 @@ static void *serve(void *arg)
 	return NULL;
 }
 
-static int socket_make(struct disk *d, vdisk_error *err)
+static int socket_make(struct nbd_disk *d, vdisk_error *err)
 {
 	char path[4200];
 
@@ -39,9 +39,9 @@ static int socket_make(struct disk *d, vdisk_error *err)
 	return listen_unix(&d->listener, path, err);
 }
 
-int disk_open(struct disk *d, const struct source_options *o, vdisk_error *err)
+int nbd_disk_open(struct nbd_disk *d, const struct source_options *o, vdisk_error *err)
 {
-	*d = (struct disk){ .stop_fd = -1 };
+	*d = (struct nbd_disk){ .stop_fd = -1 };
 	if (source_open(&d->source, o, err))
 		return -1;
 	if (export_init(&d->x, d->source.img, d->source.off, d->source.len, d->source.rw)) {
@@ -61,13 +61,13 @@ int disk_open(struct disk *d, const struct source_options *o, vdisk_error *err)
 		return 0;
 	fail(err, VDISK_NOMEM, "no thread can be started");
 bad:
-	disk_close(d, NULL);
+	nbd_disk_close(d, NULL);
 	return -1;
 }
 
-const char *disk_socket(const struct disk *d) { return d->listener.path; }
+const char *nbd_disk_socket(const struct nbd_disk *d) { return d->listener.path; }
 
-int disk_close(struct disk *d, vdisk_error *err)
+int nbd_disk_close(struct nbd_disk *d, vdisk_error *err)
 {
 	uint64_t one = 1;
 

@@ -7,7 +7,7 @@
 #include "listen.h"
 #include "server.h"
 
-struct disk {
+struct nbd_disk {
 	struct source source;
 	struct export x;
 	struct listener listener;
@@ -18,10 +18,10 @@ struct disk {
 };
 
 /* 0, or -1 with *err; nothing is left behind then. */
-int disk_open(struct disk *d, const struct source_options *o, vdisk_error *err);
+int nbd_disk_open(struct nbd_disk *d, const struct source_options *o, vdisk_error *err);
 /* The socket's path. */
-const char *disk_socket(const struct disk *d);
+const char *nbd_disk_socket(const struct nbd_disk *d);
 /* Ends the server and closes the image; -1 where not everything that was written is safe. */
-int disk_close(struct disk *d, vdisk_error *err);
+int nbd_disk_close(struct nbd_disk *d, vdisk_error *err);
 
 #endif

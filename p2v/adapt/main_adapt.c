@@ -20,7 +20,7 @@
 struct work {
 	const struct adapt_args *a;
 	struct layer layers[DISKS_MAX];
-	struct disk disks[DISKS_MAX];
+	struct nbd_disk disks[DISKS_MAX];
 	size_t opened;
 	struct guest guest;
 	struct outcome out;
@@ -40,7 +40,7 @@ static void on_signal(int sig)
 		if (cleared->layers[i].path[0])
 			unlink(cleared->layers[i].path);
 	for (size_t i = 0; i < cleared->opened; i++) {
-		unlink(disk_socket(&cleared->disks[i]));
+		unlink(nbd_disk_socket(&cleared->disks[i]));
 		rmdir(cleared->disks[i].folder);
 	}
 	_exit(128 + sig);
@@ -69,7 +69,7 @@ static int disk_add(struct work *w, size_t i, vdisk_error *err)
 			return -1;
 		o.overlay = w->layers[i].path;
 	}
-	if (disk_open(&w->disks[i], &o, err))
+	if (nbd_disk_open(&w->disks[i], &o, err))
 		return -1;
 	w->opened = i + 1;
 	return 0;
@@ -81,7 +81,7 @@ static int disks_close(struct work *w, int rc, vdisk_error *err)
 
 	w->opened = 0;
 	for (size_t i = 0; i < n; i++)
-		if (disk_close(&w->disks[i], rc ? NULL : err))
+		if (nbd_disk_close(&w->disks[i], rc ? NULL : err))
 			rc = -1;
 	return rc;
 }
@@ -126,7 +126,7 @@ static int guest_adapt(struct work *w, vdisk_error *err)
 	int rc;
 
 	for (size_t i = 0; i < w->opened; i++)
-		sockets[i] = disk_socket(&w->disks[i]);
+		sockets[i] = nbd_disk_socket(&w->disks[i]);
 	if (w->a->verbose)
 		say(LOG_INFO, "starting libguestfs");
 	if (guest_start(&w->guest, &o, err))
