@@ -28,9 +28,9 @@ int qcow2_l1_get(struct qcow2 *q, uint64_t l1_off, uint64_t idx, uint64_t *entry
 	return 0;
 }
 
-int qcow2_l1_put(struct qcow2 *q, uint64_t idx, uint64_t entry, vd_error *err)
+int qcow2_l1_put_at(struct qcow2 *q, uint64_t l1_off, uint64_t idx, uint64_t entry, vd_error *err)
 {
-	uint64_t at = q->l1_off + idx * 8;
+	uint64_t at = l1_off + idx * 8;
 	struct vd_table *t;
 
 	if (vd_cache_get(q->cache, vd_down(at, q->table), QCOW2_RANK_L1, true, &t, err) < 0)
@@ -40,6 +40,8 @@ int qcow2_l1_put(struct qcow2 *q, uint64_t idx, uint64_t entry, vd_error *err)
 	vd_cache_put(q->cache, t);
 	return 0;
 }
+
+int qcow2_l1_put(struct qcow2 *q, uint64_t idx, uint64_t entry, vd_error *err) { return qcow2_l1_put_at(q, q->l1_off, idx, entry, err); }
 
 int qcow2_l2_off_judge(const struct qcow2 *q, uint64_t entry, uint64_t where, vd_error *err)
 {

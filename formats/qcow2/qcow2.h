@@ -245,6 +245,8 @@ struct qcow2_entry qcow2_entry_get(const struct qcow2 *q, const struct vd_table 
 void qcow2_entry_put(const struct qcow2 *q, struct vd_table *t, uint32_t at, struct qcow2_entry e);
 int qcow2_l1_get(struct qcow2 *q, uint64_t l1_off, uint64_t idx, uint64_t *entry, vd_error *err);
 int qcow2_l1_put(struct qcow2 *q, uint64_t idx, uint64_t entry, vd_error *err);
+/* In the table at `l1_off`: a snapshot's. */
+int qcow2_l1_put_at(struct qcow2 *q, uint64_t l1_off, uint64_t idx, uint64_t entry, vd_error *err);
 static inline uint64_t qcow2_l2_span(const struct qcow2 *q) { return (uint64_t)q->l2_entries << q->bits; }
 /* [off, off+len) touches the header, the active L1 table or the refcount table. */
 bool qcow2_is_core_meta(const struct qcow2 *q, uint64_t off, uint64_t len);

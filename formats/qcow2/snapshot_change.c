@@ -190,19 +190,6 @@ static int qcow2_l1_new(struct qcow2 *q, uint32_t entries, uint64_t *off, vd_err
 	return 0;
 }
 
-static int qcow2_l1_set(struct qcow2 *q, uint64_t l1_off, uint32_t i, uint64_t entry, vd_error *err)
-{
-	uint64_t at = l1_off + i * 8ull;
-	struct vd_table *t;
-
-	if (vd_cache_get(q->cache, vd_down(at, q->table), QCOW2_RANK_L1, true, &t, err) < 0)
-		return -1;
-	be64_put(t->data + (at & (q->table - 1)), entry);
-	vd_cache_dirty(q->cache, t);
-	vd_cache_put(q->cache, t);
-	return 0;
-}
-
 /* The active L1 table from `from`, and where `twin` is given a snapshot's just like it.  Counts are what they are to be. */
 static int qcow2_active_make(struct qcow2 *q, const struct qcow2_tree *from, uint64_t *twin, vd_error *err)
 {
@@ -216,8 +203,8 @@ static int qcow2_active_make(struct qcow2 *q, const struct qcow2_tree *from, uin
 			return -1;
 		if (!l2_off)
 			continue;
-		if (qcow2_l1_entry_make(q, l2_off, twin ? 2 : 1, &entry, err) < 0 || qcow2_l1_set(q, off, i, entry, err) < 0 ||
-		    (twin && qcow2_l1_set(q, *twin, i, entry, err) < 0))
+		if (qcow2_l1_entry_make(q, l2_off, twin ? 2 : 1, &entry, err) < 0 || qcow2_l1_put_at(q, off, i, entry, err) < 0 ||
+		    (twin && qcow2_l1_put_at(q, *twin, i, entry, err) < 0))
 			return -1;
 	}
 	q->h.l1_off = off;
