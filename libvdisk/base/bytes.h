@@ -37,4 +37,16 @@ static inline uint64_t vd_div_up(uint64_t v, uint64_t d) { return v / d + (v % d
 static inline uint64_t vd_min(uint64_t a, uint64_t b) { return a < b ? a : b; }
 static inline uint64_t vd_max(uint64_t a, uint64_t b) { return a > b ? a : b; }
 
+/* -1: no hexadecimal digit. */
+static inline int vd_hex_value(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	if (c >= 'a' && c <= 'f')
+		return c - 'a' + 10;
+	if (c >= 'A' && c <= 'F')
+		return c - 'A' + 10;
+	return -1;
+}
+
 #endif

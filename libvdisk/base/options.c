@@ -22,25 +22,14 @@ struct vd_options {
 	struct option v[];
 };
 
-static int digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return 99;
-}
-
 /* Digits of `base` at *s, at least one; *s moves past them. */
 static bool number_parse(const char **s, unsigned base, uint64_t *out)
 {
 	const char *p = *s;
 	uint64_t v = 0;
 
-	for (; (unsigned)digit(*p) < base; p++)
-		if (vd_mul64(v, base, &v) || vd_add64(v, (unsigned)digit(*p), &v))
+	for (; (unsigned)vd_hex_value(*p) < base; p++)
+		if (vd_mul64(v, base, &v) || vd_add64(v, (unsigned)vd_hex_value(*p), &v))
 			return false;
 	if (p == *s)
 		return false;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* UUIDs as bytes and text (RFC 9562), and where random bytes come from. */
 #include "base/uuid.h"
+#include "base/bytes.h"
 
 #include <errno.h>
 #include <sys/random.h>
@@ -51,17 +52,6 @@ void vd_uuid_format(char text[VD_UUID_TEXT], const uint8_t uuid[16])
 	*p = 0;
 }
 
-static int hex_value(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
-}
-
 bool vd_uuid_parse(uint8_t uuid[16], const char *text)
 {
 	uint8_t v[16];
@@ -71,10 +61,10 @@ bool vd_uuid_parse(uint8_t uuid[16], const char *text)
 
 		if (dash_before(i) && *text++ != '-')
 			return false;
-		hi = hex_value(text[0]);
+		hi = vd_hex_value(text[0]);
 		if (hi < 0)
 			return false;
-		lo = hex_value(text[1]);
+		lo = vd_hex_value(text[1]);
 		if (lo < 0)
 			return false;
 		v[i] = (uint8_t)(hi << 4 | lo);
