@@ -84,52 +84,46 @@ static void segment_set(struct kvm_segment *seg, uint16_t selector, uint8_t type
 		.l = code, .db = !code };
 }
 
-int vcpu_set_long_mode(struct vcpu *cpu, uint64_t gdt, uint64_t cr3, uint64_t rip, uint64_t rsi, vdisk_error *err)
+/* Flat segments, the control registers of *mode, the registers. */
+static int state_set(struct vcpu *cpu, const struct kvm_sregs *mode, uint64_t gdt, bool code64, const struct kvm_regs *regs, vdisk_error *err)
 {
 	struct kvm_sregs sregs;
-	struct kvm_regs regs = { .rip = rip, .rsi = rsi, .rflags = 2 };
 
 	if (ioctl(cpu->fd, KVM_GET_SREGS, &sregs))
 		return fail_errno(err, "KVM_GET_SREGS");
-	segment_set(&sregs.cs, 0x10, 11, true);
+	segment_set(&sregs.cs, 0x10, 11, code64);
 	segment_set(&sregs.ds, 0x18, 3, false);
 	sregs.es = sregs.ss = sregs.fs = sregs.gs = sregs.ds;
 	sregs.tr = (struct kvm_segment){ .selector = 0x20, .type = 11, .present = 1, .limit = 0x67 };
 	sregs.gdt.base = gdt;
 	sregs.gdt.limit = 5 * 8 - 1;
 	sregs.idt.base = sregs.idt.limit = 0;
-	sregs.cr0 = 0x80000033; /* PG NE ET MP PE */
-	sregs.cr3 = cr3;
-	sregs.cr4 = 0x20;       /* PAE */
-	sregs.efer = 0x500;     /* LME LMA */
+	sregs.cr0 = mode->cr0;
+	sregs.cr3 = mode->cr3;
+	sregs.cr4 = mode->cr4;
+	sregs.efer = mode->efer;
 	if (ioctl(cpu->fd, KVM_SET_SREGS, &sregs))
 		return fail_errno(err, "KVM_SET_SREGS");
-	if (ioctl(cpu->fd, KVM_SET_REGS, &regs))
-		return fail_errno(err, "KVM_SET_REGS");
+	return ioctl(cpu->fd, KVM_SET_REGS, regs) ? fail_errno(err, "KVM_SET_REGS") : 0;
+}
+
+int vcpu_set_long_mode(struct vcpu *cpu, uint64_t gdt, uint64_t cr3, uint64_t rip, uint64_t rsi, vdisk_error *err)
+{
+	const struct kvm_sregs mode = { .cr0 = 0x80000033 /* PG NE ET MP PE */, .cr3 = cr3, .cr4 = 0x20 /* PAE */, .efer = 0x500 /* LME LMA */ };
+	const struct kvm_regs regs = { .rip = rip, .rsi = rsi, .rflags = 2 };
+
+	if (state_set(cpu, &mode, gdt, true, &regs, err))
+		return -1;
 	vcpu_msr_try(cpu, 0x2ff, 0x806); /* MTRR_DEF_TYPE: on, write-back; firmware would have done so */
 	return 0;
 }
 
 int vcpu_set_protected_mode(struct vcpu *cpu, uint64_t gdt, uint32_t eip, uint32_t ebx, vdisk_error *err)
 {
-	struct kvm_sregs sregs;
-	struct kvm_regs regs = { .rip = eip, .rbx = ebx, .rflags = 2 };
+	const struct kvm_sregs mode = { .cr0 = 0x11 /* ET PE */ };
+	const struct kvm_regs regs = { .rip = eip, .rbx = ebx, .rflags = 2 };
 
-	if (ioctl(cpu->fd, KVM_GET_SREGS, &sregs))
-		return fail_errno(err, "KVM_GET_SREGS");
-	segment_set(&sregs.cs, 0x10, 11, false);
-	segment_set(&sregs.ds, 0x18, 3, false);
-	sregs.es = sregs.ss = sregs.fs = sregs.gs = sregs.ds;
-	sregs.tr = (struct kvm_segment){ .selector = 0x20, .type = 11, .present = 1, .limit = 0x67 };
-	sregs.gdt.base = gdt;
-	sregs.gdt.limit = 5 * 8 - 1;
-	sregs.idt.base = sregs.idt.limit = 0;
-	sregs.cr0 = 0x11; /* ET PE */
-	sregs.cr4 = 0;
-	sregs.efer = 0;
-	if (ioctl(cpu->fd, KVM_SET_SREGS, &sregs))
-		return fail_errno(err, "KVM_SET_SREGS");
-	return ioctl(cpu->fd, KVM_SET_REGS, &regs) ? fail_errno(err, "KVM_SET_REGS") : 0;
+	return state_set(cpu, &mode, gdt, false, &regs, err);
 }
 
 static void vcpu_pio(struct vcpu *cpu)
