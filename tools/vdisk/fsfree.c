@@ -171,7 +171,11 @@ enum fs_answer fs_scan(struct fs_scan *s)
 		if (strcmp(kinds[i].type, s->type))
 			continue;
 		enum fs_answer a = kinds[i].at_rest ? kinds[i].at_rest(s) : FS_KNOWN;
-		if (a == FS_KNOWN || (a == FS_REFUSED && s->live))
+		if (a == FS_REFUSED && s->live) {
+			s->note[0] = '\0';
+			a = FS_KNOWN;
+		}
+		if (a == FS_KNOWN)
 			a = partclone(s, kinds[i].partclone);
 		return a == FS_KNOWN && kinds[i].mend ? kinds[i].mend(s) : a;
 	}
