@@ -138,13 +138,13 @@ static int guest_run(const struct args *a, struct ender *e, const char *mountpoi
 		.n_sockets = 1 };
 	const char *socket;
 	struct guest t;
-	struct disk d;
+	struct nbd_disk d;
 	vdisk_error later;
 	int rc;
 
-	if (disk_open(&d, &a->source, err))
+	if (nbd_disk_open(&d, &a->source, err))
 		return -1;
-	socket = disk_socket(&d);
+	socket = nbd_disk_socket(&d);
 	o.sockets = &socket;
 	o.rw = d.source.rw;
 	rc = guest_open(&t, &o, err);
@@ -160,7 +160,7 @@ static int guest_run(const struct args *a, struct ender *e, const char *mountpoi
 			rc = -1;
 		}
 	}
-	if (disk_close(&d, &later) && !rc) {
+	if (nbd_disk_close(&d, &later) && !rc) {
 		*err = later;
 		rc = -1;
 	}
