@@ -377,6 +377,13 @@ void vd_cache_set_relaxed(struct vd_cache *c, bool relaxed)
 	atomic_store(&c->relaxed, relaxed);
 }
 
+void vd_cache_set_log(struct vd_cache *c, vd_cache_log_fn fn, void *ctx, size_t max)
+{
+	c->log = fn;
+	c->log_ctx = ctx;
+	c->log_max = max;
+}
+
 int vd_cache_new(struct vd_file *file, struct vd_file *data_file, uint32_t table_bytes, uint64_t max_bytes, struct vd_cache **out,
                  vd_error *err)
 {

@@ -11,6 +11,8 @@
  *  3. A pinned table is never evicted.  Content is guarded by the layer's lock (shared for reading, exclusive for changing); the
  *     cache's own lock guards its lists only and is held over no I/O; a table being loaded is waited for.
  *  4. `relaxed` caches (an image that is marked unfinished until it is whole) skip the flushes of 1 and 2, not the order.
+ *  5. Where the format has a log (vd_cache_set_log()), it is asked instead of the flushes of 1 and 2, for groups of tables in the same
+ *     order: a group is written in its places once the log has it.  Not while relaxed.
  */
 #ifndef VD_IO_CACHE_H
 #define VD_IO_CACHE_H
@@ -38,6 +40,9 @@ int vd_cache_new(struct vd_file *file, struct vd_file *data_file, uint32_t table
 /* Discards everything, dirty or not. */
 void vd_cache_free(struct vd_cache *c);
 void vd_cache_set_relaxed(struct vd_cache *c, bool relaxed);
+/* Makes up to `max` tables durable elsewhere, all of them or none, and before them all data and all that was written to the file. */
+typedef int (*vd_cache_log_fn)(void *ctx, struct vd_table *const *t, size_t n, vd_error *err);
+void vd_cache_set_log(struct vd_cache *c, vd_cache_log_fn fn, void *ctx, size_t max);
 
 /* Pins the table at file offset `off`, reading it if need be (the end of the file inside it: zeros if `tail_ok`, else
    VDISK_CORRUPT).  May write back and evict others.  Callable under the layer's shared lock. */

@@ -22,6 +22,9 @@ struct vd_cache {
 	uint32_t table_bytes;
 	size_t max_tables;
 	_Atomic bool relaxed;
+	vd_cache_log_fn log;      /* rule 5; NULL: none */
+	void *log_ctx;
+	size_t log_max;
 	_Atomic bool barrier;     /* data was written to data_file that no flush has covered */
 	_Atomic size_t n_dirty;
 	unsigned unflushed;       /* bit r: tables of rank r were written since the last flush of `file`; guarded by `writing` */
