@@ -11,6 +11,7 @@
 	X(qcow2) BETWEEN \
 	X(vmdk) BETWEEN \
 	X(vhd) BETWEEN \
+	X(vhdx) BETWEEN \
 	X(raw)
 
 #define DECLARE(format) extern const struct vd_driver vd_driver_##format;

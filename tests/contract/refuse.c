@@ -58,7 +58,7 @@ static void resized(struct t_image *t, uint64_t size)
 
 void contract_resize(struct t_image *t, struct t_rng *rng)
 {
-	uint64_t unit = !strcmp(t->v->format, "raw") ? 1 : 512;
+	uint64_t unit = !strcmp(t->v->format, "raw") ? 1 : strstr(t->v->options, "logical_sector_size=4096") ? 4096 : 512;
 	uint64_t old = t->model.size, grown = vd_down(old + 1 + t_below(rng, 400000), unit);
 	uint64_t cut = vd_max(vd_down(old - vd_min(old, t_below(rng, 600000)), unit), 64 * 1024);
 	vd_error err;

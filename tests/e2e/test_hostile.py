@@ -2,13 +2,13 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Malformed and malicious images are refused: exit status 2, one line, bounded time and memory, nothing left behind; and no file
 of the host gets into an output because an image names it."""
-import os, sys
+import json, os, sys
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 from vdtest import *
 import hostile
 
-KNOWN = {"qcow2": "qcow2", "vmdk": "vmdk", "vpc": "vhd"}
-NO_DRIVER = {"qcow": "qcow", "vdi": "vdi", "vhdx": "vhdx"}
+KNOWN = {"qcow2": "qcow2", "vmdk": "vmdk", "vpc": "vhd", "vhdx": "vhdx"}
+NO_DRIVER = {"qcow": "qcow", "vdi": "vdi"}
 with open("/etc/passwd", "rb") as f:
 	SECRET = f.read(200)
 
@@ -53,6 +53,10 @@ def row(name, fmt, recipe, expected):
 		check(r.rc in (0, 2), r.show())
 		if r.rc == 0:
 			os.unlink("out.raw")
+	elif expected.startswith("accept"):
+		vdisk("convert", "-O", "raw", name, "out.raw")
+		eq(json.loads(vdisk("info", "--json", name).out)["virtual-size"], os.path.getsize("out.raw"), "size")
+		os.unlink("out.raw")
 	else:
 		for args in ((), ("-f", fmt), ("-j", "1")):
 			no_secret(refused("convert", *args, "-O", "raw", name, "out.raw"))

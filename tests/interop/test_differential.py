@@ -83,8 +83,12 @@ VARIANTS = [
 	Variant("vhd blocks of 512K", "vhd", "subformat=dynamic,block_size=512K", None, libyal="vhd", check=False),
 	same("vhd fixed CHS", "vhd", "subformat=fixed,force_size=off", libyal="vhd", check=False, extra_size=1),
 	same("vhd dynamic CHS", "vhd", "subformat=dynamic,force_size=off", libyal="vhd", check=False, extra_size=1),
+	same("vhdx dynamic", "vhdx", "subformat=dynamic", libyal="vhd"),
+	same("vhdx fixed", "vhdx", "subformat=fixed", libyal="vhd"),
+	same("vhdx blocks of 1M", "vhdx", "block_size=1M", libyal="vhd"),
+	same("vhdx blocks of 256M, log of 4M", "vhdx", "block_size=256M,log_size=4M", libyal="vhd"),
 ]
-SUFFIX = {"vhd": "vhd", "raw": "raw", "qcow2": "qcow2", "vmdk": "vmdk"}
+SUFFIX = {"vhd": "vhd", "vhdx": "vhdx", "raw": "raw", "qcow2": "qcow2", "vmdk": "vmdk"}
 
 
 def secret():
@@ -302,7 +306,7 @@ def split(kind):
 	same_as_raw("source.raw", "out.qcow2", "qcow2")
 
 
-FORMATS = ("raw", "qcow2", "vmdk", "vhd")
+FORMATS = ("raw", "qcow2", "vmdk", "vhd", "vhdx")
 
 
 def pair(a, b):
@@ -336,13 +340,14 @@ for v in VARIANTS:
 			add("ours: %s #%d" % (v.name, i), ours, v, i)
 		if v.theirs is not None and v.fmt != "raw":
 			add("theirs: %s #%d" % (v.name, i), theirs, v, i)
-for name in ("qcow2", "vmdk monolithicSparse", "vmdk streamOptimized", "vhd dynamic"):
+for name in ("qcow2", "vmdk monolithicSparse", "vmdk streamOptimized", "vhd dynamic", "vhdx dynamic"):
 	add("changed byte: " + name, changed_is_seen, next(v for v in VARIANTS if v.name == name))
 add("large qcow2", large, "qcow2", "", False, 200 * MIB)
 add("large qcow2 zstd", large, "qcow2", "compression_type=zstd", True, 150 * MIB)
 add("large vmdk", large, "vmdk", "subformat=monolithicSparse", False, 150 * MIB + 512)
 add("large streamOptimized", large, "vmdk", "subformat=streamOptimized", False, 100 * MIB)
 add("large vhd", large, "vhd", "subformat=dynamic,force_size=on", False, 150 * MIB)
+add("large vhdx", large, "vhdx", "block_size=8M", False, 150 * MIB)
 for kind in ("twoGbMaxExtentSparse", "twoGbMaxExtentFlat"):
 	add("several extents " + kind, split, kind)
 for a in FORMATS:
