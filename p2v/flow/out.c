@@ -27,8 +27,8 @@ char *flow_file(const struct flow *f, const char *name)
 	return asprintf(&path, "%s/%s", f->partial, name) < 0 ? NULL : path;
 }
 
-/* Files only, LOCK last: killed in between, it can be gone on with. */
-static int folder_empty(int dir_fd, const char *path, vdisk_error *err)
+/* Judges, or removes, what is in the folder but LOCK. */
+static int files_each(int dir_fd, const char *path, bool remove, vdisk_error *err)
 {
 	int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
@@ -46,13 +46,19 @@ static int folder_empty(int dir_fd, const char *path, vdisk_error *err)
 			rc = fail_errno(err, "%s/%s", path, e->d_name);
 		else if (!S_ISREG(st.st_mode) && !S_ISSOCK(st.st_mode))
 			rc = fail(err, VDISK_REFUSED, "%s: holds '%s', which no run of this program makes: remove it yourself", path, e->d_name);
-		else if (unlinkat(dir_fd, e->d_name, 0))
+		else if (remove && unlinkat(dir_fd, e->d_name, 0))
 			rc = fail_errno(err, "%s/%s", path, e->d_name);
 	}
 	closedir(dir);
-	if (!rc && unlinkat(dir_fd, LOCK, 0) && errno != ENOENT)
-		rc = fail_errno(err, "%s/%s", path, LOCK);
 	return rc;
+}
+
+/* Files only, all of them or none, and LOCK last: killed in between, it can be gone on with. */
+static int folder_empty(int dir_fd, const char *path, vdisk_error *err)
+{
+	if (files_each(dir_fd, path, false, err) || files_each(dir_fd, path, true, err))
+		return -1;
+	return unlinkat(dir_fd, LOCK, 0) && errno != ENOENT ? fail_errno(err, "%s/%s", path, LOCK) : 0;
 }
 
 /* What a run that was killed left. */

@@ -1,0 +1,422 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""vdisk migrate and vdisk p2v: a machine in, its disks, description and report out; all of it or nothing."""
+import base64, glob, hashlib, json, os, re, shutil, signal, stat, subprocess, sys, tarfile, time
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
+from vdtest import *
+from archives import *
+
+PROGRAM = os.path.join(BUILD, "vdisk-migrate")
+
+
+def need_migrate(*more):
+	for name in ("vdisk-migrate",) + more:
+		if not os.path.exists(os.path.join(BUILD, name)):
+			skip("%s is not built" % name)
+
+
+def migrate(src, *args, command="migrate", target="kvm", out="out", rc=0, adapt=False, timeout=300, **kw):
+	need_migrate()
+	r = run(VDISK, command, "--target", target, "--out", out, *(() if adapt else ("--no-adapt",)), "--json", src, *args, timeout=timeout, **kw)
+	if r.rc != rc:
+		fail("exit status %d is due\n    %s" % (rc, r.show()))
+	if rc == 2:
+		return r
+	report = r.json()
+	with open(os.path.join(out, "report.json")) as f:
+		eq(report, json.load(f), "the report in the folder, and the one that was printed")
+	return report
+
+
+def no(src, *mentions, args=(), command="migrate", **kw):
+	need_migrate()
+	return refused(command, "--target", "kvm", "--out", "out", "--no-adapt", *args, src, mentions=mentions, **kw)
+
+
+VMX = """.encoding = "UTF-8"
+config.version = "8"
+virtualHW.version = "10"
+displayName = "%s"
+guestOS = "debian10-64"
+memsize = "256"
+numvcpus = "1"
+sata0.present = "TRUE"
+%s
+ethernet0.present = "TRUE"
+ethernet0.virtualDev = "e1000"
+ethernet0.addressType = "static"
+ethernet0.address = "00:50:56:01:02:03"
+"""
+
+
+def vmx(path, name, *disks):
+	lines = "".join('sata0:%d.present = "TRUE"\nsata0:%d.fileName = "%s"\n' % (i, i, d) for i, d in enumerate(disks))
+	with open(path, "w") as f:
+		f.write(VMX % (name, lines))
+	return path
+
+
+def vm(rng, name="web", n=1, size=3 * MIB, folder="vm"):
+	"""A folder as VMware leaves it; the raw disks lie beside it."""
+	os.makedirs(folder)
+	raws = []
+	for i in range(n):
+		raw = make_raw("disk%d.raw" % i, rng, size + i * MIB)
+		qemu_img("convert", "-f", "raw", "-O", "vmdk", raw, os.path.join(folder, "disk%d.vmdk" % i))
+		raws.append(raw)
+	return vmx(os.path.join(folder, name + ".vmx"), name, *["disk%d.vmdk" % i for i in range(n)]), raws
+
+
+@case
+def from_vmx_to_kvm():
+	src, raws = vm(rng_for("vmx"), n=2)
+	before = tree("vm")
+	report = migrate(src, "--name", "my web!")
+	eq(before, tree("vm"), "the source")
+	eq(["my-web--1.manifest", "my-web--1.qcow2", "my-web--2.manifest", "my-web--2.qcow2", "my-web-.xml", "report.html", "report.json"],
+	   sorted(os.listdir("out")), "files")
+	check(not os.path.exists("out.partial"), "out.partial is left")
+	for raw, d in zip(raws, report["disks"]):
+		same_as_raw(raw, os.path.join("out", d["file"]), "qcow2")
+		vdisk("verify-manifest", raw, os.path.join("out", d["manifest"]))
+	eq(("vmx", "my web!", "kvm", "not-verified", False), (report["source"]["kind"], report["machine"], report["target"], report["verdict"], report["planned-only"]), "facts")
+	xml = open("out/my-web-.xml").read()
+	for d in report["disks"]:
+		check(os.path.join(os.getcwd(), "out", d["file"]) in xml, "the path of %s: %s" % (d["file"], xml))
+	check("00:50:56:01:02:03" in xml and "bus=\"sata\"" in xml.replace("'", '"'), xml)
+	page = open("out/report.html").read()
+	for word in ("my web!", report["disks"][0]["digest"], "my-web--2.qcow2"):
+		check(word in page, "%r in the page" % word)
+	check("http" not in re.sub(r"http-equiv", "", page), "the page needs nothing from elsewhere")
+
+
+@case
+def to_each_target():
+	src, raws = vm(rng_for("targets"))
+	for target, suffix, fmt, word in (("vmware", "vmx", "vmdk", "web.vmdk"), ("virtualbox", "vbox", "vmdk", "web.vmdk"), ("xen", "cfg", "qcow2", "web.qcow2"),
+	                                  ("hyperv", "ps1", "vpc", "web.vhd"), ("kvm", "xml", "qcow2", "web.qcow2")):
+		report = migrate(src, target=target, out="out-" + target)
+		eq("web." + suffix, report["description"], "description")
+		check(word in open(os.path.join("out-" + target, report["description"])).read(), "the disk's name in %s" % report["description"])
+		same = raws[0] if fmt != "vpc" else None
+		r = vdisk("compare", raws[0], os.path.join("out-" + target, report["disks"][0]["file"]))
+		if same:
+			same_as_raw(same, os.path.join("out-" + target, report["disks"][0]["file"]), fmt)
+		elif report["disks"][0]["size"] != os.path.getsize(raws[0]):
+			check(any("instead of" in x for x in report["remarks"]), "a remark that the size changed: %r" % report["remarks"])
+	# The result of one is the source of the next.
+	again = migrate("out-vmware/web.vmx", out="again")
+	eq(vdisk("digest", raws[0]).out.split()[0], again["disks"][0]["digest"], "digest after two moves")
+
+
+@case
+def options_are_honoured():
+	src, raws = vm(rng_for("options"))
+	report = migrate(src, "-O", "qcow2", "-o", "cluster_size=4K,compat=0.10", "-c", "--level", "1", out="a")
+	info = qemu_img("info", "--output=json", "a/web.qcow2").json()
+	eq((4096, "0.10"), (info["cluster-size"], info["format-specific"]["data"]["compat"]), "the options")
+	check(qemu_img("check", "--output=json", "a/web.qcow2").json().get("compressed-clusters", 0) > 0, "compressed clusters")
+	same_as_raw(raws[0], "a/web.qcow2", "qcow2")
+	report = migrate(src, "-O", "raw", out="b")
+	same_bytes(raws[0], "b/web.raw")
+	r = vdisk("migrate", "--target", "kvm", "--out", "c", "--no-adapt", "-n", "--json", src)
+	check(r.json()["planned-only"] and not os.path.exists("c") and not os.path.exists("c.partial"), "--dry-run writes nothing")
+	# Snapshots: what the disk goes on from.
+	qemu_img("snapshot", "-c", "before", "b/web.raw", rc=1) # raw has none
+	shutil.copy("a/web.qcow2", "snap.qcow2")
+	qemu_img("snapshot", "-c", "before", "snap.qcow2")
+	qemu_io("snap.qcow2", "qcow2", "write -P 0x5a 0 64k")
+	os.makedirs("s")
+	shutil.move("snap.qcow2", "s/disk.qcow2")
+	xml = open("a/web.xml").read().replace(os.path.join(os.getcwd(), "a/web.qcow2"), os.path.join(os.getcwd(), "s/disk.qcow2"))
+	write_file("s/web.xml", xml.encode())
+	report = migrate("s/web.xml", "--snapshots", "keep", out="kept")
+	eq(1, report["disks"][0]["snapshots"], "snapshots in the report")
+	check("before" in qemu_img("snapshot", "-l", "kept/web.qcow2").out, "the snapshot is there")
+	vdisk("compare", "s/disk.qcow2", "kept/web.qcow2")
+	report = migrate("s/web.xml", out="flat")
+	check("before" not in qemu_img("snapshot", "-l", "flat/web.qcow2").out, "flattened")
+	vdisk("compare", "s/disk.qcow2", "flat/web.qcow2")
+
+
+@case
+def progress_is_told():
+	src, _ = vm(rng_for("progress"), n=2)
+	r = run(VDISK, "migrate", "--target", "kvm", "--out", "out", "--no-adapt", "--progress", "json", src)
+	eq(0, r.rc, r.show())
+	lines = [json.loads(l) for l in r.err.splitlines()]
+	eq([1, 2], sorted({l["step"] for l in lines}), "steps")
+	check(all(l["steps"] == 2 and l["command"] == "migrate" and l["event"] == "progress" for l in lines), "%r" % lines[0])
+	for step in (1, 2):
+		done = [l["done"] for l in lines if l["step"] == step and l["done"] is not None]
+		eq(done, sorted(done), "it only grows")
+		last = [l for l in lines if l["step"] == step][-1]
+		eq(last["total"], last["done"], "to its end")
+
+
+@case
+def names_that_lead_elsewhere():
+	src, raws = vm(rng_for("names"))
+	os.makedirs("other")
+	shutil.copy("vm/disk0.vmdk", "other/disk0.vmdk")
+	there = os.path.abspath("other/disk0.vmdk")
+	for name in ("../other/disk0.vmdk", there):
+		vmx("vm/web2.vmx", "web", name)
+		no("vm/web2.vmx", name, "--allow-parent")
+		migrate("vm/web2.vmx", "--allow-parent", "other", out="ok")
+		same_as_raw(raws[0], "ok/web.qcow2", "qcow2")
+		shutil.rmtree("ok")
+	os.symlink("../other/disk0.vmdk", "vm/link.vmdk")
+	vmx("vm/web2.vmx", "web", "link.vmdk")
+	no("vm/web2.vmx", "link.vmdk", "--allow-parent")
+	os.symlink("disk0.vmdk", "vm/inner.vmdk")
+	vmx("vm/web2.vmx", "web", "inner.vmdk")
+	migrate("vm/web2.vmx", out="ok")
+	for name, word in (("[datastore1] web/web.vmdk", "datastore1"), ("C:\\\\vm\\\\disk.vmdk", "disk.vmdk"), ("gone.vmdk", "not there"), ("nbd://host/x", "nbd://host/x"),
+	                   ("/dev/zero", "/dev/zero")):
+		vmx("vm/web2.vmx", "web", name)
+		no("vm/web2.vmx", word)
+	# An extent that leads out of the folder is the image's own affair, and refused there.
+	write_file("vm/out.vmdk", b"# Disk DescriptorFile\nversion=1\nCID=fffffffe\nparentCID=ffffffff\ncreateType=\"monolithicFlat\"\nRW 2048 FLAT \"../disk0.raw\" 0\n")
+	vmx("vm/web2.vmx", "web", "out.vmdk")
+	no("vm/web2.vmx", "../disk0.raw")
+
+
+@case
+def nothing_half():
+	src, raws = vm(rng_for("half"), n=2)
+	os.makedirs("out")
+	write_file("out/mine", b"x")
+	no(src, "out: exists")
+	os.unlink("out/mine")
+	migrate(src) # an empty folder is none
+	no(src, "out: exists")
+	shutil.rmtree("out")
+	write_file("vm/disk1.vmdk", content("vm/disk1.vmdk")[:70000])
+	os.truncate("vm/disk1.vmdk", 70000)
+	no(src, "disk1.vmdk")
+	os.makedirs("out.partial")
+	write_file("out.partial/mine", b"x")
+	no(src, "out.partial")
+	shutil.rmtree("out.partial")
+	no("vm", "machine.json")
+	no("disk0.raw", "disk0.raw")
+	no("vm/gone.vmx", "vm/gone.vmx")
+	for args, word in (([], "--target"), (["--target", "kvm"], "--out"), (["--target", "mars", "--out", "x"], "mars"), (["--target", "kvm", "--out", "no/where"], "no/where"),
+	                   (["--target", "kvm", "--out", ".."], ".."), (["--target", "kvm", "--out", "x", "--ova"], "--ova"),
+	                   (["--target", "kvm", "--out", "x", "-O", "floppy"], "floppy"), (["--target", "kvm", "--out", "x", "-O", "raw", "-c"], "-c"),
+	                   (["--target", "kvm", "--out", "x", "--expect", "y"], "--expect"), (["--target", "kvm", "--out", "x", "--no-adapt", "--serial"], "--serial"),
+	                   (["--target", "kvm", "--out", "x", "--system", "0"], "--system"), (["--target", "kvm", "--out", "x", "--resume"], "resume")):
+		r = run(VDISK, "migrate", *args, src)
+		eq(2, r.rc, "exit status of %s" % r)
+		check(word in r.err, "%r in %r" % (word, r.err))
+		check(not glob.glob("x*"), "x is left")
+
+
+@case
+def killed_and_begun_again():
+	os.makedirs("vm")
+	raw = make_raw("disk0.raw", rng_for("killed"), 64 * MIB, pieces=300, longest=4 * MIB)
+	qemu_img("convert", "-f", "raw", "-O", "vmdk", raw, "vm/disk0.vmdk")
+	src = vmx("vm/web.vmx", "web", "disk0.vmdk")
+	args = [VDISK, "migrate", "--target", "kvm", "--out", "out", "--no-adapt", "-c", "--level", "9", src]
+	need_migrate()
+	for number in (signal.SIGKILL, signal.SIGTERM):
+		for tries in range(20):
+			shutil.rmtree("out.partial", ignore_errors=True)
+			p = subprocess.Popen(args, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+			deadline = time.monotonic() + 120
+			while not glob.glob("out.partial/.web*") and p.poll() is None and time.monotonic() < deadline:
+				time.sleep(0.001)
+			if p.poll() is None and number == signal.SIGKILL:
+				# While one is at work there is no room for another.
+				r = run(*args)
+				if p.poll() is None:
+					eq(2, r.rc, "a second run: %s" % r.show())
+					check("another run" in r.err, r.err)
+			p.send_signal(number)
+			p.wait()
+			if not os.path.exists("out"):
+				break
+			shutil.rmtree("out") # it was faster
+		check(not os.path.exists("out"), "never stopped in the middle")
+		eq(number == signal.SIGKILL, os.path.exists("out.partial"), "out.partial after %s" % number.name)
+	# What a killed run leaves goes, and only that.
+	os.makedirs("out.partial")
+	for name in (".vdisk-migrate", "web.xml", ".web.qcow2.vdisk-partial"):
+		write_file(os.path.join("out.partial", name), b"x" * 5000)
+	os.makedirs("out.partial/folder")
+	no(src, "out.partial", "folder")
+	os.rmdir("out.partial/folder")
+	report = migrate(src)
+	same_as_raw(raw, "out/web.qcow2", "qcow2")
+	check(not os.path.exists("out.partial"), "out.partial is left")
+
+
+# ---------------------------------------------------------------- OVA
+
+@case
+def ova_out_and_in():
+	src, raws = vm(rng_for("ova out"), n=2, size=5 * MIB)
+	report = migrate(src, "--ova", target="vmware", out="ova")
+	eq(["report.html", "report.json", "web.ova"], sorted(os.listdir("ova")), "files")
+	with tarfile.open("ova/web.ova") as t:
+		names = t.getnames()
+		eq(["web.ovf", "web-1.vmdk", "web-2.vmdk", "web.mf"], names, "order, with the manifest at the end")
+		data = {n: t.extractfile(n).read() for n in names}
+		check(all(m.isfile() and m.offset_data % 512 == 0 for m in t.getmembers()), "plain members")
+	ran("tar", "tf", "ova/web.ova")
+	lines = dict(re.match(r"SHA256\((.*)\)= ([0-9a-f]{64})$", l).groups() for l in data["web.mf"].decode().splitlines())
+	eq({n: hashlib.sha256(data[n]).hexdigest() for n in names if n != "web.mf"}, lines, "the manifest")
+	envelope = data["web.ovf"].decode()
+	for i, raw in enumerate(raws, 1):
+		name = "web-%d.vmdk" % i
+		check('ovf:href="%s"' % name in envelope and 'ovf:size="%d"' % len(data[name]) in envelope, "the size of %s: %s" % (name, envelope))
+		write_file(name, data[name])
+		same_as_raw(raw, name, "vmdk")
+		check("streamOptimized" in qemu_img("info", name).out, "kind of %s" % name)
+	back = migrate("ova/web.ova", out="back")
+	eq([vdisk("digest", raw).out.split()[0] for raw in raws], [d["digest"] for d in back["disks"]], "digests after a turn")
+	eq([d["digest"] for d in report["disks"]], [d["digest"] for d in back["disks"]], "digests in both reports")
+	# An OVA to an OVA: nothing lies on the disk in between.
+	again = migrate("ova/web.ova", "--ova", target="virtualbox", out="again")
+	eq([d["digest"] for d in report["disks"]], [d["digest"] for d in again["disks"]], "digests")
+	env = dict(os.environ, SOURCE_DATE_EPOCH="1700000000")
+	migrate("ova/web.ova", "--ova", target="virtualbox", out="e1", env=env)
+	migrate("ova/web.ova", "--ova", target="virtualbox", out="e2", env=env)
+	same_bytes("e1/web.ova", "e2/web.ova", "the same input")
+
+
+@case
+def ova_of_ten_gib():
+	"""In the long tier: 10 GiB in and out, memory stays as it is."""
+	if not ALL:
+		skip("the long tier")
+	os.makedirs("vm")
+	rng = rng_for("ten")
+	with open("vm/disk.raw", "wb") as f:
+		for i in range(1200):
+			f.seek(rng.randrange(10 * GIB // MIB) * MIB)
+			f.write(rng.randbytes(MIB // 2) + b"some text " * 50000)
+		f.truncate(10 * GIB)
+	# The disk as a member of more than 8 GiB, as GNU tar says it; holes stay holes.
+	write_file("head", ovf("big", [{"file": "disk.raw", "capacity": 10 * GIB, "format": "raw"}]))
+	tar("big.ova", [("big.ovf", "head")], tarfile.GNU_FORMAT)
+	info = tarfile.TarInfo("disk.raw")
+	info.size = 10 * GIB
+	at = 512 + -(-os.path.getsize("head") // 512) * 512
+	with open("big.ova", "r+b") as f:
+		f.seek(at)
+		f.write(info.tobuf(tarfile.GNU_FORMAT))
+		ran("dd", "if=vm/disk.raw", "of=big.ova", "bs=1M", "conv=sparse,notrunc", "oflag=seek_bytes", "seek=%d" % (at + 512), timeout=900)
+		f.truncate(at + 512 + 10 * GIB + 1024)
+	digest = vdisk("digest", "vm/disk.raw", timeout=900).out.split()[0]
+	os.unlink("vm/disk.raw")
+	for src, args, target, out in (("big.ova", ["--ova"], "vmware", "packed"), ("packed/big.ova", [], "kvm", "back")):
+		r = run(VDISK, "migrate", "--target", target, "--out", out, "--no-adapt", "--json", *args, src, timeout=3600)
+		eq(0, r.rc, r.show())
+		eq(digest, r.json()["disks"][0]["digest"], "digest of %s" % out)
+		if not sanitized():
+			check(r.rss < 160 * MIB, "%s took %d MiB" % (out, r.rss // MIB))
+
+
+# ---------------------------------------------------------------- that it boots
+
+@case
+def booted_and_told():
+	need_migrate("vdisk-verify")
+	boot_disk("boot.raw", "\r\nhello from the other side\r\n", rng=rng_for("boot"))
+	vmdk = stream_vmdk("boot.raw", "boot.vmdk")
+	o, v = ("m.ovf", ovf("m", [{"file": "boot.vmdk", "capacity": os.path.getsize("boot.raw")}])), ("boot.vmdk", vmdk)
+	tar("m.ova", [o, ("m.mf", manifest([o, v])), v])
+	report = migrate("m.ova", "--verify", "--expect", "hello from the other side", "--timeout", "120")
+	eq(("booted", None), (report["verdict"], report["verify-trouble"]), "verdict")
+	check("hello" in report["verified"]["cause"], "%r" % report["verified"])
+	check(b"hello from the other side" in content("out/serial.log"), "the serial line")
+	page = open("out/report.html").read()
+	check("class=\"verdict booted\"" in page and "hello from the other side" in page, "the page tells")
+	if report["screenshot"]:
+		eq([base64.b64encode(content("out/screenshot.png")).decode()], re.findall(r"data:image/png;base64,([^\"]*)", page), "the picture in the page")
+	vdisk("compare", "boot.raw", "out/m.qcow2")
+	# One that does not: all the same it is there, and the answer is no.
+	r = run(VDISK, "migrate", "--target", "kvm", "--out", "bad", "--no-adapt", "--verify", "--expect", "never", "--timeout", "5", "m.ova", timeout=300)
+	eq(1, r.rc, r.show())
+	report = json.load(open("bad/report.json"))
+	eq("timed-out", report["verdict"], "verdict")
+	vdisk("compare", "boot.raw", "bad/m.qcow2")
+	# What cannot be verified at all is trouble, and the work is not lost.
+	r = run(VDISK, "migrate", "--target", "kvm", "--out", "none", "--no-adapt", "--verify", "--expect", "(", "m.ova", timeout=300)
+	eq(2, r.rc, r.show())
+	one_line(r)
+	eq("not-verified", json.load(open("none/report.json"))["verdict"], "verdict")
+	vdisk("compare", "boot.raw", "none/m.qcow2")
+
+
+# ---------------------------------------------------------------- captures
+
+def capture(folder, disks, **more):
+	os.makedirs(folder)
+	for name, raw in disks:
+		qemu_img("convert", "-f", "raw", "-O", "qcow2", raw, os.path.join(folder, name + ".qcow2"))
+	m = {"schema-version": 1, "name": "box", "firmware": "bios", "cpus": 1, "memory": 268435456,
+	     "disks": [{"name": name, "medium": "disk", "bus": "sata", "size": os.path.getsize(raw), "logical-sector": 512} for name, raw in disks]}
+	m.update(more)
+	write_file(os.path.join(folder, "machine.json"), json.dumps(m).encode())
+	return folder
+
+
+@case
+def a_capture():
+	rng = rng_for("capture")
+	raws = [("sda", make_raw("sda.raw", rng, 3 * MIB)), ("nvme0n1", make_raw("nvme0n1.raw", rng, 2 * MIB))]
+	capture("box-1", raws)
+	before = tree("box-1")
+	for command, src in (("p2v", "box-1"), ("migrate", "box-1"), ("p2v", "box-1/machine.json")):
+		report = migrate(src, command=command)
+		eq(("capture", command), (report["source"]["kind"], report["command"]), "kind")
+		for (name, raw), d in zip(raws, report["disks"]):
+			eq(name, d["name"], "name")
+			same_as_raw(raw, os.path.join("out", d["file"]), "qcow2")
+		shutil.rmtree("out")
+	eq(before, tree("box-1"), "the capture")
+	os.rename("box-1", "box-1.partial")
+	no("box-1.partial", "not complete", command="p2v")
+	no("box-1.partial/machine.json", "not complete", command="p2v")
+	os.rename("box-1.partial", "box-1")
+	os.unlink("box-1/nvme0n1.qcow2")
+	no("box-1", "nvme0n1", command="p2v")
+	src, _ = vm(rng)
+	no(src, "vdisk migrate", command="p2v")
+
+
+@case
+def a_guest_is_adapted():
+	"""In the long tier: a Debian that boots on a SATA disk alone goes to kvm by OVA, comes up on virtio, and goes back to vmware."""
+	if not ALL:
+		skip("the long tier")
+	need_migrate("vdisk-verify", "vdisk-adapt")
+	image = os.environ.get("VDISK_DEBIAN_DISK") or debian_disk()
+	vmdk = stream_vmdk(image, "guest.vmdk")
+	o, v = ("m.ovf", ovf("m", [{"file": "guest.vmdk", "capacity": os.path.getsize(image)}])), ("guest.vmdk", vmdk)
+	tar("m.ova", [o, ("m.mf", manifest([o, v])), v])
+	report = migrate("m.ova", "--serial", "--verify", "--timeout", "1500", adapt=True, timeout=3600)
+	eq("booted", report["verdict"], "verdict: %r" % report["verified"])
+	check(report["adapted"]["systems"][0]["changes"], "changes")
+	xml = open("out/m.xml").read()
+	check("bus=\"virtio\"" in xml, xml)
+	back = migrate("out/m.xml", "--ova", target="vmware", out="back", adapt=True, timeout=3600)
+	with tarfile.open("back/m.ova") as t:
+		eq(["m.ovf", "m.vmdk", "m.mf"], t.getnames(), "members")
+
+
+def debian_disk():
+	import importlib
+	sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+	try:
+		return importlib.import_module("test_adapt").physical_disk()
+	except (ImportError, AttributeError):
+		skip("VDISK_DEBIAN_DISK names no raw disk of a Debian that boots on SATA")
+
+
+if __name__ == "__main__":
+	main()
