@@ -6,7 +6,7 @@
 #include "package.h"
 
 #define NAME_MAX_BYTES 1024u
-#define MEMBERS_MAX    65536u
+#define MEMBERS_MAX    16384u
 #define PARTS_MAX      ((size_t)1 << 24)
 #define REMARKS_MAX    64u
 
