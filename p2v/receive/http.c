@@ -28,6 +28,7 @@
 #define KNOWN_MS          60000 /* between two requests, and for a head */
 #define BODY_MS           30000 /* in which this many bytes of a body have to come: */
 #define BODY_BYTES        4096
+#define DRAIN_MAX         (8ull << 20) /* of a body that nobody wants: who sends without waiting hears the answer only after it */
 #define PAUSE_SEC         60u   /* libmicrohttpd's own limit of any pause */
 #define STACK_BYTES       (512u << 10)
 #define CONNECTION_BYTES  (64u << 10)
@@ -227,6 +228,16 @@ static struct request *request_head_take(struct http *h, struct MHD_Connection *
 	return request_new(h->r, &head);
 }
 
+/* Whether the answer waits until the body is over. */
+static bool drains(struct MHD_Connection *mc)
+{
+	const char *length = header(mc, "Content-Length");
+
+	if (header(mc, "Expect"))
+		return false;
+	return length ? strtoull(length, NULL, 10) - 1 < DRAIN_MAX : header(mc, "Transfer-Encoding") != NULL;
+}
+
 static enum MHD_Result on_request(void *cls, struct MHD_Connection *mc, const char *url, const char *method, const char *version,
                                   const char *upload, size_t *upload_len, void **context)
 {
@@ -245,7 +256,7 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *mc, const ch
 		if (!q)
 			return MHD_NO;
 		conn_phase(h, c, PHASE_BODY, request_known(q));
-		return request_ready(q) ? answer_now(mc, q) : MHD_YES;
+		return request_ready(q) && !drains(mc) ? answer_now(mc, q) : MHD_YES;
 	}
 	if (len) {
 		bool more;
