@@ -48,7 +48,9 @@ struct describe_write {
 	enum machine_nic_model nic_model;  /* UNKNOWN: as it is */
 	enum machine_net net;              /* UNKNOWN: as it is */
 	const char *network;
-	const char *emulator;              /* libvirt's domain type: "kvm" (NULL), "qemu", "xen" */
+	const char *folder;                /* in which relative paths lie: set before them where the kind wants absolute ones (libvirt, xl); NULL: left as they are */
+	const char *domain;                /* libvirt's domain type: "kvm" (also NULL) or "qemu" */
+	unsigned ovf_version;              /* 1 (also 0) or 2 */
 };
 
 /* A text to be freed, of *len bytes, a NUL behind them; NULL: failed.  What the kind cannot say is added to *lost (may be NULL), in words.  `how` may be

@@ -70,6 +70,7 @@ static const struct member disk_members[] = {
 	MEMBER(machine_disk, "serial", TEXT, serial),
 	MEMBER(machine_disk, "wwn", TEXT, wwn),
 	MEMBER(machine_disk, "model", TEXT, model),
+	MEMBER(machine_disk, "image-uuid", TEXT, image_uuid),
 	MEMBER(machine_disk, "read-only", YES, read_only),
 	MEMBER(machine_disk, "removable", YES, removable),
 	MEMBER(machine_disk, "rotational", YES, rotational),

@@ -60,6 +60,7 @@ struct machine_disk {
 	const char *compression; /* OVF: gzip, bzip2, …; NULL: none */
 	unsigned logical_sector, physical_sector; /* bytes */
 	const char *serial, *wwn, *model; /* what the disk says of itself */
+	const char *image_uuid; /* which VirtualBox knows the image by, as machine_uuid() has it */
 	bool read_only, removable, rotational, host; /* host: a device of the host's, not a file */
 };
 

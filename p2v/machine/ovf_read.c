@@ -1,0 +1,625 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * OVF envelopes, by DSP0243: 1.x and 2.0, and the 0.9 that VMware wrote before.  What the standard demands of an envelope and a lie about which could
+ * make another machine of it is refused; sections of others' making are passed over where they say that they may be.
+ */
+#include "common/fail.h"
+#include "formats.h"
+#include "os.h"
+#include "ovf.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#define NESTING_MAX 16
+
+static const char *const sections[] = { "DiskSection", "NetworkSection", "VirtualHardwareSection", "OperatingSystemSection", "ProductSection",
+	"EulaSection", "AnnotationSection", "StartupSection", "DeploymentOptionSection", "ResourceAllocationSection", "InstallSection",
+	"EnvironmentFilesSection", "BootDeviceSection", "SharedDiskSection", "ScaleOutSection", "PlacementGroupSection", "PlacementSection",
+	"EncryptionSection", NULL };
+
+static const char *const harmless[] = { "Info", "Description", "Label", "Category", "Caption", "ElementName", "InstanceID", "InstanceId", "@msgid",
+	"@lang", "@required", "@id", "@buildId", "@schemaLocation", "@type", "VirtualQuantityUnits", "AutomaticAllocation", "Strings", "@uuid",
+	"Reservation", "@noNamespaceSchemaLocation", "Weight", "PoolID", NULL };
+
+static const char *type_of(const xmlNode *node)
+{
+	const char *type = xml_peek(node, "type"), *colon = type ? strrchr(type, ':') : NULL;
+
+	return colon ? colon + 1 : type;
+}
+
+/* 0.9's xsi:type is the name of 1.x with "_Type" behind it. */
+static bool is_typed(struct ovf *o, xmlNode *node, const char *element, const char *name)
+{
+	const char *type = o->old && xml_is(node, element) ? type_of(node) : NULL;
+	size_t n = strlen(name);
+
+	return type && !strncmp(type, name, n) && !strcmp(type + n, "_Type");
+}
+
+bool ovf_is(struct ovf *o, xmlNode *node, const char *section)
+{
+	if (!xml_is(node, section) && !is_typed(o, node, "Section", section))
+		return false;
+	node->_private = (void *)1;
+	return true;
+}
+
+bool ovf_required(struct ovf *o, xmlNode *node)
+{
+	const char *text = xml_attr(&o->x, node, "required");
+
+	return !text || strcasecmp(text, "false");
+}
+
+int ovf_unknown(struct ovf *o, xmlNode *node)
+{
+	const char *type = o->old ? type_of(node) : NULL;
+
+	if (!ovf_required(o, node))
+		return 0;
+	return fail(o->err, VDISK_UNSUPPORTED, "line %ld: <%.64s%s%.64s> is required and not known", xmlGetLineNo(node), (const char *)node->name,
+		    type ? " " : "", type ? type : "");
+}
+
+static bool is_section(struct ovf *o, xmlNode *node)
+{
+	for (size_t i = 0; sections[i]; i++)
+		if (xml_is(node, sections[i]) || is_typed(o, node, "Section", sections[i]))
+			return true;
+	return false;
+}
+
+/* ---------------------------------------------------------------- files and disks */
+
+/* "byte * 2^20" in its spellings, and the words of 0.9. */
+uint64_t ovf_units(const char *text)
+{
+	static const struct {
+		const char *name;
+		unsigned shift;
+	} words[] = { { "byte", 0 }, { "bytes", 0 }, { "kilobytes", 10 }, { "kb", 10 }, { "megabytes", 20 }, { "mb", 20 }, { "gigabytes", 30 },
+		{ "gb", 30 }, { "terabytes", 40 }, { "tb", 40 } };
+	char plain[64];
+	size_t n = 0;
+	uint64_t power, value = 1;
+
+	for (; *text && n < sizeof(plain) - 1; text++)
+		if (*text != ' ')
+			plain[n++] = *text;
+	plain[n] = '\0';
+	for (size_t i = 0; i < sizeof(words) / sizeof(*words); i++)
+		if (!strcasecmp(plain, words[i].name))
+			return (uint64_t)1 << words[i].shift;
+	if (!strncasecmp(plain, "byte*2^", 7))
+		return xml_number(plain + 7, 60, &power) ? (uint64_t)1 << power : 0;
+	if (!strncasecmp(plain, "byte*10^", 8) && xml_number(plain + 8, 18, &power)) {
+		while (power--)
+			value *= 10;
+		return value;
+	}
+	return xml_number(plain, (uint64_t)1 << 60, &value) ? value : 0;
+}
+
+struct ovf_file *ovf_file_find(struct ovf *o, const char *id)
+{
+	for (size_t i = 0; id && i < o->files_n; i++)
+		if (!strcmp(o->files[i].id, id))
+			return &o->files[i];
+	return NULL;
+}
+
+struct ovf_disk *ovf_disk_find(struct ovf *o, const char *id)
+{
+	for (size_t i = 0; id && i < o->disks_n; i++)
+		if (!strcmp(o->disks[i].id, id))
+			return &o->disks[i];
+	return NULL;
+}
+
+static size_t count(xmlNode *parent, const char *name)
+{
+	size_t n = 0;
+
+	XML_EACH(node, parent, name)
+		n++;
+	return n;
+}
+
+static int file_take(struct ovf *o, xmlNode *node, struct ovf_file *f)
+{
+	const char *size = xml_attr(&o->x, node, "size"), *chunk = xml_attr(&o->x, node, "chunkSize");
+
+	f->id = xml_attr(&o->x, node, "id");
+	f->href = xml_attr(&o->x, node, "href");
+	f->compression = xml_attr(&o->x, node, "compression");
+	if (!f->id || !*f->id)
+		return fail(o->err, VDISK_CORRUPT, "line %ld: <File> has no id", xmlGetLineNo(node));
+	if (!f->href || !*f->href)
+		return fail(o->err, VDISK_CORRUPT, "line %ld: file \"%.64s\" has no href", xmlGetLineNo(node), f->id);
+	if (ovf_file_find(o, f->id) != f)
+		return fail(o->err, VDISK_CORRUPT, "line %ld: two files have the id \"%.64s\"", xmlGetLineNo(node), f->id);
+	if (size && !xml_number(size, INT64_MAX, &f->size))
+		return fail(o->err, VDISK_CORRUPT, "line %ld: size of file \"%.64s\" is \"%.32s\"", xmlGetLineNo(node), f->id, size);
+	if (chunk && (!xml_number(chunk, INT64_MAX, &f->chunk) || !f->chunk))
+		return fail(o->err, VDISK_CORRUPT, "line %ld: chunkSize of file \"%.64s\" is \"%.32s\"", xmlGetLineNo(node), f->id, chunk);
+	if (f->compression && (!*f->compression || !strcmp(f->compression, "identity")))
+		f->compression = NULL;
+	return 0;
+}
+
+static int references_take(struct ovf *o, xmlNode *root)
+{
+	xmlNode *references = xml_child(root, "References");
+	size_t n = count(references, "File");
+
+	if (!references)
+		return fail(o->err, VDISK_CORRUPT, "the envelope has no <References>");
+	for (xmlNode *c = references->children; c; c = c->next)
+		if (c->type == XML_ELEMENT_NODE && !xml_is(c, "File") && ovf_unknown(o, c))
+			return -1;
+	o->files = calloc(n + 1, sizeof(*o->files));
+	if (!o->files)
+		return fail_nomem(o->err);
+	XML_EACH(node, references, "File") {
+		if (o->files_n == MACHINE_LIST_MAX)
+			return fail(o->err, VDISK_UNSUPPORTED, "there are more than %d files", MACHINE_LIST_MAX);
+		if (file_take(o, node, &o->files[o->files_n++]))
+			return -1;
+	}
+	return 0;
+}
+
+/* The value of a property, for a capacity "${NAME}": by its key in any product section. */
+static const char *property_find(const xmlNode *node, const char *key, size_t len, unsigned depth)
+{
+	const char *name, *found = NULL;
+
+	for (const xmlNode *c = depth < NESTING_MAX ? node->children : NULL; c && !found; c = c->next) {
+		if (c->type != XML_ELEMENT_NODE)
+			continue;
+		name = xml_is(c, "Property") ? xml_peek(c, "key") : NULL;
+		if (name && strlen(name) == len && !strncmp(name, key, len))
+			found = xml_peek(c, "value");
+		else if (!name)
+			found = property_find(c, key, len, depth + 1);
+	}
+	return found;
+}
+
+static int capacity_take(struct ovf *o, xmlNode *node, struct ovf_disk *d)
+{
+	const char *text = xml_attr(&o->x, node, "capacity"), *units = xml_attr(&o->x, node, "capacityAllocationUnits");
+	const char *value = text;
+	uint64_t n, factor = units ? ovf_units(units) : 1;
+
+	if (!text || !*text)
+		return fail(o->err, VDISK_CORRUPT, "line %ld: disk \"%.64s\" has no capacity", xmlGetLineNo(node), d->id);
+	if (!strncmp(text, "${", 2) && text[strlen(text) - 1] == '}')
+		value = property_find(o->x.root, text + 2, strlen(text) - 3, 0);
+	if (!value)
+		return fail(o->err, VDISK_CORRUPT, "line %ld: capacity of disk \"%.64s\" is a property that there is not: %.64s",
+			    xmlGetLineNo(node), d->id, text);
+	if (!factor)
+		return fail(o->err, VDISK_CORRUPT, "line %ld: units of disk \"%.64s\" are not understood: \"%.64s\"", xmlGetLineNo(node), d->id, units);
+	if (!xml_number(value, INT64_MAX, &n) || !n || __builtin_mul_overflow(n, factor, &d->capacity) || d->capacity > INT64_MAX)
+		return fail(o->err, VDISK_CORRUPT, "line %ld: capacity of disk \"%.64s\" is \"%.64s\"", xmlGetLineNo(node), d->id, value);
+	return 0;
+}
+
+static int populated_judge(struct ovf *o, xmlNode *node, const struct ovf_disk *d)
+{
+	const char *text = xml_attr(&o->x, node, "populatedSize");
+	uint64_t n;
+
+	if (!text)
+		return 0;
+	if (!xml_number(text, INT64_MAX, &n))
+		return fail(o->err, VDISK_CORRUPT, "line %ld: populatedSize of disk \"%.64s\" is \"%.64s\"", xmlGetLineNo(node), d->id, text);
+	if (n > d->capacity)
+		return fail(o->err, VDISK_CORRUPT, "line %ld: disk \"%.64s\" has %llu bytes populated of %llu", xmlGetLineNo(node), d->id,
+			    (unsigned long long)n, (unsigned long long)d->capacity);
+	return 0;
+}
+
+static int disk_take(struct ovf *o, xmlNode *node, struct ovf_disk *d)
+{
+	const char *ref = xml_attr(&o->x, node, "fileRef");
+
+	d->id = xml_attr(&o->x, node, "diskId");
+	d->format = xml_attr(&o->x, node, "format");
+	d->parent = xml_attr(&o->x, node, "parentRef");
+	xml_attr(&o->x, node, "allocationUnits");
+	if (!d->id || !*d->id)
+		return fail(o->err, VDISK_CORRUPT, "line %ld: <Disk> has no diskId", xmlGetLineNo(node));
+	if (ovf_disk_find(o, d->id) != d)
+		return fail(o->err, VDISK_CORRUPT, "line %ld: two disks have the diskId \"%.64s\"", xmlGetLineNo(node), d->id);
+	if (!d->format || !*d->format)
+		return fail(o->err, VDISK_CORRUPT, "line %ld: disk \"%.64s\" has no format", xmlGetLineNo(node), d->id);
+	if (capacity_take(o, node, d) || populated_judge(o, node, d))
+		return -1;
+	if (!ref || !*ref)
+		return 0;
+	d->file = ovf_file_find(o, ref);
+	if (!d->file)
+		return fail(o->err, VDISK_CORRUPT, "line %ld: disk \"%.64s\" is in file \"%.64s\", which there is not", xmlGetLineNo(node), d->id, ref);
+	if (d->file->disks++)
+		return fail(o->err, VDISK_CORRUPT, "line %ld: file \"%.64s\" holds two disks", xmlGetLineNo(node), ref);
+	return 0;
+}
+
+static int disks_take(struct ovf *o, xmlNode *section)
+{
+	size_t n = count(section, "Disk");
+
+	if (o->disks)
+		return fail(o->err, VDISK_CORRUPT, "line %ld: a second DiskSection", xmlGetLineNo(section));
+	for (xmlNode *c = section->children; c; c = c->next)
+		if (c->type == XML_ELEMENT_NODE && !xml_is(c, "Disk") && !xml_is(c, "Info") && ovf_unknown(o, c))
+			return -1;
+	o->disks = calloc(n + 1, sizeof(*o->disks));
+	if (!o->disks)
+		return fail_nomem(o->err);
+	XML_EACH(node, section, "Disk") {
+		if (o->disks_n == MACHINE_LIST_MAX)
+			return fail(o->err, VDISK_UNSUPPORTED, "there are more than %d disks", MACHINE_LIST_MAX);
+		if (disk_take(o, node, &o->disks[o->disks_n++]))
+			return -1;
+	}
+	return 0;
+}
+
+static const char *format_of(const char *uri)
+{
+	static const char *const names[][2] = { { "vmdk", "vmdk" }, { "vhdx", "vhdx" }, { "vhd", "vhd" }, { "qcow", "qcow2" }, { "vdi", "vdi" },
+		{ "iso", NULL } };
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
+		if (strcasestr(uri, names[i][0]))
+			return names[i][1];
+	return NULL;
+}
+
+void ovf_disk_use(struct ovf *o, struct machine_disk *d, struct ovf_disk *disk)
+{
+	d->ref = machine_text(o->m, disk->id);
+	d->size = disk->capacity;
+	d->format = format_of(disk->format);
+	if (disk->parent)
+		machine_lost_add(&o->m->lost, disk->parent, "it lies over another disk of the envelope", "disk %s", disk->id);
+	if (!disk->file)
+		return;
+	machine_disk_path(o->m, d, disk->file->href);
+	d->file_size = disk->file->size;
+	d->chunk_size = disk->file->chunk;
+	d->compression = machine_text(o->m, disk->file->compression);
+}
+
+/* ---------------------------------------------------------------- properties */
+
+static bool is_type(const char *text)
+{
+	static const char *const types[] = { "uint8", "sint8", "uint16", "sint16", "uint32", "sint32", "uint64", "sint64", "string", "boolean",
+		"real32", "real64", "int", "password", "ip", "expression", NULL };
+
+	for (size_t i = 0; types[i]; i++)
+		if (!strncasecmp(text, types[i], strlen(types[i])))
+			return true;
+	return false;
+}
+
+static int product_judge(struct ovf *o, xmlNode *section)
+{
+	XML_EACH(property, section, "Property") {
+		const char *key = xml_attr(&o->x, property, "key"), *type = xml_attr(&o->x, property, "type");
+
+		if (!key)
+			return fail(o->err, VDISK_CORRUPT, "line %ld: <Property> has no key", xmlGetLineNo(property));
+		if (!type || !is_type(type))
+			return fail(o->err, VDISK_CORRUPT, "line %ld: property \"%.64s\" has the type \"%.32s\"", xmlGetLineNo(property), key,
+				    type ? type : "");
+	}
+	return 0;
+}
+
+static void product_lose(struct ovf *o, xmlNode *section)
+{
+	const char *what = xml_child_text(&o->x, section, "Product");
+	size_t n = count(section, "Property");
+
+	if (what || n)
+		machine_lost_add(&o->m->lost, what, "the guest would be told by its hypervisor", "ProductSection, line %ld: %zu properties",
+				 xmlGetLineNo(section), n);
+	xml_seen(section);
+}
+
+/* ---------------------------------------------------------------- systems */
+
+static bool is_system(struct ovf *o, xmlNode *node) { return xml_is(node, "VirtualSystem") || is_typed(o, node, "Content", "VirtualSystem"); }
+
+static bool is_collection(struct ovf *o, xmlNode *node)
+{
+	return xml_is(node, "VirtualSystemCollection") || is_typed(o, node, "Content", "VirtualSystemCollection");
+}
+
+static int sections_judge(struct ovf *o, xmlNode *node, bool collection)
+{
+	static const char *const here[] = { "Info", "Name", "Content", NULL };
+
+	for (xmlNode *c = node->children; c; c = c->next) {
+		bool plain = c->type != XML_ELEMENT_NODE || is_system(o, c) || is_collection(o, c);
+
+		for (size_t i = 0; here[i]; i++)
+			plain |= xml_is(c, here[i]);
+		if (plain)
+			continue;
+		if (!is_section(o, c)) {
+			if (ovf_unknown(o, c))
+				return -1;
+		} else if (ovf_is(o, c, "DiskSection") || ovf_is(o, c, "NetworkSection") ||
+			   (!collection && ovf_is(o, c, "ResourceAllocationSection"))) {
+			return fail(o->err, VDISK_CORRUPT, "line %ld: this section does not belong here", xmlGetLineNo(c));
+		} else if (ovf_is(o, c, "ProductSection") && product_judge(o, c)) {
+			return -1;
+		}
+	}
+	return 0;
+}
+
+/* Counts the systems and finds the one that is asked for. */
+static int systems_walk(struct ovf *o, xmlNode *parent, unsigned want, unsigned depth, xmlNode **found)
+{
+	if (depth > NESTING_MAX)
+		return fail(o->err, VDISK_UNSUPPORTED, "collections of systems lie more than %d deep", NESTING_MAX);
+	for (xmlNode *c = parent->children; c; c = c->next) {
+		const char *id;
+
+		if (c->type != XML_ELEMENT_NODE || (!is_system(o, c) && !is_collection(o, c)))
+			continue;
+		id = xml_attr(&o->x, c, "id");
+		if (!id || !*id)
+			return fail(o->err, VDISK_CORRUPT, "line %ld: a virtual system has no id", xmlGetLineNo(c));
+		xml_seen(c);
+		if (sections_judge(o, c, is_collection(o, c)))
+			return -1;
+		if (is_system(o, c)) {
+			if (o->m->systems++ == want)
+				*found = c;
+		} else if (systems_walk(o, c, want, depth + 1, found)) {
+			return -1;
+		}
+	}
+	return 0;
+}
+
+static void os_take(struct ovf *o, xmlNode *section)
+{
+	const char *id = xml_attr(&o->x, section, "id"), *word = xml_attr(&o->x, section, "osType");
+	uint64_t number;
+
+	xml_attr(&o->x, section, "version");
+	if (!word)
+		word = xml_child_text(&o->x, section, "OSType");
+	if (!word && xml_number(id, 1000, &number))
+		word = os_of_cim((unsigned)number);
+	if (!word)
+		word = xml_child_text(&o->x, section, "Description");
+	o->m->os = machine_text_clean(o->m, word);
+	if (word && strstr(word, "64"))
+		o->m->arch = machine_text(o->m, "x86_64");
+}
+
+/* VMware's order: a section for each device. */
+static void boot_take(struct ovf *o, xmlNode *system)
+{
+	unsigned next = 1;
+
+	XML_EACH(section, system, "BootOrderSection") {
+		const char *id = xml_attr(&o->x, section, "instanceId");
+		char name[64];
+
+		snprintf(name, sizeof(name), "%s", id ? id : "");
+		for (size_t i = 0; i < o->m->disks_n; i++)
+			if (o->m->disks[i].name && !strcmp(o->m->disks[i].name, name) && !o->m->disks[i].boot)
+				o->m->disks[i].boot = next++;
+		for (size_t i = 0; i < o->m->nics_n; i++)
+			if (o->m->nics[i].name && !strcmp(o->m->nics[i].name, name) && !o->m->nics[i].boot)
+				o->m->nics[i].boot = next++;
+		xml_seen(section);
+	}
+}
+
+/* While the items are read, devices have their InstanceID for a name; it means nothing outside. */
+static void names_set(struct ovf *o)
+{
+	unsigned disks = 0;
+
+	for (size_t i = 0; i < o->m->disks_n; i++)
+		o->m->disks[i].name = machine_text_format(o->m, "%s%u", machine_medium_name(o->m->disks[i].medium), ++disks);
+	for (size_t i = 0; i < o->m->nics_n; i++)
+		o->m->nics[i].name = NULL;
+}
+
+/* Of VirtualBox's own section, what the standard has no word for. */
+static void vbox_take(struct ovf *o, xmlNode *system)
+{
+	xmlNode *machine = xml_child(system, "Machine"), *hardware = xml_child(machine, "Hardware");
+	const char *firmware = xml_child_attr(&o->x, hardware, "Firmware", "type");
+
+	if (!machine)
+		return;
+	if (firmware && !strncasecmp(firmware, "EFI", 3))
+		o->m->firmware = MACHINE_FIRMWARE_UEFI;
+	o->m->uuid = machine_uuid(o->m, xml_attr(&o->x, machine, "uuid"));
+	xml_seen(machine); /* it repeats what the items say */
+}
+
+static int hardware_take(struct ovf *o, xmlNode *system)
+{
+	xmlNode *first = NULL;
+
+	for (xmlNode *c = system->children; c; c = c->next) {
+		if (!ovf_is(o, c, "VirtualHardwareSection"))
+			continue;
+		if (first)
+			machine_lost_add(&o->m->lost, NULL, "the first one is taken", "VirtualHardwareSection, line %ld", xmlGetLineNo(c));
+		else
+			first = c;
+	}
+	if (!first)
+		return fail(o->err, VDISK_CORRUPT, "line %ld: the virtual system has no VirtualHardwareSection", xmlGetLineNo(system));
+	return ovf_hardware(o, first);
+}
+
+/* Marks were for the search; what is read now is what counts. */
+static void unmark(xmlNode *node)
+{
+	for (xmlNode *c = node->children; c; c = c->next) {
+		if (c->type != XML_ELEMENT_NODE)
+			continue;
+		c->_private = NULL;
+		for (xmlAttr *a = c->properties; a; a = a->next)
+			a->_private = NULL;
+		unmark(c);
+	}
+}
+
+static int system_take(struct ovf *o, xmlNode *system)
+{
+	struct machine *m = o->m;
+	const char *name = xml_child_text(&o->x, system, "Name");
+
+	unmark(system);
+	xml_child(system, "Name");
+	xml_attr(&o->x, system, "id");
+	if (!name || !*name)
+		name = xml_attr(&o->x, system, "id");
+	m->name = machine_text(m, name);
+	for (xmlNode *c = system->children; c; c = c->next) {
+		if (c->type != XML_ELEMENT_NODE)
+			continue;
+		if (ovf_is(o, c, "OperatingSystemSection"))
+			os_take(o, c);
+		else if (ovf_is(o, c, "AnnotationSection"))
+			m->description = machine_text_clean(m, xml_child_text(&o->x, c, "Annotation"));
+		else if (ovf_is(o, c, "ProductSection"))
+			product_lose(o, c);
+	}
+	if (hardware_take(o, system))
+		return -1;
+	vbox_take(o, system);
+	boot_take(o, system);
+	names_set(o);
+	xml_unused(&o->x, system, harmless, NULL, &m->lost);
+	return 0;
+}
+
+/* ---------------------------------------------------------------- the envelope */
+
+static int version_judge(struct ovf *o)
+{
+	static const char *const known[] = { "http://schemas.dmtf.org/ovf/envelope/1", "http://schemas.dmtf.org/ovf/envelope/2",
+		"http://schemas.dmtf.org/ovf/1/envelope", "http://www.vmware.com/schema/ovf/1/envelope" };
+	const xmlNs *ns = o->x.root->ns;
+	const char *uri = ns ? (const char *)ns->href : "", *version = xml_attr(&o->x, o->x.root, "version");
+	size_t i = 0;
+
+	while (i < 4 && strcmp(uri, known[i]))
+		i++;
+	if (i == 4)
+		return fail(o->err, VDISK_UNSUPPORTED, "the envelope is of no version that is known: its namespace is \"%.128s\"", uri);
+	o->old = i >= 2;
+	if (o->old && !version)
+		return fail(o->err, VDISK_CORRUPT, "the envelope has no version");
+	if (version && strcmp(version, "0.9") && strncmp(version, "1.", 2) && strcmp(version, "1") && strncmp(version, "2.", 2))
+		return fail(o->err, VDISK_UNSUPPORTED, "the envelope's version is not known: \"%.32s\"", version);
+	if (version && o->old && strcmp(version, "0.9"))
+		return fail(o->err, VDISK_CORRUPT, "the envelope's version \"%.32s\" has another namespace", version);
+	return 0;
+}
+
+static void configuration_take(struct ovf *o, xmlNode *section)
+{
+	XML_EACH(c, section, "Configuration") {
+		const char *id = xml_attr(&o->x, c, "id");
+
+		if (!o->configuration || xml_yes(xml_attr(&o->x, c, "default")))
+			o->configuration = id;
+	}
+	if (o->configuration)
+		machine_lost_add(&o->m->lost, o->configuration, "this configuration is taken", "DeploymentOptionSection, line %ld",
+				 xmlGetLineNo(section));
+	xml_seen(section);
+}
+
+static int networks_take(struct ovf *o, xmlNode *section)
+{
+	o->networks = true;
+	XML_EACH(network, section, "Network") {
+		const char *name = xml_attr(&o->x, network, "name");
+
+		if (!name || !*name)
+			return fail(o->err, VDISK_CORRUPT, "line %ld: <Network> has no name", xmlGetLineNo(network));
+	}
+	xml_seen(section);
+	return 0;
+}
+
+static int envelope_section(struct ovf *o, xmlNode *c)
+{
+	if (xml_is(c, "References") || xml_is(c, "Strings") || is_system(o, c) || is_collection(o, c))
+		return 0;
+	if (ovf_is(o, c, "DiskSection"))
+		return disks_take(o, c);
+	if (ovf_is(o, c, "NetworkSection"))
+		return networks_take(o, c);
+	if (ovf_is(o, c, "VirtualHardwareSection") || ovf_is(o, c, "OperatingSystemSection"))
+		return fail(o->err, VDISK_CORRUPT, "line %ld: this section belongs to a virtual system", xmlGetLineNo(c));
+	if (ovf_is(o, c, "DeploymentOptionSection")) {
+		configuration_take(o, c);
+		return 0;
+	}
+	return is_section(o, c) ? 0 : ovf_unknown(o, c);
+}
+
+static int envelope_take(struct ovf *o, unsigned want)
+{
+	xmlNode *system = NULL, *root = o->x.root;
+
+	o->m->systems = 0;
+	if (version_judge(o) || references_take(o, root))
+		return -1;
+	for (xmlNode *c = root->children; c; c = c->next)
+		if (c->type == XML_ELEMENT_NODE && envelope_section(o, c))
+			return -1;
+	if (systems_walk(o, root, want, 0, &system))
+		return -1;
+	if (!o->m->systems)
+		return fail(o->err, VDISK_CORRUPT, "the envelope holds no virtual system");
+	if (!system)
+		return fail(o->err, VDISK_INVALID, "the envelope holds %u systems; there is no number %u", o->m->systems, want + 1);
+	if (system_take(o, system))
+		return -1;
+	xml_unused(&o->x, root, harmless, NULL, &o->m->lost);
+	return o->x.nomem ? fail_nomem(o->err) : 0;
+}
+
+int ovf_read(struct machine *m, const void *bytes, size_t len, const struct describe_read *how, vdisk_error *err)
+{
+	struct ovf o = { .m = m, .err = err };
+	int rc;
+
+	if (xml_parse(&o.x, bytes, len, err))
+		return -1;
+	if (xml_is(o.x.root, "Envelope"))
+		rc = envelope_take(&o, how->system);
+	else
+		rc = fail(err, VDISK_CORRUPT, "this is no OVF: its root is <%.64s>", (const char *)o.x.root->name);
+	free(o.files);
+	free(o.disks);
+	xml_free(&o.x);
+	return rc;
+}

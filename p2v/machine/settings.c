@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Keys and values. */
+#include "settings.h"
+
+#include "common/fail.h"
+#include "text.h"
+
+#include <errno.h>
+#include <iconv.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+int settings_add(struct settings *s, const char *key, size_t key_len, const char *value, size_t value_len, unsigned line, vdisk_error *err)
+{
+	struct setting one = { strndup(key, key_len), strndup(value, value_len), line, false }, *grown = s->at;
+
+	if (s->n == SETTINGS_MAX) {
+		free(one.key);
+		free(one.value);
+		return fail(err, VDISK_UNSUPPORTED, "line %u: there are more than %d settings", line, SETTINGS_MAX);
+	}
+	if (!(s->n & (s->n - 1)))
+		grown = realloc(s->at, (s->n ? s->n * 2 : 1) * sizeof(*grown));
+	if (grown)
+		s->at = grown;
+	if (!grown || !one.key || !one.value) {
+		free(one.key);
+		free(one.value);
+		return fail_nomem(err);
+	}
+	s->at[s->n++] = one;
+	return 0;
+}
+
+void settings_free(struct settings *s)
+{
+	for (size_t i = 0; i < s->n; i++) {
+		free(s->at[i].key);
+		free(s->at[i].value);
+	}
+	free(s->at);
+	*s = (struct settings){ 0 };
+}
+
+const char *settings_get(struct settings *s, const char *format, ...)
+{
+	const char *value = NULL;
+	char key[128];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(key, sizeof(key), format, args);
+	va_end(args);
+	for (size_t i = 0; i < s->n; i++)
+		if (!strcasecmp(s->at[i].key, key)) {
+			s->at[i].used = true;
+			value = s->at[i].value;
+		}
+	return value;
+}
+
+bool settings_have(const struct settings *s, const char *format, ...)
+{
+	char key[128];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(key, sizeof(key), format, args);
+	va_end(args);
+	for (size_t i = 0; i < s->n; i++)
+		if (!strncasecmp(s->at[i].key, key, strlen(key)))
+			return true;
+	return false;
+}
+
+static bool is_harmless(const char *key, const char *const *harmless)
+{
+	for (; *harmless; harmless++) {
+		size_t n = strlen(*harmless);
+
+		if ((*harmless)[n - 1] == '*' ? !strncasecmp(key, *harmless, n - 1) : !strcasecmp(key, *harmless))
+			return true;
+	}
+	return false;
+}
+
+void settings_unused(const struct settings *s, const char *const *harmless, struct machine_lost_list *lost)
+{
+	for (size_t i = 0; i < s->n; i++)
+		if (!s->at[i].used && *s->at[i].value && !is_harmless(s->at[i].key, harmless))
+			machine_lost_add(lost, s->at[i].value, NULL, "%s, line %u", s->at[i].key, s->at[i].line);
+}
+
+static bool is_utf8(const char *text, size_t len)
+{
+	for (size_t i = 0; i < len;) {
+		size_t n = text_utf8_len(text + i, len - i);
+
+		if (!n)
+			return false;
+		i += n;
+	}
+	return true;
+}
+
+static char *convert(const char *bytes, size_t len, const char *encoding, vdisk_error *err)
+{
+	iconv_t way = iconv_open("UTF-8", encoding);
+	size_t room = len * 4 + 4, in_left = len, out_left = room;
+	char *out, *in_at = (char *)bytes, *out_at;
+
+	if (way == (iconv_t)-1) {
+		fail(err, VDISK_UNSUPPORTED, "the encoding \"%.64s\" is not known", encoding);
+		return NULL;
+	}
+	out = out_at = malloc(room + 1);
+	if (!out) {
+		iconv_close(way);
+		fail_nomem(err);
+		return NULL;
+	}
+	if (iconv(way, &in_at, &in_left, &out_at, &out_left) == (size_t)-1) {
+		fail(err, VDISK_CORRUPT, "byte %zu is no %.64s", len - in_left, encoding);
+		free(out);
+		out = NULL;
+	} else {
+		*out_at = '\0';
+	}
+	iconv_close(way);
+	return out;
+}
+
+char *settings_utf8(const void *bytes, size_t len, const char *encoding, vdisk_error *err)
+{
+	const char *text = bytes;
+	char *copy;
+
+	if (len >= 2 && (!memcmp(text, "\xff\xfe", 2) || !memcmp(text, "\xfe\xff", 2)))
+		return convert(text, len, "UTF-16", err);
+	if (len >= 3 && !memcmp(text, "\xef\xbb\xbf", 3)) {
+		text += 3;
+		len -= 3;
+	}
+	if (!is_utf8(text, len))
+		return convert(text, len, encoding && strcasecmp(encoding, "UTF-8") ? encoding : "ISO-8859-1", err);
+	copy = malloc(len + 1);
+	if (!copy) {
+		fail_nomem(err);
+		return NULL;
+	}
+	memcpy(copy, text, len);
+	copy[len] = '\0';
+	return copy;
+}
+
+int text_begin(struct text *t)
+{
+	*t = (struct text){ 0 };
+	t->file = open_memstream(&t->at, &t->len);
+	return t->file ? 0 : -1;
+}
+
+char *text_end(struct text *t, size_t *len)
+{
+	bool failed = ferror(t->file);
+
+	if (fclose(t->file) || failed) {
+		free(t->at);
+		return NULL;
+	}
+	*len = t->len;
+	return t->at;
+}
