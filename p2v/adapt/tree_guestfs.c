@@ -17,7 +17,8 @@
 
 #define NAMES_MAX  200000u      /* in one folder */
 #define KEPT_MAX   (256u << 20) /* bytes of files that are remembered */
-#define HEAD_PIECE (1u << 20)   /* what fits into one message */
+#define PIECE      (2u << 20)   /* what fits into one message, of 4 MiB */
+#define PIECES_MAX (64u << 20)
 
 struct child {
 	char *name;
@@ -221,33 +222,66 @@ static int g_stat(struct tree *t, const char *path, bool follow, struct tree_sta
 	return rc <= 0 ? rc : source_stat(tree_of(t), at, out, err);
 }
 
-static int content_read(struct guestfs_tree *g, const char *path, uint64_t max, struct bytes *out, vdisk_error *err)
+/* Pieces of a file one after the other, `len` bytes at most.  libguestfs's own way to read a file begins a transfer each time, which takes a tenth of a second
+   and more under emulation, where a message and its answer take hundredths. */
+static int pieces_read(struct guestfs_tree *g, const char *path, uint64_t len, struct bytes *out, vdisk_error *err)
 {
-	struct file *f;
 	size_t n;
-	char *content = guestfs_read_file(g->g, path, &n);
 
-	if (!content)
-		return fail_at(g->g, err, path);
-	if (n > max) {
-		free(content);
-		return fail(err, VDISK_UNSUPPORTED, "%s: has %zu bytes, more than %llu", path, n, (unsigned long long)max);
+	for (uint64_t done = 0; done < len; done += n) {
+		uint64_t ask = len - done < PIECE ? len - done : PIECE;
+		char *piece = guestfs_pread(g->g, path, (int)ask, (int64_t)done, &n);
+
+		if (!piece)
+			return fail_at(g->g, err, path);
+		bytes_add(out, piece, n);
+		free(piece);
+		if (!n)
+			break;
 	}
-	bytes_add(out, content, n);
-	f = g->kept + n <= KEPT_MAX ? calloc(1, sizeof(*f)) : NULL;
-	if (f) {
-		f->path = strdup(path);
-		bytes_add(&f->content, content, n);
-		if (f->path && !f->content.failed && tsearch(f, &g->files, by_path)) {
-			g->kept += n;
-		} else { /* it is read again */
-			free(f->path);
-			bytes_destroy(&f->content);
-			free(f);
-		}
-	}
-	free(content);
 	return out->failed ? nomem(err) : 1;
+}
+
+static void content_keep(struct guestfs_tree *g, const char *path, const char *content, size_t n)
+{
+	struct file *f = g->kept + n <= KEPT_MAX ? calloc(1, sizeof(*f)) : NULL;
+
+	if (!f)
+		return;
+	f->path = strdup(path);
+	bytes_add(&f->content, content, n);
+	if (f->path && !f->content.failed && tsearch(f, &g->files, by_path)) {
+		g->kept += n;
+		return;
+	}
+	free(f->path); /* it is read again */
+	bytes_destroy(&f->content);
+	free(f);
+}
+
+static int content_read(struct guestfs_tree *g, const char *path, uint64_t size, uint64_t max, struct bytes *out, vdisk_error *err)
+{
+	size_t before = out->len, n;
+
+	if (size <= PIECES_MAX) {
+		if (pieces_read(g, path, size, out, err) < 0)
+			return -1;
+	} else {
+		char *content = guestfs_read_file(g->g, path, &n);
+
+		if (!content)
+			return fail_at(g->g, err, path);
+		if (n > max) {
+			free(content);
+			return fail(err, VDISK_UNSUPPORTED, "%s: has %zu bytes, more than %llu", path, n, (unsigned long long)max);
+		}
+		bytes_add(out, content, n);
+		free(content);
+	}
+	if (out->failed)
+		return nomem(err);
+	content_keep(g, path, out->len ? out->at + before : "", out->len - before);
+	return 1;
 }
 
 static int g_read(struct tree *t, const char *path, uint64_t max, struct bytes *out, vdisk_error *err)
@@ -266,7 +300,7 @@ static int g_read(struct tree *t, const char *path, uint64_t max, struct bytes *
 		return fail(err, VDISK_UNSUPPORTED, "%s: has %llu bytes, more than %llu", path, (unsigned long long)st.size, (unsigned long long)max);
 	kept = tfind(&at, &g->files, by_path);
 	if (!kept)
-		return content_read(g, at, max, out, err);
+		return content_read(g, at, st.size, max, out, err);
 	bytes_add(out, (*kept)->content.at, (*kept)->content.len);
 	return out->failed ? nomem(err) : 1;
 }
@@ -309,18 +343,7 @@ static int g_head(struct tree *t, const char *path, size_t len, struct bytes *ou
 		rc = source_stat(g, at, &st, err);
 	if (rc <= 0 || st.kind != TREE_FILE)
 		return rc < 0 ? -1 : 0;
-	for (size_t done = 0, n; done < len; done += n) {
-		size_t ask = len - done < HEAD_PIECE ? len - done : HEAD_PIECE;
-		char *piece = guestfs_pread(g->g, at, (int)ask, (int64_t)done, &n);
-
-		if (!piece)
-			return fail_at(g->g, err, at);
-		bytes_add(out, piece, n);
-		free(piece);
-		if (!n)
-			break;
-	}
-	return out->failed ? nomem(err) : 1;
+	return pieces_read(g, at, len, out, err);
 }
 
 static void file_free(void *p)
