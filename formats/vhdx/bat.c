@@ -254,6 +254,27 @@ int vhdx_bits_all(struct vd_layer *l, struct vhdx *v, uint64_t block, bool *all,
 	return 0;
 }
 
+int vhdx_gaps_zero(struct vd_layer *l, struct vhdx *v, uint64_t block, uint64_t host, vd_error *err)
+{
+	struct slice s;
+
+	if (slice_find(l, v, block, &s, err))
+		return -1;
+	for (uint64_t at = 0, run; at < s.n; at += run) {
+		uint64_t bit = s.first + at, first = vd_down(bit, TABLE_BITS);
+		struct vd_table *t;
+		bool set;
+
+		if (bits_get(v, &s, bit, &t, err))
+			return -1;
+		run = bits_run(t->data, bit - first, vd_min(s.first + s.n - first, TABLE_BITS), &set);
+		vd_cache_put(v->cache, t);
+		if (!set && vd_file_zero(l->files[0], host + at * v->meta.logical, run * v->meta.logical, true, err))
+			return -1;
+	}
+	return 0;
+}
+
 /* ---------------------------------------------------------------- map */
 
 struct mapping {

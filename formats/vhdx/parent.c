@@ -6,8 +6,9 @@
  * path, the last part of the absolute ones (a parent that was moved along with the disk), the absolute path.  A wrong one does no harm:
  * the parent must carry the data GUID that the locator names.
  *
- * Another parent is one change of the metadata, and so is none at all: before it, blocks that are partly present and have all their bits
- * become fully present; after it, the bitmaps' entries go.
+ * Another parent is one change of the metadata, and so is none at all.  Before that, what partly present blocks still leave to the parent,
+ * which has nothing but zeros there (the caller has seen to it), becomes zeros of their own, and they fully present; after it, the
+ * bitmaps' entries go.
  */
 #include "vhdx.h"
 
@@ -287,14 +288,11 @@ static int blocks_complete(struct vd_layer *l, struct vhdx *v, vd_error *err)
 
 	for (uint64_t b = 0; !rc && b < v->n_blocks; b++) {
 		uint64_t entry;
-		bool all;
 
 		rc = vhdx_bat_get(v, &c, vhdx_index(v, b), &entry, err);
 		if (rc || vhdx_entry_state(entry) != VHDX_PARTIAL)
 			continue;
-		rc = vhdx_bits_all(l, v, b, &all, err);
-		if (!rc && !all)
-			rc = vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "VHDX block %" PRIu64 " still needs its parent", b);
+		rc = vhdx_gaps_zero(l, v, b, vhdx_entry_off(entry), err);
 		if (!rc)
 			rc = vhdx_bat_set(v, vhdx_index(v, b), vhdx_entry_off(entry) | VHDX_FULL, err);
 	}

@@ -218,6 +218,8 @@ bool vhdx_block_judge(const struct vd_layer *l, const struct vhdx *v, uint64_t b
 int vhdx_bitmap_find(const struct vd_layer *l, struct vhdx *v, uint64_t chunk, uint64_t *host, vd_error *err);
 /* Bits for [in, in + len) of the block, in bytes; those of the rest of the block are cleared if `fresh`. */
 int vhdx_bits_set(struct vd_layer *l, struct vhdx *v, uint64_t block, uint64_t in, uint64_t len, bool fresh, vd_error *err);
+/* Makes what the block at `host` leaves to its parent zeros, in its own place. */
+int vhdx_gaps_zero(struct vd_layer *l, struct vhdx *v, uint64_t block, uint64_t host, vd_error *err);
 int vhdx_bits_all(struct vd_layer *l, struct vhdx *v, uint64_t block, bool *all, vd_error *err);
 int vhdx_map(struct vd_layer *l, uint64_t off, uint64_t len, uint32_t flags, struct vd_extents *e, vd_error *err);
 static inline bool vhdx_is_diff(const struct vhdx *v) { return v->meta.has_parent; }

@@ -71,7 +71,7 @@ class Scene:
 		eq("0", self.ops.due("check", path)[0], "%s: corruptions of %s" % (why, path))
 
 	def qemu_right(self, path, due, why):
-		if self.fmt == "vhd" or self.round % QEMU_EVERY:
+		if self.fmt in ("vhd", "vhdx") or self.round % QEMU_EVERY:
 			return
 		with open(".due", "wb") as f:
 			f.write(due)
@@ -150,7 +150,7 @@ def rebase(fmt):
 	rounds(s, ["rebase", "-b", other, leaf], readable, done)
 
 
-for fmt in ("qcow2", "vmdk", "vhd"):
+for fmt in ("qcow2", "vmdk", "vhd", *(["vhdx"] if ALL else [])):
 	add("commit, " + fmt, commit, fmt, "mid")
 	add("commit --to, " + fmt, commit, fmt, "base")
 	add("flatten, " + fmt, flatten, fmt)
@@ -220,7 +220,7 @@ def layer_delete(fmt, which, pieces):
 	rounds(s, ["snapshot", "delete", "--external", leaf, which], readable, done, lambda: which in named(s, leaf))
 
 
-for fmt in ("qcow2", "vmdk", "vhd"):
+for fmt in ("qcow2", "vmdk", "vhd", *(["vhdx"] if ALL else [])):
 	add("snapshot create, " + fmt, layer_create, fmt)
 	add("snapshot delete, up, " + fmt, layer_delete, fmt, "s1", (20, 4, 40, 4))
 	add("snapshot delete, down, " + fmt, layer_delete, fmt, "s1", (20, 40, 4, 4))

@@ -16,7 +16,7 @@ MOST = 2 * MIB
 TROUBLE = ("io", "corrupt", "nomem", "cancelled")
 OPTIONS = {
 	"qcow2": ["-", "cluster_size=512", "compat=0.10,cluster_size=4096", "extended_l2=on,cluster_size=16384", "refcount_bits=64"],
-	"vmdk": ["-"], "vhd": ["-", "block_size=524288"], "raw": ["-"],
+	"vmdk": ["-"], "vhd": ["-", "block_size=524288"], "vhdx": ["-", "block_size=1M"], "raw": ["-"],
 }
 
 
@@ -118,9 +118,9 @@ class Wood:
 			eq(["0", "0"], self.ops.due("check", path), "%s: corruptions and leaks of %s" % (why, path))
 
 	def qemu_right(self, path, why):
-		"""QEMU's word, where it can read the chain: not differencing VHDs, and of others it takes the size from the geometry."""
+		"""QEMU's word, where it can read the chain: not differencing VHDs and VHDXs, and of other VHDs it takes the size from the geometry."""
 		i = self.images[path]
-		if any(self.images[p].fmt == "vhd" for p in self.chain(path)):
+		if any(self.images[p].fmt in ("vhd", "vhdx") for p in self.chain(path)):
 			return False
 		with open(".due", "wb") as f:
 			f.write(i.content)
@@ -398,7 +398,7 @@ def model(fmt):
 	eq(0, wood.ops.process.wait(60), "exit status of vdops")
 
 
-for fmt in ("qcow2", "vmdk", "vhd"):
+for fmt in ("qcow2", "vmdk", "vhd", *(["vhdx"] if ALL else [])):
 	add("model, " + fmt, model, fmt)
 
 

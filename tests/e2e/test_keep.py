@@ -7,8 +7,8 @@ from vdtest import *
 
 SIZE = 24 * MIB
 STATES = 5
-LAYERED = ("vmdk", "vhd", "qcow2")
-SUFFIX = {"vmdk": "vmdk", "vhd": "vhd", "qcow2": "qcow2"}
+LAYERED = ("vmdk", "vhd", "vhdx", "qcow2")
+SUFFIX = {"vmdk": "vmdk", "vhd": "vhd", "vhdx": "vhdx", "qcow2": "qcow2"}
 
 
 def scribble(rng, content, write):
@@ -84,7 +84,7 @@ def layers_hold(stem, fmt, states):
 	for i, content in enumerate(states):
 		path = below[i] if i < STATES else leaf
 		raw = raw_of(content, "want.raw")
-		if fmt != "vhd":  # QEMU reads no differencing VHD
+		if fmt not in ("vhd", "vhdx"):  # QEMU reads no differencing ones
 			qemu_img("compare", "-f", "raw", "-F", fmt, raw, path)
 		vdisk("compare", "-f", "raw", "-F", fmt, raw, path)
 		check(os.access(path, os.W_OK) or os.stat(path).st_mode & 0o222 == 0 or i == STATES, path)
@@ -107,7 +107,7 @@ def around(fmt):
 	eq(["état %d" % i for i in range(STATES)], [s["name"] for s in report["snapshots"]], "names in the report")
 	inside_hold("in.qcow2", states)
 	eq(was, dates("in.qcow2"), "names and dates inside")
-	other = LAYERED[(LAYERED.index(fmt) + 1) % 3]
+	other = LAYERED[(LAYERED.index(fmt) + 1) % len(LAYERED)]
 	vdisk("convert", "--snapshots", "layers", "-O", other, "in.qcow2", "far." + SUFFIX[other])
 	layers_hold("far", other, states)
 	eq(was, dates("far." + SUFFIX[other]), "names and dates of the layers")

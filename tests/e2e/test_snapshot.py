@@ -299,7 +299,7 @@ for verb in ("create", "apply", "delete"):
 
 # ---------------------------------------------------------------- external
 
-QEMU_NAMES = {"vhd": "vpc", "qcow2": "qcow2", "vmdk": "vmdk", "raw": "raw"}
+QEMU_NAMES = {"vhd": "vpc", "vhdx": "vhdx", "qcow2": "qcow2", "vmdk": "vmdk", "raw": "raw"}
 
 
 class Tree(Disk):
@@ -340,7 +340,7 @@ class Tree(Disk):
 		check(r.rc == 0, "%s: another content\n    %s" % (why, r.show()))
 		if not path.endswith(".raw") and not self.cut_off: # a VHD's footers may differ then
 			vdisk("check", path)
-		if qemu and not path.endswith("vhd"):
+		if qemu and not path.endswith(("vhd", "vhdx")): # it reads no differencing ones
 			fmt = QEMU_NAMES[path.rsplit(".", 1)[1]]
 			r = run("qemu-img", "compare", "-f", fmt, "-F", "raw", path, raw)
 			check(r.rc == 0, "%s: qemu-img reads another content\n    %s" % (why, r.show()))
@@ -376,7 +376,7 @@ def external_model(fmt, base):
 	check(os.stat(t.leaf).st_mode & 0o200, "the disk may be written to again")
 
 
-for fmt, base in (("qcow2", "qcow2"), ("vhd", "vhd"), ("vmdk", "vmdk"), ("qcow2", "raw")):
+for fmt, base in (("qcow2", "qcow2"), ("vhd", "vhd"), ("vhdx", "vhdx"), ("vmdk", "vmdk"), ("qcow2", "raw")):
 	add("external, %s over %s" % (fmt, base), external_model, fmt, base)
 
 
@@ -534,7 +534,7 @@ def external_killed(fmt, verb, name):
 			check(state(), "the second run finishes")
 
 
-for fmt in ("qcow2", "vmdk", "vhd"):
+for fmt in ("qcow2", "vmdk", "vhd", "vhdx"):
 	for verb, name in (("create", "new"), ("apply", "s0"), ("delete", "s1"), ("delete", "s0"), ("delete", "s2")):
 		if ALL or (fmt, verb, name) in (("qcow2", "create", "new"), ("qcow2", "delete", "s0"), ("vhd", "delete", "s1"), ("vmdk", "apply", "s0")):
 			add("external, killed, %s %s %s" % (fmt, verb, name), external_killed, fmt, verb, name)

@@ -82,7 +82,7 @@ def kill_loop(words, rng, still_right, done):
 
 VARIANTS = [("qcow2", None, ""), ("qcow2", "raw", "compat=0.10"), ("qcow2", "vhd", "cluster_size=512"),
             ("qcow2", "vmdk", "extended_l2=on"), ("vmdk", None, ""), ("vmdk", None, "subformat=twoGbMaxExtentSparse"),
-            ("vmdk", None, "subformat=vmfsSparse"), ("vhd", None, "")]
+            ("vmdk", None, "subformat=vmfsSparse"), ("vhd", None, ""), ("vhdx", None, "")]
 
 
 def title(fmt, base_fmt, options):
@@ -125,7 +125,7 @@ def right_when_killed(path, fmt):
 		ran("qemu-img", "compare", "-f", fmt, "-F", "raw", path, "model.raw")
 
 
-for v in (("qcow2", ""), ("vmdk", ""), ("vhd", "")):
+for v in (("qcow2", ""), ("vmdk", ""), ("vhd", ""), *([("vhdx", "")] if ALL else [])):
 	add("flatten killed, " + v[0], flatten_killed, *v)
 
 
@@ -407,7 +407,7 @@ def commit_refused():
 @case
 def commit_past_others():
 	"""A layer that is passed over reads differently afterwards: it may be nobody's ground, and no snapshot."""
-	for fmt in ("qcow2", "vhd", "vmdk"):
+	for fmt in ("qcow2", "vhd", "vhdx", "vmdk"):
 		rng = rng_for("past " + fmt)
 		paths = chain(fmt, 3, rng)
 		vdisk("create", "-f", fmt, "-b", paths[1], "other." + fmt)
@@ -441,7 +441,7 @@ def leaf_resized(fmt, options):
 	right(leaf, fmt)
 
 
-for v in (("qcow2", ""), ("qcow2", "compat=0.10"), ("qcow2", "extended_l2=on"), ("vhd", "")):
+for v in (("qcow2", ""), ("qcow2", "compat=0.10"), ("qcow2", "extended_l2=on"), ("vhd", ""), ("vhdx", "")):
 	add("leaf resized, %s %s" % v, leaf_resized, *v)
 
 
@@ -493,7 +493,7 @@ def clone_linked_kept(fmt):
 	clone_linked(fmt)
 
 
-for fmt in ("qcow2", "vmdk", "vhd"):
+for fmt in ("qcow2", "vmdk", "vhd", "vhdx"):
 	add("clone --linked, " + fmt, clone_linked_kept, fmt)
 
 
@@ -501,7 +501,7 @@ for fmt in ("qcow2", "vmdk", "vhd"):
 def clones_leave():
 	"""A linked clone that needs its parent no more is no longer listed there; with the last one the protection goes."""
 	rng = rng_for("clones leave")
-	for fmt in ("qcow2", "vhd", "vmdk"):
+	for fmt in ("qcow2", "vhd", "vhdx", "vmdk"):
 		base, other = "base." + fmt, "other." + fmt
 		make_raw("model.raw", rng, 4 * MIB)
 		vdisk("convert", "-f", "raw", "-O", fmt, "model.raw", base)
