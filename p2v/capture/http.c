@@ -196,7 +196,6 @@ static void reached(struct http *h)
 	bool again;
 
 	pthread_mutex_lock(&h->lock);
-	h->reached = http_now();
 	h->met = true;
 	again = h->out;
 	h->out = false;
@@ -274,16 +273,15 @@ enum http_outcome http_stream(struct http_conn *c, const char *path, const char 
 
 bool http_again(unsigned status) { return status == 408 || status == 425 || status == 429 || (status >= 500 && status != 501); }
 
-/* One more failure: false when the receiver is given up. */
-static bool wait_more(struct http *h, unsigned *nap_ms, const vdisk_error *err)
+/* One more failure of what is being tried since `begun`: false when the receiver is given up. */
+static bool wait_more(struct http *h, time_t begun, unsigned *nap_ms, const vdisk_error *err)
 {
 	char line[VDISK_ERROR_MESSAGE_MAX + 96];
 	bool first;
 	unsigned most = h->o->give_up_seconds;
-	time_t since;
+	time_t since = http_now() - begun;
 
 	pthread_mutex_lock(&h->lock);
-	since = http_now() - h->reached;
 	if (!h->met && h->o->first_seconds < most) /* it may be a wrong address */
 		most = h->o->first_seconds;
 	first = !h->out && *nap_ms > NAP_MS_FIRST; /* one broken connection is not worth a word here */
@@ -306,6 +304,7 @@ int http_ask(struct http_conn *c, const char *method, const char *path, const ch
              vdisk_error *err)
 {
 	unsigned nap_ms = NAP_MS_FIRST;
+	time_t begun = http_now();
 
 	for (;;) {
 		switch (http_once(c, method, path, secret, body, len, status, err)) {
@@ -317,7 +316,7 @@ int http_ask(struct http_conn *c, const char *method, const char *path, const ch
 			break;
 		case HTTP_BROKEN: break;
 		}
-		if (!wait_more(c->h, &nap_ms, err))
+		if (!wait_more(c->h, begun, &nap_ms, err))
 			return -1;
 		if (cancelled(c->h))
 			return fail(err, VDISK_CANCELLED, "interrupted");

@@ -18,9 +18,8 @@ struct http { /* shared by all connections */
 	char pin[64];           /* "": by certificates */
 	pthread_mutex_t lock;   /* guards the following */
 	bool out;               /* it was said that the receiver cannot be reached */
-	time_t reached;         /* monotonic: when something last arrived from it */
-	bool met;               /* something did */
-	time_t taken;           /* when it last took what was sent */
+	bool met;               /* it answered once */
+	time_t taken;           /* monotonic: when it last took what was sent */
 	double room;            /* bytes that may be sent under the limit */
 	struct timespec filled;
 };

@@ -89,7 +89,7 @@ static void partition_note(struct machine *m, struct disk *d, int fd, const stru
 	if (!out)
 		return;
 	out->disk = machine_text(m, d->name);
-	out->name = machine_text_format(m, "%s%s%u", d->name, digit ? "p" : "", p->number);
+	out->name = p->number ? machine_text_format(m, "%s%s%u", d->name, digit ? "p" : "", p->number) : out->disk;
 	out->number = p->number;
 	out->start = p->off;
 	out->size = p->len;
@@ -185,9 +185,9 @@ void layout_disk(struct machine *m, struct disk *d, const struct find_mounts *mo
 		for (size_t i = 0; i < n && i < PARTITIONS; i++)
 			partition_note(m, d, fd, &p[i], mounts, root);
 		if (!n) {
-			struct label l = label_of(m, fd, 0, d->size);
+			struct vdisk_partition whole = { .len = d->size };
 
-			crypt_note(m, root, d->name, &l);
+			partition_note(m, d, fd, &whole, mounts, root);
 		}
 		volumes_note(m, d, img, fd, mounts, root);
 		vdisk_close(img, NULL);

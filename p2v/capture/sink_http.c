@@ -357,7 +357,7 @@ struct sink *http_open(const struct http_options *o, vdisk_error *err)
 		return NULL;
 	}
 	h->s.ops = &ops;
-	h->h = (struct http){ .o = o, .lock = PTHREAD_MUTEX_INITIALIZER, .reached = http_now(), .taken = http_now() };
+	h->h = (struct http){ .o = o, .lock = PTHREAD_MUTEX_INITIALIZER, .taken = http_now() };
 	clock_gettime(CLOCK_MONOTONIC, &h->h.filled);
 	while (len && o->url[len - 1] == '/')
 		len--;

@@ -10,6 +10,7 @@
  *   SHIM_MATCH  only files whose name has this in it
  *   SHIM_DELAY  microseconds that each of the calls takes longer
  *   SHIM_BOOT   a file that is read for the identity of this boot
+ *   SHIM_BAD    OFFSET+LENGTH ranges, joined by commas: what reads there gets EIO, as of a disk's bad sectors; only files of SHIM_MATCH
  *   SHIM_COUNT  a file that gets the number of calls at the end
  */
 #include <dlfcn.h>
@@ -53,23 +54,27 @@ __attribute__((destructor)) static void end(void)
 	fclose(f);
 }
 
-static int is_meant(const char *op, int fd, const char *path)
+/* Has its name SHIM_MATCH in it? */
+static int is_file(int fd)
 {
 	char link[64], name[PATH_MAX];
 	ssize_t n;
 
-	if (!ops || !strstr(ops, op))
-		return 0;
-	if (!match)
-		return 1;
-	if (path)
-		return strstr(path, match) != NULL;
 	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
 	n = readlink(link, name, sizeof(name) - 1);
 	if (n < 0)
 		return 0;
 	name[n] = '\0';
 	return strstr(name, match) != NULL;
+}
+
+static int is_meant(const char *op, int fd, const char *path)
+{
+	if (!ops || !strstr(ops, op))
+		return 0;
+	if (!match)
+		return 1;
+	return path ? strstr(path, match) != NULL : is_file(fd);
 }
 
 /* 0: do it; else -1 with errno. */
@@ -101,7 +106,36 @@ static int strike(const char *op, int fd, const char *path)
 		return strike(op, fd, path) ? -1 : next args; \
 	}
 
-WRAP(ssize_t, pread64, (int fd, void *b, size_t n, off64_t o), (fd, b, n, o), "read", fd, NULL)
+static int is_bad(int fd, size_t n, off64_t o)
+{
+	const char *list = getenv("SHIM_BAD");
+	char *rest;
+
+	if (!list || !match)
+		return 0;
+	for (; *list; list = *rest == ',' ? rest + 1 : rest) {
+		off64_t from = strtoll(list, &rest, 10), len = *rest == '+' ? strtoll(rest + 1, &rest, 10) : 0;
+
+		if (o < from + len && from < o + (off64_t)n)
+			break;
+		if (*rest && *rest != ',')
+			return 0;
+	}
+	return *list && is_file(fd);
+}
+
+ssize_t pread64(int fd, void *b, size_t n, off64_t o);
+ssize_t pread64(int fd, void *b, size_t n, off64_t o)
+{
+	NEXT(pread64);
+
+	if (is_bad(fd, n, o)) {
+		errno = EIO;
+		return -1;
+	}
+	return strike("read", fd, NULL) ? -1 : next(fd, b, n, o);
+}
+
 WRAP(ssize_t, preadv64, (int fd, const struct iovec *v, int n, off64_t o), (fd, v, n, o), "read", fd, NULL)
 WRAP(ssize_t, pwrite64, (int fd, const void *b, size_t n, off64_t o), (fd, b, n, o), "write", fd, NULL)
 WRAP(ssize_t, pwritev64, (int fd, const struct iovec *v, int n, off64_t o), (fd, v, n, o), "write", fd, NULL)

@@ -1,0 +1,548 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""vdisk capture: disks into folders, images and receivers; connections cut, either side killed, bad sectors, disks that vanish, file systems that are
+written to all the while.  What arrived is judged by qemu-img, sha256 and fsck, and the digest by its definition."""
+import sys, os
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
+from receiver import *
+
+CAPTURE = os.path.join(BUILD, "vdisk-capture")
+ROOT = os.geteuid() == 0
+LEAF = MIB
+
+
+def env(**more):
+	os.makedirs("tmp", exist_ok=True)
+	return dict({"XDG_STATE_HOME": os.path.abspath("state"), "TMPDIR": os.path.abspath("tmp")}, **more)
+
+
+def capture(*args, rc=0, **kw):
+	kw["env"] = env(**kw.pop("env", {}))
+	r = run(CAPTURE, *args, **kw)
+	if r.rc != rc:
+		fail("exit status %s is due\n    %s" % (rc, r.show()))
+	eq([], os.listdir("tmp"), "left behind by %s" % r)
+	return r
+
+
+def declined(*args, mentions=(), **kw):
+	r = capture(*args, rc=2, **kw)
+	one_line(r)
+	for m in [mentions] if isinstance(mentions, str) else mentions:
+		check(m in r.err, "does not mention %r: %s" % (m, r.err))
+	return r
+
+
+def tree_digest(path):
+	"""As man/vdisk-digest.5 defines it."""
+	h, size = hashlib.sha256(), os.path.getsize(path)
+	with open(path, "rb") as f:
+		while leaf := f.read(LEAF):
+			h.update(hashlib.sha256(leaf).digest())
+	h.update(size.to_bytes(8, "big"))
+	return h.hexdigest()
+
+
+def image_of(folder, disk):
+	return os.path.join(folder, disk + ".qcow2")
+
+
+def same(report, disk, raw, folder):
+	"""What the report says and what lies there is `raw`."""
+	said = [d for d in report["disks"] if d["name"] == disk][0]
+	eq(tree_digest(raw), said["digest"], "digest of %s" % disk)
+	same_as_raw(raw, image_of(folder, disk), "qcow2")
+	qemu_check(image_of(folder, disk), "qcow2")
+
+
+def full(path, rng, size):
+	"""Every chunk another one, most of them packing badly."""
+	with open(path, "wb") as f:
+		for i in range(-(-size // MIB)):
+			n = min(MIB, size - i * MIB)
+			f.write(bytes(n) if i % 7 == 3 else rng.randbytes(n // 2) + b"vdisk" * (n // 10) + bytes(n - n // 2 - 5 * (n // 10)))
+	return path
+
+
+def started(*args, **more):
+	return subprocess.Popen([CAPTURE, *map(str, args)], stdout=open("client.out", "wb"), stderr=open("client.err", "ab"), stdin=subprocess.DEVNULL,
+	                        env=dict(os.environ, LC_ALL="C.UTF-8", **env(**more)))
+
+
+def ended(p, what, seconds=240):
+	try:
+		return p.wait(seconds)
+	except subprocess.TimeoutExpired:
+		p.kill()
+		p.wait()
+		fail("%s: no end after %d seconds: %s" % (what, seconds, open("client.err").read()[-800:]))
+
+
+def report():
+	with open("client.out") as f:
+		return json.load(f)
+
+
+def until(truth, what, seconds=60):
+	end = time.monotonic() + seconds
+	while not truth():
+		if time.monotonic() > end:
+			fail("%s: not in %d seconds" % (what, seconds))
+		time.sleep(0.01)
+
+
+# ---------------------------------------------------------------- here
+
+@case
+def into_a_folder():
+	rng = rng_for("folder")
+	make_raw("one.raw", rng, 9 * MIB + 4096 + 512)
+	make_raw("two", rng, 3 * MIB)
+	os.mkdir("out")
+	r = capture("--to", "out", "--json", "--everything", "one.raw", "two").json()
+	eq((True, False, 1), (r["complete"], r["resumed"], r["passes"]), "the report")
+	eq(r["capture"], os.path.join("out", os.listdir("out")[0]), "where it is")
+	for disk in ("one.raw", "two"):
+		same(r, disk, disk, r["capture"])
+		vdisk("verify-manifest", image_of(r["capture"], disk), os.path.join(r["capture"], disk + ".manifest"))
+	machine = json.load(open(os.path.join(r["capture"], "machine.json")))
+	eq([("one.raw", "one.raw.qcow2", "qcow2", 9 * MIB + 4608), ("two", "two.qcow2", "qcow2", 3 * MIB)],
+	   [(d["name"], d["path"], d["format"], d["size"]) for d in machine["disks"]], "the machine's disks")
+	eq("whole", json.load(open(os.path.join(r["capture"], "capture.json")))["state"], "state of the capture")
+	# Another one of the same day goes beside it.
+	capture("--to", "out", "two")
+	eq(2, len([n for n in os.listdir("out") if not n.endswith(".partial")]), "captures in the folder")
+
+
+@case
+def into_an_image():
+	rng = rng_for("image")
+	make_raw("disk", rng, 5 * MIB + 512)
+	for fmt, ending in (("raw", "raw"), ("qcow2", "qcow2"), ("vmdk", "vmdk")):
+		r = capture("--to", "new." + ending, "--json", "disk").json()
+		eq("new." + ending, r["capture"], "where it is")
+		same_as_raw("disk", "new." + ending, fmt)
+		machine = json.load(open("new.%s.machine.json" % ending))
+		eq([("disk", "new." + ending, fmt)], [(d["name"], d["path"], d["format"]) for d in machine["disks"]], "the machine's disks")
+	eq([], [n for n in os.listdir(".") if n.endswith(".partial")], "unfinished captures")
+	before = sha256("new.raw")
+	declined("--to", "new.raw", "disk", mentions=["new.raw", "--force"])
+	eq(before, sha256("new.raw"), "the image that was there")
+	make_raw("disk", rng, 5 * MIB)
+	capture("--to", "new.raw", "--force", "disk")
+	same_bytes("disk", "new.raw")
+
+
+@case
+def says_no():
+	make_raw("disk", rng_for("no"), MIB)
+	os.mkdir("out")
+	os.symlink("disk", "link")
+	open("empty", "w").close()
+	for args, mentions in (
+		(["--to", "out", "nothing-here"], "nothing-here"),
+		(["--to", "out", "empty"], "empty"),
+		(["--to", "out", "disk", "link"], "twice"),
+		(["--to", "out", "/dev/null"], "/dev/null"),
+		(["--to", "no/such/folder", "disk"], "no/such"),
+		(["--to", "new.qcow2", "disk", "link"], "twice"),
+		(["--to", "http://127.0.0.1/", "disk"], "https"),
+		(["--to", "https://127.0.0.1/", "disk"], "--token"),
+		(["--to", "https://127.0.0.1/", "--resume", "disk"], "--token"),
+		(["--to", "out", "--token", "x", "disk"], "receiver"),
+		(["--to", "out", "-O", "nonsense", "disk"], "nonsense"),
+		(["--to", "out", "all", "disk"], "all"),
+		(["--to", "out"], "DEV"),
+		(["disk"], "--to"),
+		(["--to", "out", "--freeze", "--no-freeze", "disk"], "--freeze"),
+	):
+		declined(*args, mentions=mentions)
+	eq([], os.listdir("out"), "left behind")
+
+
+@case
+def lists_the_machine():
+	text = capture("--list").out
+	machine = capture("--list", "--json").json()
+	eq(machine["host"]["hostname"], os.uname().nodename, "the host's name")
+	check(text.startswith(machine["name"]), "the list does not begin with the machine: %s" % text)
+	eq(os.cpu_count(), machine["cpus"], "processors")
+	for d in machine["disks"]:
+		eq(int(open("/sys/block/%s/size" % d["name"]).read()) * 512, d["size"], "size of %s" % d["name"])
+		check(d["name"] in text, "%s is not in the list" % d["name"])
+	eq(sorted(n for n in os.listdir("/sys/class/net") if os.path.exists("/sys/class/net/%s/device" % n)),
+	   sorted(n["name"] for n in machine["nics"]), "NICs")
+	# A file with partitions and file systems in it.
+	need("sfdisk", "mke2fs")
+	with open("disk", "wb") as f:
+		f.truncate(40 * MIB)
+	ran("sfdisk", "-q", "disk", stdin=b"label: gpt\nsize=8MiB, type=swap, name=pagefile\nsize=24MiB, name=system\n")
+	ran("mke2fs", "-q", "-F", "-L", "roots", "-E", "offset=%d" % (9 * MIB), "disk", "24M")
+	machine = capture("--list", "--json", "disk").json()
+	eq([(1, MIB, 8 * MIB, None, "pagefile"), (2, 9 * MIB, 24 * MIB, "ext2", "roots")],
+	   [(p["number"], p["start"], p["size"], p["filesystem"], p["label"]) for p in machine["partitions"]], "partitions")
+
+
+@case
+def used_blocks_only():
+	need("mke2fs", "e2fsck", "partclone.extfs")
+	rng = rng_for("used")
+	os.mkdir("tree")
+	for i in range(5):
+		write_file("tree/f%d" % i, rng.randbytes(700 * KIB))
+	full("disk", rng, 64 * MIB)
+	ran("mke2fs", "-q", "-F", "-t", "ext4", "-E", "nodiscard", "-d", "tree", "disk", "64M")
+	os.mkdir("out")
+	r = capture("--to", "out", "--json", "disk").json()
+	d = r["disks"][0]
+	check(d["skipped"] > 40 * MIB, "only %d bytes were skipped" % d["skipped"])
+	check(d["sent"] < 20 * MIB, "%d bytes were sent" % d["sent"])
+	qemu_img("convert", "-O", "raw", image_of(r["capture"], "disk"), "back")
+	eq(d["digest"], tree_digest("back"), "digest of what lies there")
+	ran("e2fsck", "-fn", "back")
+	os.mkdir("rdump")
+	ran("debugfs", "-R", "rdump / rdump", "back")
+	for i in range(5):
+		same_bytes("tree/f%d" % i, "rdump/f%d" % i)
+	# What is not free lies at the same place.
+	free = vdisk("map", "--free", "--json", "-f", "raw", "disk").json()["free"]
+	with open("disk", "r+b") as f:
+		for x in free:
+			f.seek(x["offset"])
+			f.write(bytes(x["length"]))
+	same_bytes("disk", "back", "the disk with zeros where it is free")
+
+
+@case
+def bad_sectors():
+	rng = rng_for("bad")
+	full("failing", rng, 8 * MIB)
+	bad = [(MIB + 4096, 512), (3 * MIB - 1024, 2048), (5 * MIB, MIB)] # in one chunk, over two, a whole one
+	os.mkdir("out")
+	r = capture("--to", "out", "--json", "--everything", "-v", "failing", env={
+		"LD_PRELOAD": os.path.join(BUILD, "tests", "libshim.so"), "SHIM_MATCH": "/failing", "SHIM_BAD": ",".join("%d+%d" % b for b in bad)})
+	check("cannot be read" in r.err, "nothing is said of bad sectors: %s" % r.err)
+	d = r.json()["disks"][0]
+	eq([list(b) for b in bad], d["bad"], "bad ranges")
+	for off, length in bad:
+		write_file("failing", bytes(length), off)
+	same(r.json(), "failing", "failing", r.json()["capture"])
+	eq([list(b) for b in bad], json.load(open(os.path.join(r.json()["capture"], "failing.pass")))["bad"], "bad ranges that are kept")
+
+
+@case
+def killed_and_resumed_here():
+	rng = rng_for("here")
+	full("disk", rng, 48 * MIB)
+	os.mkdir("out")
+	shim = os.path.join(BUILD, "tests", "libshim.so")
+	kills = 10 if ALL else 3
+	for i in range(kills):
+		r = run(CAPTURE, "--to", "out", "--everything", "--resume", "disk",
+		        env=env(LD_PRELOAD=shim, SHIM_OP="write,sync,name", SHIM_NTH=str(rng.randrange(20, 120)), SHIM_DO="kill"))
+		eq(-signal.SIGKILL, r.rc, "the kill\n    %s" % r.show())
+		partial = os.listdir("out")
+		eq([True], [n.endswith(".partial") for n in partial], "what a killed capture leaves: %r" % partial)
+	declined("--to", "out", "--everything", "disk", mentions="--resume")
+	r = capture("--to", "out", "--everything", "--resume", "--json", "disk").json()
+	check(r["resumed"], "it did not go on")
+	same(r, "disk", "disk", r["capture"])
+
+
+# ---------------------------------------------------------------- to a receiver
+
+@case
+def to_a_receiver():
+	rng = rng_for("receiver")
+	full("sda", rng, 20 * MIB)
+	make_raw("sdb", rng, 7 * MIB + 512)
+	with Receiver() as s:
+		declined(*s.words()[:2], "--token", "not-the-token-at-all", *s.words()[4:], "sda", mentions="token")
+		other = s.fingerprint[:-1] + ("0" if s.fingerprint[-1] != "0" else "1")
+		declined(*s.words()[:4], "--fingerprint", other, "sda", mentions="fingerprint")
+		declined(*s.words()[:4], "sda", mentions="--fingerprint") # its certificate is nobody's
+		r = capture(*s.words(), "--json", "--everything", "sda", "sdb").json()
+		for disk in ("sda", "sdb"):
+			same(r, disk, disk, s.folder())
+		eq([], os.listdir("state/vdisk"), "secrets that are kept")
+		declined(*s.words(), "sda", mentions="token") # it is used up... by this machine's whole capture
+		capture(*s.words()[:2], "--token-file", "/dev/null", *s.words()[4:], "sda", rc=2)
+
+
+@case
+def levels_and_limits():
+	full("disk", rng_for("levels"), 6 * MIB)
+	with Receiver("store", "--token-uses", "unlimited") as s:
+		for i, options in enumerate((["--level", "0"], ["--level", "19", "-j", "1"], ["--limit-rate", "3M"])):
+			begin = time.monotonic()
+			r = capture(*s.words(), "--json", "--everything", *options, "disk").json()
+			seconds = time.monotonic() - begin
+			eq(tree_digest("disk"), r["disks"][0]["digest"], "digest")
+			if "--limit-rate" in options: # 5 MiB that pack to about 3
+				check(seconds > 0.7, "no limit: %.2f s" % seconds)
+
+
+def progressed(s, n):
+	"""Bytes of data in the store's images."""
+	total = 0
+	for base, _, names in os.walk(s.store):
+		for name in names:
+			if name.endswith(".qcow2"):
+				with contextlib.suppress(FileNotFoundError):
+					total += os.stat(os.path.join(base, name)).st_blocks * 512
+	return total >= n
+
+
+def slow(rate="12M"):
+	return ["--everything", "--json", "--limit-rate", rate, "--level", "0", "-j", "3"]
+
+
+@case
+def connection_cut():
+	rng = rng_for("cut")
+	times = 20 if ALL else 4
+	full("disk", rng, (60 if ALL else 24) * MIB)
+	with Receiver() as s, Proxy(s.port) as proxy:
+		p = started(*s.words(proxy.port), *slow(), "disk")
+		cuts = 0
+		for i in range(times):
+			at = proxy.moved + rng.randrange(200 * KIB, MIB)
+			until(lambda: proxy.moved >= at or p.poll() is not None, "bytes on their way")
+			cuts += proxy.cut() > 0
+		eq(0, ended(p, "a capture whose connections are cut"), "exit status: %s" % open("client.err").read())
+		eq(times, cuts, "connections that were cut")
+		same(report(), "disk", "disk", s.folder())
+
+
+@case
+def receiver_killed():
+	rng = rng_for("receiver killed")
+	times = 10 if ALL else 3
+	full("disk", rng, (40 if ALL else 20) * MIB)
+	with Receiver() as s:
+		p = started(*s.words(), *slow(), "disk")
+		for i in range(times):
+			until(lambda: progressed(s, (i + 1) * MIB) or p.poll() is not None, "data in the store")
+			eq(None, p.poll(), "the client's end: %s" % open("client.err").read())
+			s.kill()
+			s.start()
+		eq(0, ended(p, "a capture whose receiver is killed"), "exit status: %s" % open("client.err").read())
+		same(report(), "disk", "disk", s.folder())
+
+
+@case
+def client_killed():
+	rng = rng_for("client killed")
+	times = 10 if ALL else 3
+	full("disk", rng, (40 if ALL else 20) * MIB)
+	with Receiver() as s:
+		for i in range(times):
+			p = started(*s.words(), *slow(), "--resume", "disk")
+			until(lambda: progressed(s, (i + 1) * MIB) or p.poll() is not None, "data in the store")
+			eq(None, p.poll(), "the client's end: %s" % open("client.err").read())
+			p.kill()
+			p.wait()
+			check(all(n.startswith(".") or n.endswith(".partial") for n in os.listdir(s.store)), "an incomplete capture looks whole")
+		# Without the token: by what it kept.
+		words = s.words()
+		r = capture(*words[:2], *words[4:], *slow("100M"), "--resume", "disk", timeout=240).json()
+		check(r["resumed"], "it did not go on")
+		check(r["disks"][0]["sent"] < os.path.getsize("disk"), "everything was sent again")
+		same(r, "disk", "disk", s.folder())
+
+
+@case
+def two_of_one_machine():
+	full("disk", rng_for("two"), 12 * MIB)
+	with Receiver() as s:
+		p = started(*s.words(), *slow("2M"), "disk")
+		until(lambda: progressed(s, MIB) or p.poll() is not None, "data in the store")
+		second = started(*s.words(), "--everything", "disk")
+		until(lambda: b"another client" in open("client.err", "rb").read() or second.poll() is not None, "a word about the other client")
+		eq(None, second.poll(), "the second client's end: %s" % open("client.err").read())
+		second.terminate()
+		eq(2, ended(second, "the second client"), "the second client's exit status")
+		eq(0, ended(p, "the first client"), "the first client's exit status: %s" % open("client.err").read())
+		same_as_raw("disk", image_of(s.folder(), "disk"), "qcow2")
+
+
+@case
+def disk_shrinks():
+	full("disk", rng_for("shrinks"), 16 * MIB)
+	with Receiver() as s:
+		p = started(*s.words(), *slow("4M"), "disk")
+		until(lambda: progressed(s, MIB) or p.poll() is not None, "data in the store")
+		os.truncate("disk", 2 * MIB)
+		eq(2, ended(p, "a capture whose disk has shrunk"), "exit status")
+		err = open("client.err").read()
+		eq(1, len(err.splitlines()), "lines: %s" % err)
+		check("shrunk from %d to %d" % (16 * MIB, 2 * MIB) in err, "what is said: %s" % err)
+		# It is another disk now.
+		declined(*s.words(), "--resume", "disk", mentions="disk")
+		full("disk", rng_for("shrinks"), 16 * MIB)
+		r = capture(*s.words(), "--everything", "--resume", "--json", "disk").json()
+		same(r, "disk", "disk", s.folder())
+
+
+@case
+def receiver_full():
+	if not ROOT:
+		skip("wants root, for a small file system")
+	full("disk", rng_for("full"), 24 * MIB)
+	os.mkdir("small")
+	ran("mount", "-t", "tmpfs", "-o", "size=12M", "tmpfs", "small")
+	try:
+		with Receiver("small") as s:
+			r = declined(*s.words(), "--everything", "--give-up", "3", "-q", "disk", mentions="receiver")
+			check(any(w in r.err.lower() for w in ("space", "full")), "no word of a full disk: %s" % r.err)
+			check(all(n.startswith(".") or n.endswith(".partial") for n in os.listdir("small")), "an incomplete capture looks whole")
+			ran("mount", "-o", "remount,size=64M", "small")
+			r = capture(*s.words(), "--everything", "--resume", "--json", "disk").json()
+			check(r["disks"][0]["sent"] < 22 * MIB, "what had arrived was sent again: %d bytes" % r["disks"][0]["sent"])
+			same(r, "disk", "disk", s.folder())
+	finally:
+		ran("umount", "small")
+
+
+@case
+def progress_for_programs():
+	full("disk", rng_for("progress"), 6 * MIB)
+	os.mkdir("out")
+	r = capture("--to", "out", "--everything", "--progress", "json", "disk")
+	lines = [json.loads(line) for line in r.err.splitlines()]
+	last = [e for e in lines if e["event"] == "progress"][-1]
+	eq(("disk", 6 * MIB, 6 * MIB, 1, 1), (last["disk"], last["done"], last["total"], last["pass"], last["passes"]), "the last line")
+
+
+# ---------------------------------------------------------------- live
+
+@contextlib.contextmanager
+def live_disk(size):
+	"""An ext4 file system on a loop device, mounted on "live", that is written to all the time; yields the device and the writer."""
+	if not ROOT:
+		skip("wants root, for a loop device")
+	need("mke2fs", "e2fsck", "losetup", "partclone.extfs")
+	with open("live.img", "wb") as f:
+		f.truncate(size)
+	ran("mke2fs", "-q", "-F", "-t", "ext4", "live.img")
+	device = ran("losetup", "-f", "--show", "live.img").out.strip()
+	os.mkdir("live")
+	try:
+		ran("mount", device, "live")
+		try:
+			with Writer("live") as w:
+				yield device, w
+		finally:
+			ran("umount", "live")
+	finally:
+		ran("losetup", "-d", device)
+
+
+class Writer(threading.Thread):
+	"""Writes, renames and removes files, each with its digest in its name."""
+	def __init__(self, folder):
+		super().__init__(daemon=True)
+		self.folder, self.over, self.rounds, self.rng = folder, False, 0, rng_for("writer")
+
+	def run(self):
+		while not self.over:
+			data = self.rng.randbytes(self.rng.randrange(1, 200 * KIB))
+			with open(os.path.join(self.folder, "new"), "wb") as f:
+				f.write(data)
+				f.flush()
+				os.fsync(f.fileno())
+			os.rename(os.path.join(self.folder, "new"), os.path.join(self.folder, hashlib.sha256(data).hexdigest()))
+			names = [n for n in os.listdir(self.folder) if len(n) == 64]
+			if len(names) > 12:
+				os.unlink(os.path.join(self.folder, self.rng.choice(names)))
+			self.rounds += 1
+			time.sleep(0.01)
+
+	def __enter__(self):
+		self.start()
+		until(lambda: self.rounds > 3, "the writer's first files")
+		return self
+
+	def __exit__(self, *_):
+		self.over = True
+		self.join()
+
+
+def files_whole(raw):
+	"""fsck is content without changing anything, and each file holds what its name says."""
+	ran("e2fsck", "-fn", raw)
+	shutil.rmtree("rdump", ignore_errors=True)
+	os.mkdir("rdump")
+	ran("debugfs", "-R", "rdump / rdump", raw)
+	names = [n for n in os.listdir("rdump") if len(n) == 64]
+	check(len(names) > 3, "there are only %d files" % len(names))
+	for n in names:
+		eq(n, sha256(os.path.join("rdump", n)), "content of a file")
+
+
+@case
+def written_to_all_the_time():
+	with live_disk(160 * MIB) as (device, writer):
+		rng = rng_for("ballast")
+		with open("live/ballast", "wb") as f: # what does not change
+			for _ in range(48):
+				f.write(rng.randbytes(MIB))
+			f.flush()
+			os.fsync(f.fileno())
+		name = os.path.basename(device)
+		with Receiver() as s:
+			first = capture(*s.words(), "--resync", "--json", "-q", device).json()
+			eq((False, False), (first["complete"], first["disks"][0]["frozen"]), "the first pass")
+			check(first["disks"][0]["sent"] >= 48 * MIB, "sent at first: %d" % first["disks"][0]["sent"])
+			again = capture(*s.words(), "--resync", "--json", "-q", device).json()
+			check(again["resumed"] and not again["complete"], "the second pass")
+			rounds = writer.rounds
+			r = capture(*s.words(), "--resume", "--json", device).json()
+			d = r["disks"][0]
+			eq((True, True, 1), (r["complete"], d["frozen"], r["passes"]), "the last pass")
+			until(lambda: writer.rounds > rounds + 5, "the writer goes on after the thaw")
+			for x in (again["disks"][0], d): # a few files of 200 KiB and the journal
+				check(0 < x["sent"] <= 16 * MIB, "%d bytes were sent again, %d at first" % (x["sent"], first["disks"][0]["sent"]))
+			qemu_img("convert", "-O", "raw", image_of(s.folder(), name), "back")
+			eq(d["digest"], tree_digest("back"), "digest of what lies there")
+			files_whole("back")
+		# Two passes in one run, into a folder.
+		os.mkdir("out")
+		r = capture("--to", "out", "--json", device).json()
+		eq((2, True), (r["passes"], r["disks"][0]["frozen"]), "passes of a live disk")
+		check(r["disks"][0]["last-sent"] <= 16 * MIB, "sent in the last pass: %d" % r["disks"][0]["last-sent"])
+		qemu_img("convert", "-O", "raw", image_of(r["capture"], name), "back")
+		files_whole("back")
+		# Not frozen, and said so.
+		os.mkdir("loose")
+		r = capture("--to", "loose", "--json", "--no-freeze", device)
+		eq(False, r.json()["disks"][0]["frozen"], "what is not frozen")
+		check("could not be frozen" in r.err, "no warning: %s" % r.err)
+
+
+@case
+def thawed_whatever_happens():
+	with live_disk(64 * MIB) as (device, writer):
+		full("live/ballast", rng_for("thaw"), 30 * MIB)
+		for how in ("kill", "time"):
+			with Receiver("store-" + how) as s:
+				p = started(*s.words(), *slow("3M"), "--passes", "1", "--freeze-seconds", "2" if how == "time" else "300", device)
+				until(lambda: progressed(s, MIB) or p.poll() is not None, "data in the store")
+				eq(None, p.poll(), "the client's end: %s" % open("client.err").read())
+				if how == "kill":
+					rounds = writer.rounds
+					time.sleep(0.2)
+					check(writer.rounds <= rounds + 1, "it is not frozen: %d rounds" % (writer.rounds - rounds))
+					p.kill()
+					p.wait()
+				rounds = writer.rounds
+				until(lambda: writer.rounds > rounds + 3, "the writer goes on")
+				if how == "time":
+					eq(0, ended(p, "a capture that was thawed"), "exit status")
+					eq(False, report()["disks"][0]["frozen"], "frozen, after it was thawed before the end")
+
+
+if not os.path.exists(CAPTURE):
+	print("SKIP: the build has no vdisk-capture")
+	sys.exit(77)
+main()
