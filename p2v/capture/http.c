@@ -238,7 +238,8 @@ static enum http_outcome perform(struct http_conn *c, const char *path, const ch
 	/* A receiver may say no before it has read all; then the rest of the request fails, and the answer counts. */
 	if (rc && !(code >= 400 && (rc == CURLE_SEND_ERROR || rc == CURLE_RECV_ERROR || rc == CURLE_PARTIAL_FILE)))
 		return judge(c, rc, err);
-	reached(c->h);
+	if (!http_again(*status))
+		reached(c->h);
 	return HTTP_ANSWERED;
 }
 
