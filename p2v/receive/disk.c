@@ -31,7 +31,7 @@
 #define SLOTS        256u
 #define SLOTS_FLUSH  192u            /* so many written: somebody flushes */
 #define ZEROS_MAX    4096u           /* chunks of zeros in one slot */
-#define FLUSH_MS     1000            /* nothing waits longer to be noted */
+#define FLUSH_MS     500             /* nothing waits longer to be noted */
 #define IDLE_MS      60000           /* then the image is closed */
 #define CACHE_BYTES  (4u << 20)
 #define SPACE_LEFT   (32ull << 20)   /* of the file system: metadata wants some to become durable */

@@ -269,7 +269,9 @@ def killed_again_and_again():
 					pass # it was killed
 			t = threading.Thread(target=send)
 			t.start()
-			time.sleep(rng.uniform(0.1, 1.8))
+			time.sleep(rng.uniform(0.1, 1.5))
+			if turn == 2:
+				wait_for("something is noted", lambda: r.view()["captures"][0]["done"])
 			r.kill()
 			t.join()
 			kept = noted_is_there("store", "web1", c.disks)
