@@ -143,6 +143,60 @@ static int appliance_open(struct guest *t, const struct guest_options *o, vdisk_
 	return -1;
 }
 
+/* ---------------------------------------------------------------- devices */
+
+const char *guest_device_value(const struct guest_device *d, const char *key)
+{
+	for (char **p = d->blkid; p && p[0] && p[1]; p += 2)
+		if (!strcmp(p[0], key))
+			return p[1];
+	return "";
+}
+
+static int device_look(struct guest *t, const char *name, vdisk_error *err)
+{
+	struct guest_device *v;
+
+	for (size_t i = 0; i < t->n_devices; i++)
+		if (!strcmp(t->devices[i].name, name))
+			return 0;
+	v = reallocarray(t->devices, t->n_devices + 1, sizeof(*v));
+	if (v)
+		t->devices = v;
+	if (!v || !(v[t->n_devices].name = strdup(name)))
+		return fail(err, VDISK_NOMEM, "out of memory");
+	v[t->n_devices++].blkid = guestfs_blkid(t->g, name); /* it fails of an empty partition */
+	return 0;
+}
+
+/* Those that are not known yet: each question takes tenths of a second under emulation.  The open side of what is encrypted has a list of its own. */
+static int devices_look(struct guest *t, vdisk_error *err)
+{
+	char **lists[] = { guestfs_list_devices(t->g), guestfs_list_partitions(t->g), guestfs_list_md_devices(t->g), guestfs_lvs(t->g),
+		           guestfs_list_dm_devices(t->g) };
+	int rc = 0;
+
+	for (size_t i = 0; i < sizeof(lists) / sizeof(*lists); i++) {
+		if (!rc && !lists[i])
+			rc = fail_guest(t->g, err, "what the disks hold");
+		for (char **p = lists[i]; !rc && p && *p; p++)
+			rc = device_look(t, *p, err);
+		guest_strings_free(lists[i]);
+	}
+	return rc;
+}
+
+static void devices_free(struct guest *t)
+{
+	for (size_t i = 0; i < t->n_devices; i++) {
+		free(t->devices[i].name);
+		guest_strings_free(t->devices[i].blkid);
+	}
+	free(t->devices);
+	t->devices = NULL;
+	t->n_devices = 0;
+}
+
 /* ---------------------------------------------------------------- keys */
 
 /* What the file holds, without a newline at its end.  Returns owned. */
@@ -201,13 +255,13 @@ static int unlock(struct guest *t, const struct guest_options *o, const char *de
 static bool is_encrypted(const char *type) { return !strcmp(type, "crypto_LUKS") || !strcmp(type, "BitLocker"); }
 
 /* What could not be opened is remembered in t->locked: whether it matters shows later. */
-static int unlock_device(struct guest *t, const struct guest_options *o, const char *device, unsigned *number, vdisk_error *err)
+static int unlock_device(struct guest *t, const struct guest_options *o, const struct guest_device *d, unsigned *number, vdisk_error *err)
 {
-	char seen[260], *type = guestfs_vfs_type(t->g, device);
-	bool encrypted = type && is_encrypted(type);
+	const char *device = d->name;
+	bool encrypted = is_encrypted(guest_device_value(d, "TYPE"));
+	char seen[260];
 	int rc;
 
-	free(type);
 	snprintf(seen, sizeof(seen), " %s ", device);
 	if (!encrypted || strstr(t->opened, seen) || strlen(t->opened) + strlen(seen) >= sizeof(t->opened))
 		return 0;
@@ -224,16 +278,10 @@ static int unlock_device(struct guest *t, const struct guest_options *o, const c
 /* Wherever something encrypted may lie: list_filesystems() leaves such out. */
 static int unlock_round(struct guest *t, const struct guest_options *o, unsigned *number, vdisk_error *err)
 {
-	char **lists[] = { guestfs_list_devices(t->g), guestfs_list_partitions(t->g), guestfs_list_md_devices(t->g), guestfs_lvs(t->g) };
 	int rc = 0;
 
-	for (size_t i = 0; i < sizeof(lists) / sizeof(*lists); i++) {
-		if (!rc && !lists[i])
-			rc = fail_guest(t->g, err, "looking for what is encrypted");
-		for (char **p = lists[i]; !rc && p && *p; p++)
-			rc = unlock_device(t, o, *p, number, err);
-		guest_strings_free(lists[i]);
-	}
+	for (size_t i = 0; !rc && i < t->n_devices; i++)
+		rc = unlock_device(t, o, &t->devices[i], number, err);
 	return rc;
 }
 
@@ -251,6 +299,8 @@ static int unlock_all(struct guest *t, const struct guest_options *o, vdisk_erro
 		t->locked[0] = '\0';
 		if (guestfs_lvm_scan(t->g, 1))
 			return fail_guest(t->g, err, "looking for volumes");
+		if (devices_look(t, err))
+			return -1;
 		if (unlock_round(t, &(struct guest_options){ .n_keys = 0 }, &n, err)) /* which are left? */
 			return -1;
 	}
@@ -278,16 +328,13 @@ static int mount_one(struct guest *t, const char *device, const char *mountpoint
 	return guestfs_mount_options(t->g, t->rw ? "" : "ro", device, mountpoint);
 }
 
-/* As the guest's fstab has it.  A file system that cannot be mounted is a warning, but for the root. */
-static int mount_system(struct guest *t, const char *root, vdisk_error *err)
+/* A file system that cannot be mounted is a warning, but for the root. */
+static int mount_places(struct guest *t, const char *root, char *const *pairs, vdisk_error *err)
 {
-	char **pairs = guestfs_inspect_get_mountpoints(t->g, root);
 	struct place *v;
 	size_t n = 0;
 	int rc = 0;
 
-	if (!pairs)
-		return fail_guest(t->g, err, root);
 	while (pairs[2 * n])
 		n++;
 	v = calloc(n + 1, sizeof(*v));
@@ -313,6 +360,15 @@ static int mount_system(struct guest *t, const char *root, vdisk_error *err)
 		}
 	}
 	free(v);
+	return rc;
+}
+
+/* As the guest's fstab has it. */
+static int mount_system(struct guest *t, const char *root, vdisk_error *err)
+{
+	char **pairs = guestfs_inspect_get_mountpoints(t->g, root);
+	int rc = pairs ? mount_places(t, root, pairs, err) : fail_guest(t->g, err, root);
+
 	guest_strings_free(pairs);
 	return rc;
 }
@@ -404,7 +460,7 @@ int guest_start(struct guest *t, const struct guest_options *o, vdisk_error *err
 	*t = (struct guest){ .rw = o->rw };
 	if (appliance_open(t, o, err))
 		return -1;
-	if (!unlock_all(t, o, err))
+	if (!devices_look(t, err) && !unlock_all(t, o, err))
 		return 0;
 	guest_close(t, NULL);
 	return -1;
@@ -420,16 +476,10 @@ int guest_open(struct guest *t, const struct guest_options *o, vdisk_error *err)
 	return -1;
 }
 
-char **guest_roots(struct guest *t, vdisk_error *err)
+int guest_system_mount(struct guest *t, const char *root, char *const *places, vdisk_error *err)
 {
-	char **roots = guestfs_inspect_os(t->g);
-
-	if (!roots)
-		fail_guest(t->g, err, "looking for a system");
-	return roots;
+	return places ? mount_places(t, root, places, err) : mount_system(t, root, err);
 }
-
-int guest_system_mount(struct guest *t, const char *root, vdisk_error *err) { return mount_system(t, root, err); }
 
 int guest_system_unmount(struct guest *t, vdisk_error *err)
 {
@@ -466,6 +516,7 @@ int guest_close(struct guest *t, vdisk_error *err)
 {
 	int rc = 0;
 
+	devices_free(t);
 	if (!t->g)
 		return 0;
 	if (t->rw && guestfs_umount_all(t->g))

@@ -23,8 +23,15 @@ struct guest_options {
 	bool rw;
 };
 
+struct guest_device { /* a disk, partition, array, volume, or the open side of something encrypted */
+	char *name;   /* libguestfs's */
+	char **blkid; /* what guestfs_blkid() says, pairs of key and value; NULL: nothing is known of it */
+};
+
 struct guest {
 	guestfs_h *g;
+	struct guest_device *devices; /* all of them, asked once */
+	size_t n_devices;
 	bool rw;
 	char opened[4096]; /* devices that were decrypted, each between blanks */
 	char locked[256];  /* one that could not be, by our name; "": none */
@@ -37,12 +44,13 @@ struct guest {
 int guest_open(struct guest *t, const struct guest_options *o, vdisk_error *err);
 /* The first half: it runs, and what the keys open is open. */
 int guest_start(struct guest *t, const struct guest_options *o, vdisk_error *err);
-/* The roots of the systems on the disks, by libguestfs's names; returns owned, guest_strings_free(). */
-char **guest_roots(struct guest *t, vdisk_error *err);
-/* Mounts that system, as its fstab has it, and unmounts it. */
-int guest_system_mount(struct guest *t, const char *root, vdisk_error *err);
+/* Mounts the system with that root at these places (mount point, device … and NULL; NULL: as libguestfs's inspection, which has run, found them), and
+   unmounts it. */
+int guest_system_mount(struct guest *t, const char *root, char *const *places, vdisk_error *err);
 int guest_system_unmount(struct guest *t, vdisk_error *err);
 void guest_strings_free(char **v);
+/* "" where blkid does not say. */
+const char *guest_device_value(const struct guest_device *d, const char *key);
 /* A device by our name: the first disk is /dev/sda, whatever the appliance calls it.  Also inside of names like "btrfsvol:/dev/sdb1/@". */
 void guest_name(const struct guest *t, const char *device, char *out, size_t room);
 /* What libguestfs complains of, as an error. */

@@ -6,7 +6,7 @@
 #include "facts.h"
 #include "guest.h"
 
-/* Fills f->fs.  0, or -1 with *err. */
-int guestfs_facts(struct guest *t, struct facts *f, vdisk_error *err);
+/* Fills f->fs, in the order of t->devices, but for their sizes, which no step asks.  0, or -1 with *err. */
+int guestfs_facts(const struct guest *t, struct facts *f, vdisk_error *err);
 
 #endif

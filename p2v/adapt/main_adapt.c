@@ -88,21 +88,21 @@ static int disks_close(struct work *w, int rc, vdisk_error *err)
 
 /* ---------------------------------------------------------------- the guest */
 
-static int roots_adapt(struct work *w, char **roots, vdisk_error *err)
+static int roots_adapt(struct work *w, const struct guest_roots *roots, vdisk_error *err)
 {
 	struct bytes names = { 0 };
 	size_t n = 0;
 	int rc = 0;
 
-	for (char **p = roots; !rc && *p; p++) {
+	for (size_t i = 0; !rc && i < roots->n; i++) {
 		char name[300];
 
-		guest_name(&w->guest, *p, name, sizeof(name));
+		guest_name(&w->guest, roots->v[i].device, name, sizeof(name));
 		bytes_format(&names, "%s%s", names.len ? ", " : "", name);
 		if (w->a->root && strcmp(w->a->root, name))
 			continue;
 		n++;
-		rc = system_adapt(&w->guest, *p, w->a, &w->out, err);
+		rc = system_adapt(&w->guest, roots, &roots->v[i], w->a, &w->out, err);
 	}
 	if (!rc && !n && !names.len)
 		rc = guestfs_hidden(&w->guest, w->a->disks[0], err);
@@ -122,7 +122,7 @@ static int guest_adapt(struct work *w, vdisk_error *err)
 		.program = "vdisk-adapt", .image = w->a->disks[0], .sockets = sockets, .n_sockets = w->opened, .key_files = w->a->key_files, .n_keys = w->a->n_keys,
 		.rw = w->a->mode != MODE_PLAN,
 	};
-	char **roots;
+	struct guest_roots roots;
 	int rc;
 
 	for (size_t i = 0; i < w->opened; i++)
@@ -131,9 +131,10 @@ static int guest_adapt(struct work *w, vdisk_error *err)
 		say(LOG_INFO, "starting libguestfs");
 	if (guest_start(&w->guest, &o, err))
 		return -1;
-	roots = guest_roots(&w->guest, err);
-	rc = roots ? roots_adapt(w, roots, err) : -1;
-	guest_strings_free(roots);
+	if (w->a->verbose)
+		say(LOG_INFO, "looking for systems");
+	rc = guest_roots_find(&w->guest, &roots, err) || roots_adapt(w, &roots, err) ? -1 : 0;
+	guest_roots_free(&roots);
 	return guest_close(&w->guest, rc ? NULL : err) || rc ? -1 : 0;
 }
 

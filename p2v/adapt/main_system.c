@@ -4,7 +4,6 @@
 #include "apply.h"
 #include "common/fail.h"
 #include "common/say.h"
-#include "guestfs_facts.h"
 #include "guestfs_windows.h"
 #include "plan_show.h"
 #include "steps.h"
@@ -15,6 +14,7 @@
 
 struct system {
 	struct guest *t;
+	const struct guest_roots *roots;
 	const struct adapt_args *a;
 	char root[300]; /* by our name */
 	struct windows_barriers barriers;
@@ -93,7 +93,7 @@ static int mounted(struct system *s, struct outcome *out, vdisk_error *err)
 	if (!s->tree)
 		return -1;
 	step_told(s, "looking at it");
-	if (guestfs_facts(s->t, &s->facts, err) || facts_read(&s->facts, s->tree, err) || barriers_tell(s, err))
+	if (guest_roots_facts(s->roots, &s->facts, err) || facts_read(&s->facts, s->tree, err) || barriers_tell(s, err))
 		return -1;
 	plan_init(&s->plan, s->tree);
 	step_told(s, "planning");
@@ -105,16 +105,18 @@ static int mounted(struct system *s, struct outcome *out, vdisk_error *err)
 	return apply_plan(s->t->g, &s->plan, s->a->steps.regenerate, err);
 }
 
-int system_adapt(struct guest *t, const char *root, const struct adapt_args *a, struct outcome *out, vdisk_error *err)
+int system_adapt(struct guest *t, const struct guest_roots *roots, const struct guest_root *root, const struct adapt_args *a, struct outcome *out,
+	vdisk_error *err)
 {
-	struct system s = { .t = t, .a = a };
+	struct system s = { .t = t, .roots = roots, .a = a };
+	bool windows = !root->places; /* or it may be */
 	int rc;
 
-	guest_name(t, root, s.root, sizeof(s.root));
+	guest_name(t, root->device, s.root, sizeof(s.root));
 	step_told(&s, "mounting it");
-	if (guestfs_barriers(t, root, &s.barriers, err) || guest_system_mount(t, root, err))
+	if ((windows && guestfs_barriers(t, root->device, &s.barriers, err)) || guest_system_mount(t, root->device, root->places, err))
 		return -1;
-	if (guestfs_esp(t, root, s.esp, sizeof(s.esp), err)) {
+	if (windows && guestfs_esp(t, root->device, s.esp, sizeof(s.esp), err)) {
 		guest_system_unmount(t, NULL);
 		return -1;
 	}

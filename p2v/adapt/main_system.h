@@ -3,7 +3,7 @@
 #ifndef ADAPT_MAIN_SYSTEM_H
 #define ADAPT_MAIN_SYSTEM_H
 
-#include "guest.h"
+#include "guestfs_roots.h"
 #include "main_options.h"
 
 #include <json-c/json.h>
@@ -14,7 +14,7 @@ struct outcome {
 	size_t changes;
 };
 
-/* The system with this root (libguestfs's name), unmounted before and after.  With MODE_PLAN, nothing is written.  0, or -1 with *err. */
-int system_adapt(struct guest *t, const char *root, const struct adapt_args *a, struct outcome *out, vdisk_error *err);
+/* The system with this root, one of those, unmounted before and after.  With MODE_PLAN, nothing is written.  0, or -1 with *err. */
+int system_adapt(struct guest *t, const struct guest_roots *roots, const struct guest_root *root, const struct adapt_args *a, struct outcome *out, vdisk_error *err);
 
 #endif
