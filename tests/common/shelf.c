@@ -3,6 +3,7 @@
 #include "common/shelf.h"
 #include "common/test.h"
 #include "base/alloc.h"
+#include "base/zero.h"
 #include "core/layer.h"
 
 #include <stdarg.h>
@@ -349,7 +350,14 @@ void t_shelf_dump(const struct t_shelf *s, const char *folder, const char *prefi
 		snprintf(path, sizeof(path), "%s/%s-%s", folder, prefix, s->slot[i].name);
 		T_OK(vd_file_pread(s->slot[i].file, all, size, 0, &err), err);
 		out = fopen(path, "wb");
-		T_CHECK(out && fwrite(all, 1, size, out) == size && !fclose(out), "cannot write %s", path);
+		T_CHECK(out, "cannot write %s", path);
+		for (uint64_t at = 0, n; at < size; at += n) { /* holes stay holes */
+			bool zero;
+
+			n = vd_zero_run(all + at, size - at, 4096, &zero);
+			T_CHECK(zero || (!fseek(out, (long)at, SEEK_SET) && fwrite(all + at, 1, n, out) == n), "cannot write %s", path);
+		}
+		T_CHECK(!fflush(out) && !ftruncate(fileno(out), (off_t)size) && !fclose(out), "cannot write %s", path);
 		free(all);
 	}
 }

@@ -4,7 +4,10 @@
  * Then the image opens; every flushed byte is there, and each byte written since is the old or the new one; after repair check is
  * clean; and the image takes a write.
  *
- *   crash VARIANT [MOMENT MODE]
+ *   crash VARIANT [MOMENT MODE [FOLDER]]
+ *
+ * FOLDER gets what the crash left, as files "crashed-…".  "crash VARIANT all MODE FOLDER" is for other programs to read: each moment's files,
+ * "MOMENT-…", and nothing is checked here.
  */
 #include "common/image.h"
 #include "base/bytes.h"
@@ -150,6 +153,20 @@ static void one_crash(struct t_image *t, const struct t_shelf *from, unsigned lo
 	t_shelf_free(&s);
 }
 
+static void all_dump(const struct t_image *t, enum vd_crash_mode mode, uint64_t seed, const char *folder)
+{
+	for (unsigned long at = 0; at <= vd_crash_ops(t->shelf.crash); at++) {
+		char prefix[32];
+		struct t_shelf s;
+
+		snprintf(prefix, sizeof(prefix), "%lu", at);
+		t_shelf_init(&s, t->base_name);
+		t_shelf_after_crash(&s, &t->shelf, at, mode, seed + at);
+		t_shelf_dump(&s, folder, prefix);
+		t_shelf_free(&s);
+	}
+}
+
 /* While an image is being made nothing is promised but that what opens is an empty disk over its parent. */
 static void creation(struct t_image *t, uint64_t seed, struct tally *tally)
 {
@@ -217,6 +234,14 @@ int main(int argc, char **argv)
 	t_shelf_crashable(&t->shelf, clock);
 	T_OK(t_image_open(t, VDISK_OPEN_RW, &err), err);
 	work(t, clock, &rng, n < 120 ? n : 120);
+	if (argc > 4 && !strcmp(argv[2], "all")) {
+		for (int mode = VD_CRASH_KEEP; mode <= VD_CRASH_TEAR; mode++)
+			if (!strcmp(argv[3], mode_names[mode]))
+				all_dump(t, (enum vd_crash_mode)mode, seed, argv[4]);
+		t_image_free(t);
+		vd_crash_free(clock);
+		return 0;
+	}
 	for (unsigned long at = 0; at <= vd_crash_ops(clock); at++) {
 		for (int mode = VD_CRASH_KEEP; mode <= VD_CRASH_TEAR; mode++) {
 			if (argc > 3 && (at != strtoul(argv[2], NULL, 0) || strcmp(argv[3], mode_names[mode])))
