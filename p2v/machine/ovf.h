@@ -22,7 +22,6 @@ struct ovf {
 	struct machine *m;
 	struct xml x;
 	vdisk_error *err;
-	bool old;              /* 0.9: <Section xsi:type="ovf:DiskSection_Type">, <Content> */
 	bool networks;         /* there is a NetworkSection */
 	struct ovf_file *files;
 	size_t files_n;
@@ -31,8 +30,8 @@ struct ovf {
 	const char *configuration; /* the default one's id, or NULL */
 };
 
-/* Whether it is this section, in the words of either version.  Marks it. */
-bool ovf_is(struct ovf *o, xmlNode *node, const char *section);
+/* Whether it is this section, in the words of 1.x or of 0.9: <Section xsi:type="ovf:DiskSection_Type">.  Marks it. */
+bool ovf_is(xmlNode *node, const char *section);
 /* ovf:required: true where it is not said. */
 bool ovf_required(struct ovf *o, xmlNode *node);
 /* Elements that the standard does not know are passed over only where they say ovf:required="false". */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * OVF envelopes, by DSP0243: 1.x and 2.0, and the 0.9 that VMware wrote before.  What the standard demands of an envelope and a lie about which could
- * make another machine of it is refused; sections of others' making are passed over where they say that they may be.
+ * make another machine of it is refused; sections of others' making are passed over where they say that they may be.  What is for people only (<Info>),
+ * or what the image tells better (its format), may be missing, as it often is.
  */
 #include "common/fail.h"
 #include "formats.h"
@@ -24,28 +25,54 @@ static const char *const harmless[] = { "Info", "Description", "Label", "Categor
 	"@lang", "@required", "@id", "@buildId", "@schemaLocation", "@type", "VirtualQuantityUnits", "AutomaticAllocation", "Strings", "@uuid",
 	"Reservation", "@noNamespaceSchemaLocation", "Weight", "PoolID", NULL };
 
+#define XSI "http://www.w3.org/2001/XMLSchema-instance"
+
+/* xsi:type without its prefix. */
 static const char *type_of(const xmlNode *node)
 {
-	const char *type = xml_peek(node, "type"), *colon = type ? strrchr(type, ':') : NULL;
+	const char *type = NULL, *colon;
 
+	for (const xmlAttr *a = node->properties; a; a = a->next)
+		if (a->ns && !strcmp((const char *)a->ns->href, XSI) && !strcmp((const char *)a->name, "type"))
+			type = a->children && a->children->type == XML_TEXT_NODE ? (const char *)a->children->content : NULL;
+	colon = type ? strrchr(type, ':') : NULL;
 	return colon ? colon + 1 : type;
 }
 
 /* 0.9's xsi:type is the name of 1.x with "_Type" behind it. */
-static bool is_typed(struct ovf *o, xmlNode *node, const char *element, const char *name)
+static bool is_typed(const xmlNode *node, const char *element, const char *name)
 {
-	const char *type = o->old && xml_is(node, element) ? type_of(node) : NULL;
+	const char *type = xml_is(node, element) ? type_of(node) : NULL;
 	size_t n = strlen(name);
 
 	return type && !strncmp(type, name, n) && !strcmp(type + n, "_Type");
 }
 
-bool ovf_is(struct ovf *o, xmlNode *node, const char *section)
+bool ovf_is(xmlNode *node, const char *section)
 {
-	if (!xml_is(node, section) && !is_typed(o, node, "Section", section))
+	if (!xml_is(node, section) && !is_typed(node, "Section", section))
 		return false;
 	node->_private = (void *)1;
 	return true;
+}
+
+/* VMware's own that say nothing of the hardware, or what the reader of systems takes; they are listed like all that is not taken. */
+static bool is_vmware(const xmlNode *node)
+{
+	static const char *const names[] = { "BootOrderSection", "StorageGroupSection", "StorageSection", "TagBasedPlacementSection",
+		"TagBasedPlacementGroupSection", "IpAssignmentSection", "CpuCompatibilitySection", "ExtraConfig", "Config", "NetworkPoolSection",
+		"MigrationUpgradeRequisitesSection" };
+	const char *type = type_of(node);
+	size_t n;
+
+	if (!node->ns || !strcmp((const char *)node->ns->href, "http://schemas.dmtf.org/ovf/envelope/1"))
+		return false;
+	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
+		n = strlen(names[i]);
+		if (xml_is(node, names[i]) || (type && xml_is(node, "Section") && !strncmp(type, names[i], n) && !strcmp(type + n, "_Type")))
+			return true;
+	}
+	return false;
 }
 
 bool ovf_required(struct ovf *o, xmlNode *node)
@@ -57,18 +84,18 @@ bool ovf_required(struct ovf *o, xmlNode *node)
 
 int ovf_unknown(struct ovf *o, xmlNode *node)
 {
-	const char *type = o->old ? type_of(node) : NULL;
+	const char *type = type_of(node);
 
-	if (!ovf_required(o, node))
+	if (!ovf_required(o, node) || is_vmware(node))
 		return 0;
 	return fail(o->err, VDISK_UNSUPPORTED, "line %ld: <%.64s%s%.64s> is required and not known", xmlGetLineNo(node), (const char *)node->name,
 		    type ? " " : "", type ? type : "");
 }
 
-static bool is_section(struct ovf *o, xmlNode *node)
+static bool is_section(const xmlNode *node)
 {
 	for (size_t i = 0; sections[i]; i++)
-		if (xml_is(node, sections[i]) || is_typed(o, node, "Section", sections[i]))
+		if (xml_is(node, sections[i]) || is_typed(node, "Section", sections[i]))
 			return true;
 	return false;
 }
@@ -237,8 +264,6 @@ static int disk_take(struct ovf *o, xmlNode *node, struct ovf_disk *d)
 		return fail(o->err, VDISK_CORRUPT, "line %ld: <Disk> has no diskId", xmlGetLineNo(node));
 	if (ovf_disk_find(o, d->id) != d)
 		return fail(o->err, VDISK_CORRUPT, "line %ld: two disks have the diskId \"%.64s\"", xmlGetLineNo(node), d->id);
-	if (!d->format || !*d->format)
-		return fail(o->err, VDISK_CORRUPT, "line %ld: disk \"%.64s\" has no format", xmlGetLineNo(node), d->id);
 	if (capacity_take(o, node, d) || populated_judge(o, node, d))
 		return -1;
 	if (!ref || !*ref)
@@ -287,7 +312,7 @@ void ovf_disk_use(struct ovf *o, struct machine_disk *d, struct ovf_disk *disk)
 {
 	d->ref = machine_text(o->m, disk->id);
 	d->size = disk->capacity;
-	d->format = format_of(disk->format);
+	d->format = disk->format ? format_of(disk->format) : NULL; /* else the image says it itself */
 	if (disk->parent)
 		machine_lost_add(&o->m->lost, disk->parent, "it lies over another disk of the envelope", "disk %s", disk->id);
 	if (!disk->file)
@@ -338,11 +363,11 @@ static void product_lose(struct ovf *o, xmlNode *section)
 
 /* ---------------------------------------------------------------- systems */
 
-static bool is_system(struct ovf *o, xmlNode *node) { return xml_is(node, "VirtualSystem") || is_typed(o, node, "Content", "VirtualSystem"); }
+static bool is_system(const xmlNode *node) { return xml_is(node, "VirtualSystem") || is_typed(node, "Content", "VirtualSystem"); }
 
-static bool is_collection(struct ovf *o, xmlNode *node)
+static bool is_collection(const xmlNode *node)
 {
-	return xml_is(node, "VirtualSystemCollection") || is_typed(o, node, "Content", "VirtualSystemCollection");
+	return xml_is(node, "VirtualSystemCollection") || is_typed(node, "Content", "VirtualSystemCollection");
 }
 
 static int sections_judge(struct ovf *o, xmlNode *node, bool collection)
@@ -350,19 +375,19 @@ static int sections_judge(struct ovf *o, xmlNode *node, bool collection)
 	static const char *const here[] = { "Info", "Name", "Content", NULL };
 
 	for (xmlNode *c = node->children; c; c = c->next) {
-		bool plain = c->type != XML_ELEMENT_NODE || is_system(o, c) || is_collection(o, c);
+		bool plain = c->type != XML_ELEMENT_NODE || is_system(c) || is_collection(c);
 
 		for (size_t i = 0; here[i]; i++)
 			plain |= xml_is(c, here[i]);
 		if (plain)
 			continue;
-		if (!is_section(o, c)) {
+		if (!is_section(c)) {
 			if (ovf_unknown(o, c))
 				return -1;
-		} else if (ovf_is(o, c, "DiskSection") || ovf_is(o, c, "NetworkSection") ||
-			   (!collection && ovf_is(o, c, "ResourceAllocationSection"))) {
+		} else if (ovf_is(c, "DiskSection") || ovf_is(c, "NetworkSection") ||
+			   (!collection && ovf_is(c, "ResourceAllocationSection"))) {
 			return fail(o->err, VDISK_CORRUPT, "line %ld: this section does not belong here", xmlGetLineNo(c));
-		} else if (ovf_is(o, c, "ProductSection") && product_judge(o, c)) {
+		} else if (ovf_is(c, "ProductSection") && product_judge(o, c)) {
 			return -1;
 		}
 	}
@@ -377,15 +402,15 @@ static int systems_walk(struct ovf *o, xmlNode *parent, unsigned want, unsigned 
 	for (xmlNode *c = parent->children; c; c = c->next) {
 		const char *id;
 
-		if (c->type != XML_ELEMENT_NODE || (!is_system(o, c) && !is_collection(o, c)))
+		if (c->type != XML_ELEMENT_NODE || (!is_system(c) && !is_collection(c)))
 			continue;
 		id = xml_attr(&o->x, c, "id");
 		if (!id || !*id)
 			return fail(o->err, VDISK_CORRUPT, "line %ld: a virtual system has no id", xmlGetLineNo(c));
 		xml_seen(c);
-		if (sections_judge(o, c, is_collection(o, c)))
+		if (sections_judge(o, c, is_collection(c)))
 			return -1;
-		if (is_system(o, c)) {
+		if (is_system(c)) {
 			if (o->m->systems++ == want)
 				*found = c;
 		} else if (systems_walk(o, c, want, depth + 1, found)) {
@@ -462,7 +487,7 @@ static int hardware_take(struct ovf *o, xmlNode *system)
 	xmlNode *first = NULL;
 
 	for (xmlNode *c = system->children; c; c = c->next) {
-		if (!ovf_is(o, c, "VirtualHardwareSection"))
+		if (!ovf_is(c, "VirtualHardwareSection"))
 			continue;
 		if (first)
 			machine_lost_add(&o->m->lost, NULL, "the first one is taken", "VirtualHardwareSection, line %ld", xmlGetLineNo(c));
@@ -501,11 +526,11 @@ static int system_take(struct ovf *o, xmlNode *system)
 	for (xmlNode *c = system->children; c; c = c->next) {
 		if (c->type != XML_ELEMENT_NODE)
 			continue;
-		if (ovf_is(o, c, "OperatingSystemSection"))
+		if (ovf_is(c, "OperatingSystemSection"))
 			os_take(o, c);
-		else if (ovf_is(o, c, "AnnotationSection"))
+		else if (ovf_is(c, "AnnotationSection"))
 			m->description = machine_text_clean(m, xml_child_text(&o->x, c, "Annotation"));
-		else if (ovf_is(o, c, "ProductSection"))
+		else if (ovf_is(c, "ProductSection"))
 			product_lose(o, c);
 	}
 	if (hardware_take(o, system))
@@ -531,12 +556,11 @@ static int version_judge(struct ovf *o)
 		i++;
 	if (i == 4)
 		return fail(o->err, VDISK_UNSUPPORTED, "the envelope is of no version that is known: its namespace is \"%.128s\"", uri);
-	o->old = i >= 2;
-	if (o->old && !version)
+	if (i >= 2 && !version)
 		return fail(o->err, VDISK_CORRUPT, "the envelope has no version");
 	if (version && strcmp(version, "0.9") && strncmp(version, "1.", 2) && strcmp(version, "1") && strncmp(version, "2.", 2))
 		return fail(o->err, VDISK_UNSUPPORTED, "the envelope's version is not known: \"%.32s\"", version);
-	if (version && o->old && strcmp(version, "0.9"))
+	if (version && i >= 2 && strcmp(version, "0.9"))
 		return fail(o->err, VDISK_CORRUPT, "the envelope's version \"%.32s\" has another namespace", version);
 	return 0;
 }
@@ -570,19 +594,21 @@ static int networks_take(struct ovf *o, xmlNode *section)
 
 static int envelope_section(struct ovf *o, xmlNode *c)
 {
-	if (xml_is(c, "References") || xml_is(c, "Strings") || is_system(o, c) || is_collection(o, c))
+	const char *colon = strrchr((const char *)c->name, ':'); /* of a prefix that is declared nowhere */
+
+	if (xml_is(c, "References") || !strcmp(colon ? colon + 1 : (const char *)c->name, "Strings") || is_system(c) || is_collection(c))
 		return 0;
-	if (ovf_is(o, c, "DiskSection"))
+	if (ovf_is(c, "DiskSection"))
 		return disks_take(o, c);
-	if (ovf_is(o, c, "NetworkSection"))
+	if (ovf_is(c, "NetworkSection"))
 		return networks_take(o, c);
-	if (ovf_is(o, c, "VirtualHardwareSection") || ovf_is(o, c, "OperatingSystemSection"))
+	if (ovf_is(c, "VirtualHardwareSection") || ovf_is(c, "OperatingSystemSection"))
 		return fail(o->err, VDISK_CORRUPT, "line %ld: this section belongs to a virtual system", xmlGetLineNo(c));
-	if (ovf_is(o, c, "DeploymentOptionSection")) {
+	if (ovf_is(c, "DeploymentOptionSection")) {
 		configuration_take(o, c);
 		return 0;
 	}
-	return is_section(o, c) ? 0 : ovf_unknown(o, c);
+	return is_section(c) ? 0 : ovf_unknown(o, c);
 }
 
 static int envelope_take(struct ovf *o, unsigned want)

@@ -1,0 +1,251 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * vdisk-machine: shows a machine's description, whatever system it is of, or writes it for another one.
+ *
+ * No image is opened.  A file that is written is complete when it has its name.  What the new description cannot say goes to standard error, a line
+ * each, after everything has succeeded.
+ */
+#include "common/fail.h"
+#include "common/say.h"
+#include "describe.h"
+#include "json.h"
+#include "main_options.h"
+#include "main_show.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <json.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define SHOWN_MAX 64 /* machines of one description; each takes reading it anew */
+
+static char *bytes_read(const char *path, size_t *len, vdisk_error *err)
+{
+	int fd = strcmp(path, "-") ? open(path, O_RDONLY | O_CLOEXEC) : dup(STDIN_FILENO);
+	char *bytes = fd < 0 ? NULL : malloc(DESCRIBE_MAX + 1);
+	ssize_t n = 0;
+
+	*len = 0;
+	if (fd < 0) {
+		fail_errno(err, "%s", path);
+		return NULL;
+	}
+	while (bytes && *len <= DESCRIBE_MAX && (n = read(fd, bytes + *len, DESCRIBE_MAX + 1 - *len)) != 0) {
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			break;
+		*len += (size_t)n;
+	}
+	if (!bytes) {
+		fail_nomem(err);
+	} else if (n < 0) {
+		fail_errno(err, "%s", path);
+		free(bytes);
+		bytes = NULL;
+	}
+	close(fd);
+	return bytes;
+}
+
+struct machines {
+	struct machine **at;
+	size_t n;
+};
+
+static void machines_free(struct machines *l)
+{
+	for (size_t i = 0; i < l->n; i++)
+		machine_free(l->at[i]);
+	free(l->at);
+}
+
+/* The one that was asked for, or all that the description holds. */
+static int machines_read(const struct machine_args *a, struct machines *l, vdisk_error *err)
+{
+	struct describe_read how = { a->from, strcmp(a->file, "-") ? a->file : NULL, a->system ? a->system - 1 : 0 };
+	size_t len, total;
+	char *bytes = bytes_read(a->file, &len, err);
+	struct machine *m;
+	int rc;
+
+	*l = (struct machines){ 0 };
+	if (!bytes)
+		return -1;
+	rc = describe_read(bytes, len, &how, &m, err);
+	total = rc || a->system || !m->systems ? 1 : m->systems;
+	if (total > SHOWN_MAX) {
+		rc = fail(err, VDISK_INVALID, "the description holds %zu machines: --system NUMBER says which", total);
+		machine_free(m);
+	}
+	if (!rc) {
+		l->at = calloc(total, sizeof(*l->at));
+		if (!l->at) {
+			machine_free(m);
+			rc = fail_nomem(err);
+		} else {
+			l->at[l->n++] = m;
+		}
+	}
+	while (!rc && l->n < total) {
+		how.system = (unsigned)l->n;
+		rc = describe_read(bytes, len, &how, &m, err);
+		if (!rc)
+			l->at[l->n++] = m;
+	}
+	free(bytes);
+	return rc;
+}
+
+/* ---------------------------------------------------------------- writing */
+
+/* Beside its name first; `force` may replace what has it. */
+static int file_write(const char *path, const char *text, size_t len, bool force, vdisk_error *err)
+{
+	char temporary[PATH_MAX];
+	int fd, n = snprintf(temporary, sizeof(temporary), "%s.%ld.partial", path, (long)getpid());
+
+	if (n < 0 || (size_t)n >= sizeof(temporary))
+		return fail(err, VDISK_INVALID, "the name is too long: %s", path);
+	fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+	if (fd < 0)
+		return fail_errno(err, "%s", temporary);
+	while (len) {
+		ssize_t done = write(fd, text, len);
+
+		if (done < 0 && errno == EINTR)
+			continue;
+		if (done < 0)
+			break;
+		text += done;
+		len -= (size_t)done;
+	}
+	if (len || fsync(fd)) {
+		fail_errno(err, "%s", path);
+		close(fd);
+		unlink(temporary);
+		return -1;
+	}
+	if (close(fd) || (force ? rename(temporary, path) : link(temporary, path))) {
+		fail_errno(err, "%s", path);
+		unlink(temporary);
+		return -1;
+	}
+	if (!force)
+		unlink(temporary);
+	return 0;
+}
+
+/* Where relative names of the description start, for those kinds that want absolute ones. */
+static void folder_find(const char *file, char folder[PATH_MAX])
+{
+	char name[PATH_MAX];
+	const char *slash = strrchr(file, '/');
+
+	*folder = '\0';
+	if (!strcmp(file, "-"))
+		return;
+	snprintf(name, sizeof(name), "%.*s", slash ? slash == file ? 1 : (int)(slash - file) : 1, slash ? file : ".");
+	if (!realpath(name, folder))
+		*folder = '\0';
+}
+
+static void lost_say(const struct machine_lost_list *list, const char *when)
+{
+	for (size_t i = 0; i < list->n; i++) {
+		const struct machine_lost *l = &list->at[i];
+
+		say(LOG_NOTICE, "not carried over%s: %s%s%s%s%s%s", when, l->where, l->value ? ": " : "", l->value ? l->value : "", l->why ? " (" : "",
+		    l->why ? l->why : "", l->why ? ")" : "");
+	}
+	if (list->more)
+		say(LOG_NOTICE, "not carried over%s: more than is listed here", when);
+}
+
+static int translate(const struct machine_args *a, struct machine *m, vdisk_error *err)
+{
+	struct describe_write how = a->write;
+	struct machine_lost_list lost = { 0 };
+	char folder[PATH_MAX], *text;
+	size_t len = 0;
+	int rc;
+
+	folder_find(a->file, folder);
+	how.folder = *folder ? folder : NULL;
+	if (a->name)
+		m->name = machine_text(m, a->name);
+	text = describe_write(m, a->to, &how, &len, &lost, err);
+	if (!text)
+		rc = -1;
+	else if (a->out)
+		rc = file_write(a->out, text, len, a->force, err);
+	else
+		rc = fwrite(text, 1, len, stdout) != len || fflush(stdout) ? fail_errno(err, "standard output") : 0;
+	if (!rc && !a->quiet && a->to != DESCRIBE_JSON) {
+		lost_say(&m->lost, " in reading");
+		lost_say(&lost, "");
+	}
+	free(text);
+	machine_lost_free(&lost);
+	return rc;
+}
+
+/* ---------------------------------------------------------------- showing */
+
+static int json_show(const struct machines *l, vdisk_error *err)
+{
+	json_object *top = json_object_new_object(), *list = json_object_new_array();
+	const char *text;
+	int rc;
+
+	for (size_t i = 0; i < l->n; i++)
+		json_object_array_add(list, machine_json_make(l->at[i]));
+	json_object_object_add(top, "schema-version", json_object_new_int(MACHINE_JSON_SCHEMA));
+	json_object_object_add(top, "machines", list);
+	text = json_object_to_json_string_ext(top, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_NOSLASHESCAPE);
+	rc = !text ? fail_nomem(err) : puts(text) < 0 || fflush(stdout) ? fail_errno(err, "standard output") : 0;
+	json_object_put(top);
+	return rc;
+}
+
+static int run(const struct machine_args *a, vdisk_error *err)
+{
+	struct machines l;
+	int rc = machines_read(a, &l, err);
+
+	if (!rc && a->to && l.n > 1)
+		rc = fail(err, VDISK_INVALID, "the description holds %zu machines: --system NUMBER says which (1 is \"%.128s\")", l.n,
+			  l.at[0]->name ? l.at[0]->name : "");
+	else if (!rc && a->to)
+		rc = translate(a, l.at[0], err);
+	else if (!rc && a->json)
+		rc = json_show(&l, err);
+	else
+		for (size_t i = 0; !rc && i < l.n; i++)
+			rc = machine_show(l.at[i], i > 0) ? fail_errno(err, "standard output") : 0;
+	machines_free(&l);
+	return rc;
+}
+
+int main(int argc, char **argv)
+{
+	struct machine_args a;
+	int rc = machine_args_parse(&a, argc, argv);
+	vdisk_error err = { 0 };
+
+	if (rc)
+		return rc < 0 ? 2 : 0;
+	say_open("vdisk machine", false);
+	if (!run(&a, &err))
+		return 0;
+	if (strcmp(a.file, "-") && !strstr(err.message, a.file))
+		say(LOG_ERR, "%s: %s", a.file, err.message);
+	else
+		say(LOG_ERR, "%s", err.message);
+	return 2;
+}

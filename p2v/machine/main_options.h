@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What the user asked of vdisk-machine. */
+#ifndef MACHINE_MAIN_OPTIONS_H
+#define MACHINE_MAIN_OPTIONS_H
+
+#include "describe.h"
+
+struct machine_args {
+	const char *file, *out, *name;
+	enum describe_kind from, to; /* UNKNOWN: by what is in it; nothing is written */
+	unsigned system;             /* from 1; 0: all */
+	struct describe_write write;
+	bool json, force, quiet;
+};
+
+/* 0: go on; 1: done (help was asked for); -1: bad usage, said on standard error. */
+int machine_args_parse(struct machine_args *a, int argc, char **argv);
+
+#endif
