@@ -22,7 +22,10 @@ static char *copy_clean(const char *text)
 {
 	char clean[VALUE_MAX + 1];
 
-	text_clean(clean, VALUE_MAX, text, false);
+	text_clean(clean, VALUE_MAX, text, true);
+	for (char *c = clean; *c; c++)
+		if (*c == '\n' || *c == '\t')
+			*c = ' ';
 	return strdup(clean);
 }
 

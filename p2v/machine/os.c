@@ -65,13 +65,19 @@ static const char *column(const struct os *o, enum describe_kind kind)
 	return kind == DESCRIBE_VMX ? o->vmx : kind == DESCRIBE_VBOX ? o->vbox : o->proxmox;
 }
 
-/* vSphere's word is the VMX one with capitals, underlines for hyphens and "Guest" behind it: debian10_64Guest. */
+/* vSphere's word is the VMX one with capitals, underlines or nothing for hyphens and "Guest" behind it: debian10_64Guest, other3xLinux64Guest. */
 static bool is_same(const char *os, const char *name)
 {
-	for (; *name; os++, name++)
-		if ((*os | 0x20) != (*name | 0x20) && !(*os == '_' && *name == '-'))
+	for (;; os++, name++) {
+		while (*os == '_' || *os == '-')
+			os++;
+		while (*name == '-')
+			name++;
+		if (!*name)
+			return !*os || !strcasecmp(os, "Guest");
+		if ((*os | 0x20) != (*name | 0x20))
 			return false;
-	return !*os || !strcasecmp(os, "Guest");
+	}
 }
 
 bool os_is_windows(const char *os) { return os && strcasestr(os, "win") && !strcasestr(os, "darwin"); }

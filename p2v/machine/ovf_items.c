@@ -423,6 +423,19 @@ static int system_judge(struct items *l, xmlNode *section)
 	return 0;
 }
 
+/* Where VMware had put the device. */
+static void slot_seen(xmlNode *node)
+{
+	XML_EACH(c, node, "Config") {
+		const char *key = xml_peek(c, "key");
+
+		if (key && !strncmp(key, "slotInfo.", 9))
+			xml_seen(c);
+		else
+			c->_private = NULL;
+	}
+}
+
 /* VMware's settings of the machine as a whole. */
 static void config_take(struct items *l, xmlNode *section)
 {
@@ -455,8 +468,10 @@ int ovf_hardware(struct ovf *o, xmlNode *section)
 	if (!rc)
 		controllers_find(&l);
 	for (size_t i = 0; !rc && i < l.n; i++)
-		if (l.at[i].node && is_device(&l.at[i]))
+		if (l.at[i].node && is_device(&l.at[i])) {
 			rc = device_take(&l, &l.at[i]);
+			slot_seen(l.at[i].node);
+		}
 	if (!rc)
 		config_take(&l, section);
 	free(l.at);

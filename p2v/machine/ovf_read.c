@@ -61,7 +61,7 @@ static bool is_vmware(const xmlNode *node)
 {
 	static const char *const names[] = { "BootOrderSection", "StorageGroupSection", "StorageSection", "TagBasedPlacementSection",
 		"TagBasedPlacementGroupSection", "IpAssignmentSection", "CpuCompatibilitySection", "ExtraConfig", "Config", "NetworkPoolSection",
-		"MigrationUpgradeRequisitesSection" };
+		"MigrationUpgradeRequisitesSection", "vServiceDependencySection" };
 	const char *type = type_of(node);
 	size_t n;
 
@@ -328,7 +328,7 @@ void ovf_disk_use(struct ovf *o, struct machine_disk *d, struct ovf_disk *disk)
 static bool is_type(const char *text)
 {
 	static const char *const types[] = { "uint8", "sint8", "uint16", "sint16", "uint32", "sint32", "uint64", "sint64", "string", "boolean",
-		"real32", "real64", "int", "password", "ip", "expression", NULL };
+		"real", "int", "password", "ip", "expression", NULL };
 
 	for (size_t i = 0; types[i]; i++)
 		if (!strncasecmp(text, types[i], strlen(types[i])))

@@ -181,6 +181,21 @@ static void serials_put(struct xl *x)
 		machine_lost_add(x->lost, x->m->serials[i].path, "four are the most", "serial port %zu", i + 1);
 }
 
+/* "c" is the first disk: those that boot come first, the others stay in their order. */
+static void disks_sort(struct fitted *f)
+{
+	for (size_t i = 1; i < f->disks_n; i++) {
+		struct machine_disk d = f->disks[i];
+		size_t at = i;
+
+		while (d.boot && at && (!f->disks[at - 1].boot || f->disks[at - 1].boot > d.boot)) {
+			f->disks[at] = f->disks[at - 1];
+			at--;
+		}
+		f->disks[at] = d;
+	}
+}
+
 /* Letters for kinds of devices: the first of each. */
 static void boot_put(struct xl *x)
 {
@@ -191,16 +206,11 @@ static void boot_put(struct xl *x)
 	for (size_t i = 0; i < n; i++) {
 		enum machine_medium medium = list[i].nic ? MACHINE_DISK : x->f.disks[list[i].at].medium;
 		char c = list[i].nic ? 'n' : medium == MACHINE_DISK ? 'c' : medium == MACHINE_CDROM ? 'd' : 'a';
-		size_t at = 0;
 
 		if (strchr(order, c))
 			machine_lost_add(x->lost, NULL, "Xen orders kinds of devices, of which the first one counts", "boot order: number %u", list[i].order);
 		else
 			order[strlen(order)] = c;
-		while (!list[i].nic && at < list[i].at && x->f.disks[at].medium != medium)
-			at++;
-		if (!list[i].nic && at < list[i].at)
-			machine_lost_add(x->lost, NULL, "of its kind another one comes first", "boot order: disk %zu", list[i].at + 1);
 	}
 	if (*order)
 		put(x, "boot", order);
@@ -252,6 +262,7 @@ char *xl_write(const struct machine *m, const struct describe_write *how, size_t
 		fail_nomem(err);
 		return NULL;
 	}
+	disks_sort(&x.f);
 	machine_put(&x, ahci);
 	rc = disks_put(&x, err);
 	text_add(&x.t, "vif = [");
