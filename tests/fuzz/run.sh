@@ -26,6 +26,7 @@ if [ -d "$folder" ]; then
 fi
 case $format in # no images with the first
 nbd | lvm | bootcfg | manifest | initrd | guestcfg) cp "$here/corpus/$format"/* "$work/seeds" ;;
+receive) python3 "$here/seeds_receive.py" "$work/seeds" ;;
 package) python3 "$here/seeds_package.py" "$work/seeds" ;;
 devices) python3 "$here/seeds_devices.py" "$work/seeds" ;;
 *) "$tool" make "$format" "$work/flat" >"$work/seeds.log" ;;
