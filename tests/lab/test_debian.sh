@@ -1,9 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # A whole Debian 12 on our machine, on a real /dev/kvm, judged by vdisk verify: through SeaBIOS and GRUB from qcow2, VMDK, VHD and a chain of
-# three layers; through OVMF and GRUB; and without firmware.  Each comes up to its logins; the images stay as they were.  One processor each:
-# on a busy machine, QEMU's emulated SVM now and then gives a guest with several an interrupt that it has masked, and its kernel dies of it;
-# test_direct.sh has four, for a shorter time.  The long tier (VDISK_ALL=1): some minutes for each.  Arguments: names of cases.
+# three layers; with four processors; through OVMF and GRUB; and without firmware.  Each comes up to its logins; the images stay as they were.  With
+# several threads on a busy machine, QEMU's emulated SVM now and then gives a guest of several processors an interrupt that it has masked, and its
+# kernel dies of it: so one processor each, and four by the lab's -i.  The long tier (VDISK_ALL=1): some minutes for each.  Arguments: names of cases.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 skip() { echo "SKIP: $1"; exit 77; }
@@ -23,7 +23,7 @@ prepare=
 verify() {
 	local name=$1 format=$2 disk=$3 arguments=$4 status=0
 	shift 4
-	bash "$here/run.sh" -t 840 -m 2048 -p "$VDISK_BUILD/vdisk-verify" -d "$disk" "$@" \
+	bash "$here/run.sh" -t 2400 -m 2048 -p "$VDISK_BUILD/vdisk-verify" -d "$disk" "$@" \
 		-F /usr/share/seabios/bios-256k.bin -F /usr/share/seabios/vgabios-stdvga.bin \
 		-F /usr/share/OVMF/OVMF_CODE_4M.fd -F /usr/share/OVMF/OVMF_VARS_4M.fd "
 		$prepare
@@ -32,6 +32,7 @@ verify() {
 		status=\$?
 		cat answer
 		[ \$status = 0 ] || tail -n 30 serial
+		grep -a -o 'Brought up 1 node, [0-9]* CPU' serial
 		[ \"\$before\" = \"\$(sha256sum </dev/vda)\" ] && echo 'image unchanged'
 		(exit \$status)" >"$name.out" 2>&1 || status=$?
 	if [ "$status" = 77 ]; then
@@ -74,9 +75,13 @@ if wanted chain; then # the base is the lab's disk, the layers are files, which 
 	verify chain qcow2 "$cache/bios.raw" "--allow-parent /dev top.qcow2" -p "$VDISK"
 	prepare=
 fi
+if wanted processors; then
+	verify processors raw "$cache/bios.raw" "--cpus 4 /dev/vda" -i -c 1
+	grep -q '^SKIP: \|Brought up 1 node, 4 CPU' processors.out || { echo "FAIL processors: not four of them"; faults=$((faults + 1)); }
+fi
 if wanted uefi; then
 	"$VDISK" convert -O qcow2 "$cache/uefi.raw" uefi.qcow2 2>/dev/null
-	verify uefi qcow2 uefi.qcow2 "/dev/vda" -i -c 1
+	verify uefi qcow2 uefi.qcow2 "/dev/vda" -i -c 1 -k min_timer_period_us=100000
 	grep -q '^SKIP: \|"firmware": "uefi"' uefi.out || { echo "FAIL uefi: not through OVMF"; faults=$((faults + 1)); }
 	rm -f uefi.qcow2
 fi

@@ -34,7 +34,7 @@ dd if=esp.img of=disk.raw bs=1M seek=1 conv=notrunc,sparse status=none
 
 boot() {
 	local status=0
-	bash "$here/run.sh" -i -c 1 -t 800 -m 2048 -p "$VDISK_BUILD/vdisk-boot" -f disk.qcow2 -F /usr/share/OVMF/OVMF_CODE_4M.fd \
+	bash "$here/run.sh" -i -c 1 -k min_timer_period_us=100000 -t 800 -m 2048 -p "$VDISK_BUILD/vdisk-boot" -f disk.qcow2 -F /usr/share/OVMF/OVMF_CODE_4M.fd \
 		-F /usr/share/OVMF/OVMF_VARS_4M.fd "
 		before=\$(md5sum <disk.qcow2)
 		vdisk-boot --engine kvm --mem 512 --timeout 700 --bus $1 disk.qcow2
