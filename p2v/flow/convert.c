@@ -53,7 +53,7 @@ static int disk_judge(struct flow *f, struct flow_disk *d, uint64_t *need, vdisk
 		return -1;
 	d->source_size = d->size = vdisk_size(i.img);
 	if (!i.unpack && !vdisk_measure(i.img, 0, work_format(f), work_options(f), &r, &why))
-		*need += r.required;
+		*need += r.required < r.fully_allocated ? r.required : 0; /* what has no holes may be zeros for the most part */
 	else if (!i.unpack && why.kind != VDISK_UNSUPPORTED)
 		flow_note(f, "%s: what it takes is not known: %s", disk_label(d), why.message);
 	if (d->d->size && d->d->size != d->source_size && !f->package)
@@ -61,7 +61,7 @@ static int disk_judge(struct flow *f, struct flow_disk *d, uint64_t *need, vdisk
 	return package_disk_close(&i, false, err);
 }
 
-/* Of a compressed image nobody knows what it takes; the conversion will see. */
+/* Of what is packed nobody knows what it takes; the conversion will see. */
 static int room_judge(const struct flow *f, uint64_t need, vdisk_error *err)
 {
 	char *slash = strrchr(f->out, '/'), folder[4096];
@@ -69,7 +69,7 @@ static int room_judge(const struct flow *f, uint64_t need, vdisk_error *err)
 	uint64_t room;
 
 	snprintf(folder, sizeof(folder), "%.*s", slash == f->out ? 1 : (int)(slash - f->out), f->out);
-	if (f->a->compress || statvfs(folder, &v))
+	if (f->a->compress || !flow_works(f) || statvfs(folder, &v))
 		return 0;
 	room = (uint64_t)v.f_bavail * v.f_frsize;
 	return need <= room ? 0 : fail(err, VDISK_IO, "%s: the disks take up to %llu bytes, and %llu are free", folder, (unsigned long long)need, (unsigned long long)room);

@@ -146,11 +146,8 @@ static int print(struct flow *f, vdisk_error *err)
 		printf("%s: a machine that could be taken to %s, with %zu disk%s\n", f->a->source, flow_target_name(f->a->target), f->n_disks,
 		       f->n_disks == 1 ? "" : "s");
 	} else {
-		const char *cause = f->verify_trouble;
-		struct json_object *v;
+		const char *cause = flow_cause(f);
 
-		if (!cause && f->verified && json_object_object_get_ex(f->verified, "cause", &v))
-			cause = json_object_get_string(v);
 		printf("%s: %s, in %.1f s; %zu not carried over; %s/report.html\n", f->a->out, f->target_file, f->seconds, f->m->lost.n + f->lost.n, f->a->out);
 		if (f->a->verify)
 			printf("%s: %s%s%s\n", f->a->out, f->verdict, cause ? ": " : "", cause ? cause : "");

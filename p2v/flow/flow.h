@@ -122,7 +122,8 @@ int flow_describe(struct flow *f, vdisk_error *err);
 int flow_disks_rename(struct flow *f, bool whole, vdisk_error *err);
 int flow_ova(struct flow *f, vdisk_error *err);
 int flow_verify(struct flow *f, vdisk_error *err);
-struct json_object *flow_report(const struct flow *f); /* NULL: no memory */
+struct json_object *flow_report(const struct flow *f);
+const char *flow_cause(const struct flow *f); /* of the verdict; NULL: nobody asked */
 int flow_page(struct flow *f, vdisk_error *err);
 
 /* target.c */

@@ -221,7 +221,7 @@ static int page_put(FILE *o, const struct flow *f, struct json_object *report, v
 	fputs("</title></head><body>\n<h1>", o);
 	put(o, machine);
 	fprintf(o, "</h1>\n<p><span class=\"verdict %s\">%s</span> ", f->verdict, f->verdict);
-	put(o, f->verify_trouble ? f->verify_trouble : f->verified ? text_of(f->verified, "cause") : "nobody asked whether it boots");
+	put(o, flow_cause(f) ? flow_cause(f) : "nobody asked whether it boots");
 	fputs("</p>\n<table>\n", o);
 	row(o, "From", f->a->source);
 	row(o, "Which is", f->kind);

@@ -62,6 +62,15 @@ static void lost_put(struct json_object *list, const struct machine_lost_list *l
 	}
 }
 
+const char *flow_cause(const struct flow *f)
+{
+	struct json_object *v;
+
+	if (f->verify_trouble)
+		return f->verify_trouble;
+	return f->verified && json_object_object_get_ex(f->verified, "cause", &v) && v ? json_object_get_string(v) : NULL;
+}
+
 struct json_object *flow_report(const struct flow *f)
 {
 	struct json_object *o = json_object_new_object(), *source = json_object_new_object(), *list = json_object_new_array();
@@ -77,6 +86,7 @@ struct json_object *flow_report(const struct flow *f)
 	put_text(o, "folder", f->out);
 	put_text(o, "description", f->target_file);
 	put_text(o, "verdict", f->verdict);
+	put_text(o, "cause", flow_cause(f));
 	put_text(o, "verify-trouble", f->verify_trouble);
 	put_text(o, "screenshot", f->has_screenshot ? "screenshot.png" : NULL);
 	for (size_t i = 0; i < f->n_disks; i++)
