@@ -92,6 +92,7 @@ int vd_text_to_utf8(const char *charset, const void *in, size_t len, char **out,
 		n--;
 	if (memchr(*out, 0, n)) {
 		vd_free(*out);
+		*out = NULL;
 		return vd_fail(err, VDISK_CORRUPT, VDISK_NO_OFFSET, "a NUL inside a text of %zu bytes (%s)", len, charset);
 	}
 	return 0;
