@@ -15,7 +15,7 @@
 #define EXTENTS 64
 #define MAPS 200
 #define READ_MAX (16u << 10)
-#define CHANGE_MAX (2u << 20)
+#define CHANGE_MAX (SPARSE_FILE_MAX / 2)
 #define MODES 5u
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

@@ -7,7 +7,7 @@
 
 size_t LLVMFuzzerMutate(uint8_t *data, size_t size, size_t max);
 size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max, unsigned seed);
-/* mutate_vhd.c: checksums. */
+/* mutate_vhd.c, mutate_vhdx.c: checksums. */
 __attribute__((weak)) void fuzz_mend(uint8_t *data, size_t size);
 
 static uint32_t draw(unsigned *seed)

@@ -9,6 +9,8 @@ here=$(dirname "$(realpath "$0")")
 work=$VDISK_BUILD/fuzz/$format
 bin=$VDISK_BUILD/tests/fuzz_$format
 tool=$VDISK_BUILD/tests/fuzz_seeds
+limit=$((4 << 20)) # SPARSE_FILE_MAX
+[ "$format" != vhdx ] || limit=$((12 << 20))
 folder=${VDISK_FIXTURES:-/nonexistent}/${format%2} # qcow2's lie under qcow
 seconds=${VDISK_FUZZ_SECONDS:-30}
 rm -rf "$work/flat" "$work/seeds"
@@ -19,20 +21,20 @@ if [ -d "$folder" ]; then
 	find "$folder" -type f ! -name '*.tar.zst' | while read -r file; do
 		name=$(echo "${file#"$folder"/}" | tr / _)
 		case $file in
-		*.zst) zstd -dcq "$file" 2>/dev/null | head -c 4194305 >"$work/flat/${name%.zst}" || true ;;
-		*) head -c 4194305 "$file" >"$work/flat/$name" ;;
+		*.zst) zstd -dcq "$file" 2>/dev/null | head -c $((limit + 1)) >"$work/flat/${name%.zst}" || true ;;
+		*) head -c $((limit + 1)) "$file" >"$work/flat/$name" ;;
 		esac
 	done
 fi
 case $format in # no images with the first
-nbd | lvm | bootcfg | manifest | initrd | guestcfg) cp "$here/corpus/$format"/* "$work/seeds" ;;
+nbd | lvm | bootcfg | manifest | initrd | guestcfg | machine) cp "$here/corpus/$format"/* "$work/seeds" ;;
 receive) python3 "$here/seeds_receive.py" "$work/seeds" ;;
 package) python3 "$here/seeds_package.py" "$work/seeds" ;;
 devices) python3 "$here/seeds_devices.py" "$work/seeds" ;;
 *) "$tool" make "$format" "$work/flat" >"$work/seeds.log" ;;
 esac
 find "$work/flat" -type f | while read -r file; do
-	"$tool" pack "$file" "$work/seeds/$(basename "$file")" || echo "${file##*/}: too large for a seed" >>"$work/seeds.log"
+	[ "$(stat -c %s "$file")" -le $limit ] && "$tool" pack "$file" "$work/seeds/$(basename "$file")" || echo "${file##*/}: too large for a seed" >>"$work/seeds.log"
 done
 rm -rf "$work/flat"
 seeds=$(find "$work/seeds" -type f | wc -l)
