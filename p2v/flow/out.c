@@ -185,7 +185,7 @@ static int parent_sync(const char *path, vdisk_error *err)
 
 int flow_out_commit(struct flow *f, vdisk_error *err)
 {
-	if (unlinkat(f->partial_fd, LOCK, 0) || fsync(f->partial_fd))
+	if (fsync(f->partial_fd))
 		return fail_errno(err, "%s", f->partial);
 	if (rmdir(f->out) && errno != ENOENT)
 		return fail(err, VDISK_REFUSED, "%s: has come to be while this was made", f->a->out);
@@ -194,6 +194,7 @@ int flow_out_commit(struct flow *f, vdisk_error *err)
 		if (errno != EINVAL || !access(f->out, F_OK) || rename(f->partial, f->out))
 			return fail_errno(err, "%s", f->out);
 	}
+	unlinkat(f->partial_fd, LOCK, 0); /* killed before this, one file too many is there */
 	close(f->partial_fd);
 	f->partial_fd = -1;
 	close(f->lock_fd);
