@@ -23,6 +23,7 @@
 struct child {
 	char *name;
 	struct tree_stat st;
+	char *link; /* what a link that was asked for says; NULL: not asked yet */
 	bool there; /* it was not removed between the two questions */
 };
 
@@ -64,8 +65,10 @@ static void folder_free(void *p)
 {
 	struct folder *f = p;
 
-	for (size_t i = 0; i < f->n; i++)
+	for (size_t i = 0; i < f->n; i++) {
 		free(f->v[i].name);
+		free(f->v[i].link);
+	}
 	free(f->v);
 	free(f->path);
 	free(f);
@@ -152,48 +155,50 @@ static int folder_get(struct guestfs_tree *g, const char *path, const struct fol
 	return 0;
 }
 
-/* A resolved path: its folder is no link. */
-static int source_stat(void *ctx, const char *path, struct tree_stat *out, vdisk_error *err)
+/* What stands at a resolved path, on which no folder is a link; *out NULL: the root. */
+static int child_get(struct guestfs_tree *g, const char *path, struct child **out, vdisk_error *err)
 {
-	struct guestfs_tree *g = ctx;
 	const char *slash = strrchr(path, '/');
+	struct child *above, want;
 	char parent[PATH_ROOM];
 	const struct folder *f;
-	struct child *e, want;
 	int rc;
 
-	if (!slash[1]) {
-		*out = (struct tree_stat){ .kind = TREE_FOLDER, .mode = 0755, .sure = true };
+	*out = NULL;
+	if (!slash[1])
 		return 1;
-	}
 	snprintf(parent, sizeof(parent), "%.*s", slash == path ? 1 : (int)(slash - path), path);
-	rc = source_stat(g, parent, out, err);
-	if (rc <= 0 || out->kind != TREE_FOLDER)
+	rc = child_get(g, parent, &above, err);
+	if (rc <= 0 || (above && above->st.kind != TREE_FOLDER))
 		return rc < 0 ? -1 : 0;
 	if (folder_get(g, parent, &f, err))
 		return -1;
 	want.name = (char *)(uintptr_t)(slash + 1);
-	e = f->n ? bsearch(&want, f->v, f->n, sizeof(want), by_name) : NULL;
-	if (!e || !e->there)
-		return 0;
-	*out = e->st;
-	return 1;
+	*out = f->n ? bsearch(&want, f->v, f->n, sizeof(want), by_name) : NULL;
+	return *out && (*out)->there;
+}
+
+static int source_stat(void *ctx, const char *path, struct tree_stat *out, vdisk_error *err)
+{
+	struct child *c;
+	int rc = child_get(ctx, path, &c, err);
+
+	if (rc > 0)
+		*out = c ? c->st : (struct tree_stat){ .kind = TREE_FOLDER, .mode = 0755, .sure = true };
+	return rc;
 }
 
 static int source_link(void *ctx, const char *path, struct bytes *to, vdisk_error *err)
 {
 	struct guestfs_tree *g = ctx;
-	struct tree_stat st;
-	int rc = source_stat(g, path, &st, err);
-	char *text;
+	struct child *c;
+	int rc = child_get(g, path, &c, err);
 
-	if (rc <= 0 || st.kind != TREE_LINK)
+	if (rc <= 0 || !c || c->st.kind != TREE_LINK)
 		return rc < 0 ? -1 : 0;
-	text = guestfs_readlink(g->g, path);
-	if (!text)
+	if (!c->link && !(c->link = guestfs_readlink(g->g, path)))
 		return fail_at(g->g, err, path);
-	bytes_text(to, text);
-	free(text);
+	bytes_text(to, c->link);
 	return to->failed ? nomem(err) : 1;
 }
 
