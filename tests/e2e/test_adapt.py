@@ -1,17 +1,21 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """vdisk adapt: a Debian that is physical in nature (tests/lab/physical.sh) stops in its initramfs on virtio, and comes up there when it was adapted, with
-its address on the new card; undone, its image is what it was to the byte; killed at any moment, it is that or can be brought to either end."""
-import os, subprocess, sys
+its address on the new card; undone, its image is what it was to the byte; killed at any moment, it is that or can be brought to either end.  Other file
+systems, layers of storage, firmware and generators of the initramfs, and what is left when the guest makes its own anew, are in the long tier."""
+import os, select, shutil, subprocess, sys, time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 from vdtest import *
+from guests import guest, likeness, release
 
 KILLS = ITERATIONS or (50 if ALL else 3)
 BOOT = 900 # seconds that a boot may take on a busy machine
 MAC = "52:54:00:77:88:99" # another one than the old machine's
+TCG = {"LIBGUESTFS_BACKEND": "direct", "LIBGUESTFS_BACKEND_SETTINGS": "force_tcg"}
 
 
-def physical(**variant):
+def machine(**variant):
+	"""The paths of its disks."""
 	for program in ("vdisk-adapt", "vdisk-verify"):
 		if not os.path.exists(os.path.join(BUILD, program)):
 			skip("%s is not built" % program)
@@ -20,7 +24,11 @@ def physical(**variant):
 	if r.rc == 77:
 		skip(r.err.strip().splitlines()[-1])
 	check(r.rc == 0, r.show())
-	return r.out.strip()
+	return r.out.split("\n")[:-1]
+
+
+def physical():
+	return machine()[0]
 
 
 def copy(disk, name="disk.raw"):
@@ -35,7 +43,7 @@ def adapt(*args, rc=0, timeout=900, **kw):
 def boot(disk, expect, *args, rc=0, bus="virtio-blk"):
 	"""What the line says that matches; or without one, why it did not come up."""
 	r = run(VDISK, "verify", "--engine", "qemu", "--bus", bus, "--nic", "user,mac=" + MAC, "--timeout", BOOT, "--json", "--serial", "serial",
-	        "--expect", expect, *args, disk, timeout=BOOT + 60)
+	        "--expect", expect, *args, *([disk] if isinstance(disk, str) else disk), timeout=BOOT + 60)
 	if r.rc != rc:
 		with open("serial", errors="replace") as f:
 			tail = "".join(f.readlines()[-25:])
@@ -73,7 +81,9 @@ def plans_and_says_no():
 		r = adapt(*args, rc=2)
 		check(says in r.err, r.show())
 		one_line(r)
-	a = adapt("--target", "kvm", "--plan", "--json", disk).json()
+	r = adapt("--target", "kvm", "--plan", "--json", disk, env={"LIBGUESTFS_TRACE": "1"})
+	check("inspect_os" not in r.err and "trace: pread" in r.err, "libguestfs's inspection of a plain disk, which takes long: %.2000s" % r.err)
+	a = r.json()
 	eq(1, a["schema-version"], "schema-version")
 	eq(True, a["planned-only"], "planned-only")
 	eq(["/dev/sda1"], [s["root"] for s in a["systems"]], "roots")
@@ -99,50 +109,153 @@ def boots_on_virtio():
 	check(same(physical(), disk), "undone, the image is not what it was")
 
 
-def kills(disk, fmt):
-	"""Of each: the image is what it was, or refused until one of the two ends is reached."""
-	rng = rng_for("kills " + fmt)
+# ---------------------------------------------------------------- kills
+
+def small():
+	"""A disk that is adapted in little time: a system of some megabytes, with a kernel, whose initramfs has drivers of a SATA controller alone."""
+	need("mke2fs", "sfdisk", "debugfs", "modprobe", "depmod", "cpio", "zstd")
+	rel = release()
+	path = guest(rel, ["ahci", "sd_mod", "ext4", "virtio_blk", "virtio_pci", "virtio_scsi", "virtio_net"])
+	for name, text in {path: likeness(rel, {"conf/initramfs.conf": b"MODULES=list\n", "scripts/init": b""}), "root/etc/fstab": b"/dev/sda1 / ext4 defaults 0 1\n",
+	                   "root/etc/initramfs-tools/modules": b"ahci\n", "root/etc/initramfs-tools/initramfs.conf": b"MODULES=list\n", "root/bin/sh": b"",
+	                   "root/boot/grub/grub.cfg": b"menuentry x {\n\tlinux /boot/vmlinuz root=/dev/sda1 ro\n\tinitrd /boot/initrd.img\n}\n"}.items():
+		os.makedirs(os.path.dirname(name), exist_ok=True)
+		with open(name, "wb") as f:
+			f.write(text)
+	ran("mke2fs", "-q", "-t", "ext4", "-U", SMALL, "-d", "root", "part", "64M")
+	with open("small.raw", "wb") as f:
+		f.truncate(66 * MIB)
+	ran("sfdisk", "-q", "small.raw", stdin=b"start=2048,size=131072,type=83,bootable\n")
+	ran("dd", "if=part", "of=small.raw", "bs=1M", "seek=1", "conv=notrunc,sparse", "status=none")
+	return "small.raw"
+
+
+SHIM = os.path.join(BUILD, "tests", "libshim.so")
+CALLS = "write,sync,name,punch" # that change a file
+SMALL = "5a5a0f8f-7f0a-4b55-8c8e-5f5a1f6f0b12"
+
+
+def begun(disk, **shim):
+	"""A run over it that tells what it does; in the midst of which tests/lib/shim.c may kill it."""
+	env = {"SHIM_" + k.upper(): str(v) for k, v in shim.items()}
+	if shim:
+		env["LD_PRELOAD"] = SHIM
+	return subprocess.Popen([VDISK, "adapt", "--target", "kvm", "-v", disk], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+	                        env=dict(os.environ, **TCG, **env))
+
+
+def heard(p, word, seconds):
+	"""Reads on until it says the word, or the time is over, or it ends; what it has said."""
+	end, said = time.monotonic() + seconds, b""
+	while word not in said:
+		left = end - time.monotonic()
+		if left <= 0 or not select.select([p.stderr], [], [], left)[0]:
+			break
+		piece = os.read(p.stderr.fileno(), 4096)
+		if not piece:
+			break
+		said += piece
+	return said
+
+
+def must_be_adapted(disk, why):
+	"""By what e2fsck and debugfs say of the file system in it."""
+	shutil.rmtree("now", ignore_errors=True)
+	os.mkdir("now")
+	vdisk("convert", "-O", "raw", disk, "now/disk.raw", timeout=600)
+	ran("dd", "if=now/disk.raw", "of=now/part", "bs=1M", "skip=1", "count=64", "status=none")
+	ran("e2fsck", "-fn", "now/part")
+	eq("UUID=%s / ext4 defaults 0 1\n" % SMALL, ran("debugfs", "-R", "cat /etc/fstab", "now/part").out, why + ": its fstab")
+	check("root=UUID=" + SMALL in ran("debugfs", "-R", "cat /boot/grub/grub.cfg", "now/part").out, why + ": its grub.cfg")
+	check("virtio_blk" in ran("debugfs", "-R", "cat /etc/initramfs-tools/modules", "now/part").out, why + ": its modules")
+
+
+def killed(fmt, kills):
+	"""Before the commit the image is what it was to the byte; in the commit it is refused until one of the two ends is reached."""
+	rng, disk = rng_for("kills " + fmt), "disk." + fmt
+	vdisk("convert", "-O", fmt, small(), disk, timeout=600)
 	shutil.copyfile(disk, "aside")
 	vdisk("create", "-f", "qcow2", "." + disk + ".vdisk-adapt", MIB) # as a killed run leaves one
+	shim = os.path.exists(SHIM) and not sanitized() # which want to be preloaded first
 	begin = time.monotonic()
-	adapt("--target", "kvm", disk)
-	longest = time.monotonic() - begin
+	p = begun(disk, **(dict(op=CALLS, match="/" + disk, count="count.txt") if shim else {}))
+	said = heard(p, b"committing", BOOT)
+	before = time.monotonic() - begin
+	p.communicate()
+	eq(0, p.returncode, "exit status; it said %r" % said)
+	check(b"committing" in said, "it said %r" % said)
 	eq([], hidden(), "what was left behind")
-	check(not same("aside", disk), "nothing was changed")
+	must_be_adapted(disk, "undisturbed")
+	calls = int(open("count.txt").read()) if shim else 0
+	check(calls > 5 or not shim, "calls that change the image: %d" % calls)
 	moments = [0, 0, 0]
-	for n in range(KILLS):
+	for n in range(kills):
 		shutil.copyfile("aside", disk)
-		# Half of them near the end, where the commit is.
-		delay = longest * (rng.random() if n % 2 else 0.85 + rng.random() * 0.2)
-		p = subprocess.Popen([VDISK, "adapt", "--target", "kvm", disk], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-		try:
-			p.wait(timeout=delay)
-		except subprocess.TimeoutExpired:
+		if n % 2 or not shim: # at any moment
+			why = "kill %d, after %.2f s" % (n, rng.random() * before * 1.05)
+			p = begun(disk)
+			said = heard(p, b"\0", float(why.split()[-2]))
 			p.kill()
-		_, err = p.communicate()
-		check(p.returncode in (0, -9), "exit status %d: %r" % (p.returncode, err))
+			said += p.communicate()[1]
+		else: # in the commit: of the image itself, or of the journal beside it
+			match, nth = ("/" + disk, rng.randrange(1, calls + 1)) if n % 8 else (disk + ".vdisk-undo", rng.randrange(1, 20))
+			why = "kill %d, at call %d for %s" % (n, nth, match)
+			p = begun(disk, op=CALLS, match=match, do="kill", nth=nth)
+			said = p.communicate()[1]
+		check(p.returncode in (0, -9), "exit status %d: %r" % (p.returncode, said))
 		r = run(VDISK, "info", disk)
 		if r.rc == 0:
-			moments[p.returncode == 0] += 1
-			check(same("aside", disk) == (p.returncode != 0), "kill %d after %.2f s: neither as before nor done" % (n, delay))
+			if same("aside", disk):
+				check(p.returncode, why + ": done, and nothing is changed")
+				moments[0] += 1
+			else:
+				check(b"committing" in said, why + ": it is changed before the commit")
+				must_be_adapted(disk, why)
+				moments[1] += 1
 			continue
 		moments[2] += 1
-		check("--resume" in r.err, r.show())
-		if n % 2:
+		check("--resume" in r.err and "--undo" in r.err, "%s: %s" % (why, r.show()))
+		if moments[2] % 2:
 			adapt("--undo", disk)
-			check(same("aside", disk), "kill %d after %.2f s: undone, the image is not what it was" % (n, delay))
+			check(same("aside", disk), why + ": undone, the image is not what it was")
 		else:
 			adapt("--resume", disk)
-			check(not same("aside", disk), "kill %d: resumed, and nothing is changed" % n)
-		eq([], hidden(), "what was left behind")
-	print("    %d killed before the commit, %d came to their end, %d were killed in the commit" % tuple(moments))
+			must_be_adapted(disk, why + ", resumed")
+		eq([], hidden(), why + ": left behind")
+	print("    %s: %d as before, %d adapted, %d killed in the commit; %.1f s before it, %d calls in it" % (fmt, *moments, before, calls))
+	check(not shim or kills < 10 or moments[2] >= kills // 4, "too few kills in the commit: %s" % moments)
 
+
+add("killed", killed, "qcow2", KILLS - KILLS // 2 if ALL else KILLS)
+if ALL:
+	add("killed: raw", killed, "raw", KILLS // 2)
+
+
+# ---------------------------------------------------------------- other ways
 
 @case
-def killed():
-	disk = physical()
-	vdisk("convert", "-O", "qcow2", disk, "disk.qcow2", timeout=600)
-	kills("disk.qcow2", "qcow2")
+def block_device():
+	"""Nothing lasting can stand beside one: refused at once, and --overlay serves."""
+	with open(small(), "rb") as f:
+		before = f.read()
+	r = run("losetup", "-f", "--show", "small.raw")
+	if r.rc:
+		skip("no loop devices here: " + r.err.strip())
+	device = r.out.strip()
+	try:
+		r = adapt("--target", "kvm", device, rc=2)
+		check("--overlay" in r.err, r.show())
+		one_line(r)
+		eq([], [n for n in os.listdir("/dev") if "vdisk-" in n], "what was left behind in /dev")
+		if ALL:
+			adapt("--target", "kvm", "--overlay", "layer.qcow2", device, env=TCG)
+			with open("small.raw", "rb") as f:
+				check(f.read() == before, "the device below the layer was changed")
+			vdisk("commit", "--allow-parent", "/dev", "layer.qcow2")
+	finally:
+		ran("losetup", "-d", device)
+	if ALL:
+		must_be_adapted("small.raw", "committed to the device")
 
 
 @case
@@ -167,10 +280,9 @@ def too_little_space():
 		skip("the long tier only (VDISK_ALL=1)")
 	need("guestfish")
 	disk = copy(physical())
-	env = {"LIBGUESTFS_BACKEND": "direct", "LIBGUESTFS_BACKEND_SETTINGS": "force_tcg"}
 
 	def fish(*commands):
-		return ran("guestfish", "--format=raw", "-a", disk, "-m", "/dev/sda1", *commands, env=env, timeout=900).out
+		return ran("guestfish", "--format=raw", "-a", disk, "-m", "/dev/sda1", *commands, env=TCG, timeout=900).out
 	vfs = dict(line.split(": ") for line in fish("statvfs", "/").splitlines())
 	fish("fallocate64", "/fill", int(vfs["bfree"]) * int(vfs["bsize"]) - 3 * MIB)
 	ran("cp", "--sparse=always", disk, "full.raw")
@@ -181,22 +293,46 @@ def too_little_space():
 	eq([], hidden(), "what was left behind")
 
 
-def variant(root, of):
-	"""Another machine: stops before, comes up after, also on another bus."""
-	disk = copy(physical(**of))
-	cause = boot(disk, TELLS, rc=1)
-	check(cause, "it comes up before")
-	adapt("--target", "kvm,vmware", disk)
-	told(boot(disk, TELLS), root)
-	told(boot(disk, TELLS, bus="virtio-scsi"), root.replace("vda", "sda"))
+def regenerated(disks, tool, key):
+	"""The guest's own program has made its initramfs anew, as it does for its next kernel."""
+	need("guestfish")
+	args = [a for d in disks for a in ("-a", d)]
+	for a in ("--key", "all:key:" + key) if key else ():
+		args.append(a)
+	out = ran("guestfish", "--rw", "--format=raw", *args, "-i", "glob", "checksum", "md5", "/boot/initrd*", ":", "sh", tool, ":", "glob", "checksum", "md5", "/boot/initrd*",
+	          env=TCG, timeout=1800).out.split("\n")
+	sums = [l for l in out if len(l) == 32 and not l.strip("0123456789abcdef")]
+	check(len(sums) == 2 and sums[0] != sums[1], "the guest's program has made nothing: %s" % out)
+
+
+def variant(root, of, buses=(), key=None):
+	"""Another machine: stops before; comes up after, also on other buses, and when it has made its initramfs anew."""
+	disks = [copy(d, "disk%d.raw" % i) for i, d in enumerate(machine(**of))]
+	options = ()
+	if key:
+		with open("key", "w") as f:
+			f.write(key)
+		options = ("--key-file", "key")
+	cause = boot(disks, TELLS, rc=1)
+	print("    before: %s" % cause)
+	begin = time.monotonic()
+	adapt("--target", "kvm,vmware", *options, *disks)
+	print("    adapted in %.1f s" % (time.monotonic() - begin))
+	for bus in ("virtio-blk", *buses):
+		told(boot(disks, TELLS, bus=bus), root if bus == "virtio-blk" else root.replace("vda", "sda"))
+	regenerated(disks, "dracut --force --regenerate-all" if of.get("tool") == "dracut" else "update-initramfs -u -k all", key)
+	told(boot(disks, TELLS), root)
 
 
 if ALL:
-	add("Debian 11", variant, "vda1", dict(suite="bullseye"))
-	add("UEFI and LVM", variant, "mapper/old-root", dict(boot="uefi", layout="lvm"))
-	add("UEFI", variant, "vda1", dict(boot="uefi"))
-	add("LVM", variant, "mapper/old-root", dict(layout="lvm"))
+	others = ("virtio-scsi", "ahci")
+	add("LVM", variant, "mapper/old-root", dict(layout="lvm"), others)
+	add("LUKS", variant, "mapper/cryptroot", dict(layout="luks"), (), "correct horse")
+	add("RAID 1", variant, "md0", dict(layout="raid1"))
+	add("XFS", variant, "vda2", dict(layout="xfs"), others)
 	add("btrfs", variant, "vda2", dict(layout="btrfs"))
-	add("XFS", variant, "vda2", dict(layout="xfs"))
 	add("dracut", variant, "vda1", dict(tool="dracut"))
+	add("Debian 11", variant, "vda1", dict(suite="bullseye"))
+	add("UEFI", variant, "vda1", dict(boot="uefi"), others)
+	add("UEFI and LVM", variant, "mapper/old-root", dict(boot="uefi", layout="lvm"))
 main()
