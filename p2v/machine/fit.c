@@ -108,19 +108,29 @@ static bool place_find(const struct fitting *w, size_t at)
 	return false;
 }
 
+/* Where disks of a full bus go; CD-ROM drives, to any that can have them. */
 static bool spill(const struct fitting *w, size_t at)
 {
-	struct machine_disk *d = &w->f->disks[at];
+	static const enum machine_bus optical[] = { MACHINE_BUS_SATA, MACHINE_BUS_SCSI, MACHINE_BUS_USB };
+	struct machine_disk *d = &w->f->disks[at], was = *d;
+	const enum machine_bus *buses = d->medium == MACHINE_CDROM ? optical : &w->rules->spill;
+	size_t n = d->medium == MACHINE_CDROM ? 3 : d->medium == MACHINE_DISK ? 1 : 0;
 	char room[64];
 
-	if (!w->rules->spill || d->medium != MACHINE_DISK)
-		return false;
-	machine_lost_add(w->lost, machine_bus_name(d->bus), "it is full", "disk %s: its bus becomes %s", called(d, at, room),
-			 machine_bus_name(w->rules->spill));
-	d->bus = w->rules->spill;
-	d->scsi = d->bus == MACHINE_BUS_SCSI ? w->rules->scsi : MACHINE_SCSI_UNKNOWN;
-	d->unit = -1;
-	return place_find(w, at);
+	for (size_t i = 0; i < n; i++) {
+		if (!w->rules->bus[buses[i]].controllers || buses[i] == was.bus)
+			continue;
+		d->bus = buses[i];
+		d->scsi = d->bus == MACHINE_BUS_SCSI ? w->rules->scsi : MACHINE_SCSI_UNKNOWN;
+		d->unit = -1;
+		if (!place_find(w, at))
+			continue;
+		machine_lost_add(w->lost, machine_bus_name(was.bus), "it is full", "disk %s: its bus becomes %s", called(d, at, room),
+				 machine_bus_name(d->bus));
+		return true;
+	}
+	*d = was;
+	return false;
 }
 
 static int places_choose(const struct fitting *w, vdisk_error *err)

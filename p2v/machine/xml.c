@@ -16,9 +16,11 @@
 
 #define DEPTH_MAX  64
 #define NODES_MAX  300000
-#define UNUSED_MAX 200 /* entries of one description */
+#define TAG_MAX    2000 /* attributes of one element: the parser compares each with each */
+#define UNUSED_MAX 200  /* entries of one description */
 
 struct limits {
+	startDocumentSAXFunc document;
 	startElementNsSAX2Func start;
 	endElementNsSAX2Func end;
 	size_t nodes;
@@ -70,6 +72,46 @@ static void on_subset(void *arg, const xmlChar *name, const xmlChar *external, c
 	stop(arg, "it has a document type (<!DOCTYPE), which no description of a machine needs");
 }
 
+/* Only encodings in which tags_judge() sees what the parser sees. */
+static void on_document(void *arg)
+{
+	static const char *const known[] = { "UTF-8", "UTF8", "UTF-16", "UTF-16LE", "UTF-16BE", "US-ASCII", "ASCII", "ISO-8859-", "windows-125" };
+	xmlParserCtxt *ctxt = arg;
+	struct limits *l = ctxt->_private;
+	const char *encoding = ctxt->input && ctxt->input->encoding ? (const char *)ctxt->input->encoding : (const char *)ctxt->encoding;
+
+	for (size_t i = 0; encoding && i < sizeof(known) / sizeof(*known); i++) {
+		size_t n = strlen(known[i]);
+
+		if (!strcasecmp(encoding, known[i]) || (i >= 7 && !strncasecmp(encoding, known[i], n)))
+			encoding = NULL;
+	}
+	if (encoding)
+		stop(ctxt, "its encoding is neither Unicode's nor one that extends ASCII");
+	else
+		l->document(ctxt);
+}
+
+/* What begins attributes (an equals sign, then a quote) from one '<' to the next, in UTF-16 as well; there can be no '<' in a value. */
+static bool tags_judge(const unsigned char *p, size_t len)
+{
+	size_t n = 0;
+	bool equals = false;
+
+	for (size_t i = 0; i < len; i++)
+		if (p[i] == '<')
+			n = 0;
+		else if (p[i] == '=')
+			equals = true;
+		else if (p[i] && !strchr(" \t\r\n", p[i])) {
+			n += equals && (p[i] == '"' || p[i] == '\'');
+			equals = false;
+			if (n > TAG_MAX)
+				return false;
+		}
+	return true;
+}
+
 static int broken_say(xmlParserCtxt *ctxt, const struct limits *l, vdisk_error *err)
 {
 	const xmlError *e = xmlCtxtGetLastError(ctxt);
@@ -94,12 +136,16 @@ int xml_parse(struct xml *x, const void *bytes, size_t len, vdisk_error *err)
 	*x = (struct xml){ 0 };
 	if (len > INT32_MAX)
 		return fail(err, VDISK_UNSUPPORTED, "this XML has %zu bytes", len);
+	if (!tags_judge(bytes, len))
+		return fail(err, VDISK_REFUSED, "this XML is refused: an element has more than %d attributes", TAG_MAX);
 	ctxt = xmlNewParserCtxt();
 	if (!ctxt)
 		return fail_nomem(err);
 	ctxt->_private = &l;
+	l.document = ctxt->sax->startDocument;
 	l.start = ctxt->sax->startElementNs;
 	l.end = ctxt->sax->endElementNs;
+	ctxt->sax->startDocument = on_document;
 	ctxt->sax->startElementNs = on_start;
 	ctxt->sax->endElementNs = on_end;
 	ctxt->sax->internalSubset = on_subset;

@@ -217,6 +217,22 @@ static void xml_is_bounded(void **state)
 	free(wide);
 }
 
+/* An element's attributes are compared each with each; an encoding of another kind would hide them from being counted. */
+static void xml_tags_are_bounded(void **state)
+{
+	char *wide = malloc(20 * 3000 + 64), *at = wide + sprintf(wide, "<domain ");
+
+	(void)state;
+	for (size_t i = 0; i < 2001; i++)
+		at += sprintf(at, "a%zu= '' ", i);
+	strcpy(at, "/>");
+	all_refuse(wide, "more than 2000 attributes");
+	free(wide);
+	all_refuse("<?xml version='1.0' encoding='UTF-7'?><domain><name>x</name></domain>", "encoding");
+	all_refuse("<?xml version='1.0' encoding='IBM037'?><domain><name>x</name></domain>", "encoding");
+	machine_free(described("<?xml version='1.0' encoding='windows-1252'?><domain><name>Caf\xe9</name></domain>", DESCRIBE_LIBVIRT));
+}
+
 static void descriptions_are_bounded(void **state)
 {
 	size_t n = DESCRIBE_MAX + 1;
@@ -236,6 +252,7 @@ int main(void)
 		cmocka_unit_test(json_keeps_all),      cmocka_unit_test(json_refuses),           cmocka_unit_test(json_lists_the_unknown),
 		cmocka_unit_test(lists_are_bounded),   cmocka_unit_test(paths_are_told),         cmocka_unit_test(xml_entities_are_refused),
 		cmocka_unit_test(xml_is_bounded),      cmocka_unit_test(descriptions_are_bounded),
+		cmocka_unit_test(xml_tags_are_bounded),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
