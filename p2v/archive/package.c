@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What holds for every kind: telling them apart, the disks that are wanted, opening one where it lies. */
+/* What holds for every kind: the disks that are wanted, opening one where it lies. */
 #include "package_own.h"
 
 #include "common/fail.h"
-#include "tar.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -11,11 +10,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-#define HEAD 512u
 
 const char *package_kind_name(enum package_kind kind)
 {
@@ -107,85 +103,12 @@ void job_done(const struct package *p, const struct package_job *job)
 		job->progress(job->progress_ctx, &now);
 }
 
-/* ---------------------------------------------------------------- which kind */
-
-static bool is_vma(const uint8_t *head, size_t len) { return len >= 4 && !memcmp(head, "VMA", 4); }
-static bool is_tar(const uint8_t *head, size_t len) { return len >= HEAD && !memcmp(head + 257, "ustar", 5); }
-
-static bool is_packed(const uint8_t *head, size_t len)
-{
-	static const struct { const char *magic; size_t len; } known[] = {
-		{ "\x1f\x8b\x08", 3 }, { "\x28\xb5\x2f\xfd", 4 }, { "\xfd" "7zXZ", 6 }, { "BZh", 3 }, { "\x04\x22\x4d\x18", 4 }, { "\x89LZO", 5 },
-	};
-
-	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
-		if (len >= known[i].len && !memcmp(head, known[i].magic, known[i].len))
-			return true;
-	return false;
-}
-
-static bool named(const char *path, const char *suffix)
-{
-	size_t n = strlen(path), k = strlen(suffix);
-
-	return n > k && !strcasecmp(path + n - k, suffix);
-}
-
-static int tar_kind(struct package *p, vdisk_error *err)
-{
-	struct tar_entry e;
-	struct tar *t;
-	int rc;
-
-	if (tar_open(p->path, p->streamed, &t, err))
-		return -1;
-	rc = tar_next(t, &e, err);
-	if (!rc)
-		rc = fail(err, VDISK_CORRUPT, "%s: is an empty archive", p->path);
-	if (rc > 0)
-		p->kind = !strcmp(e.name, "ova.xml") ? PACKAGE_XVA : PACKAGE_OVA;
-	tar_close(t);
-	return rc < 0 ? -1 : 0;
-}
-
-/* PACKAGE_NONE, and 0: what it is, is somebody else's question. */
-static int kind_find(struct package *p, const uint8_t *head, size_t len, vdisk_error *err)
-{
-	uint8_t inner[HEAD];
-	struct stream *s;
-	int rc;
-
-	if (is_vma(head, len)) {
-		p->kind = PACKAGE_VMA;
-		return 0;
-	}
-	if (is_tar(head, len))
-		return tar_kind(p, err);
-	if (is_packed(head, len)) {
-		if (stream_open(p->path, &s, err))
-			return -1;
-		rc = stream_read(s, inner, sizeof(inner), &len, err);
-		stream_close(s);
-		p->streamed = true;
-		if (!rc && is_vma(inner, len))
-			p->kind = PACKAGE_VMA;
-		else if (!rc && is_tar(inner, len))
-			rc = tar_kind(p, err);
-		if (!rc && p->kind == PACKAGE_OVA)
-			return fail(err, VDISK_UNSUPPORTED, "%s: is a packed archive that is no XVA or VMA: unpack it first", p->path);
-		return rc;
-	}
-	if (!named(p->path, ".ova") && !named(p->path, ".xva") && !named(p->path, ".vma"))
-		return 0;
-	if (named(p->path, ".vma") || tar_kind(p, err))
-		return fail(err, VDISK_INVALID, "%s: its name says %s, its bytes do not: damaged or cut short?", p->path, p->path + strlen(p->path) - 3);
-	return 0;
-}
+/* ---------------------------------------------------------------- the package */
 
 int package_open(const char *path, struct package **out, vdisk_error *err)
 {
 	struct package *p = calloc(1, sizeof(*p));
-	uint8_t head[HEAD];
+	uint8_t head[PACKAGE_HEAD];
 	struct stat st;
 	ssize_t n = 0;
 	int fd, rc;
@@ -200,7 +123,7 @@ int package_open(const char *path, struct package **out, vdisk_error *err)
 	if (!rc && S_ISREG(st.st_mode)) {
 		n = pread(fd, head, sizeof(head), 0);
 		p->file_size = (uint64_t)st.st_size;
-		rc = n < 0 ? fail_errno(err, "%s", path) : kind_find(p, head, (size_t)n, err);
+		rc = n < 0 ? fail_errno(err, "%s", path) : package_kind_find(p, head, (size_t)n, err);
 	}
 	if (fd >= 0)
 		close(fd);
@@ -229,6 +152,8 @@ static void slots_free(struct package *p)
 	free(p->slots);
 	p->slots = NULL;
 	p->n_slots = 0;
+	for (size_t i = 0; i < 256; i++)
+		p->devices[i].slot = -1;
 }
 
 void package_close(struct package *p)

@@ -67,6 +67,9 @@ void job_done(const struct package *p, const struct package_job *job);
 const char *name_judge(const char *name);
 int file_read(int fd, const char *path, void *buf, size_t len, uint64_t off, vdisk_error *err);
 
+/* package_kind.c: sets kind and streamed by the file's first bytes.  PACKAGE_NONE, and 0: what it is, is somebody else's question. */
+#define PACKAGE_HEAD 512u
+int package_kind_find(struct package *p, const uint8_t *head, size_t len, vdisk_error *err);
 /* ova.c */
 int ova_open(struct package *p, vdisk_error *err);
 int ova_want(struct package *p, struct slot *s, const struct package_disk *d, vdisk_error *err);

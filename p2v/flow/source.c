@@ -194,6 +194,9 @@ static int disk_take(struct flow *f, struct machine_disk *d, vdisk_error *err)
 		x->source = captured_path(f, d, err);
 	} else if (!d->path) {
 		return fail(err, VDISK_INVALID, "%s: does not say where the disk %s is", f->description, d->name ? d->name : "without a name");
+	} else if (d->chunk_size || (d->compression && strcasecmp(d->compression, "identity"))) {
+		return fail(err, VDISK_UNSUPPORTED, "%s: the disk %s is %s: that is read in an OVA only", f->description, d->path,
+		            d->chunk_size ? "in pieces" : "packed");
 	} else {
 		x->source = flow_path(f->folder, f->a->allow, d->path, err);
 		if (!x->source && err) {

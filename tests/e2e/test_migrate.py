@@ -176,6 +176,14 @@ def names_that_lead_elsewhere():
 	                   ("/dev/zero", "/dev/zero")):
 		vmx("vm/web2.vmx", "web", name)
 		no("vm/web2.vmx", word)
+	for more, word in ((dict(chunk=4096), "in pieces"), (dict(compression="gzip"), "packed")):
+		with open("vm/m.ovf", "wb") as f:
+			f.write(ovf("m", [dict(file="disk0.vmdk", capacity=3 * MIB, **more)]))
+		no("vm/m.ovf", word, "OVA")
+	with open("vm/m.ovf", "wb") as f:
+		f.write(ovf("m", [dict(file="disk0.vmdk", capacity=3 * MIB)]))
+	migrate("vm/m.ovf", out="from-ovf")
+	same_as_raw(raws[0], "from-ovf/m.qcow2", "qcow2")
 	# An extent that leads out of the folder is the image's own affair, and refused there.
 	write_file("vm/out.vmdk", b"# Disk DescriptorFile\nversion=1\nCID=fffffffe\nparentCID=ffffffff\ncreateType=\"monolithicFlat\"\nRW 2048 FLAT \"../disk0.raw\" 0\n")
 	vmx("vm/web2.vmx", "web", "out.vmdk")
