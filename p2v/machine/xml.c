@@ -136,6 +136,8 @@ int xml_parse(struct xml *x, const void *bytes, size_t len, vdisk_error *err)
 	*x = (struct xml){ 0 };
 	if (len > INT32_MAX)
 		return fail(err, VDISK_UNSUPPORTED, "this XML has %zu bytes", len);
+	if (len >= 4 && !memcmp(bytes, "\x4c\x6f\xa7\x94", 4))
+		return fail(err, VDISK_REFUSED, "this XML is refused: it is in EBCDIC");
 	if (!tags_judge(bytes, len))
 		return fail(err, VDISK_REFUSED, "this XML is refused: an element has more than %d attributes", TAG_MAX);
 	ctxt = xmlNewParserCtxt();
