@@ -10,6 +10,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#define LARGE_PAGE ((size_t)2 << 20)
+
 static int vm_probe(struct vm *vm, vdisk_error *err)
 {
 	int version = ioctl(vm->kvm, KVM_GET_API_VERSION, 0);
@@ -62,13 +64,27 @@ static int vm_create(struct vm *vm, vdisk_error *err)
 	return 0;
 }
 
+/* At an address where the guest's large pages are the host's: KVM maps 2 MiB at once only where both lie alike. */
+static void *ram_map(size_t bytes)
+{
+	uint8_t *p = mmap(NULL, bytes + LARGE_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	if (p == MAP_FAILED)
+		return MAP_FAILED;
+	size_t before = -(uintptr_t)p % LARGE_PAGE;
+	if (before)
+		munmap(p, before);
+	munmap(p + before + bytes, LARGE_PAGE - before);
+	return p + before;
+}
+
 int vm_init(struct vm *vm, int kvm, uint64_t ram_bytes, vdisk_error *err)
 {
 	*vm = (struct vm){ .kvm = kvm, .fd = -1, .ram_bytes = ram_bytes };
 	vm->low_bytes = ram_bytes < VM_LOW_MAX ? ram_bytes : VM_LOW_MAX;
 	if (vm_probe(vm, err) || vm_create(vm, err))
 		goto fail;
-	void *ram = mmap(NULL, ram_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	void *ram = ram_map(ram_bytes);
 	if (ram == MAP_FAILED) {
 		fail_errno(err, "%" PRIu64 " bytes of guest memory", ram_bytes);
 		goto fail;
