@@ -12,86 +12,23 @@
  *
  * `lock` guards everything that can change; it is held during no I/O but the opening and closing of the image.
  */
-#include "disk.h"
+#include "disk_parts.h"
 
 #include "clock.h"
 
 #include "common/fail.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/statvfs.h>
-#include <unistd.h>
 
-#define SLOTS        256u
 #define SLOTS_FLUSH  192u            /* so many written: somebody flushes */
-#define ZEROS_MAX    4096u           /* chunks of zeros in one slot */
 #define FLUSH_MS     500             /* nothing waits longer to be noted */
 #define IDLE_MS      60000           /* then the image is closed */
-#define CACHE_BYTES  (4u << 20)
 #define SPACE_LEFT   (32ull << 20)   /* of the file system: metadata wants some to become durable */
-
-enum slot_state { SLOT_FREE, SLOT_WRITING, SLOT_WRITTEN, SLOT_FLUSHING };
-
-struct slot {
-	enum slot_state state;
-	bool zeros;
-	uint64_t index, count; /* chunks */
-	uint8_t sha256[32];    /* of the one, where they are not zeros */
-};
-
-struct disk {
-	const struct disk_place *at;
-	char name[TRANSFER_NAME_MAX + 1];
-	uint64_t size, chunks;
-	struct transfer_leaves leaves;
-	uint8_t last_zero[32];  /* digest of the last chunk if it were zeros */
-	pthread_mutex_t lock;
-	pthread_cond_t changed;
-	vdisk_image *img;       /* NULL: not open */
-	unsigned users;         /* who use it now */
-	bool doubtful;          /* it was not closed well: leaks are looked for when it is opened */
-	bool broken;            /* an error: not used any more, and closed by the last user */
-	bool sealed;
-	int64_t used_at, written_at; /* the last use; the first of what is written and not noted */
-	struct slot slots[SLOTS];
-	unsigned written;       /* slots in this state */
-	bool flushing;
-	uint64_t have;
-	struct transfer_pass pass;
-};
-
-static void image_path(const struct disk_place *at, const char *disk, char out[PATH_MAX])
-{
-	char file[TRANSFER_FILE_MAX];
-
-	transfer_file(disk, at->format, file);
-	snprintf(out, PATH_MAX, "%s/%s", at->folder, file);
-}
-
-int disk_make(const struct disk_place *at, const struct transfer_state_disk *d, vdisk_error *err)
-{
-	struct vdisk_create_options o = { .format = at->format, .size = d->size };
-	struct transfer_leaves leaves;
-	char path[PATH_MAX], file[TRANSFER_FILE_MAX];
-	uint64_t size;
-
-	image_path(at, d->name, path);
-	if (vdisk_create(path, &o, &size, err))
-		return -1;
-	if (size != d->size)
-		return fail(err, VDISK_UNSUPPORTED, "disk %s has %" PRIu64 " bytes, which a %s image cannot have", d->name, d->size, at->format);
-	transfer_file(d->name, "leaves", file);
-	if (transfer_leaves_open(&leaves, at->dir, file, d->size, true, err))
-		return -1;
-	transfer_leaves_close(&leaves);
-	return 0;
-}
 
 int disk_open(const struct disk_place *at, const struct transfer_state_disk *d, struct disk **out, vdisk_error *err)
 {
@@ -121,100 +58,6 @@ int disk_open(const struct disk_place *at, const struct transfer_state_disk *d, 
 	clock_cond_init(&k->changed);
 	*out = k;
 	return 0;
-}
-
-/* ---------------------------------------------------------------- the image */
-
-/* With the lock. */
-static int image_mend(struct disk *d, const char *path, vdisk_error *err)
-{
-	const struct vdisk_format_info *f = vdisk_format_find(d->at->format);
-	struct vdisk_open_options o = { .format = d->at->format, .flags = VDISK_OPEN_RW | VDISK_OPEN_CHECK, .cache_bytes = CACHE_BYTES };
-	struct vdisk_check_result found;
-	vdisk_image *img;
-	int rc;
-
-	if (!f || !(f->caps & VDISK_FORMAT_CHECK))
-		return 0;
-	if (vdisk_open(path, &o, &img, err))
-		return -1;
-	rc = vdisk_check(img, VDISK_CHECK_REPAIR_LEAKS, NULL, NULL, &found, err);
-	if (vdisk_close(img, rc ? NULL : err))
-		rc = -1;
-	if (!rc && found.corruptions > found.corruptions_fixed)
-		rc = fail(err, VDISK_CORRUPT, "the image of disk %s is damaged: the capture has to be abandoned", d->name);
-	return rc;
-}
-
-/* With the lock. */
-static int image_open(struct disk *d, vdisk_error *err)
-{
-	struct vdisk_open_options o = { .format = d->at->format, .flags = VDISK_OPEN_RW, .cache_bytes = CACHE_BYTES };
-	char path[PATH_MAX];
-
-	if (d->img)
-		return 0;
-	image_path(d->at, d->name, path);
-	if (d->doubtful && image_mend(d, path, err))
-		return -1;
-	if (vdisk_open(path, &o, &d->img, err))
-		return -1;
-	if (vdisk_size(d->img) == d->size) {
-		d->doubtful = false;
-		return 0;
-	}
-	fail(err, VDISK_CORRUPT, "the image of disk %s has %" PRIu64 " bytes, not %" PRIu64, d->name, vdisk_size(d->img), d->size);
-	vdisk_close(d->img, NULL);
-	d->img = NULL;
-	return -1;
-}
-
-/* With the lock, and without users. */
-static int image_close(struct disk *d, vdisk_error *err)
-{
-	int rc = d->img ? vdisk_close(d->img, err) : 0;
-
-	d->img = NULL;
-	d->doubtful |= rc || d->broken;
-	d->broken = false;
-	return rc;
-}
-
-static int image_use(struct disk *d, vdisk_error *err)
-{
-	int rc;
-
-	while (d->broken) { /* its last user closes it */
-		if (!d->users)
-			image_close(d, NULL);
-		else
-			pthread_cond_wait(&d->changed, &d->lock);
-	}
-	rc = d->sealed ? fail(err, VDISK_INVALID, "disk %s is complete", d->name) : image_open(d, err);
-	if (!rc) {
-		d->users++;
-		d->used_at = clock_ms();
-	}
-	return rc;
-}
-
-/* What is written and not noted is forgotten: nobody knows what of it is durable. */
-static void image_break(struct disk *d)
-{
-	d->broken = true;
-	for (unsigned i = 0; i < SLOTS; i++)
-		if (d->slots[i].state == SLOT_WRITTEN)
-			d->slots[i].state = SLOT_FREE;
-	d->written = 0;
-}
-
-static void image_unuse(struct disk *d)
-{
-	d->users--;
-	d->used_at = clock_ms();
-	if (d->broken && !d->users)
-		image_close(d, NULL);
-	pthread_cond_broadcast(&d->changed);
 }
 
 /* ---------------------------------------------------------------- flushing */
@@ -258,8 +101,7 @@ static int slots_note(struct disk *d, bool flushed, vdisk_error *err)
 	return rc;
 }
 
-/* With the lock; on return nothing is in FLUSHING, and what was written before is noted. */
-static int flush_locked(struct disk *d, vdisk_error *err)
+int disk_flush_locked(struct disk *d, vdisk_error *err)
 {
 	vdisk_image *img;
 	int rc;
@@ -268,7 +110,7 @@ static int flush_locked(struct disk *d, vdisk_error *err)
 		pthread_cond_wait(&d->changed, &d->lock);
 	if (!d->written) /* as of one that is broken: who uses it never waits here for himself */
 		return 0;
-	if (image_use(d, err))
+	if (disk_image_use(d, err))
 		return -1;
 	d->flushing = true;
 	for (unsigned i = 0; i < SLOTS; i++)
@@ -280,11 +122,11 @@ static int flush_locked(struct disk *d, vdisk_error *err)
 	rc = vdisk_flush(img, err);
 	pthread_mutex_lock(&d->lock);
 	if (rc)
-		image_break(d);
+		disk_image_break(d);
 	if (slots_note(d, !rc, err))
 		rc = -1;
 	d->flushing = false;
-	image_unuse(d);
+	disk_image_unuse(d);
 	return rc;
 }
 
@@ -293,7 +135,7 @@ int disk_flush(struct disk *d, vdisk_error *err)
 	int rc;
 
 	pthread_mutex_lock(&d->lock);
-	rc = flush_locked(d, err);
+	rc = disk_flush_locked(d, err);
 	pthread_mutex_unlock(&d->lock);
 	return rc;
 }
@@ -304,9 +146,9 @@ void disk_tend(struct disk *d)
 
 	pthread_mutex_lock(&d->lock);
 	if (d->written && now - d->written_at >= FLUSH_MS)
-		flush_locked(d, NULL);
+		disk_flush_locked(d, NULL);
 	if (d->img && !d->users && !d->written && now - d->used_at >= IDLE_MS)
-		image_close(d, NULL);
+		disk_image_close(d, NULL);
 	pthread_mutex_unlock(&d->lock);
 }
 
@@ -342,7 +184,7 @@ static struct slot *slot_take(struct disk *d, uint64_t index, uint64_t count, vd
 			return s;
 		}
 		if ((other && other->state == SLOT_WRITTEN) || (!other && d->written)) {
-			if (flush_locked(d, err))
+			if (disk_flush_locked(d, err))
 				return NULL;
 		} else {
 			pthread_cond_wait(&d->changed, &d->lock);
@@ -443,7 +285,7 @@ static int put(struct disk *d, uint64_t index, uint64_t count, const uint8_t *sh
 	int rc = -1;
 
 	pthread_mutex_lock(&d->lock);
-	if (image_use(d, err))
+	if (disk_image_use(d, err))
 		goto out;
 	s = slot_take(d, index, count, err);
 	if (s) {
@@ -454,7 +296,7 @@ static int put(struct disk *d, uint64_t index, uint64_t count, const uint8_t *sh
 		rc = slot_fill(d, s, bytes, &broken, err);
 		pthread_mutex_lock(&d->lock);
 		if (broken)
-			image_break(d);
+			disk_image_break(d);
 		/* An error of somebody else's meanwhile: this may be lost, too. */
 		if (rc > 0 && d->broken)
 			rc = fail(err, VDISK_IO, "the image of disk %s failed", d->name);
@@ -462,9 +304,9 @@ static int put(struct disk *d, uint64_t index, uint64_t count, const uint8_t *sh
 		if (rc > 0 && !d->written++)
 			d->written_at = clock_ms();
 	}
-	image_unuse(d);
+	disk_image_unuse(d);
 	if (rc > 0 && d->written >= SLOTS_FLUSH && !d->flushing)
-		rc = flush_locked(d, err);
+		rc = disk_flush_locked(d, err);
 out:
 	pthread_mutex_unlock(&d->lock);
 	return rc < 0 ? -1 : 0;
@@ -494,105 +336,12 @@ int disk_digests(struct disk *d, uint64_t from, uint64_t n, uint8_t (*out)[32], 
 	return transfer_leaves_read(&d->leaves, from, n, out, err);
 }
 
-/* ---------------------------------------------------------------- passes, and the end */
-
-static int missing_list(struct disk *d, struct disk_differ *out, size_t *n, vdisk_error *err)
-{
-	static const uint8_t none[32];
-	uint8_t (*leaves)[32] = malloc(ZEROS_MAX * 32);
-	int rc = leaves ? 0 : fail_nomem(err);
-
-	*n = 0;
-	for (uint64_t at = 0; !rc && at < d->chunks && *n < DISK_DIFFER_MAX; at += ZEROS_MAX) {
-		uint64_t k = d->chunks - at < ZEROS_MAX ? d->chunks - at : ZEROS_MAX;
-
-		rc = transfer_leaves_read(&d->leaves, at, k, leaves, err);
-		for (uint64_t i = 0; !rc && i < k && *n < DISK_DIFFER_MAX; i++) {
-			if (memcmp(leaves[i], none, 32))
-				continue;
-			if (*n && out[*n - 1].from + out[*n - 1].count == at + i)
-				out[*n - 1].count++;
-			else
-				out[(*n)++] = (struct disk_differ){ at + i, 1 };
-		}
-	}
-	free(leaves);
-	return rc;
-}
-
-int disk_pass(struct disk *d, const struct transfer_pass *p, struct disk_differ *differ, size_t *n, vdisk_error *err)
-{
-	uint8_t digest[32];
-	uint64_t missing;
-
-	*n = 0;
-	if (disk_flush(d, err) || transfer_leaves_digest(&d->leaves, digest, &missing, err))
-		return -1;
-	if (missing)
-		return missing_list(d, differ, n, err) ? -1 : 0;
-	if (memcmp(digest, p->digest, 32))
-		return 0;
-	if (transfer_pass_save(d->at->dir, d->name, p, err))
-		return -1;
-	pthread_mutex_lock(&d->lock);
-	transfer_pass_free(&d->pass);
-	d->pass = *p;
-	d->pass.bad = calloc(p->n_bad + 1, sizeof(*p->bad));
-	if (d->pass.bad)
-		memcpy(d->pass.bad, p->bad, p->n_bad * sizeof(*p->bad));
-	else
-		d->pass = (struct transfer_pass){ 0 };
-	pthread_mutex_unlock(&d->lock);
-	return 1;
-}
-
-int disk_whole(struct disk *d, vdisk_error *err)
-{
-	uint8_t digest[32], said[32];
-	uint64_t missing;
-	unsigned pass;
-
-	if (disk_flush(d, err) || transfer_leaves_digest(&d->leaves, digest, &missing, err))
-		return -1;
-	pthread_mutex_lock(&d->lock);
-	pass = d->pass.pass;
-	memcpy(said, d->pass.digest, 32);
-	pthread_mutex_unlock(&d->lock);
-	return pass && !missing && !memcmp(digest, said, 32);
-}
-
-int disk_seal(struct disk *d, vdisk_error *err)
-{
-	char file[TRANSFER_FILE_MAX];
-	int rc;
-
-	pthread_mutex_lock(&d->lock);
-	while (d->users)
-		pthread_cond_wait(&d->changed, &d->lock);
-	rc = flush_locked(d, err) || image_close(d, err) ? -1 : 0;
-	d->sealed = !rc;
-	pthread_mutex_unlock(&d->lock);
-	transfer_file(d->name, "manifest", file);
-	return rc ? -1 : transfer_leaves_manifest(&d->leaves, d->at->dir, file, err);
-}
-
-void disk_facts(struct disk *d, struct disk_facts *out)
-{
-	pthread_mutex_lock(&d->lock);
-	*out = (struct disk_facts){ .chunks = d->chunks, .have = d->have, .pass = d->pass.pass, .frozen = d->pass.frozen, .bad = d->pass.n_bad,
-		.skipped = d->pass.skipped };
-	memcpy(out->digest, d->pass.digest, 32);
-	for (size_t i = 0; i < d->pass.n_bad; i++)
-		out->bad_bytes += d->pass.bad[i].len;
-	pthread_mutex_unlock(&d->lock);
-}
-
 void disk_free(struct disk *d)
 {
 	if (!d)
 		return;
 	disk_flush(d, NULL);
-	image_close(d, NULL);
+	disk_image_close(d, NULL);
 	transfer_leaves_close(&d->leaves);
 	transfer_pass_free(&d->pass);
 	pthread_cond_destroy(&d->changed);

@@ -2,8 +2,8 @@
 /*
  * vdisk-receive: the server that captures are sent to.
  *
- * Signals are blocked before any thread starts and read from a descriptor.  The main thread tends what wants tending four times a second: flushes,
- * slow clients; it ends when there is a signal, or with --once when the first capture was worked through.
+ * Signals are blocked before any thread starts and read from a descriptor.  The main thread looks after slow clients, and ends when there is a
+ * signal, or with --once when the first capture was worked through; another one flushes what was written.
  */
 #include "http.h"
 #include "options.h"
@@ -39,6 +39,9 @@ struct program {
 	char view_key[130];
 	bool token_printed;
 	pthread_mutex_t printing; /* one event at a time */
+	pthread_t tender;
+	bool tends;
+	atomic_bool stop;         /* the tender */
 };
 
 static int signals_take(struct program *p, vdisk_error *err)
@@ -177,6 +180,29 @@ static void on_worked(void *ctx, struct capture *c, json_object *o)
 
 /* ---------------------------------------------------------------- */
 
+static void *tend(void *arg)
+{
+	struct program *p = arg;
+
+	while (!atomic_load(&p->stop)) {
+		size_t n;
+		struct capture **all = store_all(&p->r.store, &n);
+
+		for (size_t i = 0; i < n; i++)
+			capture_tend(all[i]);
+		store_put_all(&p->r.store, all, n);
+		usleep(TEND_MS * 1000);
+	}
+	return NULL;
+}
+
+static int tend_start(struct program *p, vdisk_error *err)
+{
+	errno = pthread_create(&p->tender, NULL, tend, p);
+	p->tends = !errno;
+	return errno ? fail_errno(err, "a thread") : 0;
+}
+
 static int program_open(struct program *p, vdisk_error *err)
 {
 	const struct options *o = p->o;
@@ -192,7 +218,7 @@ static int program_open(struct program *p, vdisk_error *err)
 		return -1;
 	if (tls_open(&p->tls, p->r.store.own, &o->tls, err) || http_start(&p->r, &p->tls, &o->http, &p->http, err))
 		return -1;
-	return announce(p, err) || work_start(&p->r.store, &o->work, on_worked, p, &p->work, err);
+	return tend_start(p, err) || announce(p, err) || work_start(&p->r.store, &o->work, on_worked, p, &p->work, err);
 }
 
 static int program_run(struct program *p, vdisk_error *err)
@@ -200,9 +226,7 @@ static int program_run(struct program *p, vdisk_error *err)
 	struct pollfd fds[2] = { { .fd = p->signal_fd, .events = POLLIN }, { .fd = p->done_fd, .events = POLLIN } };
 
 	for (;;) {
-		struct capture **all;
 		uint64_t count;
-		size_t n;
 
 		if (poll(fds, 2, TEND_MS) < 0 && errno != EINTR)
 			return fail_errno(err, "poll");
@@ -211,10 +235,6 @@ static int program_run(struct program *p, vdisk_error *err)
 		if (fds[1].revents && read(p->done_fd, &count, sizeof(count)) == sizeof(count) && p->o->once)
 			return 0;
 		http_tend(p->http);
-		all = store_all(&p->r.store, &n);
-		for (size_t i = 0; i < n; i++)
-			capture_tend(all[i]);
-		store_put_all(&p->r.store, all, n);
 	}
 }
 
@@ -223,6 +243,9 @@ static void program_close(struct program *p)
 	notify("STOPPING=1");
 	http_stop(p->http);
 	work_stop(p->work);
+	atomic_store(&p->stop, true);
+	if (p->tends)
+		pthread_join(p->tender, NULL);
 	if (p->has_store)
 		store_close(&p->r.store);
 	buffers_free(p->r.buffers);

@@ -33,7 +33,7 @@ def finished(r, c, fmt="qcow2"):
 	folder = os.path.join(r.store, v["folder"])
 	state = json.load(open(folder + "/capture.json"))
 	eq(["whole", c.id, fmt], [state["state"], state["id"], state["format"]], "capture.json")
-	described = {d["name"]: d for d in vdisk("machine", "--json", folder + "/machine.json").json()["disks"]} \
+	described = {d["name"]: d for d in vdisk("machine", "--json", folder + "/machine.json").json()["machines"][0]["disks"]} \
 		if os.path.exists(os.path.join(BUILD, "vdisk-machine")) else {d["name"]: d for d in json.load(open(folder + "/machine.json"))["disks"]}
 	for name, data in c.disks.items():
 		eq(["%s.%s" % (name, fmt), fmt, len(data)], [described[name][k] for k in ("path", "format", "size")], "machine.json")
