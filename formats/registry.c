@@ -12,6 +12,7 @@
 	X(vmdk) BETWEEN \
 	X(vhd) BETWEEN \
 	X(vhdx) BETWEEN \
+	X(vdi) BETWEEN \
 	X(raw)
 
 #define DECLARE(format) extern const struct vd_driver vd_driver_##format;

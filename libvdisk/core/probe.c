@@ -53,7 +53,6 @@ static const struct foreign {
 	const char *name;
 	bool packed; /* what is inside may well be an image */
 } foreign[] = {
-	{ 64, 4, "\x7f\x10\xda\xbe", "VirtualBox VDI (vdi)" },
 	{ 0, 8, "QFI\xfb\0\0\0\1", "QCOW version 1 (qcow)" },
 	{ 0, 4, "QED\0", "QED (qed)" },
 	{ 0, 16, "WithoutFreeSpace", "Parallels (parallels)" },

@@ -29,6 +29,7 @@ TARGETS = {
 	"vhd fixed": ["-O", "vhd", "-o", "subformat=fixed"],
 	"vhdx dynamic": ["-O", "vhdx", "-o", "block_size=2M"],
 	"vhdx fixed": ["-O", "vhdx", "-o", "subformat=fixed"],
+	"vdi": ["-O", "vdi"],
 }
 
 
@@ -73,7 +74,7 @@ def other_epoch(args):
 def created_images():
 	for args in (["-f", "qcow2"], ["-f", "qcow2", "-o", "preallocation=metadata"], ["-f", "vmdk"],
 	             ["-f", "vmdk", "-o", "subformat=streamOptimized"], ["-f", "vhd"], ["-f", "vhd", "-o", "subformat=fixed"],
-	             ["-f", "vhdx"], ["-f", "vhdx", "-o", "subformat=fixed"], ["-f", "raw"]):
+	             ["-f", "vhdx"], ["-f", "vhdx", "-o", "subformat=fixed"], ["-f", "vdi"], ["-f", "raw"]):
 		got = []
 		for name in ("a", "b"):
 			os.mkdir(name)

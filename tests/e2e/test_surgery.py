@@ -82,7 +82,7 @@ def kill_loop(words, rng, still_right, done):
 
 VARIANTS = [("qcow2", None, ""), ("qcow2", "raw", "compat=0.10"), ("qcow2", "vhd", "cluster_size=512"),
             ("qcow2", "vmdk", "extended_l2=on"), ("vmdk", None, ""), ("vmdk", None, "subformat=twoGbMaxExtentSparse"),
-            ("vmdk", None, "subformat=vmfsSparse"), ("vhd", None, ""), ("vhdx", None, "")]
+            ("vmdk", None, "subformat=vmfsSparse"), ("vhd", None, ""), ("vhdx", None, ""), ("qcow2", "vdi", "")]
 
 
 def title(fmt, base_fmt, options):

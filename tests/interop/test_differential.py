@@ -86,9 +86,11 @@ VARIANTS = [
 	same("vhdx dynamic", "vhdx", "subformat=dynamic", libyal="vhd"),
 	same("vhdx fixed", "vhdx", "subformat=fixed", libyal="vhd"),
 	same("vhdx blocks of 1M", "vhdx", "block_size=1M", libyal="vhd"),
+	same("vdi dynamic", "vdi", ""),
+	Variant("vdi fixed", "vdi", "subformat=fixed", "static=on"),
 	same("vhdx blocks of 256M, log of 4M", "vhdx", "block_size=256M,log_size=4M", libyal="vhd"),
 ]
-SUFFIX = {"vhd": "vhd", "vhdx": "vhdx", "raw": "raw", "qcow2": "qcow2", "vmdk": "vmdk"}
+SUFFIX = {"vhd": "vhd", "vhdx": "vhdx", "vdi": "vdi", "raw": "raw", "qcow2": "qcow2", "vmdk": "vmdk"}
 
 
 def secret():
@@ -340,7 +342,7 @@ for v in VARIANTS:
 			add("ours: %s #%d" % (v.name, i), ours, v, i)
 		if v.theirs is not None and v.fmt != "raw":
 			add("theirs: %s #%d" % (v.name, i), theirs, v, i)
-for name in ("qcow2", "vmdk monolithicSparse", "vmdk streamOptimized", "vhd dynamic", "vhdx dynamic"):
+for name in ("qcow2", "vmdk monolithicSparse", "vmdk streamOptimized", "vhd dynamic", "vhdx dynamic", "vdi dynamic"):
 	add("changed byte: " + name, changed_is_seen, next(v for v in VARIANTS if v.name == name))
 add("large qcow2", large, "qcow2", "", False, 200 * MIB)
 add("large qcow2 zstd", large, "qcow2", "compression_type=zstd", True, 150 * MIB)
@@ -348,6 +350,7 @@ add("large vmdk", large, "vmdk", "subformat=monolithicSparse", False, 150 * MIB 
 add("large streamOptimized", large, "vmdk", "subformat=streamOptimized", False, 100 * MIB)
 add("large vhd", large, "vhd", "subformat=dynamic,force_size=on", False, 150 * MIB)
 add("large vhdx", large, "vhdx", "block_size=8M", False, 150 * MIB)
+add("large vdi", large, "vdi", "", False, 150 * MIB)
 for kind in ("twoGbMaxExtentSparse", "twoGbMaxExtentFlat"):
 	add("several extents " + kind, split, kind)
 for a in FORMATS:

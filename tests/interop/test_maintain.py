@@ -281,7 +281,7 @@ def measured(fmt, options, packed):
 for fmt, options in (("raw", ""), ("qcow2", ""), ("qcow2", "cluster_size=512"), ("qcow2", "cluster_size=2M"),
                      ("qcow2", "extended_l2=on"),
                      ("qcow2", "refcount_bits=64"), ("vmdk", ""), ("vmdk", "subformat=twoGbMaxExtentSparse"), ("vhd", ""),
-                     ("vhd", "subformat=fixed"), ("vhdx", ""), ("vhdx", "subformat=fixed")):
+                     ("vhd", "subformat=fixed"), ("vhdx", ""), ("vhdx", "subformat=fixed"), ("vdi", "")):
 	add("measure %s %s" % (fmt, options), measured, fmt, options, False)
 
 
@@ -291,7 +291,7 @@ for fmt, options in (("raw", ""), ("qcow2", ""), ("qcow2", "cluster_size=512"), 
 def verify_and_dry_run():
 	make_raw("source.raw", rng_for("verify"), 6 * MIB)
 	for fmt, args in (("qcow2", []), ("qcow2", ["-c"]), ("vmdk", []), ("vmdk", ["-o", "subformat=streamOptimized"]),
-	                  ("vhd", []), ("vhdx", []), ("raw", [])):
+	                  ("vhd", []), ("vhdx", []), ("vdi", []), ("raw", [])):
 		before = tree(".")
 		vdisk("convert", "--dry-run", "-f", "raw", "-O", fmt, *args, "source.raw", "disk." + fmt)
 		eq(before, tree("."), "--dry-run writes nothing")

@@ -322,6 +322,7 @@ VARIANTS = [
 	("vmdk flat", "vmdk", "subformat=monolithicFlat", 4096, 4 * MIB, False),
 	("vhd dynamic", "vhd", "subformat=dynamic", 65536, 9 * MIB + 512, False),
 	("vhd fixed", "vhd", "subformat=fixed", 4096, 4 * MIB, False),
+	("vdi", "vdi", "", 65536, 9 * MIB + 512, False),
 ]
 for i in range(ROUNDS):
 	for v in VARIANTS:
@@ -337,10 +338,10 @@ for i in range(ROUNDS):
 	add("LUKS #%d" % i, encrypted, i)
 	for name, fmt, options, grain in (("qcow2", "qcow2", "", 65536), ("qcow2 512", "qcow2", "cluster_size=512", 512),
 	                                  ("qcow2 lazy", "qcow2", "lazy_refcounts=on", 65536),
-	                                  ("vmdk", "vmdk", "", 65536), ("vhd", "vhd", "", 65536)):
+	                                  ("vmdk", "vmdk", "", 65536), ("vhd", "vhd", "", 65536), ("vdi", "vdi", "", 65536)):
 		add("crash %s #%d" % (name, i), crash, name, fmt, options, grain, i)
 	for fmt, options, grain in (("qcow2", "", 65536), ("qcow2", "extended_l2=on", 65536), ("vmdk", "", 65536),
-	                            ("vhd", "", 65536),
+	                            ("vhd", "", 65536), ("vdi", "", 65536),
 	                            ("raw", "", 4096)):
 		add("two copies %s %s #%d" % (fmt, options, i), two_copies, fmt, options, grain, i)
 main()
