@@ -91,6 +91,25 @@ bool live_on(const struct live *l, const char *disk)
 	return false;
 }
 
+const struct live_mount *live_holds(const struct live *l, const char *path)
+{
+	char folder[PATH_MAX], *slash;
+	struct stat st, there;
+
+	snprintf(folder, sizeof(folder), "%s", path);
+	if (stat(folder, &st)) {
+		slash = strrchr(folder, '/');
+		if (slash)
+			slash[slash == folder] = '\0';
+		if (stat(slash ? folder : ".", &st))
+			return NULL;
+	}
+	for (size_t i = 0; i < l->n; i++)
+		if (!stat(l->mounts[i].folder, &there) && there.st_dev == st.st_dev)
+			return &l->mounts[i];
+	return NULL;
+}
+
 /* What this program says goes there: it would wait for itself. */
 static bool we_write_there(const char *folder)
 {

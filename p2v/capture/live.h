@@ -29,6 +29,9 @@ void live_free(struct live *l);
 /* Something of the disk is mounted for writing. */
 bool live_on(const struct live *l, const char *disk);
 
+/* The mount that holds a file or folder, or what it would be made in; NULL: none of these. */
+const struct live_mount *live_holds(const struct live *l, const char *path);
+
 /* Begins to hold them still: all that can be, or (`root_too` false) all but the system's own root.  What cannot be is told to `note`. */
 void live_freeze(struct live *l, bool root_too, unsigned seconds, void (*note)(const char *message));
 /* The same without: looks from now on whether they are written to. */

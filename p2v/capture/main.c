@@ -150,10 +150,31 @@ static int sink_begin(struct program *p, vdisk_error *err)
 
 /* ---- all of it */
 
+/* A disk does not go into itself. */
+static int target_judge(const struct program *p, vdisk_error *err)
+{
+	const char *names[TRANSFER_DISKS_MAX];
+	const struct live_mount *m;
+	struct live live;
+	int rc = 0;
+
+	for (size_t i = 0; i < p->chosen.n; i++)
+		names[i] = p->chosen.disks[i].name;
+	if (live_find(&live, names, p->chosen.n, "", err))
+		return -1;
+	m = live_holds(&live, p->o->to);
+	if (m)
+		rc = fail(err, VDISK_INVALID, "%s: lies on %s (%s), which is to be captured", p->o->to, m->source, m->folder);
+	live_free(&live);
+	return rc;
+}
+
 static int capture(struct program *p, vdisk_error *err)
 {
 	struct run *r = &p->run;
 
+	if (!p->o->remote && target_judge(p, err))
+		return -1;
 	r->o = p->o;
 	r->chosen = &p->chosen;
 	r->cancel = &cancel;

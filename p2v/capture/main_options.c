@@ -223,6 +223,15 @@ static int devices_take(struct options *o, char **argv, int n)
 	return 0;
 }
 
+/* https://HOST[:PORT], with a slash at most behind it. */
+static bool url_good(const char *url)
+{
+	const char *host = url + strlen("https://");
+	size_t n = strcspn(host, "/");
+
+	return n && (!host[n] || !host[n + 1]);
+}
+
 static int judge(struct options *o)
 {
 	if (o->list)
@@ -234,6 +243,8 @@ static int judge(struct options *o)
 	if (!strncmp(o->to, "http://", 7))
 		return bad("a receiver is reached by https only", o->to);
 	o->remote = !strncmp(o->to, "https://", 8);
+	if (o->remote && !url_good(o->to))
+		return bad("a receiver's URL is https://HOST[:PORT]/", o->to);
 	if (o->remote && (o->format || o->force))
 		return bad("the receiver decides that", o->format ? "--output-format" : "--force");
 	if (!o->remote && (*o->token || o->has_fingerprint || o->ca_file || o->cert || o->key || o->limit_rate || o->has_give_up || o->state))

@@ -163,21 +163,22 @@ static double seconds_left(uint64_t done, uint64_t total)
 	return done >= total ? 0 : s.rate > 0 ? (double)(total - done) / s.rate : -1;
 }
 
-static void lines_json(const struct pass *p, const struct pass_counts *now)
+static void lines_json(struct pass *p, const struct pass_counts *now)
 {
 	double left = seconds_left(now->done, now->total);
 
 	for (size_t i = 0; i < p->n; i++) {
-		const struct pass_disk *d = &p->disks[i];
 		json_object *o = event("progress");
+		struct pass_counts d;
 
+		pass_counts(p, i, &d);
 		json_object_object_add(o, "phase", json_object_new_string(s.phase));
 		json_object_object_add(o, "pass", json_object_new_int((int)s.pass));
 		json_object_object_add(o, "passes", json_object_new_int((int)s.passes));
-		json_object_object_add(o, "disk", json_object_new_string(d->content->disk->name));
-		json_object_object_add(o, "done", json_object_new_uint64(d->done));
-		json_object_object_add(o, "total", json_object_new_uint64(d->content->disk->size));
-		json_object_object_add(o, "sent", json_object_new_uint64(d->sent));
+		json_object_object_add(o, "disk", json_object_new_string(p->disks[i].content->disk->name));
+		json_object_object_add(o, "done", json_object_new_uint64(d.done));
+		json_object_object_add(o, "total", json_object_new_uint64(d.total));
+		json_object_object_add(o, "sent", json_object_new_uint64(d.sent));
 		json_object_object_add(o, "bytes-per-second", json_object_new_uint64((uint64_t)s.rate));
 		json_object_object_add(o, "seconds-left", left < 0 ? NULL : json_object_new_int64((int64_t)(left + 0.5)));
 		event_put(o);
@@ -206,7 +207,7 @@ static void bar_draw(const struct pass_counts *now)
 	s.bar_shown = true;
 }
 
-void show_tick(void *ctx, const struct pass *p, const struct pass_counts *now)
+void show_tick(void *ctx, struct pass *p, const struct pass_counts *now)
 {
 	double t = now_seconds(), dt = t - s.last, whole = t - s.begun;
 	bool ended = now->done >= now->total;

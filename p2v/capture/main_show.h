@@ -10,7 +10,7 @@ void show_open(const struct options *o);
 /* A pass begins. */
 void show_pass(unsigned pass, unsigned passes, const char *phase);
 /* Fits struct pass. */
-void show_tick(void *ctx, const struct pass *p, const struct pass_counts *now);
+void show_tick(void *ctx, struct pass *p, const struct pass_counts *now);
 /* The bar's line is left. */
 void show_end(void);
 /* A warning, at once. */

@@ -307,6 +307,15 @@ static void counts_get(struct pass *p, struct pass_counts *now)
 	}
 }
 
+void pass_counts(struct pass *p, size_t disk, struct pass_counts *out)
+{
+	const struct pass_disk *d = &p->disks[disk];
+
+	pthread_mutex_lock(&p->lock);
+	*out = (struct pass_counts){ .done = d->done, .total = d->content->disk->size, .sent = d->sent, .zero = d->zero };
+	pthread_mutex_unlock(&p->lock);
+}
+
 /* Until all workers have ended. */
 static void watch(struct pass *p)
 {

@@ -25,7 +25,7 @@ struct pass {
 	struct sink *sink;
 	unsigned workers;
 	const volatile int *cancel;
-	void (*tick)(void *ctx, const struct pass *p, const struct pass_counts *now); /* some times a second, from the calling thread; may be NULL */
+	void (*tick)(void *ctx, struct pass *p, const struct pass_counts *now); /* some times a second, from the calling thread; may be NULL */
 	void *tick_ctx;
 	void (*note)(const char *message); /* a connection that broke; from any thread; may be NULL */
 	/* Private: */
@@ -40,6 +40,8 @@ struct pass {
 int pass_list(struct pass *p, size_t disk, vdisk_error *err);
 /* From the first chunk to the last, or (`anew` false) what stands in `again`.  Everything was sent when it returns 0. */
 int pass_run(struct pass *p, bool anew, vdisk_error *err);
+/* How far one disk is; from any thread while a pass runs. */
+void pass_counts(struct pass *p, size_t disk, struct pass_counts *out);
 /* The tree digest of what the other side has. */
 int pass_digest(const struct pass_disk *d, uint8_t out[32], vdisk_error *err);
 

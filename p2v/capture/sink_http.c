@@ -346,6 +346,14 @@ static void http_close(struct sink *s)
 
 static const struct sink_ops ops = { http_begin, http_digests, http_send, http_pass, http_complete, http_close };
 
+/* Of "HOST[:PORT]", where HOST may be an address of IPv6 in brackets. */
+static bool has_port(const char *host)
+{
+	const char *end = *host == '[' ? strchr(host, ']') : NULL;
+
+	return strchr(end ? end : host, ':');
+}
+
 struct sink *http_open(const struct http_options *o, vdisk_error *err)
 {
 	struct http_sink *h = calloc(1, sizeof(*h));
@@ -369,7 +377,7 @@ struct sink *http_open(const struct http_options *o, vdisk_error *err)
 		rc = fail_nomem(err);
 	if (!rc)
 		memcpy(h->h.base, o->url, len);
-	if (!rc && !strchr(h->h.base + strlen("https://"), ':') && !strchr(h->h.base + strlen("https://"), '/'))
+	if (!rc && !has_port(h->h.base + strlen("https://")))
 		strcat(h->h.base, ":" TRANSFER_PORT);
 	if (!rc && o->has_fingerprint)
 		transfer_pin(o->fingerprint, h->h.pin);
@@ -387,11 +395,3 @@ struct sink *http_open(const struct http_options *o, vdisk_error *err)
 
 const char *http_id(const struct sink *s) { return ((const struct http_sink *)s)->id; }
 const char *http_secret(const struct sink *s) { return ((const struct http_sink *)s)->secret; }
-
-int http_probe(struct sink *s, vdisk_error *err)
-{
-	struct http_sink *h = of(s);
-	unsigned status;
-
-	return http_once(&h->conns[0], "GET", "/v1/captures", NULL, NULL, 0, &status, err) == HTTP_ANSWERED ? 0 : -1;
-}

@@ -28,7 +28,5 @@ struct sink *http_open(const struct http_options *o, vdisk_error *err);
 /* After begin(): what lets a later run go on. */
 const char *http_id(const struct sink *s);
 const char *http_secret(const struct sink *s);
-/* Whether a receiver answers there and is the one with the fingerprint: for a test of the connection.  Any answer of HTTP will do. */
-int http_probe(struct sink *s, vdisk_error *err);
 
 #endif

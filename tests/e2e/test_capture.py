@@ -148,6 +148,7 @@ def says_no():
 		(["--to", "new.qcow2", "disk", "link"], "twice"),
 		(["--to", "http://127.0.0.1/", "disk"], "https"),
 		(["--to", "https://127.0.0.1/", "disk"], "--token"),
+		(["--to", "https://127.0.0.1/store", "--token", "x", "disk"], "PORT"),
 		(["--to", "https://127.0.0.1/", "--resume", "disk"], "--token"),
 		(["--to", "out", "--token", "x", "disk"], "receiver"),
 		(["--to", "out", "-O", "nonsense", "disk"], "nonsense"),
@@ -506,6 +507,9 @@ def written_to_all_the_time():
 			qemu_img("convert", "-O", "raw", image_of(s.folder(), name), "back")
 			eq(d["digest"], tree_digest("back"), "digest of what lies there")
 			files_whole("back")
+		os.mkdir("live/sub")
+		for where in ("live", "live/sub/new.qcow2"):
+			declined("--to", where, device, mentions="to be captured")
 		# Two passes in one run, into a folder.
 		os.mkdir("out")
 		r = capture("--to", "out", "--json", device).json()
