@@ -16,6 +16,9 @@ struct fitting {
 	const struct fit_rules *rules;
 	struct machine_lost_list *lost;
 	bool *placed; /* for each disk */
+	struct {
+		unsigned controller, unit;
+	} from[FIT_BUSES][8]; /* by bus and adapter: what comes before is taken, for places are never given back */
 };
 
 static const struct fit_bus *bus_of(const struct fitting *w, const struct machine_disk *d) { return &w->rules->bus[d->bus]; }
@@ -92,16 +95,17 @@ static bool is_free(const struct fitting *w, size_t at, unsigned controller, int
 	return true;
 }
 
-static bool place_find(const struct fitting *w, size_t at)
+static bool place_find(struct fitting *w, size_t at)
 {
 	struct machine_disk *d = &w->f->disks[at];
 	const struct fit_bus *bus = bus_of(w, d);
+	unsigned *c = &w->from[d->bus][d->scsi].controller, *u = &w->from[d->bus][d->scsi].unit;
 
-	for (unsigned c = 0; c < bus->controllers; c++)
-		for (unsigned u = 0; u < bus->units; u++)
-			if (is_free(w, at, c, (int)u)) {
-				d->controller = c;
-				d->unit = (int)u;
+	for (; *c < bus->controllers; ++*c, *u = 0)
+		for (; *u < bus->units; ++*u)
+			if (is_free(w, at, *c, (int)*u)) {
+				d->controller = *c;
+				d->unit = (int)*u;
 				w->placed[at] = true;
 				return true;
 			}
@@ -109,7 +113,7 @@ static bool place_find(const struct fitting *w, size_t at)
 }
 
 /* Where disks of a full bus go; CD-ROM drives, to any that can have them. */
-static bool spill(const struct fitting *w, size_t at)
+static bool spill(struct fitting *w, size_t at)
 {
 	static const enum machine_bus optical[] = { MACHINE_BUS_SATA, MACHINE_BUS_SCSI, MACHINE_BUS_USB };
 	struct machine_disk *d = &w->f->disks[at], was = *d;
@@ -133,7 +137,7 @@ static bool spill(const struct fitting *w, size_t at)
 	return false;
 }
 
-static int places_choose(const struct fitting *w, vdisk_error *err)
+static int places_choose(struct fitting *w, vdisk_error *err)
 {
 	char room[64];
 
@@ -202,7 +206,7 @@ static int disks_copy(const struct fitting *w, const struct machine *m, vdisk_er
 int fit(struct fitted *f, const struct machine *m, const struct fit_rules *rules, const struct describe_write *how,
 	struct machine_lost_list *lost, vdisk_error *err)
 {
-	struct fitting w = { f, rules, lost, calloc(m->disks_n + 1, sizeof(bool)) };
+	struct fitting w = { .f = f, .rules = rules, .lost = lost, .placed = calloc(m->disks_n + 1, sizeof(bool)) };
 	int rc;
 
 	*f = (struct fitted){ 0 };

@@ -6,7 +6,7 @@
 #include "json.h"
 
 #include "common/fail.h"
-#include "names.h"
+#include "json_members.h"
 
 #include <json.h>
 #include <limits.h>
@@ -16,176 +16,6 @@
 
 #define DEPTH_MAX 8
 #define TYPE      "vdisk-machine"
-
-enum member_kind { TEXT, LINES, NUMBER, LARGE, UNIT, YES, NAME, TEXTS };
-
-struct member {
-	const char *key;
-	enum member_kind kind;
-	size_t at, count_at;       /* in the struct; count_at for TEXTS */
-	const struct names *names; /* for NAME */
-};
-
-#define MEMBER(type, key, kind, field)       { key, kind, offsetof(struct type, field), 0, NULL }
-#define MEMBER_NAME(type, key, field, names) { key, NAME, offsetof(struct type, field), 0, &names }
-#define MEMBER_LIST(type, key, field)        { key, TEXTS, offsetof(struct type, field), offsetof(struct type, field##_n), NULL }
-
-static const struct member machine_members[] = {
-	MEMBER(machine, "name", TEXT, name),
-	MEMBER(machine, "uuid", TEXT, uuid),
-	MEMBER(machine, "description", LINES, description),
-	MEMBER(machine, "os", TEXT, os),
-	MEMBER(machine, "arch", TEXT, arch),
-	MEMBER_NAME(machine, "firmware", firmware, names_firmware),
-	MEMBER(machine, "secure-boot", YES, secure_boot),
-	MEMBER_NAME(machine, "chipset", chipset, names_chipset),
-	MEMBER(machine, "cpus", NUMBER, cpus),
-	MEMBER(machine, "sockets", NUMBER, sockets),
-	MEMBER(machine, "cores", NUMBER, cores),
-	MEMBER(machine, "threads", NUMBER, threads),
-	MEMBER(machine, "memory", LARGE, memory),
-	MEMBER_NAME(machine, "tpm", tpm, names_tpm),
-	MEMBER_NAME(machine, "video", video, names_video),
-	MEMBER(machine, "video-memory", LARGE, video_memory),
-	{ 0 },
-};
-
-static const struct member disk_members[] = {
-	MEMBER(machine_disk, "name", TEXT, name),
-	MEMBER_NAME(machine_disk, "medium", medium, names_medium),
-	MEMBER_NAME(machine_disk, "bus", bus, names_bus),
-	MEMBER_NAME(machine_disk, "adapter", scsi, names_scsi),
-	MEMBER(machine_disk, "controller", NUMBER, controller),
-	MEMBER(machine_disk, "unit", UNIT, unit),
-	MEMBER(machine_disk, "boot", NUMBER, boot),
-	MEMBER(machine_disk, "path", TEXT, path),
-	MEMBER(machine_disk, "ref", TEXT, ref),
-	MEMBER(machine_disk, "format", TEXT, format),
-	MEMBER(machine_disk, "size", LARGE, size),
-	MEMBER(machine_disk, "file-size", LARGE, file_size),
-	MEMBER(machine_disk, "chunk-size", LARGE, chunk_size),
-	MEMBER(machine_disk, "compression", TEXT, compression),
-	MEMBER(machine_disk, "logical-sector-size", NUMBER, logical_sector),
-	MEMBER(machine_disk, "physical-sector-size", NUMBER, physical_sector),
-	MEMBER(machine_disk, "serial", TEXT, serial),
-	MEMBER(machine_disk, "wwn", TEXT, wwn),
-	MEMBER(machine_disk, "model", TEXT, model),
-	MEMBER(machine_disk, "image-uuid", TEXT, image_uuid),
-	MEMBER(machine_disk, "read-only", YES, read_only),
-	MEMBER(machine_disk, "removable", YES, removable),
-	MEMBER(machine_disk, "rotational", YES, rotational),
-	MEMBER(machine_disk, "host-device", YES, host),
-	{ 0 },
-};
-
-static const struct member nic_members[] = {
-	MEMBER(machine_nic, "name", TEXT, name),
-	MEMBER(machine_nic, "mac", TEXT, mac),
-	MEMBER_NAME(machine_nic, "model", model, names_nic_model),
-	MEMBER_NAME(machine_nic, "connection", net, names_net),
-	MEMBER(machine_nic, "network", TEXT, network),
-	MEMBER(machine_nic, "driver", TEXT, driver),
-	MEMBER_LIST(machine_nic, "addresses", addresses),
-	MEMBER_LIST(machine_nic, "gateways", gateways),
-	MEMBER_LIST(machine_nic, "dns", dns),
-	MEMBER(machine_nic, "boot", NUMBER, boot),
-	MEMBER(machine_nic, "vlan", NUMBER, vlan),
-	MEMBER(machine_nic, "mtu", NUMBER, mtu),
-	MEMBER(machine_nic, "dhcp", YES, dhcp),
-	MEMBER(machine_nic, "disconnected", YES, disconnected),
-	{ 0 },
-};
-
-static const struct member serial_members[] = {
-	MEMBER_NAME(machine_serial, "kind", kind, names_serial_kind),
-	MEMBER(machine_serial, "path", TEXT, path),
-	{ 0 },
-};
-
-static const struct member partition_members[] = {
-	MEMBER(machine_partition, "disk", TEXT, disk),
-	MEMBER(machine_partition, "name", TEXT, name),
-	MEMBER(machine_partition, "number", NUMBER, number),
-	MEMBER(machine_partition, "start", LARGE, start),
-	MEMBER(machine_partition, "size", LARGE, size),
-	MEMBER(machine_partition, "type", TEXT, type),
-	MEMBER(machine_partition, "filesystem", TEXT, fs),
-	MEMBER(machine_partition, "uuid", TEXT, uuid),
-	MEMBER(machine_partition, "label", TEXT, label),
-	MEMBER(machine_partition, "mount", TEXT, mount),
-	{ 0 },
-};
-
-static const struct member volume_members[] = {
-	MEMBER(machine_volume, "group", TEXT, group),
-	MEMBER(machine_volume, "name", TEXT, name),
-	MEMBER(machine_volume, "size", LARGE, size),
-	MEMBER(machine_volume, "on", TEXT, on),
-	MEMBER(machine_volume, "filesystem", TEXT, fs),
-	MEMBER(machine_volume, "uuid", TEXT, uuid),
-	MEMBER(machine_volume, "label", TEXT, label),
-	MEMBER(machine_volume, "mount", TEXT, mount),
-	{ 0 },
-};
-
-static const struct member array_members[] = {
-	MEMBER(machine_array, "name", TEXT, name),
-	MEMBER(machine_array, "level", TEXT, level),
-	MEMBER(machine_array, "uuid", TEXT, uuid),
-	MEMBER(machine_array, "members", TEXT, members),
-	MEMBER(machine_array, "state", TEXT, state),
-	MEMBER(machine_array, "size", LARGE, size),
-	{ 0 },
-};
-
-static const struct member crypt_members[] = {
-	MEMBER(machine_crypt, "device", TEXT, device),
-	MEMBER(machine_crypt, "name", TEXT, name),
-	MEMBER(machine_crypt, "uuid", TEXT, uuid),
-	MEMBER(machine_crypt, "version", NUMBER, version),
-	{ 0 },
-};
-
-static const struct member host_members[] = {
-	MEMBER(machine_host, "hostname", TEXT, hostname),
-	MEMBER(machine_host, "vendor", TEXT, vendor),
-	MEMBER(machine_host, "product", TEXT, product),
-	MEMBER(machine_host, "serial", TEXT, serial),
-	MEMBER(machine_host, "board", TEXT, board),
-	MEMBER(machine_host, "bios", TEXT, bios),
-	MEMBER(machine_host, "cpu", TEXT, cpu),
-	MEMBER(machine_host, "os", TEXT, os),
-	MEMBER(machine_host, "kernel", TEXT, kernel),
-	MEMBER(machine_host, "captured", TEXT, captured),
-	{ 0 },
-};
-
-static void *disk_new(struct machine *m) { return machine_disk_add(m); }
-static void *nic_new(struct machine *m) { return machine_nic_add(m); }
-static void *serial_new(struct machine *m) { return machine_serial_add(m); }
-static void *partition_new(struct machine *m) { return machine_partition_add(m); }
-static void *volume_new(struct machine *m) { return machine_volume_add(m); }
-static void *array_new(struct machine *m) { return machine_array_add(m); }
-static void *crypt_new(struct machine *m) { return machine_crypt_add(m); }
-
-static const struct list {
-	const char *key;
-	const struct member *members;
-	size_t at, count_at, size;
-	void *(*add)(struct machine *);
-} lists[] = {
-#define LIST(key, field, noun) \
-	{ key, noun##_members, offsetof(struct machine, field), offsetof(struct machine, field##_n), sizeof(struct machine_##noun), noun##_new }
-	LIST("disks", disks, disk),
-	LIST("nics", nics, nic),
-	LIST("serial-ports", serials, serial),
-	LIST("partitions", partitions, partition),
-	LIST("logical-volumes", volumes, volume),
-	LIST("arrays", arrays, array),
-	LIST("encrypted", crypts, crypt),
-};
-
-#define LISTS_N (sizeof(lists) / sizeof(*lists))
 
 /* ---------------------------------------------------------------- reading */
 
@@ -291,7 +121,7 @@ static bool is_known(const char *key, bool top)
 		if (!strcmp(key, known[i]))
 			return true;
 	for (size_t i = 0; i < LISTS_N; i++)
-		if (!strcmp(key, lists[i].key))
+		if (!strcmp(key, json_lists[i].key))
 			return true;
 	return false;
 }
@@ -304,7 +134,7 @@ static int object_take(const struct reading *r, const struct member *members, js
 
 		if (f && v && member_take(r, f, v, at, where))
 			return -1;
-		if (!f && !is_known(key, members == machine_members))
+		if (!f && !is_known(key, members == json_machine_members))
 			machine_lost_add(&r->m->lost, v ? json_object_get_string(v) : NULL, "not known to this version", "%s, \"%.128s\"", where,
 					 key);
 	}
@@ -392,7 +222,7 @@ static int machine_take(const struct reading *r, json_object *o)
 			    MACHINE_JSON_SCHEMA);
 	if (json_object_object_get_ex(o, "type", &v) && (!part(o, "type") || strcmp(part(o, "type"), TYPE)))
 		return wrong(r, "the machine", "type", "\"" TYPE "\"");
-	if (object_take(r, machine_members, o, r->m, "the machine"))
+	if (object_take(r, json_machine_members, o, r->m, "the machine"))
 		return -1;
 	if (json_object_object_get_ex(o, "systems", &v) && v) {
 		if (number_take(r, v, UINT32_MAX, &n, "the machine", "systems"))
@@ -402,11 +232,11 @@ static int machine_take(const struct reading *r, json_object *o)
 	if (json_object_object_get_ex(o, "host", &v) && v) {
 		if (!json_object_is_type(v, json_type_object))
 			return wrong(r, "the machine", "host", "an object");
-		if (object_take(r, host_members, v, &r->m->host, "host"))
+		if (object_take(r, json_host_members, v, &r->m->host, "host"))
 			return -1;
 	}
 	for (size_t i = 0; i < LISTS_N; i++)
-		if (list_take(r, &lists[i], o))
+		if (list_take(r, &json_lists[i], o))
 			return -1;
 	return lost_take(r, o) || forms_judge(r) ? -1 : 0;
 }
@@ -513,7 +343,7 @@ static json_object *list_make(const struct machine *m, const struct list *l)
 		json_object *one = json_object_new_object();
 
 		object_fill(one, l->members, at + i * l->size);
-		if (l->members == disk_members)
+		if (l->members == json_disk_members)
 			json_object_object_add(one, "path-flags", flags_make(m->disks[i].path_flags));
 		json_object_array_add(o, one);
 	}
@@ -546,10 +376,10 @@ json_object *machine_json_make(const struct machine *m)
 	}
 	json_object_object_add(o, "schema-version", json_object_new_int(MACHINE_JSON_SCHEMA));
 	json_object_object_add(o, "type", text_make(TYPE));
-	object_fill(o, machine_members, m);
+	object_fill(o, json_machine_members, m);
 	for (size_t i = 0; i < LISTS_N; i++)
-		json_object_object_add(o, lists[i].key, list_make(m, &lists[i]));
-	object_fill(host, host_members, &m->host);
+		json_object_object_add(o, json_lists[i].key, list_make(m, &json_lists[i]));
+	object_fill(host, json_host_members, &m->host);
 	json_object_object_add(o, "host", host);
 	json_object_object_add(o, "systems", json_object_new_uint64(m->systems));
 	json_object_object_add(o, "lost", machine_json_lost(&m->lost));

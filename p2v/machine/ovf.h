@@ -36,6 +36,12 @@ bool ovf_is(xmlNode *node, const char *section);
 bool ovf_required(struct ovf *o, xmlNode *node);
 /* Elements that the standard does not know are passed over only where they say ovf:required="false". */
 int ovf_unknown(struct ovf *o, xmlNode *node);
+#define OVF_NESTING_MAX 16
+
+/* <References>, a DiskSection: fill files and disks. */
+int ovf_references(struct ovf *o, xmlNode *root);
+int ovf_disks(struct ovf *o, xmlNode *section);
+size_t ovf_count(xmlNode *parent, const char *name); /* children with this name */
 struct ovf_disk *ovf_disk_find(struct ovf *o, const char *id);
 struct ovf_file *ovf_file_find(struct ovf *o, const char *id);
 /* "byte * 2^20", "MegaBytes", …: bytes, or 0: not understood. */

@@ -367,7 +367,7 @@ static int number_take(struct vmx *v, const char *key, uint64_t max, uint64_t *o
 static int machine_take(struct vmx *v)
 {
 	struct machine *m = v->m;
-	const char *uuid = settings_get(&v->s, "uuid.bios"), *os = settings_get(&v->s, "guestOS"), *firmware = settings_get(&v->s, "firmware");
+	const char *uuid = settings_get(&v->s, "uuid.bios"), *os = settings_get(&v->s, "guestOS"), *firmware = settings_get(&v->s, "firmware"), *vtpm;
 	uint64_t memory, cpus, cores, vram;
 
 	if (number_take(v, "memsize", MACHINE_MEMORY_MAX >> 20, &memory) || number_take(v, "numvcpus", MACHINE_CPUS_MAX, &cpus) ||
@@ -388,7 +388,8 @@ static int machine_take(struct vmx *v)
 	}
 	m->firmware = firmware && !strcasecmp(firmware, "efi") ? MACHINE_FIRMWARE_UEFI : MACHINE_FIRMWARE_BIOS;
 	m->secure_boot = yes(settings_get(&v->s, "uefi.secureBoot.enabled"));
-	m->tpm = yes(settings_get(&v->s, "vtpm.present")) || yes(settings_get(&v->s, "managedVM.autoAddVTPM")) ? MACHINE_TPM_2_0 : MACHINE_TPM_NONE;
+	vtpm = settings_get(&v->s, "managedVM.autoAddVTPM"); /* "software", where it is not encrypted */
+	m->tpm = yes(settings_get(&v->s, "vtpm.present")) || (vtpm && *vtpm && strcasecmp(vtpm, "FALSE")) ? MACHINE_TPM_2_0 : MACHINE_TPM_NONE;
 	m->video = settings_get(&v->s, "svga.present") && !yes(settings_get(&v->s, "svga.present")) ? MACHINE_VIDEO_NONE : MACHINE_VIDEO_VMWARE;
 	m->video_memory = vram;
 	return 0;

@@ -123,7 +123,7 @@ static void machine_put(struct vmx *v)
 	if (m->tpm == MACHINE_TPM_1_2)
 		machine_lost_add(v->lost, "1.2", "it becomes one of version 2.0", "TPM");
 	if (m->tpm)
-		put(v, "TRUE", "managedVM.autoAddVTPM");
+		put(v, "software", "managedVM.autoAddVTPM");
 	megabytes = (megabytes + 3) & ~(uint64_t)3; /* VMware wants a multiple of four */
 	if (megabytes << 20 != m->memory)
 		machine_lost_add(v->lost, NULL, "VMware has multiples of 4 MiB", "memory: %llu bytes become %llu MiB",

@@ -109,7 +109,7 @@ static int disk_take(struct xva *v, xmlNode *vbd)
 	d->medium = type && !strcmp(type, "CD") ? MACHINE_CDROM : MACHINE_DISK;
 	d->bus = d->medium == MACHINE_CDROM ? MACHINE_BUS_IDE : MACHINE_BUS_XEN;
 	if (d->medium == MACHINE_DISK && xml_number(place, 255, &unit)) {
-		d->name = machine_text_format(v->m, "xvd%u", (unsigned)unit);
+		d->name = unit < 26 ? machine_text_format(v->m, "xvd%c", 'a' + (int)unit) : machine_text_format(v->m, "xvd%u", (unsigned)unit);
 		place_set(v->m, d, 0, (int)unit);
 	} else {
 		d->name = machine_text_format(v->m, "device%s", place ? place : "");
