@@ -146,7 +146,8 @@ GRUB_TIMEOUT=1
 GRUB_DISABLE_LINUX_UUID=true
 GRUB_CMDLINE_LINUX_DEFAULT=""
 CFG
-echo "GRUB_CMDLINE_LINUX=\"${swap_name:+resume=$swap_name }${flags:+$flags }console=tty0 console=ttyS0 tsc=reliable rootdelay=3\"" >>"$root/etc/default/grub"
+# Devices may take longer than 90 s to be seen, where the emulator has a small share of a busy machine.
+echo "GRUB_CMDLINE_LINUX=\"${swap_name:+resume=$swap_name }${flags:+$flags }console=tty0 console=ttyS0 tsc=reliable rootdelay=3 systemd.default_timeout_start_sec=900\"" >>"$root/etc/default/grub"
 mkdir -p "$root/boot/grub"
 # What grub-probe would say on the disk.
 mv "$root/usr/sbin/grub-probe" "$work/grub-probe"
