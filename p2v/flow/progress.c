@@ -101,5 +101,11 @@ void progress_step(struct progress *p, const char *phase, const char *subject)
 
 void progress_tick(void *ctx, const struct vdisk_progress *now)
 {
-	show(ctx, now);
+	struct progress *p = ctx;
+
+	/* An archive's reader tells of every piece. */
+	if (now->done < now->total && seconds_since(&p->last) < 0.1)
+		return;
+	clock_gettime(CLOCK_MONOTONIC, &p->last);
+	show(p, now);
 }

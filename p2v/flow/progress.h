@@ -16,7 +16,7 @@ struct progress {
 	unsigned step, steps;
 	const char *phase;           /* "converting" */
 	char subject[128];           /* the disk; may be "" */
-	struct timespec start;       /* of the step */
+	struct timespec start, last; /* of the step; when something was shown */
 	unsigned tenths;
 	bool shown;                  /* a bar stands on the line */
 };
