@@ -287,7 +287,7 @@ static int hardware_take(struct vbox *v, xmlNode *h)
 	xmlNode *display = xml_child(h, "Display");
 	const char *firmware = xml_child_attr(&v->x, h, "Firmware", "type"), *chipset = xml_child_attr(&v->x, h, "Chipset", "type"),
 		   *tpm = xml_child_attr(&v->x, h, "TrustedPlatformModule", "type"), *own = xml_attr(&v->x, h, "uuid");
-	xmlNode *nvram = xml_child(xml_child(h, "BIOS"), "NVRAM"), *secure = xml_child(nvram ? nvram : xml_child(h, "Firmware"), "SecureBoot");
+	xmlNode *nvram = xml_child(xml_child(h, "BIOS"), "NVRAM");
 	uint64_t cpus = 1, memory = 0, vram = 0;
 
 	if (number(v, xml_child_attr(&v->x, h, "CPU", "count"), "CPU count", MACHINE_CPUS_MAX, &cpus) ||
@@ -303,7 +303,8 @@ static int hardware_take(struct vbox *v, xmlNode *h)
 	m->video_memory = vram << 20;
 	video_take(v, xml_attr(&v->x, display, "controller"));
 	m->firmware = firmware && !strncasecmp(firmware, "EFI", 3) ? MACHINE_FIRMWARE_UEFI : MACHINE_FIRMWARE_BIOS;
-	m->secure_boot = xml_yes(xml_attr(&v->x, secure, "enabled"));
+	if (m->firmware == MACHINE_FIRMWARE_UEFI && nvram)
+		machine_lost_add(&m->lost, xml_attr(&v->x, nvram, "path"), "UEFI's variables are made anew, and whether secure boot is on stands in them", "NVRAM");
 	m->chipset = chipset && !strcasecmp(chipset, "ICH9") ? MACHINE_CHIPSET_Q35 : MACHINE_CHIPSET_PC;
 	m->tpm = !tpm || !strcasecmp(tpm, "None") ? MACHINE_TPM_NONE : !strcasecmp(tpm, "v1_2") ? MACHINE_TPM_1_2 : MACHINE_TPM_2_0;
 	XML_EACH(adapter, xml_child(h, "Network"), "Adapter")

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A .vbox of version 1.16, which VirtualBox 5.1 and all later ones read; 1.19 (VirtualBox 7) where there is a TPM or secure boot.  VirtualBox knows images by
+ * A .vbox of version 1.16, which VirtualBox 5.1 and all later ones read; 1.19 (VirtualBox 7) where there is a TPM.  VirtualBox knows images by
  * UUIDs that stand in them: where an image's is not known, one is made up from the name and the machine's, and must be written into the image.
  */
 #include "common/fail.h"
@@ -292,12 +292,10 @@ static void firmware_write(struct vbox *v, bool modern)
 	writer_empty(&v->w, "Firmware", "type", m->firmware == MACHINE_FIRMWARE_UEFI ? "EFI" : "BIOS", NULL);
 	writer_open(&v->w, "BIOS");
 	writer_empty(&v->w, "IOAPIC", "enabled", "true", NULL);
-	if (m->secure_boot) {
-		writer_open(&v->w, "NVRAM");
-		writer_empty(&v->w, "SecureBoot", "enabled", "true", NULL);
-		writer_close(&v->w);
-	}
 	writer_close(&v->w);
+	if (m->secure_boot)
+		machine_lost_add(v->lost, NULL, "it stands in the firmware's variables: VBoxManage modifynvram NAME inituefivarstore, enrollmssignatures, "
+				 "secureboot --enable", "secure boot");
 	if (modern && m->tpm)
 		writer_empty(&v->w, "TrustedPlatformModule", "type", m->tpm == MACHINE_TPM_2_0 ? "v2_0" : "v1_2", "location", "", NULL);
 }
@@ -347,7 +345,7 @@ static void hardware_write(struct vbox *v, bool modern)
 static void vbox_fill(struct vbox *v)
 {
 	const struct machine *m = v->m;
-	bool modern = m->tpm || m->secure_boot;
+	bool modern = m->tpm;
 	char made[37];
 
 	if (!m->uuid)

@@ -75,6 +75,34 @@ static inline void assert_text(const char *due, const char *is)
 		fail_msg("due is \"%s\", there is \"%s\"", due ? due : "(none)", is ? is : "(none)");
 }
 
+/* Written as every kind and read back: CPUs, memory, disks and NICs are there. */
+static inline void through_every_kind(struct machine *m)
+{
+	for (size_t i = 0; i < m->disks_n; i++)
+		if (m->disks[i].medium == MACHINE_DISK && !m->disks[i].size)
+			m->disks[i].size = 1 << 30; /* which OVF wants to say */
+	for (int kind = DESCRIBE_JSON; kind < DESCRIBE_HYPERV; kind++) {
+		vdisk_error err = { 0 };
+		size_t len = 0;
+		char *text = describe_write(m, (enum describe_kind)kind, NULL, &len, NULL, &err);
+		struct machine *back;
+
+		if (!text)
+			fail_msg("%s: %s", describe_kind_name((enum describe_kind)kind), err.message);
+		back = described_as(text, len, (enum describe_kind)kind, NULL);
+		assert_text(m->name, back->name);
+		assert_int_equal(m->cpus, back->cpus);
+		assert_true(back->memory >= m->memory && back->memory < m->memory + (4 << 20));
+		assert_int_equal(m->firmware == MACHINE_FIRMWARE_UEFI, back->firmware == MACHINE_FIRMWARE_UEFI);
+		assert_int_equal(m->disks_n, back->disks_n);
+		assert_int_equal(m->nics_n, back->nics_n);
+		for (size_t i = 0; i < m->nics_n; i++)
+			assert_text(m->nics[i].mac, back->nics[i].mac);
+		machine_free(back);
+		free(text);
+	}
+}
+
 static inline struct machine_disk *disk_put(struct machine *m, const char *name, enum machine_bus bus, unsigned controller, int unit,
 					    const char *path)
 {

@@ -71,6 +71,7 @@ static void vmx_says(void **state)
 	assert_lost(&m->lost, "sound.present");
 	assert_lost(&m->lost, "pciPassthru0.id");
 	assert_lost(&m->lost, "independent-persistent");
+	through_every_kind(m);
 	machine_free(m);
 	refused("displayName = \"x\"\nmemsize = \"-5\"\n", DESCRIBE_VMX, "memsize is no number");
 	refused("displayName = \"x\"\nwhat is this\n", DESCRIBE_VMX, "line 2 is no setting");
@@ -132,6 +133,7 @@ static void libvirt_says(void **state)
 	assert_lost(&m->lost, "sound");
 	assert_lost(&m->lost, "nvram");
 	assert_lost(&m->lost, "cache");
+	through_every_kind(m);
 	machine_free(m);
 	refused("<domain><name>x</name><memory unit='parsec'>1</memory></domain>", DESCRIBE_LIBVIRT, "<memory> is no size");
 	refused("<domain><name>x</name><vcpu>0</vcpu></domain>", DESCRIBE_LIBVIRT, "<vcpu> is no number");
@@ -179,6 +181,7 @@ static void hyperv_says(void **state)
 	assert_text("Lab", m->nics[0].network);
 	assert_int_equal(1, m->nics[0].boot);
 	assert_lost(&m->lost, "dynamic memory");
+	through_every_kind(m);
 	machine_free(m);
 	refused("<configuration><x/></configuration>", DESCRIBE_HYPERV, "neither <settings> nor <manifest>");
 }
@@ -226,6 +229,7 @@ static void vmc_says(void **state)
 	assert_int_equal(2, m->disks[0].unit);
 	assert_text(".\\origin.vhd", m->disks[1].path);
 	assert_text("00:03:ff:11:22:33", m->nics[0].mac);
+	through_every_kind(m);
 	machine_free(m);
 }
 
@@ -269,6 +273,7 @@ static void xva_says(void **state)
 	assert_text("aa:bb:cc:00:11:22", m->nics[0].mac);
 	assert_text("Pool-wide network", m->nics[0].network);
 	assert_lost(&m->lost, "before");
+	through_every_kind(m);
 	machine_free(m);
 	refused("<value><struct/></value>", DESCRIBE_XVA, "no objects");
 }
@@ -314,6 +319,7 @@ static void proxmox_says(void **state)
 	assert_lost(&m->lost, "hostpci0");
 	assert_lost(&m->lost, "before");
 	assert_lost(&m->lost, "efidisk0");
+	through_every_kind(m);
 	machine_free(m);
 	refused("name: x\ncores: many\n", DESCRIBE_PROXMOX, "cores is");
 }
@@ -348,6 +354,7 @@ static void xl_says(void **state)
 	assert_int_equal(MACHINE_NIC_XEN, m->nics[1].model);
 	assert_int_equal(MACHINE_SERIAL_PTY, m->serials[0].kind);
 	assert_lost(&m->lost, "pci");
+	through_every_kind(m);
 	machine_free(m);
 	refused("name = \"x\nmemory = 1\n", DESCRIBE_XL, "a string does not end");
 	refused("disk = [ 'a', 'b'\n", DESCRIBE_XL, "line");
@@ -392,6 +399,7 @@ static void vbox_says(void **state)
 	assert_int_equal(MACHINE_SERIAL_FILE, m->serials[0].kind);
 	assert_lost(&m->lost, "snapshots");
 	assert_lost(&m->lost, "AudioAdapter");
+	through_every_kind(m);
 	machine_free(m);
 }
 
