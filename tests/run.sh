@@ -45,7 +45,9 @@ build() {
 		{ tail -n 60 "build/$preset.build.log" >&2; exit 2; }
 }
 
-mapfile -t wanted < <(packages_listed tools/packages.txt tests/packages.txt)
+lists=(tools/packages.txt tests/packages.txt)
+[ "$tier" = all ] && lists+=(tests/packages-all.txt)
+mapfile -t wanted < <(packages_listed "${lists[@]}")
 packages_install run.sh "$source/build/packages.log" "${wanted[@]}"
 mkdir -p build/all
 for preset in $presets; do

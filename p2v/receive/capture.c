@@ -305,8 +305,13 @@ static int finish(struct capture *c, vdisk_error *err)
 	if (fresh.work)
 		json_object_object_add(fresh.work, "state", json_object_new_string("waiting"));
 	rc = transfer_state_write(c->dir, &fresh, err);
-	if (!rc)
-		c->st = fresh;
+	if (!rc) { /* the rest is read without the lock */
+		c->st.whole = true;
+		c->st.ended = fresh.ended;
+		c->st.work = fresh.work;
+	} else {
+		json_object_put(fresh.work);
+	}
 	pthread_mutex_unlock(&c->lock);
 	return rc || capture_settle(c, err) ? -1 : 0;
 }

@@ -160,7 +160,7 @@ static unsigned go_on(struct capture *c, const struct token *t, const uint8_t se
 		if (secret_make(32, out->secret, err) || secret_hash(out->secret, 64, fresh.secret, err) || transfer_state_write(c->dir, &fresh, err))
 			status = err->sys_errno == ENOSPC || err->sys_errno == EDQUOT ? 507 : 500;
 		else
-			c->st = fresh;
+			memcpy(c->st.secret, fresh.secret, 32);
 	}
 	pthread_mutex_unlock(&c->lock);
 	return status;
