@@ -161,7 +161,7 @@ static int disk_convert(struct drain *d, vdisk_image *src, const struct vdisk_co
 {
 	static const char *const options[] = { "subformat=streamOptimized", NULL };
 	struct vdisk_convert_options o = {
-		.format = "vmdk", .options = options, .flags = how->flags & VDISK_CONVERT_DIGEST, .level = how->level, .threads = how->threads,
+		.format = "vmdk", .options = options, .flags = how->flags & (VDISK_CONVERT_DIGEST | VDISK_CONVERT_ROUND_UP), .level = how->level, .threads = how->threads,
 		.memory_bytes = how->memory_bytes, .progress = how->progress, .progress_ctx = how->progress_ctx, .cancel = how->cancel, .lost = how->lost,
 		.lost_ctx = how->lost_ctx, .log = how->log, .log_ctx = how->log_ctx,
 	};

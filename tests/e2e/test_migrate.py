@@ -289,6 +289,12 @@ def ova_out_and_in():
 	# An OVA to an OVA: nothing lies on the disk in between.
 	again = migrate("ova/web.ova", "--ova", target="virtualbox", out="again")
 	eq([d["digest"] for d in report["disks"]], [d["digest"] for d in again["disks"]], "digests")
+	# A size that VMDK cannot say.
+	os.makedirs("odd")
+	make_raw("odd/disk.raw", rng_for("odd"), MIB + 100)
+	report = migrate(vmx("odd/odd.vmx", "odd", "disk.raw"), "--ova", target="vmware", out="odd-ova")
+	eq(MIB + 512, report["disks"][0]["size"], "size")
+	check(any("instead of" in r for r in report["remarks"]), "a remark: %r" % report["remarks"])
 	env = dict(os.environ, SOURCE_DATE_EPOCH="1700000000")
 	migrate("ova/web.ova", "--ova", target="virtualbox", out="e1", env=env)
 	migrate("ova/web.ova", "--ova", target="virtualbox", out="e2", env=env)
@@ -432,7 +438,7 @@ def a_guest_is_adapted():
 		eq(["m.ovf", "m.vmdk", "m.mf"], t.getnames(), "members")
 		t.extract("m.vmdk", "back")
 	eq(back["disks"][0]["digest"], vdisk("digest", "back/m.vmdk").out.split()[0], "digest of the disk in the OVA")
-	eq(["m.ova", "report.html", "report.json", "screenshot.png", "serial.log"], sorted(n for n in os.listdir("back") if n != "m.vmdk"), "files")
+	eq(["m.manifest", "m.ova", "report.html", "report.json", "screenshot.png", "serial.log"], sorted(n for n in os.listdir("back") if n != "m.vmdk"), "files")
 
 
 if __name__ == "__main__":
