@@ -8,7 +8,7 @@ from vdtest import *
 from capturer import *
 
 PROGRAM = os.path.join(BUILD, "vdisk-receive")
-MEMORY = 160 * MIB # of the receiver, whatever they do; without clients it takes some 10
+MEMORY = 96 * MIB # of the receiver, whatever they do; without clients it takes some 8, with a thousand 15
 
 
 def receiver(*args, **kw):
