@@ -159,7 +159,7 @@ static int job_follow(struct job *j, const struct consoles *out)
 			const char *line = j->log_n - told <= kept ? job_log(j, kept - (j->log_n - told)) : NULL;
 
 			if (line)
-				tell(out, "%s", line);
+				tell(out, "%s%s", strncmp(line, "vdisk", 5) ? "vdisk: " : "", line);
 		}
 		if (!on)
 			return j->status;
