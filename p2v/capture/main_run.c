@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What file systems call free is asked before each pass.  Before one that is not the last it may be wrong a moment later: the next pass sees what
- * was missed, since it compares by digests.  The last one believes only what is at rest, or frozen.
+ * What file systems call free is asked before each pass, and believed where they are at rest, or frozen: what is mounted has part of its metadata in
+ * memory and journal.  Before a pass that is not the last they are thawed as soon as that is known.  It may be wrong a moment later, and the next
+ * pass sees what was missed, since it compares by digests.
  */
 #include "main_run.h"
 
@@ -93,7 +94,7 @@ static int free_look(struct run *r, size_t i, bool last, vdisk_error *err)
 {
 	struct content *c = &r->disks[i].content;
 	struct free_map map;
-	bool live = live_on(&r->live, c->disk->name) && (!last || live_frozen(&r->live, c->disk->name));
+	bool live = live_on(&r->live, c->disk->name) && live_frozen(&r->live, c->disk->name);
 
 	ranges_free(&c->free);
 	if (r->o->everything)
@@ -204,15 +205,17 @@ static void unfrozen_warn(const struct run *r, size_t i)
 
 static int pass_once(struct run *r, bool last, vdisk_error *err)
 {
-	bool freeze = last && r->live.n && r->o->freeze != FREEZE_NONE;
+	bool freeze = r->live.n && r->o->freeze != FREEZE_NONE && (last || !r->o->everything);
 	int rc = 0;
 
-	show_pass(r->done + 1, r->passes, freeze ? "reading, frozen" : r->done ? "comparing" : "reading");
+	show_pass(r->done + 1, r->passes, freeze && last ? "reading, frozen" : r->done ? "comparing" : "reading");
 	if (freeze)
-		live_freeze(&r->live, r->o->freeze == FREEZE_ALL, r->o->freeze_seconds, show_warning);
+		live_freeze(&r->live, r->o->freeze == FREEZE_ALL, r->o->freeze_seconds, last ? show_warning : show_note);
 	live_watch(&r->live, "");
 	for (size_t i = 0; !rc && i < r->pass.n; i++)
 		rc = free_look(r, i, last, err);
+	if (!last)
+		live_thaw(&r->live);
 	if (!rc)
 		rc = pass_run(&r->pass, true, err);
 	for (size_t i = 0; !rc && i < r->pass.n; i++)
