@@ -2,7 +2,7 @@
 /*
  * vdisk-machine: shows a machine's description, whatever system it is of, or writes it for another one.
  *
- * No image is opened.  A file that is written is complete when it has its name.  What the new description cannot say goes to standard error, a line
+ * No image is opened, but for its size, which OVF must say and most others leave to the image.  A file that is written is complete when it has its name.  What the new description cannot say goes to standard error, a line
  * each, after everything has succeeded.
  */
 #include "common/fail.h"
@@ -167,6 +167,29 @@ static void lost_say(const struct machine_lost_list *list, const char *when)
 		say(LOG_NOTICE, "not carried over%s: more than is listed here", when);
 }
 
+/* OVF says how large disks and files are: of those that lie beside the description, the images tell. */
+static void sizes_find(struct machine *m, const char *folder)
+{
+	struct vdisk_open_options open = { 0 };
+	char path[PATH_MAX];
+	vdisk_image *img;
+	struct stat st;
+
+	for (size_t i = 0; i < m->disks_n; i++) {
+		struct machine_disk *d = &m->disks[i];
+		int n = snprintf(path, sizeof(path), "%s/%s", folder, d->path ? d->path : "");
+
+		if (!d->path || d->path_flags || n < 0 || (size_t)n >= sizeof(path) || stat(path, &st) || !S_ISREG(st.st_mode))
+			continue;
+		if (!d->file_size)
+			d->file_size = (uint64_t)st.st_size;
+		if (d->size || d->medium != MACHINE_DISK || vdisk_open(path, &open, &img, NULL))
+			continue;
+		d->size = vdisk_size(img);
+		vdisk_close(img, NULL);
+	}
+}
+
 static int translate(const struct machine_args *a, struct machine *m, vdisk_error *err)
 {
 	struct describe_write how = a->write;
@@ -179,6 +202,8 @@ static int translate(const struct machine_args *a, struct machine *m, vdisk_erro
 	how.folder = *folder ? folder : NULL;
 	if (a->name)
 		m->name = machine_text(m, a->name);
+	if (a->to == DESCRIBE_OVF && *folder)
+		sizes_find(m, folder);
 	text = describe_write(m, a->to, &how, &len, &lost, err);
 	if (!text)
 		rc = -1;

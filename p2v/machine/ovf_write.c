@@ -94,7 +94,8 @@ static int disks_write(struct envelope *e, vdisk_error *err)
 		if (d->medium != MACHINE_DISK)
 			continue;
 		if (!d->size)
-			return fail(err, VDISK_INVALID, "the size of disk %zu is not known, which OVF must say", i + 1);
+			return fail(err, VDISK_INVALID, "the size of disk %zu (%.128s) is not known, which OVF must say", i + 1,
+				    d->path ? d->path : "without a file");
 		writer_open(&e->w, "Disk");
 		writer_attrf(&e->w, "ovf:capacity", "%llu", (unsigned long long)d->size);
 		writer_attr(&e->w, "ovf:capacityAllocationUnits", "byte");

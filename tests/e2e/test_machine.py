@@ -166,7 +166,7 @@ def refuses_usage():
 	                    (("-o", "f", "web.vmx"), "--to"), (("--json", "--to", "vmx", "web.vmx"), "--json shows"), (("--force", "--to", "vmx", "web.vmx"), "--output"),
 	                    (("--domain", "xen", "web.vmx"), "--domain"), (("--disk-bus", "scsi:x", "web.vmx"), "--disk-bus"), (("--disk-bus", "ide:lsi", "web.vmx"), "--disk-bus"),
 	                    (("--network", "bridge", "web.vmx"), "--network"), (("--nic-model", "x", "web.vmx"), "--nic-model"), (("--system", "0", "web.vmx"), "--system"),
-	                    (("--ovf-version", "3", "web.vmx"), "--ovf-version"), (("--to", "ovf", "web.vmx"), "size of disk 1 is not known"),
+	                    (("--ovf-version", "3", "web.vmx"), "--ovf-version"), (("--to", "ovf", "web.vmx"), "size of disk 1 (web.vmdk) is not known"),
 	                    (("gone.vmx",), "gone.vmx"), ((".",), "directory"), (("--system", "2", "--from", "vmx", "web.vmx"), None)):
 		if words:
 			no(*args, mentions=words)
@@ -262,6 +262,19 @@ def ovf_rules():
 				kind, name = re.fullmatch("ovf:/(disk|file)/(.*)", resource.text).groups()
 				check(name in (disks if kind == "disk" else files), "%s is there" % resource.text)
 		check(all(s.find(o + "Info") is not None for s in root.iter() if s.tag.endswith("Section")), "each section says what it is")
+
+
+@case
+def ovf_sizes():
+	"""OVF says how large disks are: the images beside a VMX tell, those elsewhere are not looked at."""
+	write("web.vmx", VMX)
+	qemu_img("create", "-q", "-f", "vmdk", "web.vmdk", "3M")
+	root = ET.fromstring(machine("--to", "ovf", "web.vmx").out)
+	o = "{http://schemas.dmtf.org/ovf/envelope/1}"
+	eq(str(3 * MIB), next(root.iter(o + "Disk")).get(o + "capacity"), "capacity")
+	eq(str(os.path.getsize("web.vmdk")), next(root.iter(o + "File")).get(o + "size"), "the file's size")
+	write("away.vmx", VMX.replace("web.vmdk", os.path.abspath("web.vmdk")))
+	no("--to", "ovf", "away.vmx", mentions="is not known")
 
 
 # ---------------------------------------------------------------- other people's
