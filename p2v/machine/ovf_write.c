@@ -24,7 +24,7 @@ struct envelope {
 	struct machine_lost_list *lost;
 	struct fitted f;
 	unsigned next;                       /* InstanceID of the next item */
-	unsigned controllers[3][64];         /* InstanceIDs: IDE's channels, SATA's, SCSI's */
+	unsigned controllers[4][4];          /* InstanceIDs: IDE's channels, SATA's, SCSI's, NVMe's */
 	unsigned *disks, *nics;              /* InstanceIDs */
 };
 
@@ -34,6 +34,7 @@ static const struct fit_rules rules = {
 		[MACHINE_BUS_IDE] = { 1, 4, -1 },
 		[MACHINE_BUS_SATA] = { 4, 30, -1 },
 		[MACHINE_BUS_SCSI] = { 4, 16, 7 },
+		[MACHINE_BUS_NVME] = { 4, 15, -1 },
 		[MACHINE_BUS_FLOPPY] = { 1, 2, -1 },
 	},
 	.disk = MACHINE_BUS_SATA,
@@ -210,6 +211,9 @@ static void controllers_write(struct envelope *e)
 
 		e->controllers[2][i] = controller_write(e, i, "6", models[model ? model : MACHINE_SCSI_LSI], "SCSI");
 	}
+	n = fit_controllers(&e->f, MACHINE_BUS_NVME);
+	for (unsigned i = 0; i < n; i++)
+		e->controllers[3][i] = controller_write(e, i, "20", "vmware.nvme.controller", "NVMe");
 }
 
 static unsigned parent_of(const struct envelope *e, const struct machine_disk *d, unsigned *unit)
@@ -219,7 +223,7 @@ static unsigned parent_of(const struct envelope *e, const struct machine_disk *d
 		*unit %= 2;
 		return e->controllers[0][d->unit / 2];
 	}
-	return e->controllers[d->bus == MACHINE_BUS_SATA ? 1 : 2][d->controller];
+	return e->controllers[d->bus == MACHINE_BUS_SATA ? 1 : d->bus == MACHINE_BUS_SCSI ? 2 : 3][d->controller];
 }
 
 static void disk_write(struct envelope *e, size_t at)

@@ -168,6 +168,36 @@ static void uefi_through_all(void **state)
 	matrix(sample_uefi(), true);
 }
 
+/* NVMe, where there is such a thing. */
+static void nvme_is_kept(void **state)
+{
+	static const enum describe_kind kept[] = { DESCRIBE_JSON, DESCRIBE_VMX, DESCRIBE_OVF, DESCRIBE_VBOX };
+	struct machine_lost_list lost = { 0 };
+	struct machine *m = sample_uefi(), *back;
+	vdisk_error err;
+	size_t len;
+	char *text;
+
+	(void)state;
+	disk_put(m, "nvme0n1", MACHINE_BUS_NVME, 0, 2, "fast.vmdk");
+	for (size_t i = 0; i < sizeof(kept) / sizeof(*kept); i++) {
+		text = describe_write(m, kept[i], NULL, &len, &lost, &err);
+		assert_non_null(text);
+		back = described_as(text, len, kept[i], NULL);
+		assert_int_equal(MACHINE_BUS_NVME, disk_of(back, "fast.vmdk")->bus);
+		assert_int_equal(2, disk_of(back, "fast.vmdk")->unit);
+		assert_false(is_lost(&lost, "its bus"));
+		free(text);
+		machine_free(back);
+	}
+	text = describe_write(m, DESCRIBE_LIBVIRT, NULL, &len, &lost, &err);
+	assert_non_null(text);
+	assert_lost(&lost, "nvme0n1: its bus becomes virtio");
+	free(text);
+	machine_lost_free(&lost);
+	machine_free(m);
+}
+
 /* A script is not read back; it names what matters, and quotes it. */
 static void hyperv_script(void **state)
 {
@@ -203,6 +233,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(bios_through_all),
 		cmocka_unit_test(uefi_through_all),
+		cmocka_unit_test(nvme_is_kept),
 		cmocka_unit_test(hyperv_script),
 	};
 
