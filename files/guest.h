@@ -35,6 +35,7 @@ struct guest {
 	bool rw;
 	char opened[4096]; /* devices that were decrypted, each between blanks */
 	char locked[256];  /* one that could not be, by our name; "": none */
+	vdisk_error trouble; /* what kept a key from being tried on it, at last; of kind VDISK_OK: nothing */
 	char disks[GUEST_DISKS_MAX][64]; /* as the appliance names them */
 	size_t n_disks;
 	atomic_ullong calls; /* of libguestfs, since it was mounted: somebody looks */
@@ -56,8 +57,9 @@ void guest_name(const struct guest *t, const char *device, char *out, size_t roo
 /* What libguestfs complains of, as an error. */
 int guest_fail(struct guest *t, vdisk_error *err, const char *what);
 
-/* Mounts it on `mountpoint`: the kernel then waits for guest_serve(), which returns once it is unmounted. */
-int guest_mount(struct guest *t, const char *mountpoint, bool allow_other, vdisk_error *err);
+/* Mounts it on `mountpoint`: the kernel then waits for guest_serve(), which returns once it is unmounted.  `lasting`: nothing changes meanwhile, and
+   nobody needs to hear of each use, so that this kernel may answer from what it has seen. */
+int guest_mount(struct guest *t, const char *mountpoint, bool allow_other, bool lasting, vdisk_error *err);
 int guest_serve(struct guest *t, vdisk_error *err);
 /* Unmounts inside, so that everything is written, and ends the appliance; -1 with *err where that fails. */
 int guest_close(struct guest *t, vdisk_error *err);

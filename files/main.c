@@ -2,6 +2,9 @@
 /*
  * vdisk-files: `vdisk mount --files`.  The parent waits until the child's mount is served, or has said why it cannot be.
  *
+ * In the background libguestfs's appliance has a session, and the server of the mount one of its own: the kernel's scheduler shares a busy machine out
+ * among sessions (sched_autogroup), and here two programs work, in turns.
+ *
  * One thread serves, another waits for signals and idle times: it unmounts from outside, as umount(8) would, and the serving one ends by itself.
  */
 #include "../fuse/unmount.h"
@@ -148,8 +151,10 @@ static int guest_run(const struct args *a, struct ender *e, const char *mountpoi
 	o.sockets = &socket;
 	o.rw = d.source.rw;
 	rc = guest_open(&t, &o, err);
+	if (!a->foreground)
+		setsid(); /* the appliance stays behind */
 	if (!rc) {
-		rc = guest_mount(&t, mountpoint, a->allow_other, err);
+		rc = guest_mount(&t, mountpoint, a->allow_other, !o.rw && !a->idle_seconds, err);
 		if (!rc && !ender_start(e, mountpoint, guest_activity, &t, err)) {
 			announce(ready_fd);
 			rc = guest_serve(&t, err);
@@ -214,7 +219,7 @@ static int run(const struct args *a, int ready_fd)
 int main(int argc, char **argv)
 {
 	struct args a = { 0 };
-	int rc = args_parse(&a, argc, argv), fds[2], status;
+	int rc = args_parse(&a, argc, argv), fds[2];
 	pid_t pid;
 	char byte;
 
@@ -231,10 +236,11 @@ int main(int argc, char **argv)
 	if (!pid) {
 		close(fds[0]);
 		setsid();
+		if ((pid = fork())) /* a session's leader cannot have another one */
+			_exit(pid < 0 ? 2 : 0);
 		return run(&a, fds[1]);
 	}
 	close(fds[1]);
-	if (read(fds[0], &byte, 1) == 1)
-		return 0;
-	return waitpid(pid, &status, 0) == pid && WIFEXITED(status) && WEXITSTATUS(status) ? WEXITSTATUS(status) : 2;
+	waitpid(pid, NULL, 0);
+	return read(fds[0], &byte, 1) == 1 ? 0 : 2;
 }

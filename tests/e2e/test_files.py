@@ -352,6 +352,22 @@ def true_tree():
 	return "tree"
 
 
+def apart():
+	"""The appliance and the server of the mount are two sessions: two shares of a busy machine."""
+	server = [p for p, name in processes().items() if name == "vdisk-files"]
+	eq(1, len(server), "servers")
+	children = []
+	for p in os.listdir("/proc"):
+		with contextlib.suppress(OSError, ValueError):
+			with open("/proc/%d/stat" % int(p)) as f:
+				if int(f.read().rsplit(")", 1)[1].split()[1]) == server[0]:
+					children.append(int(p))
+	check(children, "the appliance is no child of the server")
+	for p in children:
+		check(os.getsid(p) != os.getsid(server[0]), "process %d is in the server's session" % p)
+	check(os.getsid(server[0]) != os.getsid(0), "the server is in our session")
+
+
 @with_guestfs("shows the tree as it is, from a chain")
 def guestfs_tree():
 	make_fs("ext4", true_tree(), "root.img")
@@ -362,6 +378,7 @@ def guestfs_tree():
 	for image in ("disk.vhd", "top.qcow2"):
 		before = sha256(image)
 		with served(image, files="--files"):
+			apart()
 			same_tree("tree", "m", deep=True)
 			if shutil.which("setfattr"):
 				eq(b"blue", os.getxattr("m/etc/fstab", "user.colour"), "an extended attribute")
