@@ -10,7 +10,7 @@
 #include <limits.h>
 #include <stdio.h>
 
-#define CACHE_BYTES (4u << 20)
+#define CACHE_BYTES (2u << 20)
 
 static void image_path(const struct disk_place *at, const char *disk, char out[PATH_MAX])
 {

@@ -7,6 +7,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+static void missing_add(struct disk_differ *out, size_t *n, uint64_t from, uint64_t count)
+{
+	if (*n && out[*n - 1].from + out[*n - 1].count == from)
+		out[*n - 1].count += count;
+	else
+		out[(*n)++] = (struct disk_differ){ from, count };
+}
+
 static int missing_list(struct disk *d, struct disk_differ *out, size_t *n, vdisk_error *err)
 {
 	static const uint8_t none[32];
@@ -14,18 +22,16 @@ static int missing_list(struct disk *d, struct disk_differ *out, size_t *n, vdis
 	int rc = leaves ? 0 : fail_nomem(err);
 
 	*n = 0;
-	for (uint64_t at = 0; !rc && at < d->chunks && *n < DISK_DIFFER_MAX; at += ZEROS_MAX) {
-		uint64_t k = d->chunks - at < ZEROS_MAX ? d->chunks - at : ZEROS_MAX;
+	for (uint64_t at = 0; !rc && at < d->chunks && *n < DISK_DIFFER_MAX;) {
+		uint64_t next = transfer_leaves_skip(&d->leaves, at), k = d->chunks - next < ZEROS_MAX ? d->chunks - next : ZEROS_MAX;
 
-		rc = transfer_leaves_read(&d->leaves, at, k, leaves, err);
-		for (uint64_t i = 0; !rc && i < k && *n < DISK_DIFFER_MAX; i++) {
-			if (memcmp(leaves[i], none, 32))
-				continue;
-			if (*n && out[*n - 1].from + out[*n - 1].count == at + i)
-				out[*n - 1].count++;
-			else
-				out[(*n)++] = (struct disk_differ){ at + i, 1 };
-		}
+		if (next > at)
+			missing_add(out, n, at, next - at);
+		rc = transfer_leaves_read(&d->leaves, next, k, leaves, err);
+		for (uint64_t i = 0; !rc && i < k && *n < DISK_DIFFER_MAX; i++)
+			if (!memcmp(leaves[i], none, 32))
+				missing_add(out, n, next + i, 1);
+		at = next + k;
 	}
 	free(leaves);
 	return rc;
@@ -33,15 +39,17 @@ static int missing_list(struct disk *d, struct disk_differ *out, size_t *n, vdis
 
 int disk_pass(struct disk *d, const struct transfer_pass *p, struct disk_differ *differ, size_t *n, vdisk_error *err)
 {
+	uint64_t there, missing;
 	uint8_t digest[32];
-	uint64_t missing;
 
 	*n = 0;
-	if (disk_flush(d, err) || transfer_leaves_digest(&d->leaves, digest, &missing, err))
+	if (disk_flush(d, err) || transfer_leaves_count(&d->leaves, &there, err))
 		return -1;
-	if (missing)
+	if (there < d->chunks)
 		return missing_list(d, differ, n, err) ? -1 : 0;
-	if (memcmp(digest, p->digest, 32))
+	if (transfer_leaves_digest(&d->leaves, digest, &missing, err))
+		return -1;
+	if (missing || memcmp(digest, p->digest, 32))
 		return 0;
 	if (transfer_pass_save(d->at->dir, d->name, p, err))
 		return -1;

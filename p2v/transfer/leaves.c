@@ -94,14 +94,29 @@ int transfer_leaves_forget(const struct transfer_leaves *l, uint64_t from, uint6
 	return fdatasync(l->fd) ? fail_errno(err, "the list of digests") : 0;
 }
 
-/* Calls `fn` with all of them, piece by piece. */
-static int walk(const struct transfer_leaves *l, int (*fn)(void *, const uint8_t (*)[32], size_t, vdisk_error *), void *ctx, vdisk_error *err)
+uint64_t transfer_leaves_skip(const struct transfer_leaves *l, uint64_t at)
+{
+	off_t data = lseek(l->fd, (off_t)(at * 32), SEEK_DATA);
+
+	if (data < 0)
+		return errno == ENXIO ? l->chunks : at;
+	return (uint64_t)data / 32 > at ? (uint64_t)data / 32 : at;
+}
+
+/* Calls `fn` with all of them, piece by piece; with `there` not with all that are none. */
+static int walk(const struct transfer_leaves *l, bool there, int (*fn)(void *, const uint8_t (*)[32], size_t, vdisk_error *), void *ctx,
+                vdisk_error *err)
 {
 	uint8_t (*piece)[32] = malloc(PIECE * 32);
 	int rc = piece ? 0 : fail_nomem(err);
 
-	for (uint64_t at = 0; !rc && at < l->chunks; at += PIECE) {
-		size_t n = l->chunks - at < PIECE ? (size_t)(l->chunks - at) : PIECE;
+	for (uint64_t at = 0; !rc; at += PIECE) {
+		size_t n;
+
+		at = there ? transfer_leaves_skip(l, at) : at;
+		if (at >= l->chunks)
+			break;
+		n = l->chunks - at < PIECE ? (size_t)(l->chunks - at) : PIECE;
 
 		rc = transfer_leaves_read(l, at, n, piece, err) || fn(ctx, (const uint8_t (*)[32])piece, n, err) ? -1 : 0;
 	}
@@ -126,7 +141,7 @@ static int sum_add(void *ctx, const uint8_t (*leaves)[32], size_t n, vdisk_error
 int transfer_leaves_count(const struct transfer_leaves *l, uint64_t *n, vdisk_error *err)
 {
 	struct sum s = { 0 };
-	int rc = walk(l, sum_add, &s, err);
+	int rc = walk(l, true, sum_add, &s, err);
 
 	*n = s.there;
 	return rc;
@@ -139,7 +154,7 @@ int transfer_leaves_digest(const struct transfer_leaves *l, uint8_t digest[32], 
 
 	if (!s.tree)
 		return fail_nomem(err);
-	rc = walk(l, sum_add, &s, err) || transfer_tree_end(s.tree, l->size, digest, err) ? -1 : 0;
+	rc = walk(l, false, sum_add, &s, err) || transfer_tree_end(s.tree, l->size, digest, err) ? -1 : 0;
 	*missing = l->chunks - s.there;
 	transfer_tree_free(s.tree);
 	return rc;
@@ -183,7 +198,7 @@ static int manifest_write(const struct transfer_leaves *l, struct writing *w, vd
 	char hex[65];
 
 	fprintf(w->f, "vdisk-manifest 1\nhash sha256\nleaf %u\nsize %" PRIu64 "\n", TRANSFER_CHUNK, l->size);
-	if (walk(l, manifest_add, w, err) || transfer_tree_end(w->tree, l->size, digest, err))
+	if (walk(l, false, manifest_add, w, err) || transfer_tree_end(w->tree, l->size, digest, err))
 		return -1;
 	zeros_tell(w);
 	transfer_hex(digest, 32, hex);

@@ -23,6 +23,8 @@ void transfer_leaves_close(struct transfer_leaves *l);
 int transfer_leaves_read(const struct transfer_leaves *l, uint64_t from, uint64_t n, uint8_t (*out)[32], vdisk_error *err);
 int transfer_leaves_note(const struct transfer_leaves *l, uint64_t from, uint64_t n, const uint8_t (*leaves)[32], vdisk_error *err); /* L1 */
 int transfer_leaves_forget(const struct transfer_leaves *l, uint64_t from, uint64_t n, vdisk_error *err); /* durable when it returns: L2 */
+/* The first chunk from `at` on that may have one, or the number of chunks: in a hole of the file there are none. */
+uint64_t transfer_leaves_skip(const struct transfer_leaves *l, uint64_t at);
 /* How many there are. */
 int transfer_leaves_count(const struct transfer_leaves *l, uint64_t *n, vdisk_error *err);
 /* The tree digest of the disk; *missing: how many chunks have none, then it is not the disk's. */

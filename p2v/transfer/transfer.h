@@ -23,7 +23,7 @@
 #define TRANSFER_VERSION   1u
 #define TRANSFER_PORT      "8443"
 #define TRANSFER_CHUNK     VDISK_DIGEST_LEAF
-#define TRANSFER_SIZE_MAX  ((uint64_t)1 << 50)   /* bytes of a disk */
+#define TRANSFER_SIZE_MAX  ((uint64_t)1 << 46)   /* bytes of a disk: 64 TiB */
 #define TRANSFER_DISKS_MAX 64u
 #define TRANSFER_BODY_MAX  ((size_t)4 << 20)     /* of JSON, either way */
 #define TRANSFER_DIGESTS_MAX 32768u              /* chunks of one answer to GET …/digests */
