@@ -273,7 +273,7 @@ int tar_header(const char *name, uint64_t size, uint64_t mtime, uint8_t out[TAR_
 out:
 	archive_entry_free(x);
 	if (a)
-		archive_write_fail(a);
+		archive_write_close(a); /* fails where there is no room for the bytes that the header promises, and frees all the same */
 	archive_write_free(a);
 	return rc;
 }

@@ -195,6 +195,7 @@ int flow_main(enum flow_kind kind, int argc, char **argv)
 
 	if (rc || !f) {
 		free(f);
+		flow_args_free(&a);
 		return rc > 0 ? 0 : 2;
 	}
 	*f = (struct flow){ .a = &a, .cancel = &cancel, .partial_fd = -1, .lock_fd = -1, .verdict = "not-verified" };
@@ -214,5 +215,6 @@ int flow_main(enum flow_kind kind, int argc, char **argv)
 		rc = f->verify_trouble ? 2 : strcmp(f->verdict, "booted") ? 1 : 0;
 	}
 	flow_free(f);
+	flow_args_free(&a);
 	return rc;
 }

@@ -30,6 +30,8 @@ struct flow_args {
 	const char *format;  /* NULL: the target's */
 	const char *options[OPTIONS_MAX + 1];
 	size_t n_options;
+	char *pairs[OPTIONS_MAX]; /* what the options are pieces of */
+	size_t n_pairs;
 	const char *allow[ALLOW_MAX + 1];
 	size_t n_allow;
 	const char *keys[KEYS_MAX];
@@ -146,6 +148,7 @@ void flow_boot_order(const struct flow *f, const struct flow_disk *order[DISKS_M
 
 /* options.c: 1: done, nothing to do; -1: said. */
 int flow_args_parse(struct flow_args *a, enum flow_kind kind, int argc, char **argv);
+void flow_args_free(struct flow_args *a);
 int flow_main(enum flow_kind kind, int argc, char **argv);
 
 #endif

@@ -86,11 +86,14 @@ static int list_take(const struct flow_args *a, const char *name, const char **v
 	return *n == most ? option_bad(a->program, "is given too many times", name) : option_text(a->program, name, optarg, &v[(*n)++]);
 }
 
-/* "K=V,K=V"; the pieces live as long as the program. */
+/* "K=V,K=V" */
 static int pairs_take(struct flow_args *a)
 {
-	char *copy = strdup(optarg), *next;
+	char *copy = a->n_pairs < OPTIONS_MAX ? strdup(optarg) : NULL, *next;
 
+	if (!copy)
+		return option_bad(a->program, "is given too many times", "-o");
+	a->pairs[a->n_pairs++] = copy;
 	for (char *p = copy; p; p = next) {
 		next = strchr(p, ',');
 		if (next)
@@ -99,7 +102,13 @@ static int pairs_take(struct flow_args *a)
 			return option_bad(a->program, "-o takes K=V, with commas between", optarg);
 		a->options[a->n_options++] = p;
 	}
-	return copy ? 0 : option_bad(a->program, "out of memory", NULL);
+	return 0;
+}
+
+void flow_args_free(struct flow_args *a)
+{
+	for (size_t i = 0; i < a->n_pairs; i++)
+		free(a->pairs[i]);
 }
 
 static int snapshots_take(struct flow_args *a)
