@@ -124,6 +124,9 @@ raid1)
 	printf 'HOMEHOST <system>\nDEVICE /dev/sda2 /dev/sdb1\nARRAY /dev/md0 metadata=1.2 UUID=%s devices=/dev/sda2,/dev/sdb1\n' "$array" >"$root/etc/mdadm/mdadm.conf"
 	;;
 esac
+# Devices may take longer than 90 s to be seen, where the emulator has a small share of a busy machine: this is for systemd 252, the kernel's line for older ones.
+mkdir -p "$root/etc/systemd/system.conf.d"
+printf '[Manager]\nDefaultDeviceTimeoutSec=900\n' >"$root/etc/systemd/system.conf.d/slow.conf"
 chroot "$root" systemctl enable tell.service >/dev/null 2>&1
 chroot "$root" passwd -d root >/dev/null
 # What a machine with a SATA and an IDE controller has.
@@ -146,7 +149,6 @@ GRUB_TIMEOUT=1
 GRUB_DISABLE_LINUX_UUID=true
 GRUB_CMDLINE_LINUX_DEFAULT=""
 CFG
-# Devices may take longer than 90 s to be seen, where the emulator has a small share of a busy machine.
 echo "GRUB_CMDLINE_LINUX=\"${swap_name:+resume=$swap_name }${flags:+$flags }console=tty0 console=ttyS0 tsc=reliable rootdelay=3 systemd.default_timeout_start_sec=900\"" >>"$root/etc/default/grub"
 mkdir -p "$root/boot/grub"
 # What grub-probe would say on the disk.
