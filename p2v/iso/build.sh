@@ -213,7 +213,7 @@ for p in $ours; do
 		grep -qxF "$library" "$base/libraries" || die "$p wants $library, which none of the ISO's packages has"
 	done
 done
-ln -s ../vdisk-auto.service "$own/etc/systemd/system/multi-user.target.wants/vdisk-auto.service"
+for unit in vdisk-auto vdisk-name; do ln -s ../$unit.service "$own/etc/systemd/system/multi-user.target.wants/$unit.service"; done
 cp "$here/../../LICENSE" "$own/usr/share/doc/vdisk/copyright"
 cp "$base/packages" "$own/usr/share/doc/vdisk/packages"
 if [ -n "$keys" ]; then
