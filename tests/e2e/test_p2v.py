@@ -1,0 +1,279 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""From a machine under a desk to a virtual one that boots: a "physical" Debian (tests/lab/physical.sh: SATA disk, e1000, no virtio in its initramfs) is booted
+from the capture ISO, unattended; its disk goes over TLS to vdisk receive, which adapts it to KVM and boots it; the page says so.  The long tier does
+it with UEFI, with Secure Boot, from a USB stick, and with a volume group over two disks, drives the screens on the serial console, and builds the ISO twice."""
+import http.client, os, re, socket, ssl, sys
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
+from vdtest import *
+from terminal import *
+
+WAIT = 1800 # seconds for a step on a busy machine
+CACHE = os.environ.get("VDISK_LAB_CACHE") or os.path.join(BUILD, "lab")
+MAC = "00:25:90:12:34:56"
+EPOCH = "1700000000"
+OURS = ("vdisk", "vdisk-capture", "vdisk-capture-ui", "vdisk-mount", "vdisk-unmount")
+
+
+def iso(name="capture.iso", *args, cache=None):
+	for p in OURS:
+		if not os.path.exists(os.path.join(BUILD, p)):
+			skip("%s is not built" % p)
+	need("mmdebstrap", "mksquashfs", "xorriso", "grub-mkimage", "mkfs.vfat", "mcopy", "cpio")
+	r = run("bash", os.path.join(SOURCE, "p2v", "iso", "build.sh"), "--programs", BUILD, "--cache", cache or os.path.join(CACHE, "iso"), *args, name,
+	        env={"SOURCE_DATE_EPOCH": EPOCH}, timeout=WAIT)
+	if r.rc and "mmdebstrap failed" in r.err:
+		skip("mmdebstrap does not get Debian's packages here: " + r.err.strip()[:300])
+	check(r.rc == 0, r.show())
+	return name
+
+
+def physical(**variant):
+	r = run("bash", os.path.join(SOURCE, "tests", "lab", "physical.sh"), timeout=WAIT, env={k.upper(): v for k, v in variant.items()})
+	if r.rc == 77:
+		skip(r.err.strip().splitlines()[-1])
+	check(r.rc == 0, r.show())
+	ran("cp", "--sparse=always", "--reflink=auto", r.out.strip(), "disk.raw")
+	return r.out.strip()
+
+
+class Receive:
+	"""vdisk receive, until the end of the block."""
+	def __init__(self, *args):
+		for p in ("vdisk-receive", "vdisk-p2v", "vdisk-adapt", "vdisk-verify"):
+			if not os.path.exists(os.path.join(BUILD, p)):
+				skip("%s is not built" % p)
+		self.args = args
+
+	def __enter__(self):
+		self.out = open("receive.out", "w+")
+		self.err = open("receive.err", "w+")
+		self.p = subprocess.Popen([VDISK, "receive", "--json", "--store", "store", "--listen", "127.0.0.1:0", *self.args], stdout=self.out, stderr=self.err)
+		self.facts = None
+		end = time.monotonic() + 120
+		while not self.facts:
+			check(self.p.poll() is None, "vdisk receive ended: " + self.said())
+			check(time.monotonic() < end, "vdisk receive does not begin: " + self.said())
+			with open("receive.out") as f:
+				for line in f:
+					if line.endswith("\n") and json.loads(line).get("event") == "listening":
+						self.facts = json.loads(line)
+			time.sleep(0.1)
+		return self
+
+	def said(self):
+		return "".join(open(n, errors="replace").read()[-3000:] for n in ("receive.out", "receive.err"))
+
+	def get(self, path):
+		c = http.client.HTTPSConnection("127.0.0.1", self.facts["port"], context=ssl._create_unverified_context(), timeout=60)
+		c.request("GET", path, headers={"Authorization": "Bearer " + self.facts["view-key"]})
+		r = c.getresponse()
+		body = r.read()
+		check(r.status == 200, "GET %s: %d %.300r" % (path, r.status, body))
+		return body
+
+	def captures(self):
+		return json.loads(self.get("/v1/captures"))["captures"]
+
+	def verdict(self):
+		"""Of the one capture, when it is known."""
+		end = time.monotonic() + WAIT
+		while True:
+			check(self.p.poll() is None, "vdisk receive ended: " + self.said())
+			found = self.captures()
+			eq(1, len(found), "captures on the page")
+			if found[0]["state"] in ("done", "failed"):
+				return found[0]
+			check(time.monotonic() < end, "no verdict after %d s: %r" % (WAIT, found))
+			time.sleep(1)
+
+	def words(self):
+		"""What the technician would type, as words of the kernel's command line."""
+		return "vdisk.auto vdisk.server=10.0.2.2:%d vdisk.token=%s vdisk.fingerprint=%s" % (self.facts["port"], self.facts["token"], self.facts["fingerprint"])
+
+	def __exit__(self, *exc):
+		self.p.terminate()
+		try:
+			self.p.wait(60)
+		except subprocess.TimeoutExpired:
+			self.p.kill()
+			self.p.wait()
+		self.out.close()
+		self.err.close()
+
+
+def disks(*paths, bus="ahci"):
+	args = ["-device", "ahci,id=ahci"]
+	for i, path in enumerate(paths):
+		args += ["-drive", "if=none,id=disk%d,format=raw,cache=unsafe,file=%s" % (i, path), "-device", "ide-hd,drive=disk%d,bus=ahci.%d,serial=DISK-%d" % (i, i, i)]
+	return args
+
+
+def cd(path):
+	return ["-drive", "if=none,id=cd,media=cdrom,format=raw,readonly=on,file=" + path, "-device", "ide-cd,drive=cd,bus=ahci.5,bootindex=1"]
+
+
+def stick(path):
+	return ["-device", "qemu-xhci", "-drive", "if=none,id=stick,format=raw,snapshot=on,file=" + path, "-device", "usb-storage,drive=stick,bootindex=1"]
+
+
+def firmware(secure=False):
+	code = "/usr/share/OVMF/OVMF_CODE_4M.ms.fd" if secure else "/usr/share/OVMF/OVMF_CODE_4M.fd"
+	names = "/usr/share/OVMF/OVMF_VARS_4M.ms.fd" if secure else "/usr/share/OVMF/OVMF_VARS_4M.fd"
+	if not os.path.exists(code) or not os.path.exists(names):
+		skip("there is no " + code)
+	shutil.copy(names, "vars.fd")
+	args = ["-machine", "q35,smm=on" if secure else "q35", "-drive", "if=pflash,unit=0,format=raw,readonly=on,file=" + code, "-drive", "if=pflash,unit=1,format=raw,file=vars.fd"]
+	return args + (["-global", "driver=cfi.pflash01,property=secure,value=on"] if secure else [])
+
+
+@contextlib.contextmanager
+def machine(*args, kind=("-machine", "pc"), serial="file:serial"):
+	"""The physical machine, of 1 GiB."""
+	need("qemu-system-x86_64")
+	with open("qemu.err", "w") as err:
+		p = subprocess.Popen(["qemu-system-x86_64", *kind, "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", "1024", "-display", "none", "-monitor",
+		                      "none", "-no-reboot", "-serial", serial, "-nic", "user,model=e1000,mac=" + MAC, *args], stdin=subprocess.DEVNULL, stdout=err, stderr=err)
+	try:
+		yield p
+	finally:
+		p.kill()
+		p.wait()
+
+
+def serial_text():
+	with open("serial", errors="replace") as f:
+		return re.sub(r"\x1b\[[?0-9;]*[@-~]", "", f.read())
+
+
+def ends(p, what):
+	"""Waits until the machine has switched itself off."""
+	try:
+		rc = p.wait(WAIT)
+	except subprocess.TimeoutExpired:
+		fail("%s: the machine is still on after %d s:\n%s" % (what, WAIT, serial_text()[-3000:]))
+	check(rc == 0, "%s: QEMU's exit status is %d: %s" % (what, rc, open("qemu.err").read()))
+	text = serial_text()
+	check("the capture is complete; power off" in text, "%s: the ISO does not say that it is done:\n%s" % (what, text[-3000:]))
+	return text
+
+
+TELLS = r"guest: address .*\."
+
+
+def goes_through(what, boots, kind=("-machine", "pc"), sources=("disk.raw",), before=(), root="/dev/vda1"):
+	"""The whole way; `before` are the paths that the disks were copied from."""
+	with Receive("--adapt", "kvm", "--verify", "--engine", "qemu", "--expect", TELLS, "--timeout", str(WAIT)) as r:
+		image = iso("capture.iso", "--append", r.words() + " vdisk.after=poweroff")
+		check(os.path.getsize(image) < 300 * MIB, "the ISO has %d bytes" % os.path.getsize(image))
+		with machine(*disks(*sources), *boots(image), kind=kind) as p:
+			text = ends(p, what)
+		for was, now in zip(before, sources):
+			check(run("cmp", "-s", was, now, timeout=600).rc == 0, "%s: the disk %s was written to" % (what, now))
+		c = r.verdict()
+		eq(("done", "booted", True), (c["state"], c["verdict"], c["complete"]), "%s: %s\n%s" % (what, c["message"], r.get("/v1/captures/%s/log" % c["id"]).decode()[-3000:]))
+		check("root " + root in c["message"], "%s: the adapted guest's root: %r" % (what, c["message"]))
+		check(r.get("/v1/captures/%s/screenshot.png" % c["id"]).startswith(b"\x89PNG"), "no screenshot")
+		eq(len(sources), len(c["disks"]), "disks of the capture")
+		with open(os.path.join("store", c["folder"], "machine.json")) as f:
+			return json.load(f), c, text
+
+
+@case
+def with_bios():
+	was = physical()
+	m, c, text = goes_through("BIOS", cd, before=(was,))
+	eq("bios", m["firmware"], "firmware of the description")
+	d = m["disks"][0]
+	eq((os.path.getsize("disk.raw"), "DISK-0"), (d["size"], d["serial"]), "the disk of the description")
+	check(any(n["mac"] == MAC for n in m["nics"]), "the card of the description: %r" % m["nics"])
+	check(c["disks"][0]["skipped"] > 0, "free blocks were sent, too: %r" % c["disks"])
+
+
+@case
+def the_same_bytes_again():
+	"""Of the same packages; the long tier makes those anew, too."""
+	iso("a.iso", "--append", "vdisk.server=192.0.2.1", "--pxe", "pxe")
+	check(os.path.getsize("a.iso") < 300 * MIB, "the ISO has %d bytes" % os.path.getsize("a.iso"))
+	fresh = os.path.abspath("fresh") if ALL else None
+	iso("b.iso", "--append", "vdisk.server=192.0.2.1", cache=fresh)
+	eq(sha256("a.iso"), sha256("b.iso"), "SHA-256 of two builds")
+	r = ran("xorriso", "-indev", "a.iso", "-report_el_torito", "plain", "-report_system_area", "plain")
+	check("BIOS" in r.out and "UEFI" in r.out and "grub2-mbr" in r.out, r.show())
+	ran("xorriso", "-osirrox", "on", "-indev", "a.iso", "-extract", "/boot/grub/grub.cfg", "grub.cfg", "-extract", "/live", "live")
+	with open("grub.cfg") as f:
+		check("vdisk.server=192.0.2.1" in f.read(), "--append is not in grub.cfg")
+	for name in ("vmlinuz", "initrd.img", "root.img"):
+		eq(sha256("live/" + name), sha256("pxe/" + name), "--pxe's " + name)
+	r = run("bash", os.path.join(SOURCE, "p2v", "iso", "build.sh"), "--programs", BUILD, "--append", "a; reboot", "c.iso")
+	eq(2, r.rc, "exit status of a command line that GRUB would run")
+	check(not os.path.exists("c.iso"), "it was made")
+
+
+if ALL:
+	@case
+	def with_uefi():
+		m, _, _ = goes_through("UEFI", cd, kind=firmware(), before=(physical(boot="uefi"),))
+		eq(("uefi", False), (m["firmware"], m["secure-boot"]), "firmware of the description")
+
+	@case
+	def with_secure_boot():
+		m, _, _ = goes_through("Secure Boot", cd, kind=firmware(secure=True), before=(physical(boot="uefi"),))
+		eq(("uefi", True), (m["firmware"], m["secure-boot"]), "firmware of the description")
+
+	@case
+	def from_a_stick():
+		m, _, _ = goes_through("USB stick", stick, before=(physical(),))
+		eq(["sda"], [d["name"] for d in m["disks"]], "disks of the description: the stick is none of them")
+
+	@case
+	def with_a_volume_group_over_two_disks():
+		"""The machine itself spreads its root over a second disk before it is captured."""
+		physical(layout="lvm")
+		with open("second.raw", "wb") as f:
+			f.truncate(512 * MIB)
+		listener = socket.create_server(("127.0.0.1", 0))
+		with machine(*disks("disk.raw", "second.raw"), serial="tcp:127.0.0.1:%d" % listener.getsockname()[1]) as p:
+			line, _ = listener.accept()
+			t = Terminal(line.fileno())
+			t.said("login: ", WAIT)
+			t.key("root\r")
+			t.said(r"root@\w+:~# ", WAIT)
+			t.key("pvcreate -y /dev/sdb && vgextend old /dev/sdb && lvextend -L +300M old/root /dev/sdb && resize2fs /dev/old/root && echo spread-$((40 + 2)); sync; poweroff\r")
+			t.said("spread-42", WAIT)
+			eq(0, p.wait(WAIT), "QEMU's exit status")
+		m, c, _ = goes_through("LVM over two disks", cd, sources=("disk.raw", "second.raw"), root="/dev/mapper/old-root")
+		eq(["sda", "sdb"], sorted(d["name"] for d in m["disks"]), "disks of the description")
+		root = [v for v in m["logical-volumes"] if v["name"] == "root"]
+		check(len(root) == 1 and "sdb" in root[0]["on"], "where the root lies: %r" % m["logical-volumes"])
+
+	@case
+	def screens_on_the_serial_console():
+		was = physical()
+		with Receive("--adapt", "kvm", "--verify", "--engine", "qemu", "--expect", TELLS, "--timeout", str(WAIT)) as r:
+			image = iso()
+			listener = socket.create_server(("127.0.0.1", 0))
+			with machine(*disks("disk.raw"), *cd(image), serial="tcp:127.0.0.1:%d" % listener.getsockname()[1]) as p:
+				line, _ = listener.accept()
+				t = Terminal(line.fileno())
+				t.until("Capture this machine.*Server.*Token.*Fingerprint", WAIT)
+				t.key(ERASE, "10.0.2.2:%d" % r.facts["port"], TAB, ERASE, r.facts["token"], TAB, ERASE, r.facts["fingerprint"], TAB, TAB, ENTER)
+				t.until("it takes the token", 300)
+				t.key(ENTER)
+				t.until("Next", 60)
+				for _ in range(6):
+					t.key(TAB)
+				t.key(ENTER)
+				t.until(r"\[\*\] sda", 300)
+				t.key(TAB, ENTER)
+				t.until("Begin\\?", 60)
+				t.key(ENTER)
+				t.until("The capture is complete", WAIT)
+				t.key(ENTER)
+				t.until("Power off", 60)
+				t.key(DOWN, ENTER)
+				eq(0, p.wait(WAIT), "QEMU's exit status")
+			check(run("cmp", "-s", was, "disk.raw", timeout=600).rc == 0, "the disk was written to")
+			eq("booted", r.verdict()["verdict"], "verdict")
+
+main()
