@@ -13,6 +13,10 @@
 	X(vhd) BETWEEN \
 	X(vhdx) BETWEEN \
 	X(vdi) BETWEEN \
+	X(qcow) BETWEEN \
+	X(qed) BETWEEN \
+	X(parallels) BETWEEN \
+	X(bochs) BETWEEN \
 	X(raw)
 
 #define DECLARE(format) extern const struct vd_driver vd_driver_##format;

@@ -53,10 +53,6 @@ static const struct foreign {
 	const char *name;
 	bool packed; /* what is inside may well be an image */
 } foreign[] = {
-	{ 0, 8, "QFI\xfb\0\0\0\1", "QCOW version 1 (qcow)" },
-	{ 0, 4, "QED\0", "QED (qed)" },
-	{ 0, 16, "WithoutFreeSpace", "Parallels (parallels)" },
-	{ 0, 16, "WithouFreSpacExt", "Parallels (parallels)" },
 	{ 0, 22, "Bochs Virtual HD Image", "Bochs (bochs)" },
 	{ 0, 8, "EVF\x09\x0d\x0a\xff\0", "Expert Witness (ewf)" },
 	{ 0, 3, "\x1f\x8b\x08", "gzip-compressed data (gzip)", true },

@@ -7,8 +7,8 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 from vdtest import *
 import hostile
 
-KNOWN = {"qcow2": "qcow2", "vmdk": "vmdk", "vpc": "vhd", "vhdx": "vhdx", "vdi": "vdi"}
-NO_DRIVER = {"qcow": "qcow"}
+KNOWN = {"qcow2": "qcow2", "vmdk": "vmdk", "vpc": "vhd", "vhdx": "vhdx", "vdi": "vdi", "qcow": "qcow"}
+NO_DRIVER = {}
 with open("/etc/passwd", "rb") as f:
 	SECRET = f.read(200)
 

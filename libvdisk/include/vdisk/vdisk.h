@@ -56,7 +56,7 @@ typedef struct vdisk_error vdisk_error;
 /* "io", "corrupt", …: a static string. */
 VDISK_API const char *vdisk_error_kind_name(enum vdisk_error_kind kind);
 
-/* "0.1.0 (qcow2 vmdk vhd vhdx vdi raw; zlib zstd luks)": the version and what is built in.  A static string. */
+/* "0.1.0 (qcow2 vmdk vhd vhdx vdi qcow qed parallels bochs raw; zlib zstd luks)": the version and what is built in.  A static string. */
 VDISK_API const char *vdisk_version(void);
 
 enum vdisk_log_level { VDISK_LOG_WARNING, VDISK_LOG_INFO, VDISK_LOG_TRACE };
