@@ -39,7 +39,7 @@ formats=$("$VDISK" help formats | sed -n 's/^\([a-z0-9]*\): .*/\1/p')
 [ -n "$formats" ] || fault "help formats lists none"
 expect "$formats" convert -O ""
 expect "$formats" create --format ""
-expect "qcow2" info -f qc
+expect "qcow qcow2" info -f qc
 expect "refuse up" convert --size-rounding ""
 expect "auto bar json none" compare --progress ""
 expect "$(sed /help/d <<<"$commands") formats" help ""
