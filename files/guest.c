@@ -107,10 +107,10 @@ static int disks_name(struct guest *t, const struct guest_options *o, vdisk_erro
    emulation. */
 static int kernel_hasten(guestfs_h *g, vdisk_error *err)
 {
-	char *said = guestfs_get_append(g), *line;
+	const char *said = guestfs_get_append(g); /* the handle's own */
+	char *line;
 	int n = asprintf(&line, "%s%smitigations=off", said ? said : "", said ? " " : ""), rc;
 
-	free(said);
 	if (n < 0)
 		return fail(err, VDISK_NOMEM, "out of memory");
 	rc = guestfs_set_append(g, line) ? fail_guest(g, err, "libguestfs") : 0;
