@@ -65,8 +65,9 @@ SCHEMAS = {
 	"create": {**HEAD, **SIDE, "backing": MAYBE(TEXT), "backing-format": MAYBE(TEXT), "dry-run": BOOL},
 	"compact": {**HEAD, "path": TEXT, "dry-run": BOOL, "regions": [REGION], "free?": NUMBER, "zero?": NUMBER, "allocated-before?": NUMBER,
 	            "allocated-after?": NUMBER},
-	"map": {**HEAD, **SIDE, "since": MAYBE(TEXT), "extents": [{"offset": NUMBER, "length": NUMBER, "kind": TEXT, "compressed": BOOL, "encrypted": BOOL, "lost": BOOL,
-	        "depth?": NUMBER, "file?": TEXT, "host-offset?": NUMBER, "host-length?": NUMBER}]},
+	"map": {**HEAD, **SIDE, "since?": MAYBE(TEXT), "extents?": [{"offset": NUMBER, "length": NUMBER, "kind": TEXT, "compressed": BOOL, "encrypted": BOOL, "lost": BOOL,
+	        "depth?": NUMBER, "file?": TEXT, "host-offset?": NUMBER, "host-length?": NUMBER}],
+	        "regions?": [REGION], "free?": [{"offset": NUMBER, "length": NUMBER}]},
 	"check": {**HEAD, "path": TEXT, "format": TEXT, "corruptions": NUMBER, "leaks": NUMBER, "corruptions-fixed": NUMBER, "leaks-fixed": NUMBER,
 	          "allocated-units": NUMBER, "compressed-units": NUMBER, "total-units": NUMBER, "image-end": NUMBER,
 	          "problems": [{"kind": TEXT, "offset": MAYBE(NUMBER), "message": TEXT}], "problems-unlisted": NUMBER},
@@ -195,6 +196,8 @@ def the_rest():
 	eq(2 * MIB, sum(x["length"] for x in o["extents"]), "the map's lengths")
 	eq([], answer("map", "-s", "2M", "a.qcow2")["extents"], "the map of nothing")
 	check(answer("map", "-s", "4K", "-l", "8K", "a.qcow2")["extents"][0]["offset"] == 4096, "the map of a part")
+	o = answer("map", "--free", "a.qcow2")
+	eq(([("the disk", 0)], [], False), ([(r["name"], r["free"]) for r in o["regions"]], o["free"], "extents" in o), "what nobody would miss")
 	eq((0, []), (lambda c: (c["corruptions"], c["problems"]))(answer("check", "a.qcow2")), "check")
 	eq(True, answer("compare", "disk.raw", "a.qcow2")["equal"], "compare")
 	disk("other.raw", name="other")
