@@ -133,6 +133,8 @@ int vd_fingerprint_make(struct vd_conv *c, const char *path, char **out, vd_erro
 		rc = line_add_long(&l, "option", *kv, err);
 	line_add(&l, "conversion flags %x level %d sparse %u digest %s", o->flags & ~passing, o->level, o->sparse_bytes,
 	         vd_conv_digests(o) ? "yes" : "no");
+	if (o->size)
+		line_add(&l, "size %" PRIu64, o->size);
 	line_add(&l, "epoch %s", epoch ? epoch : "");
 	line_add(&l, "source salvaged %s", c->src->flags & VDISK_OPEN_SALVAGE ? "yes" : "no");
 	rc = rc || skip_line(&l, o, err) || line_add_long(&l, "source options", c->src->open_options, err) ||

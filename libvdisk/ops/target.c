@@ -97,6 +97,9 @@ int vd_target_new(vdisk_image *src, const char *path, const struct vdisk_convert
 		.log = o->log,
 		.log_ctx = o->log_ctx,
 	};
+	if (o->size && o->size < n->size)
+		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "%s: a disk of %" PRIu64 " bytes does not fit into %" PRIu64, path, n->size, o->size);
+	n->size = vd_max(n->size, o->size);
 	if (target_is_source(src, path, err))
 		return -1;
 	if (vd_image_is_forward(src))

@@ -490,6 +490,7 @@ struct vdisk_convert_options {
 	vdisk_log_fn log;
 	void *log_ctx;
 	int stream_fd;              /* with the path "-": what is written to instead of standard output (borrowed); 0: that */
+	uint64_t size;              /* of the destination, if it shall be longer than the source: zeros follow.  0: the source's */
 };
 
 struct vdisk_convert_report {
@@ -591,6 +592,82 @@ struct vdisk_measure_result {
 /* For `src`, or for an empty image of `size` bytes where src is NULL. */
 VDISK_API int vdisk_measure(vdisk_image *src, uint64_t size, const char *format, const char *const *options,
                             struct vdisk_measure_result *out, vdisk_error *err);
+
+/* ---------------------------------------------------------------- profiles
+
+   What the importers of other systems take, as one table; vdisk-formats(7) has it with its sources.  Static storage throughout. */
+
+#define VDISK_FIRMWARE_BIOS 1u
+#define VDISK_FIRMWARE_UEFI 2u
+
+struct vdisk_profile_option {
+	const char *name;   /* of a format's creation option */
+	const char *set;    /* "subformat=fixed": what is said where the caller says nothing; NULL: the format's default will do */
+	const char *takes;  /* "a|b": the values that are taken, of existing images, too; "": none, the option must not be used */
+};
+
+/* One format that is taken. */
+struct vdisk_profile_form {
+	const char *format;
+	const struct vdisk_profile_option *options; /* ends with name == NULL; NULL: any will do */
+	uint64_t size_max;       /* of the disk, in bytes; 0: no bound is known */
+	uint64_t boot_max;       /* of a disk that is booted from; 0: as size_max */
+	uint32_t footer_bytes;   /* the file is as long as the disk and this; 0: no such rule */
+	uint32_t stream_version; /* least version of a streamOptimized VMDK's header; 0: any */
+};
+
+struct vdisk_profile {
+	const char *name;        /* "azure" */
+	const char *long_name;   /* "Microsoft Azure" */
+	const struct vdisk_profile_form *forms; /* ends with format == NULL; the first is what is made unless something else is said */
+	uint64_t size_multiple, size_min; /* of the disk, in bytes; a smaller or crooked size is rounded up */
+	uint32_t firmware;       /* VDISK_FIRMWARE_*: what its machines can have */
+	uint32_t sectors;        /* 512, or 512 | 4096: logical sectors that its machines can show to the guest */
+	bool parents;            /* layers over parents are taken */
+	const char *digest;      /* of the image's file, which the system records or a manifest beside it holds; NULL: none */
+};
+
+/* The i-th, or NULL past the last. */
+VDISK_API const struct vdisk_profile *vdisk_profile_get(size_t i);
+/* NULL if there is none of that name. */
+VDISK_API const struct vdisk_profile *vdisk_profile_find(const char *name);
+/* What the profile says of a format, by its name (no alias); NULL: it is not taken. */
+VDISK_API const struct vdisk_profile_form *vdisk_profile_form(const struct vdisk_profile *p, const char *format);
+/* Whether `value` is one of an option's `takes`. */
+VDISK_API bool vdisk_profile_takes(const char *takes, const char *value);
+/* "vhdx, vhd": the formats that are taken, in buf. */
+VDISK_API const char *vdisk_profile_formats(const struct vdisk_profile *p, char *buf, size_t cap);
+
+#define VDISK_PROFILE_OPTIONS_MAX 4
+struct vdisk_profile_choice {
+	const struct vdisk_profile_form *form;
+	const char *options[VDISK_PROFILE_OPTIONS_MAX + 1]; /* "key=value", NULL-terminated: what is to be added to the caller's own */
+};
+/* How an image is made for the profile.  format: the caller's wish, or NULL; options: the caller's, NULL-terminated or NULL.  What contradicts the
+   profile is VDISK_INVALID, a format that this build cannot make VDISK_UNSUPPORTED. */
+VDISK_API int vdisk_profile_choose(const struct vdisk_profile *p, const char *format, const char *const *options,
+                                   struct vdisk_profile_choice *out, vdisk_error *err);
+/* The size that a disk of `size` bytes gets, in *made; past what is taken: VDISK_INVALID. */
+VDISK_API int vdisk_profile_size(const struct vdisk_profile *p, const struct vdisk_profile_form *form, uint64_t size, uint64_t *made,
+                                 vdisk_error *err);
+
+enum vdisk_finding_kind {
+	VDISK_FINDING_REFUSED, /* the importer would not take it */
+	VDISK_FINDING_NO_BOOT, /* it would be taken, but not boot */
+	VDISK_FINDING_NOTE,    /* to be known; nothing is wrong */
+};
+struct vdisk_finding {
+	enum vdisk_finding_kind kind;
+	const char *code;  /* a word that stays: "format", "size-multiple", ... */
+	const char *where; /* "file", "disk", "partition 2" */
+	const char *why;   /* one line */
+	const char *mend;  /* one line; NULL: nothing is to be done */
+};
+typedef void (*vdisk_finding_fn)(void *ctx, const struct vdisk_finding *f); /* strings live during the call */
+
+/* Judges an image for a profile by its format's facts and the first and last sectors of disk and partitions; little is read, and nothing of the
+   guest's files.  With an image opened with VDISK_OPEN_INFO, by the facts alone. */
+VDISK_API int vdisk_lint(vdisk_image *img, const struct vdisk_profile *p, vdisk_finding_fn fn, void *ctx, vdisk_error *err);
 
 /* ---------------------------------------------------------------- chains
 
