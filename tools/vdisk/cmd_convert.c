@@ -210,11 +210,19 @@ static enum vdisk_cache cache_mode(const char *word)
 	return strcmp(word, "keep") ? VDISK_CACHE_SPARE : VDISK_CACHE_KEEP;
 }
 
-static int convert(const struct convert_args *a, vdisk_image *src, const char *dst, const struct vdisk_format_info *f,
-                   const struct used *used, const struct range_list *same)
+struct made { /* what is made, with --for considered */
+	const struct vdisk_format_info *f;
+	struct target_profile profile;
+	struct opt_list opts;
+};
+
+static int convert(const struct convert_args *a, vdisk_image *src, const char *dst, const struct made *m, const struct used *used,
+                   const struct range_list *same)
 {
+	const struct vdisk_format_info *f = m->f;
 	const char *backing_format;
-	if (target_backing_format(&a->target, &backing_format))
+	uint64_t size = vdisk_size(src);
+	if (target_backing_format(&a->target, &backing_format) || target_size(&a->target, &m->profile, &size))
 		return EXIT_TROUBLE;
 	if (!a->content.snapshot && !a->snapshots)
 		snapshots_warn(src);
@@ -223,7 +231,8 @@ static int convert(const struct convert_args *a, vdisk_image *src, const char *d
 	struct lost lost = { 0 };
 	struct vdisk_convert_options o = {
 		.format = f->name,
-		.options = a->target.opts.v,
+		.options = m->opts.v,
+		.size = size > vdisk_size(src) ? size : 0,
 		.backing = a->target.backing,
 		.backing_format = backing_format,
 		.flags = (a->compress ? VDISK_CONVERT_COMPRESS : 0) | (a->target.force ? VDISK_CONVERT_OVERWRITE : 0) |
@@ -335,17 +344,14 @@ static int same_find(const struct convert_args *a, const char *path, vdisk_image
 	return status;
 }
 
-static int run(const void *args, char **operands, unsigned n)
+static int convert_made(const struct convert_args *a, char **operands, unsigned n, const struct made *m)
 {
-	const struct convert_args *a = args;
+	const struct vdisk_format_info *f = m->f;
 	const char *dst = operands[n - 1];
-	if (n == 1 && !a->target.opts.n)
-		return fail_usage("an operand is missing, SRC DST wanted");
-	const struct vdisk_format_info *f = target_format(dst, a->format, "-O");
-	if (!f)
-		return EXIT_TROUBLE;
 	if (target_help(f, &a->target.opts))
 		return EXIT_YES;
+	if (m->profile.profile && (a->in_place || (a->snapshots && strcmp(a->snapshots, "flatten"))))
+		return fail_usage("--for goes together with neither --in-place nor --snapshots %s", a->snapshots ? a->snapshots : "keep");
 	if (n == 1)
 		return fail_usage("an operand is missing, SRC DST wanted");
 	if (a->sparse.given && (a->sparse.value & (a->sparse.value - 1)))
@@ -376,10 +382,24 @@ static int run(const void *args, char **operands, unsigned n)
 	int status = EXIT_TROUBLE;
 	if ((!a->used_only || !used_find(src, &a->source, &a->content, USED_REFUSE, cancel_by_signals(), &used)) &&
 	    (!a->since || !same_find(a, operands[0], src, &same)))
-		status = convert(a, src, dst, f, &used, &same);
+		status = convert(a, src, dst, m, &used, &same);
 	ranges_free(&same);
 	used_free(&used);
 	source_close(src);
+	return status;
+}
+
+static int run(const void *args, char **operands, unsigned n)
+{
+	const struct convert_args *a = args;
+	struct made m;
+	if (n == 1 && !a->target.opts.n)
+		return fail_usage("an operand is missing, SRC DST wanted");
+	m.f = target_choose(&a->target, operands[n - 1], a->format, "-O", &m.profile, &m.opts);
+	if (!m.f)
+		return EXIT_TROUBLE;
+	int status = convert_made(a, operands, n, &m);
+	opt_list_free(&m.opts);
 	return status;
 }
 

@@ -43,28 +43,23 @@ static void report(const struct create_args *a, const char *path, const char *fo
 	json_print(o);
 }
 
-static int run(const void *args, char **operands, unsigned n)
+static int create(const struct create_args *a, char **operands, unsigned n, const struct vdisk_format_info *f,
+                  const struct target_profile *profile, const struct opt_list *opts)
 {
-	const struct create_args *a = args;
 	const char *path = operands[0], *backing_format;
 	uint64_t size = UINT64_MAX;
-	const struct vdisk_format_info *f = target_format(path, a->format, "-f");
-	if (!f)
-		return EXIT_TROUBLE;
-	if (target_help(f, &a->target.opts))
-		return EXIT_YES;
 	if (!strcmp(path, "-"))
 		return fail_usage("an image that is made empty cannot go to standard output");
 	if (n == 1 && !a->target.backing)
 		return fail_usage("a size is missing, IMG SIZE wanted (only with -b the backing file's is taken)");
 	if (n == 2 && (!size_parse(operands[1], &size) || size == UINT64_MAX))
 		return fail_usage("\"%s\" is no size (a number, with K M G T P E for powers of 1,024)", operands[1]);
-	if (target_backing_format(&a->target, &backing_format))
+	if (target_backing_format(&a->target, &backing_format) || target_size(&a->target, profile, &size))
 		return EXIT_TROUBLE;
 	struct vdisk_create_options o = {
 		.format = f->name,
 		.size = size,
-		.options = a->target.opts.v,
+		.options = opts->v,
 		.backing = a->target.backing,
 		.backing_format = backing_format,
 		.flags = (a->target.force ? VDISK_CREATE_OVERWRITE : 0) | (a->target.dry_run ? VDISK_CREATE_DRY_RUN : 0) |
@@ -79,6 +74,19 @@ static int run(const void *args, char **operands, unsigned n)
 		return *cancel ? fail("interrupted") : fail_vdisk(&err);
 	report(a, path, f->name, backing_format, got);
 	return EXIT_YES;
+}
+
+static int run(const void *args, char **operands, unsigned n)
+{
+	const struct create_args *a = args;
+	struct target_profile profile;
+	struct opt_list opts;
+	const struct vdisk_format_info *f = target_choose(&a->target, operands[0], a->format, "-f", &profile, &opts);
+	if (!f)
+		return EXIT_TROUBLE;
+	int status = target_help(f, &a->target.opts) ? EXIT_YES : create(a, operands, n, f, &profile, &opts);
+	opt_list_free(&opts);
+	return status;
 }
 
 const struct command cmd_create = {

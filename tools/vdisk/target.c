@@ -3,10 +3,14 @@
 #include "output.h"
 #include "source.h"
 
+#include <inttypes.h>
 #include <string.h>
 
 #define AT(member) .field = offsetof(struct target_args, member)
 const struct opt target_options[] = {
+	{ .name = "for", .kind = OPT_CHOICE, AT(profile), .arg = "SYSTEM",
+	  .choices = "esxi|workstation|hyperv-gen1|hyperv-gen2|azure|xcp-ng|virtualbox|openstack|proxmox|kvm",
+	  .help = "make it as that system takes it: format, kind, size, adapter, sectors (see vdisk-formats(7))" },
 	{ .letter = 'o', .name = "option", .kind = OPT_PAIRS, AT(opts), .arg = "K=V",
 	  .help = "options of the new image's format, joined by commas; \"-o help\" lists them; repeatable" },
 	{ .letter = 'b', .name = "backing", .kind = OPT_TEXT, AT(backing), .arg = "FILE", .domain = DOMAIN_FILE,
@@ -50,6 +54,58 @@ const struct vdisk_format_info *target_format(const char *path, const char *give
 	else
 		fail("format %s can be read, but not made", f->name);
 	return NULL;
+}
+
+/* What the path's suffix says counts where the system takes it; one that belongs to no format says nothing. */
+static const struct vdisk_format_info *profile_choose(const struct target_args *t, const char *path, const char *given,
+                                                      struct target_profile *p)
+{
+	vdisk_error err = { 0 };
+	p->profile = vdisk_profile_find(t->profile);
+	if (!p->profile) {
+		fail_usage("there is no system \"%s\"", t->profile);
+		return NULL;
+	}
+	const struct vdisk_format_info *f = given ? vdisk_format_find(given) : strcmp(path, "-") ? format_by_suffix(path) : NULL;
+	if (given && !f)
+		return target_format(path, given, "");
+	if (vdisk_profile_choose(p->profile, f ? f->name : NULL, t->opts.v, &p->choice, &err)) {
+		fail("%s: %s", shown(path), err.message);
+		return NULL;
+	}
+	if (t->backing && !p->profile->parents) {
+		fail("-b contradicts --for %s: %s takes whole disks only, no layers", p->profile->name, p->profile->long_name);
+		return NULL;
+	}
+	return vdisk_format_find(p->choice.form->format);
+}
+
+const struct vdisk_format_info *target_choose(const struct target_args *t, const char *path, const char *given, const char *option,
+                                              struct target_profile *p, struct opt_list *opts)
+{
+	*p = (struct target_profile){ 0 };
+	*opts = (struct opt_list){ 0 };
+	const struct vdisk_format_info *f = t->profile ? profile_choose(t, path, given, p) : target_format(path, given, option);
+	if (!f)
+		return NULL;
+	opt_list_copy(opts, &t->opts);
+	for (size_t i = 0; p->profile && p->choice.options[i]; i++)
+		opt_list_add(opts, p->choice.options[i], strlen(p->choice.options[i]));
+	return f;
+}
+
+int target_size(const struct target_args *t, const struct target_profile *p, uint64_t *size)
+{
+	vdisk_error err = { 0 };
+	uint64_t made;
+	if (!p->profile || *size == UINT64_MAX)
+		return 0;
+	if (vdisk_profile_size(p->profile, p->choice.form, *size, &made, &err))
+		return fail_vdisk(&err);
+	if (made != *size && t->rounding && !target_rounds_up(t))
+		return fail("%s takes no disk of %" PRIu64 " bytes; --size-rounding up makes it %" PRIu64, p->profile->long_name, *size, made);
+	*size = made;
+	return 0;
 }
 
 int target_backing_format(const struct target_args *t, const char **format)

@@ -1,0 +1,137 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""--for: what is made for each system, as other people's software sees it; what contradicts it is refused and leaves nothing."""
+import os, struct, sys
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
+from vdtest import *
+
+SIZE = 23 * MIB + 512 * 7
+
+# system: the format as qemu-img calls it, what `vdisk info` calls the variant, the size that a disk of SIZE bytes gets
+MADE = {
+	"esxi": ("vmdk", "streamOptimized", SIZE), "workstation": ("vmdk", "monolithicSparse", SIZE), "hyperv-gen1": ("vhdx", "dynamic", SIZE),
+	"hyperv-gen2": ("vhdx", "dynamic", SIZE), "azure": ("vpc", "fixed", 24 * MIB), "xcp-ng": ("vpc", "dynamic", SIZE),
+	"virtualbox": ("vdi", "dynamic", SIZE), "openstack": ("qcow2", "v3", SIZE), "proxmox": ("qcow2", "v3", SIZE), "kvm": ("qcow2", "v3", SIZE),
+}
+
+
+def variant(path):
+	layer = vdisk("info", "--json", path).json()["layers"][0]
+	return layer["variant"], layer["details"]
+
+
+def made(system):
+	fmt, kind, size = MADE[system]
+	raw = make_raw("disk.raw", rng_for("profiles " + system), SIZE)
+	r = vdisk("convert", "--json", "--verify", "--for", system, raw, "out").json()
+	eq(size, r["destination"]["virtual-size"], "the size that is told")
+	eq(kind, variant("out")[0], "variant")
+	# somebody else's reader, in the format that is expected, past the end of the source: zeros
+	qemu_img("convert", "-f", fmt, "-O", "raw", "out", "back.raw")
+	with open("back.raw", "rb") as f:
+		data = f.read()
+	with open(raw, "rb") as f:
+		eq(True, data[:SIZE] == f.read(), "content by qemu-img")
+	# qemu-img rounds VHD's sizes up to its geometry where the creator is not known to it: no shorter, and zeros
+	check(len(data) >= size and not any(data[SIZE:]), "%d bytes, zeros behind the source's" % len(data))
+	r = vdisk("lint", "--for", system, "out")
+	check("refused" not in r.out, "its own lint: %s" % r.out)
+	vdisk("create", "--for", system, "new", str(SIZE))
+	eq((kind, size), (variant("new")[0], vdisk("info", "--json", "new").json()["virtual-size"]), "create")
+
+
+for name in MADE:
+	add("made for " + name, made, name)
+
+
+@case
+def azure_file():
+	"""Whole MiB and a footer of 512 bytes, whose fields say so, and 20 MiB at least."""
+	for size, due in ((MIB, 20 * MIB), (20 * MIB, 20 * MIB), (20 * MIB + 512, 21 * MIB), (33 * MIB - 512, 33 * MIB)):
+		make_raw("disk.raw", rng_for("azure"), size)
+		vdisk("convert", "--force", "--for", "azure", "disk.raw", "out.vhd")
+		eq(due + 512, os.path.getsize("out.vhd"), "the file's length for %d" % size)
+		with open("out.vhd", "rb") as f:
+			f.seek(due)
+			footer = f.read()
+		eq((b"conectix", due, due, 2), (footer[:8], *struct.unpack(">QQ", footer[40:56]), struct.unpack(">I", footer[60:64])[0]), "footer")
+		with open("out.vhd", "rb") as f, open("disk.raw", "rb") as g:
+			eq(g.read(), f.read(size), "content")
+
+
+@case
+def choices():
+	"""What the profile takes besides its first choice may be said."""
+	raw = make_raw("disk.raw", rng_for("choices"), SIZE)
+	vdisk("convert", "--for", "esxi", "-o", "subformat=vmfs", raw, "a.vmdk")
+	eq(("vmfs", "lsilogic"), (variant("a.vmdk")[0], variant("a.vmdk")[1]["adapter-type"]), "flat for a datastore")
+	vdisk("convert", "--for", "hyperv-gen1", raw, "b.vhd")
+	eq("dynamic", variant("b.vhd")[0], "VHD by the suffix")
+	vdisk("convert", "--for", "proxmox", "-O", "raw", raw, "c")
+	eq(SIZE, os.path.getsize("c"), "raw by -O")
+	same_bytes(raw, "c")
+	vdisk("convert", "--for", "hyperv-gen2", "-o", "logical_sector_size=4096", raw, "d.vhdx", rc=2)
+	vdisk("convert", "--for", "hyperv-gen2", "-o", "logical_sector_size=4096", "--size-rounding", "up", raw, "d.vhdx")
+	vdisk("create", "-f", "qcow2", "base.qcow2", "1M")
+	vdisk("create", "--for", "kvm", "-b", "base.qcow2", "leaf.qcow2")
+	eq(MIB, virtual_size("leaf.qcow2"), "a layer's size")
+
+
+@case
+def streams():
+	"""To a pipe, and from one, whose size is known before."""
+	raw = make_raw("disk.raw", rng_for("streams"), SIZE)
+	with open("out.vhd", "wb") as f:
+		vdisk("convert", "--for", "azure", raw, "-", stdout=f)
+	eq(24 * MIB + 512, os.path.getsize("out.vhd"), "length")
+	vdisk("convert", "--for", "esxi", raw, "s.vmdk")
+	with open("s.vmdk", "rb") as f:
+		r = run(VDISK, "convert", "-f", "vmdk", "--for", "azure", "-", "t.vhd", stdin=f.read())
+	eq(0, r.rc, "from a pipe: %s" % r.err)
+	same_bytes("out.vhd", "t.vhd") if os.environ.get("SOURCE_DATE_EPOCH") else eq("", vdisk("compare", "-s", "out.vhd", "t.vhd", "-q").err, "equal")
+
+
+WRONG = {
+	"format": (["convert", "--for", "azure", "-O", "qcow2", "disk.raw", "x"], ["qcow2", "azure", "vhd"]),
+	"suffix": (["convert", "--for", "azure", "disk.raw", "x.qcow2"], ["qcow2", "azure"]),
+	"subformat": (["convert", "--for", "azure", "-o", "subformat=dynamic", "disk.raw", "x.vhd"], ["subformat=dynamic", "azure", "fixed"]),
+	"sizes that grow": (["convert", "--for", "azure", "-o", "force_size=off", "disk.raw", "x.vhd"], ["force_size=off", "azure"]),
+	"hosted kind": (["convert", "--for", "esxi", "-o", "subformat=monolithicSparse", "disk.raw", "x.vmdk"], ["monolithicSparse", "esxi", "vmfs"]),
+	"generation 2": (["convert", "--for", "hyperv-gen2", "disk.raw", "x.vhd"], ["vhd", "hyperv-gen2", "vhdx"]),
+	"4Kn for generation 1": (["create", "--for", "hyperv-gen1", "-o", "logical_sector_size=4096", "x.vhdx", "1G"], ["logical_sector_size=4096"]),
+	"rounding": (["convert", "--for", "azure", "--size-rounding", "refuse", "disk.raw", "x.vhd"], ["Azure", str(24 * MIB)]),
+	"too large": (["create", "--for", "xcp-ng", "x.vhd", "2T"], ["XCP-ng", "2040"]),
+	"parent": (["create", "--for", "openstack", "-b", "disk.raw", "-F", "raw", "x.qcow2"], ["-b", "openstack"]),
+	"data file": (["create", "--for", "openstack", "-o", "data_file=x.data", "x.qcow2", "1G"], ["data_file", "openstack"]),
+	"read only": (["create", "--for", "virtualbox", "-f", "parallels", "x", "1G"], ["parallels"]),
+	"in place": (["convert", "--for", "azure", "--in-place", "disk.raw", "x.vhd"], ["--for", "--in-place"]),
+	"snapshots": (["convert", "--for", "kvm", "--snapshots", "keep", "disk.raw", "x.qcow2"], ["--for", "--snapshots"]),
+	"no such system": (["convert", "--for", "vax", "disk.raw", "x.vhd"], ["vax"]),
+}
+
+
+def wrong(words, mentions):
+	make_raw("disk.raw", rng_for("wrong"), SIZE)
+	before = tree(".")
+	r = run(VDISK, *words)
+	eq((2, "", 1), (r.rc, r.out, r.err.count("\n")), "refused in one line: %s" % r.err)
+	for m in mentions:
+		check(m in r.err, "%r is mentioned in %s" % (m, r.err))
+	eq(before, tree("."), "the folder")
+
+
+for name, (words, mentions) in WRONG.items():
+	add("refused: " + name, wrong, words, mentions)
+
+
+@case
+def resumed():
+	"""An unfinished conversion with another size is another one."""
+	raw = make_raw("disk.raw", rng_for("resumed"), SIZE)
+	vdisk("convert", "--for", "azure", "--resume", raw, "a.vhd")
+	vdisk("convert", "-o", "subformat=fixed", raw, "b.vhd")
+	eq(1, vdisk("compare", "-s", "a.vhd", "b.vhd", rc=1).rc, "they differ in size")
+	vdisk("compare", "a.vhd", "b.vhd")
+
+
+main()
