@@ -75,6 +75,8 @@ SCHEMAS = {
 	"digest": {**HEAD, **SIDE, "method": TEXT, "digest": TEXT, "manifest": MAYBE(TEXT)},
 	"verify-manifest": {**HEAD, **SIDE, "equal": BOOL, "size-differs": BOOL, "manifest-size": NUMBER, "manifest-digest": TEXT,
 	                    "differing": NUMBER, "differences": [{"offset": NUMBER, "length": NUMBER}]},
+	"lint": {**HEAD, "for": TEXT, "fine": BOOL, "sources": [{"path": TEXT, "format": MAYBE(TEXT), "virtual-size": NUMBER, "fine": BOOL,
+	         "findings": [{"kind": TEXT, "code": TEXT, "where": TEXT, "why": TEXT, "mend": MAYBE(TEXT)}]}]},
 	"measure": {**HEAD, "format": TEXT, "virtual-size": NUMBER, "required": NUMBER, "fully-allocated": NUMBER},
 	"flatten": {**HEAD, "path": TEXT, "format": TEXT, "layers": NUMBER, "bytes-copied": NUMBER},
 	"rebase": {**HEAD, "path": TEXT, "format": TEXT, "backing": MAYBE(TEXT), "unsafe": BOOL, "bytes-copied": NUMBER},
@@ -140,6 +142,15 @@ def convert():
 		r = vdisk("convert", "--json", "-O", "raw", "disk.raw", "-", stdout=out)
 	same_bytes("disk.raw", "out.raw")
 	check(r.err.lstrip().startswith("{"), "the report goes to stderr where the image has standard output")
+
+
+@case
+def lint():
+	disk()
+	o = answer("lint", "--for", "kvm", "disk.raw")
+	eq((True, "disk.raw", "raw", 2 * MIB), (o["fine"], o["sources"][0]["path"], o["sources"][0]["format"], o["sources"][0]["virtual-size"]), "lint")
+	o = answer("lint", "--for", "azure", "disk.raw", rc=1)
+	eq((False, "refused", "format"), (o["fine"], o["sources"][0]["findings"][0]["kind"], o["sources"][0]["findings"][0]["code"]), "a finding")
 
 
 @case

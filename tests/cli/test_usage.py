@@ -5,7 +5,7 @@ import os, stat, sys
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 from vdtest import *
 
-COMMANDS = ["convert", "info", "create", "map", "check", "compare", "digest", "measure", "resize", "amend", "flatten", "rebase", "commit", "clone", "snapshot", "bitmap"]
+COMMANDS = ["convert", "info", "create", "map", "check", "compare", "digest", "measure", "resize", "amend", "flatten", "rebase", "commit", "clone", "snapshot", "bitmap", "lint"]
 
 
 def disk(path="disk.raw", size=2 * MIB, name="usage"):
@@ -66,6 +66,8 @@ WRONG = {
 	"two standard inputs": ["compare", "-", "-"],
 	"standard output of no format": ["convert", "disk.raw", "-"],
 	"keep-id without repair": ["check", "--keep-id", "disk.raw"],
+	"lint for nobody": ["lint", "disk.raw"],
+	"lint for a system that is not known": ["lint", "--for", "vax", "disk.raw"],
 	"create on standard output": ["create", "-f", "raw", "-", "1M"],
 }
 

@@ -1,0 +1,275 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""vdisk lint: disks that other people's software made, each with one thing wrong for one system, and the same disk mended."""
+import os, sys
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
+from vdtest import *
+
+SIZE = 64 * MIB
+SYSTEMS = ("esxi", "workstation", "hyperv-gen1", "hyperv-gen2", "azure", "xcp-ng", "virtualbox", "openstack", "proxmox", "kvm")
+os.environ["PATH"] += ":/sbin:/usr/sbin"
+
+
+def write_file_new(path, data):
+	with open(path, "wb") as f:
+		f.write(data)
+
+
+def disk(path, boot, table="gpt", sector=512, size=SIZE, fat=None):
+	"""boot: "bios", "uefi", "both" or "": partitioned by sfdisk, with boot code and an ESP by mkfs.fat."""
+	need("sfdisk", "mkfs.fat")
+	with open(path, "wb") as f:
+		f.truncate(size)
+	esp = "uefi" in boot or boot == "both"
+	kinds = {"gpt": ("uefi", "linux"), "dos": ("ef", "83")}[table]
+	lines = ["label: %s" % table]
+	if esp:
+		lines.append("start=%d, size=%d, type=%s" % (MIB // sector, 40 * MIB // sector, kinds[0]))
+	lines.append("start=%d, type=%s" % (48 * MIB // sector, kinds[1]))
+	script = ("\n".join(lines) + "\n").encode()
+	if sector == 512:
+		ran("sfdisk", "-q", path, stdin=script)
+	else: # Debian 12's sfdisk knows no other sectors of a file, its fdisk does
+		write_file_new("script", script)
+		ran("fdisk", "-b", str(sector), path, stdin=b"I\nscript\nw\n")
+	if esp:
+		ran("mkfs.fat", "-S", str(fat or sector), "-C", "esp.fat", str(40 * 1024))
+		with open("esp.fat", "rb") as f:
+			write_file(path, f.read(), MIB)
+		os.unlink("esp.fat")
+	if boot in ("bios", "both"):
+		write_file(path, b"\xfa\x33\xc0" * 100, 0)
+	return path
+
+
+def lint(system, *paths, rc=None):
+	r = run(VDISK, "lint", "--json", "--for", system, *paths)
+	check(r.rc in (0, 1) and not r.err, "lint: %d %s" % (r.rc, r.err))
+	o = r.json()
+	eq(r.rc == 0, o["fine"], "status and answer")
+	if rc is not None:
+		eq(rc, r.rc, "status; %r" % o)
+	for s in o["sources"]:
+		eq(s["fine"], all(f["kind"] == "note" for f in s["findings"]), "fine")
+		for f in s["findings"]:
+			check(f["why"] and "\n" not in f["why"] and f["where"], "a whole finding: %r" % f)
+			check(f["kind"] == "note" or f["mend"], "what is wrong says how to mend it: %r" % f)
+	return {(f["kind"], f["code"]) for s in o["sources"] for f in s["findings"]}
+
+
+def wrong(findings):
+	return {f for f in findings if f[0] != "note"}
+
+
+@case
+def format_and_kind():
+	raw = make_raw("disk.raw", rng_for("kind"), SIZE)
+	eq({("refused", "format")}, wrong(lint("azure", raw, rc=1)), "raw for Azure")
+	qemu_img("convert", "-O", "vpc", "-o", "subformat=dynamic,force_size", raw, "dyn.vhd")
+	qemu_img("convert", "-O", "vpc", "-o", "subformat=fixed,force_size", raw, "fixed.vhd")
+	eq({("refused", "subformat")}, wrong(lint("azure", "dyn.vhd", rc=1)), "dynamic for Azure")
+	eq(set(), wrong(lint("azure", "fixed.vhd", rc=0)), "fixed for Azure")
+	eq(set(), wrong(lint("xcp-ng", "dyn.vhd", rc=0)), "dynamic for XCP-ng")
+	eq({("refused", "subformat")}, wrong(lint("xcp-ng", "fixed.vhd", rc=1)), "fixed for XCP-ng")
+	eq({("refused", "format")}, wrong(lint("hyperv-gen2", "dyn.vhd", rc=1)), "VHD for generation 2")
+	for kind in ("monolithicSparse", "twoGbMaxExtentSparse", "streamOptimized"):
+		qemu_img("convert", "-O", "vmdk", "-o", "adapter_type=lsilogic,subformat=" + kind, raw, kind + ".vmdk")
+		eq(set() if kind == "streamOptimized" else {("refused", "subformat")}, wrong(lint("esxi", kind + ".vmdk")), kind + " for ESXi")
+		eq({("refused", "subformat")} if kind == "twoGbMaxExtentSparse" else set(), wrong(lint("openstack", kind + ".vmdk")), kind + " for OpenStack")
+		eq(set(), wrong(lint("workstation", kind + ".vmdk")), kind + " for Workstation")
+
+
+@case
+def old_streams():
+	"""ESXi wants version 3 in the header of a streamOptimized VMDK."""
+	raw = make_raw("disk.raw", rng_for("old"), SIZE)
+	vdisk("convert", "--for", "esxi", raw, "s.vmdk")
+	eq(set(), wrong(lint("esxi", "s.vmdk")), "as it is made")
+	write_file("s.vmdk", b"\1", 4)
+	with open("s.vmdk", "rb") as f: # the footer's copy, 1024 bytes before the end
+		f.seek(-1024, 2)
+		at = f.tell() if f.read(4) == b"KDMV" else None
+	check(at is not None, "a footer is there")
+	write_file("s.vmdk", b"\1", at + 4)
+	eq({("refused", "sparse-version")}, wrong(lint("esxi", "s.vmdk", rc=1)), "an old one")
+
+
+@case
+def sizes():
+	for size, due in ((20 * MIB + 512, {"size-multiple"}), (19 * MIB, {"size-min"}), (20 * MIB, set())):
+		make_raw("disk.raw", rng_for("sizes"), size)
+		vdisk("convert", "--force", "-o", "subformat=fixed", "disk.raw", "a.vhd")
+		eq(due, {c for _, c in wrong(lint("azure", "a.vhd"))}, "%d bytes" % size)
+	qemu_img("create", "-f", "qcow2", "large.qcow2", "3T")
+	eq({"format", "size-max"}, {c for _, c in wrong(lint("xcp-ng", "large.qcow2", rc=1))}, "3 TiB for XCP-ng")
+	eq(set(), wrong(lint("kvm", "large.qcow2", rc=0)), "3 TiB for KVM")
+	qemu_img("create", "-f", "vhdx", "large.vhdx", "3T")
+	eq(set(), wrong(lint("hyperv-gen1", "large.vhdx", rc=0)), "a data disk of 3 TiB")
+
+
+BOOT = {"uefi": {"hyperv-gen1"}, "bios": {"hyperv-gen2"}, "both": set(), "": set()}
+
+
+def boots(boot, table):
+	disk("disk.raw", boot, table)
+	for system in SYSTEMS:
+		vdisk("convert", "--force", "--for", system, "disk.raw", "out")
+		due = {("no-boot", "firmware")} if system in BOOT[boot] else set()
+		found = lint(system, "out")
+		eq(due, wrong(found), "%s on %s" % (boot or "nothing", system))
+		if boot:
+			check(("note", "no-boot-code") not in found, "there is boot code: %r" % found)
+			eq(boot != "both" and not system.startswith("hyperv"), ("note", "firmware") in found, "told on %s: %r" % (system, found))
+		else:
+			check(("note", "no-boot-code") in found, "nothing boots: %r" % found)
+
+
+for table in ("gpt", "dos"):
+	for boot in BOOT:
+		add("boots: %s %s" % (table, boot or "nothing"), boots, boot, table)
+
+
+@case
+def esp():
+	"""An EFI system partition without a file system, and one whose file system counts in other sectors."""
+	disk("disk.raw", "uefi")
+	write_file("disk.raw", b"\0" * 4096, MIB)
+	eq({("no-boot", "esp")}, wrong(lint("kvm", "disk.raw", rc=1)), "empty")
+	disk("disk.raw", "uefi", fat=4096)
+	eq({("no-boot", "esp-sector-size")}, wrong(lint("kvm", "disk.raw", rc=1)), "other sectors")
+
+
+@case
+def sectors():
+	"""A disk with sectors of 4,096 bytes, for those who can show such and those who cannot."""
+	disk("disk.raw", "uefi", sector=4096)
+	found = lint("kvm", "disk.raw", rc=0)
+	check(("note", "sector-size") in found, "told: %r" % found)
+	eq({("no-boot", "sector-size"), ("no-boot", "esp-sector-size")}, wrong(lint("proxmox", "disk.raw", rc=1)), "shown as 512")
+	vdisk("convert", "-O", "vhdx", "-o", "logical_sector_size=4096", "disk.raw", "a.vhdx")
+	eq(set(), wrong(lint("hyperv-gen2", "a.vhdx", rc=0)), "a VHDX that says so")
+	check(("refused", "logical_sector_size") in lint("hyperv-gen1", "a.vhdx"), "generation 1 boots from 512 only")
+	vdisk("convert", "-O", "vhdx", "disk.raw", "b.vhdx")
+	check(("no-boot", "sector-size") in lint("hyperv-gen2", "b.vhdx", rc=1), "a VHDX that says 512")
+
+
+@case
+def tables():
+	disk("disk.raw", "uefi")
+	with open("disk.raw", "r+b") as f:
+		f.truncate(SIZE + MIB)
+	check(("note", "gpt-second") in lint("kvm", "disk.raw", rc=0), "a disk that was made longer")
+	disk("disk.raw", "uefi")
+	write_file("disk.raw", b"\xff" * 16, 512 + 40)
+	eq({("no-boot", "gpt-first")}, wrong(lint("kvm", "disk.raw", rc=1)), "first header damaged")
+	write_file("disk.raw", b"\xff" * 16, SIZE - 512 + 40)
+	eq({("no-boot", "partition-table")}, wrong(lint("kvm", "disk.raw", rc=1)), "both damaged")
+	with open("disk.raw", "wb") as f:
+		f.truncate(SIZE)
+	ran("sfdisk", "-q", "disk.raw", stdin=b"label: dos\nstart=63, size=2000, type=83\n")
+	check(("note", "alignment") in lint("kvm", "disk.raw", rc=0), "the old first sector, 63")
+	make_raw("plain.raw", rng_for("plain"), SIZE)
+	write_file("plain.raw", b"\0" * 4096, 0)
+	eq({("note", "no-table")}, lint("kvm", "plain.raw", rc=0), "no table")
+
+
+@case
+def layers():
+	disk("base.raw", "both")
+	qemu_img("convert", "-O", "qcow2", "base.raw", "base.qcow2")
+	qemu_img("create", "-f", "qcow2", "-b", "base.qcow2", "-F", "qcow2", "leaf.qcow2")
+	eq({("refused", "parent")}, wrong(lint("openstack", "leaf.qcow2", rc=1)), "a layer for OpenStack")
+	eq(set(), wrong(lint("kvm", "leaf.qcow2", rc=0)), "a layer for KVM")
+	check(("note", "parent") in lint("kvm", "leaf.qcow2"), "told")
+	qemu_img("snapshot", "-c", "one", "base.qcow2")
+	check(("note", "snapshots") in lint("openstack", "base.qcow2", rc=0), "snapshots are told")
+	os.unlink("base.qcow2")
+	eq({("refused", "content")}, wrong(lint("kvm", "leaf.qcow2", rc=1)), "its parent is gone")
+	qemu_img("create", "-f", "qcow2", "-o", "data_file=a.data", "a.qcow2", "64M")
+	check(("refused", "data-file") in lint("openstack", "a.qcow2", rc=1), "a data file")
+
+
+@case
+def damaged():
+	raw = make_raw("disk.raw", rng_for("damaged"), SIZE)
+	qemu_img("convert", "-O", "qcow2", raw, "s.qcow2")
+	os.truncate("s.qcow2", 2 * 65536)
+	r = run(VDISK, "lint", "--for", "kvm", "s.qcow2")
+	check(r.rc in (1, 2), "a file that lost its tables is not fine: %d %s %s" % (r.rc, r.out, r.err))
+	eq(2, run(VDISK, "lint", "--for", "esxi", "nothing.vmdk").rc, "no such file")
+	eq(2, run(VDISK, "lint", "s.qcow2").rc, "for whom?")
+
+
+@case
+def reads_little():
+	"""A disk of a GiB that is all data: a few pages of it are read."""
+	need("strace")
+	with open("/dev/urandom", "rb") as f:
+		block = f.read(MIB)
+	disk("disk.raw", "both", size=256 * MIB)
+	with open("disk.raw", "r+b") as f:
+		f.seek(64 * MIB)
+		for _ in range(180):
+			f.write(block)
+	ran("strace", "-f", "-qq", "-e", "trace=read,pread64,preadv", "-o", "trace", VDISK, "lint", "--for", "kvm", "disk.raw")
+	with open("trace") as f:
+		got = sum(int(line.rsplit("=", 1)[1].split()[0]) for line in f if "= " in line and line.rsplit("=", 1)[1].split()[0].isdigit())
+	check(got < 4 * MIB, "%d bytes were read" % got)
+
+
+VMX = """config.version = "8"
+virtualHW.version = "13"
+displayName = "web"
+guestOS = "debian10-64"
+memsize = "1024"
+numvcpus = "1"
+%s
+scsi0.present = "TRUE"
+scsi0.virtualDev = "lsilogic"
+scsi0:0.present = "TRUE"
+scsi0:0.fileName = "%s"
+"""
+
+
+@case
+def descriptions():
+	if not os.path.exists(os.path.join(BUILD, "vdisk-machine")):
+		skip("vdisk-machine is not built")
+	disk("disk.raw", "bios")
+	os.mkdir("m")
+	vdisk("convert", "--for", "workstation", "disk.raw", "m/web.vmdk")
+	with open("m/web.vmx", "w") as f:
+		f.write(VMX % ("", "web.vmdk"))
+	eq(set(), wrong(lint("workstation", "m/web.vmx", rc=0)), "as it was")
+	eq({"format", "firmware"}, {c for _, c in wrong(lint("hyperv-gen2", "m/web.vmx", rc=1))}, "generation 2")
+	with open("m/efi.vmx", "w") as f:
+		f.write(VMX % ('firmware = "efi"', "web.vmdk"))
+	check(("no-boot", "firmware") in lint("hyperv-gen1", "m/efi.vmx", rc=1), "UEFI for generation 1")
+	with open("m/gone.vmx", "w") as f:
+		f.write(VMX % ("", "gone.vmdk"))
+	check(("refused", "disk") in lint("workstation", "m/gone.vmx", rc=1), "a disk that is not there")
+	with open("m/away.vmx", "w") as f:
+		f.write(VMX % ("", "../disk.raw"))
+	found = lint("workstation", "m/away.vmx", rc=0)
+	eq({("note", "disk")}, found, "a name that leads away is told, and not followed")
+	with open("m/bad.xml", "w") as f:
+		f.write("<frob/>")
+	r = run(VDISK, "lint", "--for", "kvm", "m/bad.xml")
+	eq((2, "", 1), (r.rc, r.out, r.err.count("\n")), "no description: %s" % r.err)
+
+
+@case
+def several():
+	disk("a.raw", "both")
+	disk("b.raw", "bios")
+	r = run(VDISK, "lint", "--for", "kvm", "a.raw", "b.raw")
+	eq(0, r.rc, "two that are fine")
+	check("a.raw: fine" in r.out and "b.raw: fine" in r.out, r.out)
+	eq("", run(VDISK, "lint", "-q", "--for", "kvm", "a.raw", "b.raw").out, "quiet")
+	r = run(VDISK, "lint", "--for", "hyperv-gen2", "a.raw", "b.raw")
+	eq(1, r.rc, "one that is not")
+	r = run(VDISK, "lint", "--for", "kvm", "a.raw", "gone.raw")
+	eq((2, ""), (r.rc, r.out), "one that is not there: no half answer")
+
+
+main()
