@@ -219,7 +219,7 @@ static void lint_sectors(const struct lint *t, struct disk *d)
 		      "counts in sectors of %" PRIu32 " bytes", table);
 		return;
 	}
-	found(t, VDISK_FINDING_NO_BOOT, "sector-size", "partition table", "copy the guest to a disk whose sectors are as long as the new machine's",
+	found(t, VDISK_FINDING_NO_BOOT, "sector-size", "partition table", "convert it: vdisk convert --sector-size 512, or 4096, as the machine shows them",
 	      "counts in sectors of %" PRIu32 " bytes, but the guest will see some of %" PRIu32 " and no partition", table, d->sector);
 }
 

@@ -22,7 +22,7 @@ struct convert_args {
 	struct content_args content;
 	struct target_args target;
 	struct progress_args progress;
-	const char *format, *manifest, *punch, *cache, *snapshots, *since;
+	const char *format, *manifest, *punch, *cache, *snapshots, *since, *sectors;
 	bool compress, verify, digest, no_reflink, resume, used_only, in_place;
 	struct opt_number level, jobs, sparse, memory;
 };
@@ -51,6 +51,8 @@ static const struct opt options[] = {
 	{ .name = "since", .kind = OPT_TEXT, AT(since), .arg = "NAME",
 	  .help = "with -b, which holds the disk as it was at this snapshot, as its \"parent\" has it, or when \"bitmap:NAME\" was cleared: write "
 	          "only what has changed since" },
+	{ .name = "sector-size", .kind = OPT_CHOICE, AT(sectors), .arg = "N", .choices = "512|4096",
+	  .help = "for a disk with logical sectors of that length: count its GPT anew, or say what stands in the way" },
 	{ .name = "used-only", .kind = OPT_FLAG, AT(used_only),
 	  .help = "leave out what the guest's file systems call free; it is zeros in the new image" },
 	{ .name = "verify", .kind = OPT_FLAG, AT(verify),
@@ -101,13 +103,13 @@ static int lost_find(vdisk_image *src, struct lost *lost)
 	return 0;
 }
 
-static void report_json(const struct convert_args *a, vdisk_image *src, const char *dst, const char *format,
+static void report_json(const struct convert_args *a, vdisk_image *src, const char *source_format, const char *dst, const char *format,
                         const struct vdisk_convert_report *rep, const struct lost *lost, const struct used *used)
 {
 	char text[DIGEST_TEXT];
 	struct json_object *o = json_report(), *s = json_must(json_object_new_object()), *d = json_must(json_object_new_object());
 	json_put_text(s, "path", vdisk_path(src));
-	json_put_text(s, "format", vdisk_format_name(src));
+	json_put_text(s, "format", source_format);
 	json_put_u64(s, "virtual-size", vdisk_size(src));
 	json_put(o, "source", s);
 	json_put_text(d, "path", dst);
@@ -214,6 +216,7 @@ struct made { /* what is made, with --for considered */
 	const struct vdisk_format_info *f;
 	struct target_profile profile;
 	struct opt_list opts;
+	const char *source_format;
 };
 
 static int convert(const struct convert_args *a, vdisk_image *src, const char *dst, const struct made *m, const struct used *used,
@@ -239,7 +242,7 @@ static int convert(const struct convert_args *a, vdisk_image *src, const char *d
 		         (a->target.dry_run ? VDISK_CONVERT_DRY_RUN : 0) |
 		         (target_rounds_up(&a->target) ? VDISK_CONVERT_ROUND_UP : 0) | (a->verify ? VDISK_CONVERT_VERIFY : 0) |
 		         (a->digest ? VDISK_CONVERT_DIGEST : 0) |
-		         (a->no_reflink ? VDISK_CONVERT_NO_REFLINK : 0) | (a->since ? 0 : VDISK_CONVERT_CHECKPOINT) |
+		         (a->no_reflink ? VDISK_CONVERT_NO_REFLINK : 0) | (a->since || a->sectors ? 0 : VDISK_CONVERT_CHECKPOINT) |
 		         (a->resume ? VDISK_CONVERT_RESUME : 0) | (a->punch ? VDISK_CONVERT_PUNCH_SOURCE : 0),
 		.level = (int)a->level.value,
 		.threads = (unsigned)a->jobs.value,
@@ -275,7 +278,7 @@ static int convert(const struct convert_args *a, vdisk_image *src, const char *d
 		}
 	}
 	if (a->common.json)
-		report_json(a, src, dst, f->name, &rep, &lost, used);
+		report_json(a, src, m->source_format, dst, f->name, &rep, &lost, used);
 	else
 		report_text(a, dst, f->name, progress.mode == PROGRESS_BAR, &rep, &lost);
 	if (!a->common.json && a->common.verbose)
@@ -344,7 +347,41 @@ static int same_find(const struct convert_args *a, const char *path, vdisk_image
 	return status;
 }
 
-static int convert_made(const struct convert_args *a, char **operands, unsigned n, const struct made *m)
+/* Words that --sector-size has to agree with; a format that knows its disk's sectors is told them. */
+static int sectors_judge(const struct convert_args *a, struct made *m)
+{
+	if (a->resume || a->used_only || a->punch || a->in_place || a->since || a->target.backing || (a->snapshots && strcmp(a->snapshots, "flatten")))
+		return fail_usage("--sector-size goes together with none of -b, --resume, --used-only, --punch-source, --in-place, --since, --snapshots");
+	if (m->profile.profile && !(m->profile.profile->sectors & (strcmp(a->sectors, "512") ? 4096 : 512)))
+		return fail("--sector-size %s contradicts --for %s, whose machines show sectors of 512 bytes", a->sectors, m->profile.profile->name);
+	for (const struct vdisk_option_info *o = m->f->options; o && o->name; o++) {
+		const char *key = "logical_sector_size=";
+		size_t len = strlen(key);
+		bool given = false;
+		if (strlen(o->name) + 1 != len || strncmp(o->name, key, len - 1))
+			continue;
+		for (size_t i = 0; i < m->opts.n; i++) {
+			if (strncmp(m->opts.v[i], key, len))
+				continue;
+			given = true;
+			if (strcmp(m->opts.v[i] + len, a->sectors))
+				return fail("--sector-size %s contradicts -o %s", a->sectors, m->opts.v[i]);
+		}
+		if (!given)
+			opt_list_add_pair(&m->opts, o->name, a->sectors);
+	}
+	return 0;
+}
+
+static int sectors_view(const struct convert_args *a, vdisk_image **src)
+{
+	vdisk_error err = { 0 };
+	if (vdisk_sector_view(*src, strcmp(a->sectors, "512") ? 4096 : 512, target_rounds_up(&a->target), src, &err))
+		return fail_vdisk(&err);
+	return 0;
+}
+
+static int convert_made(const struct convert_args *a, char **operands, unsigned n, struct made *m)
 {
 	const struct vdisk_format_info *f = m->f;
 	const char *dst = operands[n - 1];
@@ -354,6 +391,8 @@ static int convert_made(const struct convert_args *a, char **operands, unsigned 
 		return fail_usage("--for goes together with neither --in-place nor --snapshots %s", a->snapshots ? a->snapshots : "keep");
 	if (n == 1)
 		return fail_usage("an operand is missing, SRC DST wanted");
+	if (a->sectors && sectors_judge(a, m))
+		return EXIT_TROUBLE;
 	if (a->sparse.given && (a->sparse.value & (a->sparse.value - 1)))
 		return fail_usage("-S: %" PRIu64 " is no power of two", a->sparse.value);
 	if (a->level.given && !a->compress)
@@ -376,6 +415,9 @@ static int convert_made(const struct convert_args *a, char **operands, unsigned 
 	vdisk_image *src;
 	uint32_t flags = a->punch ? VDISK_OPEN_RW | VDISK_OPEN_KEEP_ID | (a->resume ? VDISK_OPEN_MOVED : 0) : 0;
 	if (source_open(operands[0], &a->source, &a->content, flags, true, &src))
+		return EXIT_TROUBLE;
+	m->source_format = vdisk_format_name(src);
+	if (a->sectors && sectors_view(a, &src))
 		return EXIT_TROUBLE;
 	struct used used = { 0 };
 	struct range_list same = { 0 };

@@ -334,6 +334,13 @@ struct vdisk_partition_table {
 VDISK_API int vdisk_partitions(vdisk_image *img, struct vdisk_partition_table *table, struct vdisk_partition *out, size_t cap, size_t *n,
                                vdisk_error *err);
 
+/* The same disk as it has to be for logical sectors of 512 or 4096 bytes: its GUID partition table counts in those, everything else is where it was.
+   `src`, open for reading and not changed by it, is taken: *out (owned) closes it, and after a failure it is closed.  *out may be src itself,
+   where nothing has to be changed.  round_up: a size that is no whole number of sectors is rounded up, else VDISK_INVALID.  What stands in the way
+   is VDISK_UNSUPPORTED, and the message names it: an MBR, a partition's place, a file system that counts in the other sectors, what cannot
+   be looked into. */
+VDISK_API int vdisk_sector_view(vdisk_image *src, uint32_t sector_bytes, bool round_up, vdisk_image **out, vdisk_error *err);
+
 /* ---------------------------------------------------------------- logical volumes (LVM2)
 
    Read from the label and metadata of the physical volumes that lie on the whole disk or in its partitions.  Linear and striped volumes
