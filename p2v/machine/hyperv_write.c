@@ -2,6 +2,8 @@
 /*
  * A PowerShell script that makes the machine in Hyper-V.  Generation 2 is UEFI, with SCSI alone; generation 1 is BIOS, which boots from IDE alone.  Relative
  * paths are taken from the script's own folder.  Where anything fails the half machine is removed.
+ *
+ * The script begins with a byte order mark: without one Windows PowerShell reads it in the system's code page, where some bytes of UTF-8 are quotes.
  */
 #include "common/fail.h"
 #include "fit.h"
@@ -100,7 +102,7 @@ static void machine_put(struct script *s)
 	const struct machine *m = s->m;
 	uint64_t megabytes = (m->memory + (2 << 20) - 1) >> 21 << 1; /* a multiple of 2 MiB */
 
-	text_add(&s->t, "#requires -Modules Hyper-V\n$ErrorActionPreference = 'Stop'\n$vm = New-VM -Name ");
+	text_add(&s->t, "\xef\xbb\xbf#requires -Modules Hyper-V\n$ErrorActionPreference = 'Stop'\n$vm = New-VM -Name ");
 	quote(s, m->name);
 	if (megabytes << 20 != m->memory)
 		machine_lost_add(s->lost, NULL, "Hyper-V has multiples of 2 MiB", "memory: %llu bytes become %llu MiB", (unsigned long long)m->memory,

@@ -210,6 +210,7 @@ static void hyperv_script(void **state)
 	m->name = machine_text(m, "it's $(one)");
 	text = describe_write(m, DESCRIBE_HYPERV, NULL, NULL, &lost, &err);
 	assert_non_null(text);
+	assert_memory_equal(text, "\xef\xbb\xbf#requires", 12); /* else Windows PowerShell would not take it for UTF-8 */
 	assert_non_null(strstr(text, "New-VM -Name 'it''s $(one)' -Generation 1 -MemoryStartupBytes 2048MB"));
 	assert_non_null(strstr(text, "-ControllerType IDE -ControllerNumber 0 -ControllerLocation 0 -Passthru -Path (Join-Path $PSScriptRoot 'root disk.vmdk')"));
 	assert_non_null(strstr(text, "-StaticMacAddress '005056010203' -SwitchName 'Office & Lab'"));
