@@ -170,8 +170,14 @@ static void disk_take(struct proxmox *p, enum machine_bus bus, const char *bus_n
 {
 	char volume[MACHINE_TEXT_MAX], text[256];
 	const char *value = settings_get(&p->s, "%s%u", bus_name, unit), *ref = settings_get(&p->s, "#map %s%u", bus_name, unit);
-	struct machine_disk *d = value ? machine_disk_add(p->m) : NULL;
+	struct machine_disk *d;
 
+	/* An archive's map names the disks that are in it. */
+	if (value && !ref && settings_have(&p->s, "#map ") && part(value, "backup", text, sizeof(text)) && !xml_yes(text)) {
+		machine_lost_add(&p->m->lost, value, "it is kept out of backups", "disk %s%u", bus_name, unit);
+		return;
+	}
+	d = value ? machine_disk_add(p->m) : NULL;
 	if (!d)
 		return;
 	d->name = machine_text_format(p->m, "%s%u", bus_name, unit);

@@ -324,6 +324,24 @@ static void proxmox_says(void **state)
 	refused("name: x\ncores: many\n", DESCRIBE_PROXMOX, "cores is");
 }
 
+/* What vzdump leaves out stands in the configuration all the same; on the host it is a disk like the others. */
+static void proxmox_leaves_out(void **state)
+{
+	static const char host[] = "name: web\nostype: l26\nscsi0: a:b,size=1G\nscsi1: a:c,backup=0,size=1G\nscsi2: a:d,backup=1,size=1G\n";
+	static const char archive[] = "name: web\nostype: l26\nscsi0: a:b,size=1G\nscsi1: a:c,backup=0,size=1G\nscsi2: a:d,backup=1,size=1G\n"
+				      "#qmdump#map:scsi0:drive-scsi0:a:raw:\n#qmdump#map:scsi2:drive-scsi2:a:raw:\n";
+	struct machine *m = described(host, DESCRIBE_PROXMOX);
+
+	(void)state;
+	assert_int_equal(3, m->disks_n);
+	machine_free(m);
+	m = described(archive, DESCRIBE_PROXMOX);
+	assert_int_equal(2, m->disks_n);
+	assert_text("drive-scsi2", m->disks[1].ref);
+	assert_lost(&m->lost, "scsi1");
+	machine_free(m);
+}
+
 static const char xl[] =
 	"# a comment\nname = \"guest\" ; builder = 'hvm'\nmemory=2048\nvcpus = 2\nbios = \"ovmf\"\nboot = \"dc\"\n"
 	"disk = [ 'phy:/dev/vg/root,hda,w', \"file:/srv/cd.iso,hdc:cdrom,r\",\n  'format=qcow2, vdev=xvdb, access=ro, target=/srv/a,b.qcow2' ]\n"
@@ -408,6 +426,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(vmx_says),    cmocka_unit_test(libvirt_says), cmocka_unit_test(hyperv_says), cmocka_unit_test(vmcx_is_refused),
 		cmocka_unit_test(vmc_says),    cmocka_unit_test(xva_says),     cmocka_unit_test(proxmox_says), cmocka_unit_test(xl_says),
+		cmocka_unit_test(proxmox_leaves_out),
 		cmocka_unit_test(vbox_says),
 	};
 
