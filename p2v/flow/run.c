@@ -33,6 +33,15 @@ void run_free(struct run *r)
 	*r = (struct run){ 0 };
 }
 
+/* What the user wants ignored (nohup) stays so. */
+static void signal_reset(int number)
+{
+	struct sigaction old;
+
+	if (!sigaction(number, NULL, &old) && old.sa_handler != SIG_IGN)
+		signal(number, SIG_DFL);
+}
+
 static void child_be(const char *path, char *const argv[], int out, int err, pid_t parent)
 {
 	int null = open("/dev/null", O_RDONLY);
@@ -41,9 +50,9 @@ static void child_be(const char *path, char *const argv[], int out, int err, pid
 	if (getppid() != parent || null < 0)
 		_exit(127);
 	signal(SIGPIPE, SIG_DFL);
-	signal(SIGINT, SIG_DFL);
-	signal(SIGTERM, SIG_DFL);
-	signal(SIGHUP, SIG_DFL);
+	signal_reset(SIGINT);
+	signal_reset(SIGTERM);
+	signal_reset(SIGHUP);
 	dup2(null, STDIN_FILENO);
 	dup2(out, STDOUT_FILENO);
 	dup2(err, STDERR_FILENO);

@@ -72,7 +72,7 @@ int flow_verify(struct flow *f, vdisk_error *err)
 	if (!rc) {
 		verdict_take(f, &r);
 		f->has_screenshot = !access(png, F_OK);
-	} else if (err && err->kind == VDISK_UNSUPPORTED) {
+	} else if (png && serial && err && err->kind != VDISK_CANCELLED) {
 		f->verdict = "not-verified";
 		f->verify_trouble = strdup(err->message);
 		*err = (vdisk_error){ 0 };

@@ -222,6 +222,35 @@ def nothing_half():
 
 
 @case
+def helpers_and_their_troubles():
+	"""The programs beside it: what nohup asks for holds for them, and a verification that goes wrong costs nothing that was made."""
+	src, raws = vm(rng_for("helpers"))
+	need_migrate()
+	os.makedirs("bin")
+	shutil.copy(PROGRAM, "bin")
+	scripts = {"vdisk-adapt": """printf '{"systems":[{"product":"x","remarks":["%s"]}]}' "$(grep SigIgn /proc/$$/status | tr -d '\\t')" """,
+	           "vdisk-verify": "head -c 70000000 /dev/zero"}
+	for name, script in scripts.items():
+		write_file("bin/" + name, b"#!/bin/sh\n" + script.encode() + b"\n")
+		os.chmod("bin/" + name, 0o755)
+
+	def by(ignored, *args):
+		return subprocess.run(["bin/vdisk-migrate", "--target", "kvm", "--out", "out", "--json", *args, src], capture_output=True, text=True, timeout=300,
+		                      preexec_fn=lambda: [signal.signal(n, signal.SIG_IGN if n in ignored else signal.SIG_DFL) for n in (signal.SIGHUP, signal.SIGINT)])
+	for ignored in ((), (signal.SIGHUP,), (signal.SIGHUP, signal.SIGINT)):
+		r = by(ignored)
+		eq(0, r.returncode, r.stderr)
+		said = int([x for x in json.loads(r.stdout)["remarks"] if x.startswith("SigIgn:")][0][7:], 16)
+		eq(set(ignored), {n for n in (signal.SIGHUP, signal.SIGINT) if said >> (n - 1) & 1}, "signals that the helper ignores")
+		shutil.rmtree("out")
+	r = by((), "--verify")
+	eq(2, r.returncode, r.stderr)
+	check("could not be verified" in r.stderr, r.stderr)
+	check(json.loads(r.stdout)["verify-trouble"], r.stdout)
+	same_as_raw(raws[0], "out/web.qcow2", "qcow2")
+
+
+@case
 def killed_and_begun_again():
 	os.makedirs("vm")
 	raw = make_raw("disk0.raw", rng_for("killed"), 64 * MIB, pieces=300, longest=4 * MIB)
