@@ -98,6 +98,17 @@ static int names_make(struct flow *f, vdisk_error *err)
 	return 0;
 }
 
+/* Packed VMDKs are written from front to back, once: the guest in them cannot be changed. */
+static bool is_for_reading(const struct flow *f, const struct vdisk_format_info *info)
+{
+	if (f->a->ova || strcmp(info->name, "vmdk"))
+		return false;
+	for (size_t i = 0; i < f->a->n_options; i++)
+		if (!strcmp(f->a->options[i], "subformat=streamOptimized"))
+			return true;
+	return f->a->compress;
+}
+
 int flow_judge(struct flow *f, vdisk_error *err)
 {
 	const struct vdisk_format_info *info = vdisk_format_find(f->format);
@@ -109,10 +120,12 @@ int flow_judge(struct flow *f, vdisk_error *err)
 		return fail(err, VDISK_UNSUPPORTED, "%s: is packed as a whole, and its disks come in no order: they cannot be compressed (-c) on the way", f->a->source);
 	if (f->a->compress && !(info->caps & VDISK_FORMAT_COMPRESS))
 		return fail(err, VDISK_UNSUPPORTED, "-c: %s images are not compressed", info->name);
+	if (!f->a->no_adapt && is_for_reading(f, info))
+		return fail(err, VDISK_UNSUPPORTED, "a packed VMDK cannot be written to, so the guest cannot be adapted: --no-adapt leaves it as it is");
 	for (size_t i = 0; i < f->n_disks; i++)
 		if (disk_judge(f, &f->disks[i], &need, err))
 			return -1;
-	return names_make(f, err) || room_judge(f, need, err) ? -1 : 0;
+	return names_make(f, err) || flow_describe_judge(f, err) || room_judge(f, need, err) ? -1 : 0;
 }
 
 /* ---------------------------------------------------------------- from front to back */

@@ -9,23 +9,55 @@
 #include <string.h>
 
 /* Names beside the description where its kind finds them there; libvirt and Xen want whole paths. */
+static bool is_whole(enum describe_kind kind) { return kind == DESCRIBE_LIBVIRT || kind == DESCRIBE_XL; }
+
+static void disk_rename(struct flow *f, const struct flow_disk *x, struct machine_disk *d, bool whole)
+{
+	char path[4400];
+
+	snprintf(path, sizeof(path), "%s%s%s", whole ? f->out : "", whole ? "/" : "", x->file);
+	d->format = NULL;
+	machine_disk_path(f->m, d, path);
+	d->format = machine_text(f->m, f->a->ova ? "vmdk" : f->format);
+	d->size = x->size;
+	d->file_size = x->file_bytes;
+	d->chunk_size = 0;
+	d->compression = NULL;
+	d->host = false;
+}
+
 int flow_disks_rename(struct flow *f, bool whole, vdisk_error *err)
 {
-	for (size_t i = 0; i < f->n_disks; i++) {
-		struct flow_disk *x = &f->disks[i];
-		char path[4400];
-
-		snprintf(path, sizeof(path), "%s%s%s", whole ? f->out : "", whole ? "/" : "", x->file);
-		x->d->format = NULL;
-		machine_disk_path(f->m, x->d, path);
-		x->d->format = machine_text(f->m, f->a->ova ? "vmdk" : f->format);
-		x->d->size = x->size;
-		x->d->file_size = x->file_bytes;
-		x->d->chunk_size = 0;
-		x->d->compression = NULL;
-		x->d->host = false;
-	}
+	for (size_t i = 0; i < f->n_disks; i++)
+		disk_rename(f, &f->disks[i], f->disks[i].d, whole);
 	return f->m->failed.kind ? fail(err, f->m->failed.kind, "%s", f->m->failed.message) : 0;
+}
+
+int flow_describe_judge(struct flow *f, vdisk_error *err)
+{
+	const struct describe_write how = { 0 };
+	struct machine rehearsed = *f->m; /* all but the disks is borrowed */
+	enum describe_kind kind;
+	const char *suffix;
+	char *text = NULL;
+	size_t len;
+	int rc;
+
+	kind = f->a->ova ? DESCRIBE_OVF : flow_target_description(f->a->target, &suffix);
+	rehearsed.disks = calloc(f->m->disks_n + 1, sizeof(*rehearsed.disks));
+	if (!rehearsed.disks)
+		return fail_nomem(err);
+	memcpy(rehearsed.disks, f->m->disks, f->m->disks_n * sizeof(*rehearsed.disks));
+	for (size_t i = 0; i < f->n_disks; i++)
+		disk_rename(f, &f->disks[i], &rehearsed.disks[f->disks[i].d - f->m->disks], is_whole(kind));
+	if (f->m->failed.kind)
+		fail(err, f->m->failed.kind, "%s", f->m->failed.message);
+	else
+		text = describe_write(&rehearsed, kind, &how, &len, NULL, err);
+	free(rehearsed.disks);
+	rc = text ? 0 : -1;
+	free(text);
+	return rc;
 }
 
 int flow_describe(struct flow *f, vdisk_error *err)
@@ -40,7 +72,7 @@ int flow_describe(struct flow *f, vdisk_error *err)
 	if (f->a->ova)
 		return 0; /* it goes into the OVA */
 	kind = flow_target_description(f->a->target, &suffix);
-	if (flow_disks_rename(f, kind == DESCRIBE_LIBVIRT || kind == DESCRIBE_XL, err))
+	if (flow_disks_rename(f, is_whole(kind), err))
 		return -1;
 	flow_target_fit(f, &how);
 	text = describe_write(f->m, kind, &how, &len, &f->lost, err);

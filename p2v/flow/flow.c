@@ -13,6 +13,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#define NAME_MOST 80u /* with what comes behind it: a tar file's header holds 100 */
+
 static volatile int cancel;
 
 static void on_signal(int number)
@@ -76,7 +78,7 @@ static int name_make(struct flow *f, vdisk_error *err)
 		return fail(err, VDISK_INVALID, "--name: is no text that a machine may be called by");
 	if (!f->m->name)
 		f->m->name = machine_text(f->m, said);
-	f->name = strndup(said, 100);
+	f->name = strndup(said, NAME_MOST);
 	if (!f->name)
 		return fail_nomem(err);
 	for (p = f->name; *p; p++)

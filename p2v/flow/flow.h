@@ -120,6 +120,8 @@ int flow_convert(struct flow *f, vdisk_error *err);
 int flow_adapt(struct flow *f, vdisk_error *err);
 int flow_manifests(struct flow *f, vdisk_error *err);
 int flow_describe(struct flow *f, vdisk_error *err);
+/* A rehearsal: what the target's description cannot say is heard before anything takes long. */
+int flow_describe_judge(struct flow *f, vdisk_error *err);
 /* The machine's disks are the result's from now on; whole: named by their whole paths. */
 int flow_disks_rename(struct flow *f, bool whole, vdisk_error *err);
 int flow_ova(struct flow *f, vdisk_error *err);

@@ -189,8 +189,8 @@ static const char *judge(const struct flow_args *a)
 		return "--snapshots keep does not go with -c: what is written to later is not compressed";
 	if (a->no_adapt && (a->drivers || a->n_keys || a->serial))
 		return "--drivers, --key-file and --serial are for adapting, which --no-adapt leaves out";
-	if (!a->verify && (a->expect || a->engine))
-		return "--expect and --engine go with --verify";
+	if (!a->verify && (a->expect || a->timeout || a->engine))
+		return "--expect, --timeout and --engine go with --verify";
 	return NULL;
 }
 

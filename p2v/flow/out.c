@@ -118,6 +118,14 @@ static int names_make(struct flow *f, vdisk_error *err)
 	return 0;
 }
 
+/* One cannot be replaced, and DIR.partial would lie outside of it. */
+static bool is_mount_point(const char *path)
+{
+	struct statx x;
+
+	return !statx(AT_FDCWD, path, AT_SYMLINK_NOFOLLOW, 0, &x) && x.stx_attributes & STATX_ATTR_MOUNT_ROOT;
+}
+
 static int out_judge(const struct flow *f, vdisk_error *err)
 {
 	struct stat st;
@@ -127,6 +135,8 @@ static int out_judge(const struct flow *f, vdisk_error *err)
 
 	if (lstat(f->out, &st))
 		return errno == ENOENT ? 0 : fail_errno(err, "%s", f->out);
+	if (is_mount_point(f->out))
+		return fail(err, VDISK_REFUSED, "%s: something is mounted there: name a folder in it, which is made", f->a->out);
 	dir = S_ISDIR(st.st_mode) ? opendir(f->out) : NULL;
 	while (dir && (e = readdir(dir)))
 		n += strcmp(e->d_name, ".") && strcmp(e->d_name, "..");

@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+#define VHD_SIZE_MOST (UINT64_C(2040) << 30)
+
 static const struct {
 	const char *name, *format, *suffix;
 	enum describe_kind description;
@@ -28,9 +30,12 @@ enum flow_target flow_target_parse(const char *text)
 const char *flow_target_format(enum flow_target t, const struct machine *m)
 {
 	const struct vdisk_format_info *vhdx = vdisk_format_find("vhdx");
+	bool large = false;
 
+	for (size_t i = 0; i < m->disks_n; i++)
+		large = large || m->disks[i].size > VHD_SIZE_MOST;
 	/* A machine of the second generation, which is what has UEFI, takes no other. */
-	if (t == TARGET_HYPERV && m->firmware == MACHINE_FIRMWARE_UEFI && vhdx && vhdx->caps & VDISK_FORMAT_CREATE)
+	if (t == TARGET_HYPERV && (m->firmware == MACHINE_FIRMWARE_UEFI || large) && vhdx && vhdx->caps & VDISK_FORMAT_CREATE)
 		return "vhdx";
 	return targets[t].format;
 }

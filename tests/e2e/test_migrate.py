@@ -222,6 +222,30 @@ def nothing_half():
 
 
 @case
+def what_cannot_be_is_heard_early():
+	"""What the target cannot have is said before anything is converted, so by --dry-run, too."""
+	src, raws = vm(rng_for("early"))
+	no(src, "libvirt", "a/b", args=["-n", "--name", "a/b"])
+	for args in (["-c"], ["-o", "subformat=streamOptimized"]):
+		refused("migrate", "--target", "vmware", "--out", "out", "-n", *args, src, mentions=["--no-adapt"])
+	report = migrate(src, "-c", target="vmware", out="packed")
+	same_as_raw(raws[0], os.path.join("packed", report["disks"][0]["file"]), "vmdk")
+	report = migrate(src, "--ova", "--name", "n" * 200, target="vmware", out="long")
+	check(tarfile.is_tarfile(os.path.join("long", report["description"])), "the OVA of a machine with a long name: %r" % report["description"])
+	no(src, "--timeout", args=["--timeout", "5"])
+	os.mkdir("there")
+	r = run("unshare", "-rm", "sh", "-c", 'mount -t tmpfs none there && exec "$0" "$@"', VDISK, "migrate", "--target", "kvm", "--out", "there", "--no-adapt", "-n", src)
+	if "unshare:" not in r.err and "mount:" not in r.err:
+		eq(2, r.rc, r.show())
+		check("mounted" in r.err, "an empty folder on which something is mounted: %s" % r.show())
+	with open("big.raw", "wb") as f:
+		f.truncate((2040 << 30) + MIB)
+	capture("big", [("sda", "big.raw")])
+	report = vdisk("migrate", "--target", "hyperv", "--out", "out", "--no-adapt", "-n", "--json", "big").json()
+	eq("vhdx", report["disks"][0]["format"], "format of a disk that VHD cannot hold")
+
+
+@case
 def helpers_and_their_troubles():
 	"""The programs beside it: what nohup asks for holds for them, and a verification that goes wrong costs nothing that was made."""
 	src, raws = vm(rng_for("helpers"))
