@@ -126,15 +126,29 @@ int ova_open(struct package *p, vdisk_error *err)
 
 /* ---------------------------------------------------------------- disks */
 
+/* A piece of `ref` that comes behind piece n, which is not there; NULL: none. */
+static const struct member *piece_behind(const struct package *p, const char *ref, unsigned long n)
+{
+	size_t len = strlen(ref);
+
+	for (const struct member *m = p->members; m < p->members + p->n_members; m++)
+		if (!strncmp(m->name, ref, len) && m->name[len] == '.' && strspn(m->name + len + 1, "0123456789") == 9 && !m->name[len + 10] &&
+		    strtoul(m->name + len + 1, NULL, 10) > n)
+			return m;
+	return NULL;
+}
+
 /* NAME.000000000, NAME.000000001 and on: all as long as the first one, but for the last. */
 static int chunks_want(struct package *p, struct slot *s, const struct package_disk *d, vdisk_error *err)
 {
+	bool packed = d->compression && *d->compression && strcasecmp(d->compression, "identity");
 	const struct member *m, *before = NULL;
-	char name[NAME_MAX_BYTES + 16], text[200];
+	char name[NAME_MAX_BYTES + 16], text[200], number[200];
 	uint64_t chunk = d->chunk_size;
+	unsigned long i;
 
 	s->len = 0;
-	for (unsigned long i = 0; i < MEMBERS_MAX; i++, before = m) {
+	for (i = 0; i < MEMBERS_MAX; i++, before = m) {
 		snprintf(name, sizeof(name), "%.*s.%09lu", (int)NAME_MAX_BYTES, d->ref, i);
 		m = ova_member(p, name);
 		if (!m)
@@ -153,6 +167,8 @@ static int chunks_want(struct package *p, struct slot *s, const struct package_d
 	if (before->size > chunk)
 		return fail(err, VDISK_CORRUPT, "%s: the last piece of '%s' has %llu bytes, more than the others' %llu", p->path, shown(d->ref, text),
 		            (unsigned long long)before->size, (unsigned long long)chunk);
+	if (piece_behind(p, d->ref, i) || (!packed && d->file_size > s->len)) /* of what is packed some tell the size before */
+		return fail(err, VDISK_CORRUPT, "%s: a piece of '%s' is missing: '%s'", p->path, shown(d->ref, text), shown(strrchr(name, '.'), number));
 	return 0;
 }
 

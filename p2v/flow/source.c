@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -155,11 +156,11 @@ static int description_open(struct flow *f, vdisk_error *err)
 
 /* ---------------------------------------------------------------- the disks */
 
-/* A capture's disks lie beside their machine.json, called like the disks. */
-static char *captured_path(struct flow *f, const struct machine_disk *d, vdisk_error *err)
+/* A capture's disks lie beside their machine.json, called like the disks and their format, which is believed: a raw one's bytes are the machine's own. */
+static char *captured_path(struct flow *f, const struct machine_disk *d, char **format_name, vdisk_error *err)
 {
 	const struct vdisk_format_info *format;
-	char name[512];
+	char name[PATH_MAX];
 
 	for (size_t i = 0; d->name && (format = vdisk_format_get(i)); i++) {
 		char *path;
@@ -167,7 +168,10 @@ static char *captured_path(struct flow *f, const struct machine_disk *d, vdisk_e
 		snprintf(name, sizeof(name), "%s/%s.%s", f->folder, d->name, format->name);
 		if (!access(name, F_OK)) {
 			snprintf(name, sizeof(name), "%s.%s", d->name, format->name);
-			path = flow_path(f->folder, f->a->allow, name, err);
+			*format_name = strdup(format->name);
+			path = *format_name ? flow_path(f->folder, f->a->allow, name, err) : NULL;
+			if (!*format_name)
+				fail_nomem(err);
 			return path;
 		}
 	}
@@ -184,14 +188,19 @@ static int disk_take(struct flow *f, struct machine_disk *d, vdisk_error *err)
 	x->d = d;
 	x->index = f->n_disks++;
 	if (f->package) {
-		const char *ref = package_kind_of(f->package) == PACKAGE_OVA ? d->path : d->ref ? d->ref : d->name;
+		bool ova = package_kind_of(f->package) == PACKAGE_OVA;
+		const char *ref = ova ? d->path : d->ref ? d->ref : d->name;
+
+		if (ova && !ref)
+			return fail(err, VDISK_UNSUPPORTED, "%s: the disk %s is an empty one, without a file in the archive: such are not made", f->description,
+			            d->name ? d->name : "without a name");
 
 		x->in_archive = true;
 		x->source = strdup(ref ? ref : "");
 		if (!x->source)
 			return fail_nomem(err);
 	} else if (!d->path && !strcmp(f->kind, "capture")) {
-		x->source = captured_path(f, d, err);
+		x->source = captured_path(f, d, &x->source_format, err);
 	} else if (!d->path) {
 		return fail(err, VDISK_INVALID, "%s: does not say where the disk %s is", f->description, d->name ? d->name : "without a name");
 	} else if (d->chunk_size || (d->compression && strcasecmp(d->compression, "identity"))) {

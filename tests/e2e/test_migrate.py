@@ -454,6 +454,14 @@ def a_capture():
 	no("box-1", "nvme0n1", command="p2v")
 	src, _ = vm(rng)
 	no(src, "vdisk migrate", command="p2v")
+	# A raw disk is what its name says, whatever lies in its first sectors.
+	capture("box-2", [("sda", "sda.raw")])
+	os.rename("box-2/sda.qcow2", "box-2/sda.raw")
+	shutil.copy("box-2/sda.raw", "was.raw")
+	os.truncate("was.raw", -(-os.path.getsize("was.raw") // 512) * 512)
+	shutil.copy("was.raw", "box-2/sda.raw")
+	migrate("box-2", command="p2v")
+	same_as_raw("was.raw", "out/box.qcow2", "qcow2")
 
 
 def physical():
