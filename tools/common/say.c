@@ -21,6 +21,18 @@ void say_open(const char *name, bool background)
 	to_syslog = background;
 }
 
+/* Names and values come from whoever made the image: no line of theirs, and nothing that a terminal obeys (C1 controls are two bytes in UTF-8). */
+static void clean(char *text)
+{
+	unsigned char *p = (unsigned char *)text;
+
+	for (; *p; p++)
+		if (*p < ' ' || *p == 127)
+			*p = '?';
+		else if (*p == 0xc2 && p[1] >= 0x80 && p[1] < 0xa0)
+			p[0] = p[1] = '?';
+}
+
 void say(int priority, const char *format, ...)
 {
 	char text[VDISK_ERROR_MESSAGE_MAX + 64];
@@ -29,6 +41,7 @@ void say(int priority, const char *format, ...)
 	va_start(ap, format);
 	vsnprintf(text, sizeof(text), format, ap);
 	va_end(ap);
+	clean(text);
 	if (to_syslog)
 		syslog(priority, "%s", text);
 	else

@@ -9,7 +9,7 @@
 
 /* `program`: what the lines begin with, as "vdisk nbd"; kept.  Again with `background` when nobody reads any more. */
 void say_open(const char *program, bool background);
-/* With a priority of syslog(3); LOG_WARNING is a warning on standard error, too. */
+/* With a priority of syslog(3); LOG_WARNING is a warning on standard error, too.  Control characters become '?'. */
 void say(int priority, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* Fits vdisk_open_options.log: warnings only. */
 void say_log(void *ctx, enum vdisk_log_level level, const char *message);
