@@ -43,7 +43,7 @@ static int boot_read(struct ntfs *n, vdisk_error *err)
 	if (memcmp(b + 3, "NTFS    ", 8))
 		return fail(err, VDISK_CORRUPT, "NTFS: its boot sector does not say so");
 	sector = le16(b + 11);
-	per = b[13] <= 0x80 ? b[13] : b[13] >= 0xe0 ? 1u << (256 - b[13]) : 0;
+	per = b[13] <= 0x80 ? b[13] : b[13] > 0xe0 ? 1u << (256 - b[13]) : 0;
 	n->cluster = sector * per;
 	n->record = b[64] < 0x80 ? b[64] * n->cluster : b[64] >= 0xe8 ? 1u << (256 - b[64]) : 0;
 	if (sector < 256 || sector > 4096 || (sector & (sector - 1)) || !n->cluster || n->cluster > 2u << 20 || (n->cluster & (n->cluster - 1)))
