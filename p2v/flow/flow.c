@@ -206,8 +206,6 @@ int flow_main(enum flow_kind kind, int argc, char **argv)
 	rc = flow_run(f, &err);
 	if (rc) {
 		progress_wipe(&f->progress);
-		for (char *p = err.message; *p; p++) /* of names and values that came from elsewhere */
-			*p = (unsigned char)*p < ' ' || *p == 127 ? '?' : *p;
 		say(LOG_ERR, "%s", err.message);
 		flow_out_abort(f);
 		rc = 2;
