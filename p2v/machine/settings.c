@@ -105,6 +105,14 @@ static bool is_utf8(const char *text, size_t len)
 	return true;
 }
 
+/* What is behind a NUL (where a power cut left zeros, say) would be missing without a word. */
+static int nul_judge(const char *text, size_t len, vdisk_error *err)
+{
+	const char *nul = memchr(text, 0, len);
+
+	return nul ? fail(err, VDISK_CORRUPT, "this is no text: byte %zu is a NUL", (size_t)(nul - text)) : 0;
+}
+
 static char *convert(const char *bytes, size_t len, const char *encoding, vdisk_error *err)
 {
 	iconv_t way = iconv_open("UTF-8", encoding);
@@ -123,6 +131,9 @@ static char *convert(const char *bytes, size_t len, const char *encoding, vdisk_
 	}
 	if (iconv(way, &in_at, &in_left, &out_at, &out_left) == (size_t)-1) {
 		fail(err, VDISK_CORRUPT, "byte %zu is no %.64s", len - in_left, encoding);
+		free(out);
+		out = NULL;
+	} else if (nul_judge(out, (size_t)(out_at - out), err)) {
 		free(out);
 		out = NULL;
 	} else {
@@ -145,6 +156,8 @@ char *settings_utf8(const void *bytes, size_t len, const char *encoding, vdisk_e
 	}
 	if (!is_utf8(text, len))
 		return convert(text, len, encoding && strcasecmp(encoding, "UTF-8") ? encoding : "ISO-8859-1", err);
+	if (nul_judge(text, len, err))
+		return NULL;
 	copy = malloc(len + 1);
 	if (!copy) {
 		fail_nomem(err);

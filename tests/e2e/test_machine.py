@@ -209,6 +209,10 @@ def refuses_attacks():
 	check("leads up by .." in machine("up.ovf").out, "it is shown")
 	write("name.json", '{"schema-version":1,"name":"../x","memory":1,"disks":[]}')
 	no("--to", "libvirt", "name.json", mentions="'/'")
+	for i, data in enumerate((VMX.encode() + b"\0" * 100, ("\ufeff" + VMX + "\0").encode("utf-16-le"))):
+		with open("zeros%d.vmx" % i, "wb") as f: # what a power cut leaves, or a crooked copy
+			f.write(data)
+		no("zeros%d.vmx" % i, mentions="NUL")
 	write("escapes.vmx", 'displayName = "x"\n\x1b]0;a title\x07 and \x9b31m\n') # U+009B begins a sequence, too
 	r = no("escapes.vmx", mentions="line 2")
 	check(not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f]", r.err), "nothing that a terminal obeys: %r" % r.err)
