@@ -5,8 +5,9 @@
  *  L1. What an entry says is durable in the log before any of it is written where it belongs; and all that was written before the entry
  *      (guest data, the places of the entry before) is durable before the entry is (C1, C2, C5).  So an entry is a sequence of its own:
  *      its tail is itself, and what came before it is never needed again.
- *  L2. The entry before stays whole while one is written: an entry takes at most half of the log, and the next one begins where it ends, or at the
- *      log's beginning.  A torn entry leaves the one before it as the last; replaying that changes nothing.
+ *  L2. The entry before stays whole while one is written: each begins where that one ends, or, where it does not fit there, at the log's
+ *      beginning; and as the log has room for three of the largest, it ends before that one then.  A torn entry leaves the one before it as
+ *      the last, and replaying that changes nothing; were it gone, a still older one might be replayed.
  *  L3. Space whose last reference an entry removes is used again only after that entry: replaying it never writes to space that is
  *      something else by then, as entries before it are not replayed.
  *  L4. Each opener has a log GUID of its own, so that no older entry counts; closing sets it to zero, after all is in its place.
@@ -24,7 +25,7 @@
 #define DESCRIPTOR   32u
 /* Header and descriptors of a full entry take one sector. */
 _Static_assert(ENTRY_HEADER + VHDX_LOG_TABLES * DESCRIPTOR <= VHDX_SECTOR, "descriptors fit into the first sector");
-_Static_assert(2 * (VHDX_LOG_TABLES + 1) * VHDX_SECTOR <= VHDX_MIB, "two entries fit into the smallest log");
+_Static_assert(3 * (VHDX_LOG_TABLES + 1) * VHDX_SECTOR <= VHDX_MIB, "three entries fit into the smallest log: L2");
 
 /* ---------------------------------------------------------------- headers */
 

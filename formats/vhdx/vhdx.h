@@ -169,7 +169,7 @@ int vhdx_set_parent(struct vd_layer *l, const struct vd_new_parent *p, vd_error 
 int vhdx_log_read(struct vd_file *f, const struct vhdx_header *h, struct vd_patch **patches, size_t *n, uint64_t *size, vd_error *err);
 
 /* ---- log_write.c */
-#define VHDX_LOG_TABLES 112u /* in one entry: an entry and the one before it fit into the smallest log, whatever comes */
+#define VHDX_LOG_TABLES 84u /* in one entry: three entries fit into the smallest log */
 int vhdx_log_replay(struct vd_layer *l, struct vhdx *v, vd_error *err); /* writes what was only laid over the file, durable */
 int vhdx_log_start(struct vd_layer *l, struct vhdx *v, vd_error *err);  /* a buffer; the cache goes through the log */
 struct vhdx_change { /* VHDX_SECTOR bytes of metadata */
