@@ -256,7 +256,7 @@ static int create_all(struct vd_layer *l, struct vhdx *v, const struct vd_create
 	if (vd_cache_write_back(v->cache, err) || vd_file_flush(f, err))
 		return -1;
 	vd_cache_set_relaxed(v->cache, false);
-	return headers_finish(l, v, err);
+	return vhdx_log_mark(l, v, UINT64_MAX, err) || headers_finish(l, v, err) ? -1 : 0;
 }
 
 int vhdx_create(struct vd_layer *l, const struct vd_create *c, vd_error *err)

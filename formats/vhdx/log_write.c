@@ -10,7 +10,9 @@
  *      the last, and replaying that changes nothing; were it gone, a still older one might be replayed.
  *  L3. Space whose last reference an entry removes is used again only after that entry: replaying it never writes to space that is
  *      something else by then, as entries before it are not replayed.
- *  L4. Each opener has a log GUID of its own, so that no older entry counts; closing sets it to zero, after all is in its place.
+ *  L4. Each opener has a log GUID of its own, so that no older entry counts; closing sets it to zero, after all is in its place.  A log that
+ *      somebody left is closed first, as ours is written over it.  Before a header names the GUID there is an entry with it, which changes
+ *      nothing: a log that is in use without an entry means a damaged file (specification, 2.3.3).
  *  L5. Of the two headers, the older is written, flushed, then the other: one of them is whole at each moment.
  *
  * Under the layer's lock, or by the cache, whose own lock keeps two writers apart.
@@ -79,8 +81,8 @@ static uint32_t entry_make(struct vhdx *v, const struct vhdx_change *c, size_t n
 	le64_put(b + 16, v->log_sequence);
 	le32_put(b + 24, (uint32_t)n);
 	vhdx_guid_put(b + 32, v->header.log_guid);
-	le64_put(b + 48, file_size); /* durable by now, */
-	le64_put(b + 56, file_size); /* and no longer after it */
+	le64_put(b + 48, vd_down(file_size, VHDX_MIB)); /* durable by now, */
+	le64_put(b + 56, vd_down(file_size, VHDX_MIB)); /* and no longer after it, but for a last block that others cut short */
 	for (size_t i = 0; i < n; i++) {
 		uint8_t *d = b + ENTRY_HEADER + i * DESCRIPTOR, *s = b + (1 + i) * VHDX_SECTOR;
 
@@ -98,7 +100,7 @@ static uint32_t entry_make(struct vhdx *v, const struct vhdx_change *c, size_t n
 	return len;
 }
 
-int vhdx_log_commit(struct vd_layer *l, struct vhdx *v, const struct vhdx_change *c, size_t n, vd_error *err)
+static int entry_write(struct vd_layer *l, struct vhdx *v, const struct vhdx_change *c, size_t n, uint64_t file_size, vd_error *err)
 {
 	struct vd_file *f = l->files[0];
 	uint32_t len;
@@ -107,12 +109,22 @@ int vhdx_log_commit(struct vd_layer *l, struct vhdx *v, const struct vhdx_change
 		v->log_head = 0;
 	if (vd_file_flush(f, err)) /* L1 */
 		return -1;
-	len = entry_make(v, c, n, vd_file_size(f));
+	len = entry_make(v, c, n, vd_min(file_size, vd_file_size(f)));
 	if (vd_file_pwrite(f, v->log_buf, len, v->header.log_off + v->log_head, err) || vd_file_flush(f, err))
 		return -1;
 	v->log_head += len;
 	v->log_sequence++;
 	return 0;
+}
+
+int vhdx_log_commit(struct vd_layer *l, struct vhdx *v, const struct vhdx_change *c, size_t n, vd_error *err)
+{
+	return entry_write(l, v, c, n, UINT64_MAX, err);
+}
+
+int vhdx_log_mark(struct vd_layer *l, struct vhdx *v, uint64_t file_size, vd_error *err)
+{
+	return entry_write(l, v, NULL, 0, file_size, err);
 }
 
 int vhdx_change_all(struct vd_layer *l, struct vhdx *v, const struct vhdx_change *c, size_t n, vd_error *err)
@@ -148,4 +160,16 @@ int vhdx_log_start(struct vd_layer *l, struct vhdx *v, vd_error *err)
 	v->log_sequence = 1;
 	vd_cache_set_log(v->cache, tables_log, l, VHDX_LOG_TABLES);
 	return 0;
+}
+
+int vhdx_log_open(struct vd_layer *l, struct vhdx *v, vd_error *err)
+{
+	bool left = memcmp(v->header.log_guid, vhdx_guid_none, 16) != 0;
+
+	memcpy(v->header.log_guid, vhdx_guid_none, 16);
+	/* Of a longer one the rest is left alone: no more than this is replayed. */
+	v->header.log_len = (uint32_t)vd_min(v->header.log_len, VHDX_LOG_MAX);
+	if (left && vhdx_headers_write(l, v, err))
+		return -1;
+	return vd_uuid_random(v->header.log_guid, err) || vhdx_log_start(l, v, err) || vhdx_log_mark(l, v, UINT64_MAX, err) ? -1 : 0;
 }

@@ -151,14 +151,6 @@ static int grow(struct vd_layer *l, struct vhdx *v, uint64_t size, vd_error *err
 	return size_set(l, v, size, err) || vhdx_flush(l, err) ? -1 : 0;
 }
 
-/* Nothing of the log may be replayed into a file that is shorter than it says. */
-static int log_renew(struct vd_layer *l, struct vhdx *v, vd_error *err)
-{
-	if (vd_file_flush(l->files[0], err) || vd_uuid_random(v->header.log_guid, err))
-		return -1;
-	return vhdx_headers_write(l, v, err);
-}
-
 static int bitmaps_cut(struct vd_layer *l, struct vhdx *v, uint64_t from, uint64_t to, vd_error *err)
 {
 	for (uint64_t k = from; vhdx_is_diff(v) && k < to; k++) {
@@ -184,7 +176,7 @@ static int shrink(struct vd_layer *l, struct vhdx *v, uint64_t size, vd_error *e
 	if (vd_cache_write_back(v->cache, err) || size_set(l, v, size, err))
 		return -1;
 	if (bitmaps_cut(l, v, vhdx_chunks(blocks, v->chunk_blocks), vhdx_chunks(old, v->chunk_blocks), err) ||
-	    vhdx_blocks_remove(v, blocks, old, VHDX_NOT_PRESENT, err) || vhdx_flush(l, err) || log_renew(l, v, err))
+	    vhdx_blocks_remove(v, blocks, old, VHDX_NOT_PRESENT, err) || vhdx_flush(l, err))
 		return -1;
 	return vhdx_space_trim(l, v, err);
 }

@@ -305,14 +305,17 @@ void vhdx_space_release(struct vd_layer *l, struct vhdx *v)
 
 int vhdx_space_trim(struct vd_layer *l, struct vhdx *v, vd_error *err)
 {
-	struct vhdx_space *s = &v->space;
+	struct vd_file *f = l->files[0];
 	uint64_t end;
 
 	v->scanned = false;
 	if (vhdx_space_scan(l, v, err))
 		return -1;
-	end = s->end * VHDX_MIB;
-	return vd_file_size(l->files[0]) > end ? vd_file_truncate(l->files[0], end, err) : 0;
+	end = v->space.end * VHDX_MIB;
+	if (f->flags & VD_FILE_BLOCKDEV || vd_file_size(f) <= end)
+		return 0;
+	/* The log knows before: a file that is shorter than its last entry says is taken for damaged. */
+	return vhdx_log_mark(l, v, end, err) || vd_file_truncate(f, end, err) ? -1 : 0;
 }
 
 void vhdx_space_clear(struct vhdx *v)

@@ -172,12 +172,16 @@ int vhdx_log_read(struct vd_file *f, const struct vhdx_header *h, struct vd_patc
 #define VHDX_LOG_TABLES 84u /* in one entry: three entries fit into the smallest log */
 int vhdx_log_replay(struct vd_layer *l, struct vhdx *v, vd_error *err); /* writes what was only laid over the file, durable */
 int vhdx_log_start(struct vd_layer *l, struct vhdx *v, vd_error *err);  /* a buffer; the cache goes through the log */
+/* After the replay: a log of our own, with a first entry, which counts once a header has its GUID; the one that was there no longer does. */
+int vhdx_log_open(struct vd_layer *l, struct vhdx *v, vd_error *err);
 struct vhdx_change { /* VHDX_SECTOR bytes of metadata */
 	uint64_t off;
 	const uint8_t *data;
 };
 /* Durable, together with all that was written before, when it returns; but in its place only after vhdx_change_apply(). */
 int vhdx_log_commit(struct vd_layer *l, struct vhdx *v, const struct vhdx_change *c, size_t n, vd_error *err);
+/* An entry without changes, durable after all that was written before; whoever replays it takes a file of `file_size` bytes for whole. */
+int vhdx_log_mark(struct vd_layer *l, struct vhdx *v, uint64_t file_size, vd_error *err);
 /* Both, for up to VHDX_LOG_TABLES of them. */
 int vhdx_change_all(struct vd_layer *l, struct vhdx *v, const struct vhdx_change *c, size_t n, vd_error *err);
 /* Both headers say what v->header says, one after the other. */

@@ -55,7 +55,7 @@ static int guids_renew(struct vd_layer *l, struct vhdx *v, vd_error *err)
 {
 	struct vhdx_header *h = &v->header;
 
-	if (vd_uuid_random(h->file_guid, err) || vd_uuid_random(h->log_guid, err))
+	if (vd_uuid_random(h->file_guid, err))
 		return -1;
 	if (v->keep_id || v->checking)
 		return 0;
@@ -76,7 +76,7 @@ int vhdx_begin_write(struct vd_layer *l, vd_error *err)
 	/* check() says what is wrong before it mends. */
 	if (!v->checking && vhdx_space_scan(l, v, err))
 		return -1;
-	if (vhdx_log_replay(l, v, err) || guids_renew(l, v, err) || vhdx_headers_write(l, v, err) || vhdx_log_start(l, v, err))
+	if (vhdx_log_replay(l, v, err) || vhdx_log_open(l, v, err) || guids_renew(l, v, err) || vhdx_headers_write(l, v, err))
 		return -1;
 	v->begun = true;
 	return 0;

@@ -107,6 +107,17 @@ def unlink(*paths):
 		os.unlink(p)
 
 
+@case
+def a_log_longer_than_we_replay():
+	"""Of another program's: what a kill leaves of our writing can be read by us, too."""
+	qemu_img("create", "-q", "-f", "vhdx", "-o", "log_size=128M,block_size=1M", "a.vhdx", "8M")
+	need_vdio()
+	ran(VDIO, "-f", "vhdx", "a.vhdx", stdin=b"write 1000000 100000 7\nflush\nabort\n")
+	write_file("expected.raw", bytes(1000000) + b"\7" * 100000 + bytes(8 * MIB - 1100000))
+	vdisk("compare", "-F", "raw", "a.vhdx", "expected.raw")
+	same_bytes("expected.raw", qemu_replayed("a.vhdx"), "replayed by qemu-img")
+
+
 # ---------------------------------------------------------------- differencing disks
 
 def pair_made(logical, rng, block=MIB, size=6 * MIB, keys=None):
