@@ -185,9 +185,27 @@ static int scan_bitmaps(struct scan *s, vd_error *err)
 	return 0;
 }
 
+/* Blocks whose content was given up may keep their places, which other programs take for theirs still (specification, 2.5.1.1). */
+static int scan_kept(struct scan *s, vd_error *err)
+{
+	uint64_t entry, off, size = vd_min(vd_file_size(s->l->files[0]), VHDX_FILE_MAX);
+	struct vhdx_cursor c = { 0 };
+	bool ok = true;
+
+	for (uint64_t b = 0; ok && b < s->v->n_blocks; b++) {
+		if (vhdx_bat_get(s->v, &c, vhdx_index(s->v, b), &entry, err))
+			return -1;
+		off = vhdx_entry_off(entry);
+		if ((vhdx_entry_state(entry) == VHDX_UNDEFINED || vhdx_entry_state(entry) == VHDX_UNMAPPED) && off && off < size)
+			ok = vhdx_space_mark(&s->space, off, s->v->block_bytes);
+	}
+	vhdx_bat_end(s->v, &c);
+	return ok ? 0 : vd_fail_nomem(err, size / VHDX_MIB / 8);
+}
+
 static int scan_all(struct scan *s, vd_error *err)
 {
-	return scan_regions(s, err) || scan_blocks(s, err) || scan_bitmaps(s, err) ? -1 : 0;
+	return scan_regions(s, err) || scan_blocks(s, err) || scan_bitmaps(s, err) || scan_kept(s, err) ? -1 : 0;
 }
 
 int vhdx_space_scan(struct vd_layer *l, struct vhdx *v, vd_error *err)

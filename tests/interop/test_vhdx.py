@@ -229,6 +229,30 @@ def parents_that_are_not():
 # ---------------------------------------------------------------- tables
 
 @case
+def places_that_are_kept():
+	"""A block that was unmapped may keep its place, which the program that did so uses again: no other block gets it."""
+	m = vhdxmaker.Maker(6 * MIB, block=MIB)
+	for i in range(4):
+		m.block(i, b"%d" % i * MIB)
+	m.state(1, vhdxmaker.UNMAPPED)
+	m.state(2, vhdxmaker.UNDEFINED)
+	m.kept = {1, 2}
+	m.write("a.vhdx")
+	before = vhdxmaker.places("a.vhdx")
+	need_vdio()
+	ran(VDIO, "-f", "vhdx", "a.vhdx", stdin=b"write 4500000 70000 5\nwrite 5500000 7000 6\n")
+	after = vhdxmaker.places("a.vhdx")
+	eq(before[:4], after[:4], "places of the blocks that were there")
+	eq(6, len(set(after)), "places, each of one block: %r" % after)
+	vdisk("check", "a.vhdx")
+	expected = bytearray(b"0" * MIB + bytes(2 * MIB) + b"3" * MIB + bytes(2 * MIB))
+	expected[4500000:4570000] = b"\5" * 70000
+	expected[5500000:5507000] = b"\6" * 7000
+	write_file("expected.raw", bytes(expected))
+	same_as_raw("expected.raw", "a.vhdx", "vhdx")
+
+
+@case
 def damaged_tables():
 	"""One of two headers, one of two region tables: the other serves, and check mends it."""
 	make_raw("source.raw", rng_for("tables"), 5 * MIB)

@@ -75,6 +75,7 @@ class Maker:
 		self.chunk = (logical << 23) // block
 		self.guid = uuid.uuid4()
 		self.data, self.bits, self.states = {}, {}, {}
+		self.kept = set() # blocks whose entries name a place whatever their state
 
 	@property
 	def data_guid(self):
@@ -121,7 +122,7 @@ class Maker:
 		places = []
 		for i, state in sorted(self.states.items()):
 			entry = state
-			if state in (FULL, PARTIAL):
+			if state in (FULL, PARTIAL) or i in self.kept:
 				entry |= at
 				places.append((at, bytes(self.data[i])))
 				at += self.block_bytes
@@ -190,6 +191,17 @@ class Maker:
 
 
 # ---------------------------------------------------------------- reading
+
+def places(path):
+	"""Where the BAT's entries point, in its order; 0: nowhere."""
+	with open(path, "rb") as f:
+		b = f.read()
+	bat, items = _items(b)
+	block, = struct.unpack_from("<I", items[PARAMETERS][1])
+	n = -(-struct.unpack("<Q", items[SIZE][1])[0] // block)
+	chunk = (struct.unpack("<I", items[LOGICAL][1])[0] << 23) // block
+	return [struct.unpack_from("<Q", b, bat + 8 * (i + i // chunk))[0] & ~(MIB - 1) for i in range(n)]
+
 
 def _header(b):
 	found = [b[o:o + 4096] for o in (65536, 131072) if b[o:o + 4] == b"head" and sealed(b[o:o + 4096]) == b[o:o + 4096]]
