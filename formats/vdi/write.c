@@ -116,13 +116,13 @@ static int place_take(struct vd_layer *l, struct vdi *v, uint32_t *place, vd_err
 	end = from + vdi_stride(v);
 	if (!(f->flags & VD_FILE_ZERO_TAIL))
 		size = end;
-	if (from < size) {
-		if (vd_file_zero(f, from, vd_min(end, size) - from, true, err))
-			return -1;
-		vd_cache_need_barrier(v->cache);
-	}
+	if (from < size && vd_file_zero(f, from, vd_min(end, size) - from, true, err))
+		return -1;
 	if (vd_file_grow(f, end, err) || (!spare && count_set(v, *place + 1, err)))
 		return -1;
+	/* The zeros and the file's length are durable before the entry: no change of the count sees to that for a spare one. */
+	if (spare || from < size)
+		vd_cache_need_barrier(v->cache);
 	v->n_spare -= spare;
 	return 0;
 }
