@@ -68,11 +68,11 @@ static int journal_open(const char *path, bool create, struct vd_file **f, vd_er
 {
 	struct stat st;
 
-	if (create && lstat(path, &st) && vd_file_posix(AT_FDCWD, path, path, VD_POSIX_RDWR | VD_POSIX_CREATE, f, NULL))
-		create = false; /* somebody else was quicker, or it cannot be: the next call tells */
-	else if (create && !lstat(path, &st) && !S_ISREG(st.st_mode))
+	if (create && !lstat(path, &st) && !S_ISREG(st.st_mode))
 		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "%s: is in the way of an undo journal", path);
-	if (vd_file_posix(AT_FDCWD, path, path, VD_POSIX_RDWR, f, err))
+	/* Where it is there already, or cannot be made, the second call opens it, or tells. */
+	if ((!create || vd_file_posix(AT_FDCWD, path, path, VD_POSIX_RDWR | VD_POSIX_CREATE, f, NULL)) &&
+	    vd_file_posix(AT_FDCWD, path, path, VD_POSIX_RDWR, f, err))
 		return -1;
 	if (!vd_file_lock(*f, true, err))
 		return 0;
