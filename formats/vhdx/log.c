@@ -183,7 +183,7 @@ static int target_judge(const struct log *g, uint64_t off, uint64_t len, uint64_
 {
 	uint64_t end;
 
-	if (off % VHDX_SECTOR || len % VHDX_SECTOR || !len || off < VHDX_REGION_OFF(0) || vd_add64(off, len, &end) || end > INT64_MAX ||
+	if (off % VHDX_SECTOR || len % VHDX_SECTOR || !len || off < VHDX_REGION_OFF(0) || vd_add64(off, len, &end) || end > VHDX_FILE_MAX ||
 	    (off < g->h->log_off + g->h->log_len && g->h->log_off < end))
 		return vd_fail(err, VDISK_CORRUPT, at, "VHDX log changes %" PRIu64 " bytes at %#" PRIx64 ", where it must not", len, off);
 	return 0;

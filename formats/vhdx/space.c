@@ -51,7 +51,8 @@ static bool space_put(struct vhdx_space *s, uint64_t off, uint64_t len, bool *ok
 		before |= is_used(s, i);
 		s->used[i / 8] |= (uint8_t)(1u << i % 8);
 	}
-	s->end = vd_max(s->end, end);
+	if (*ok)
+		s->end = vd_max(s->end, end);
 	return before;
 }
 

@@ -94,7 +94,7 @@ def logs_that_do_not_count():
 		if what != "number":
 			same_bytes("expected.raw", qemu_replayed("a.vhdx"), what)
 		os.unlink("a.vhdx")
-	for what, words in (("cut", "cut short"), ("target", "must not"), ("descriptor", "neither")):
+	for what, words in (("cut", "cut short"), ("target", "must not"), ("far", "must not"), ("descriptor", "neither")):
 		m = vhdxmaker.Maker(8 * MIB, block=MIB)
 		m.write("a.vhdx", log="bat", spoil=what)
 		refused("convert", "-O", "raw", "a.vhdx", "out.raw", mentions=words)

@@ -153,7 +153,7 @@ class Maker:
 				if w[0] == "zero":
 					struct.pack_into("<4sIQQQ", b, d, b"zero", 0, w[2], w[1], number)
 				else:
-					target = 65536 if spoil == "target" else w[0]
+					target = {"target": 65536, "far": 1 << 60}.get(spoil, w[0])
 					mark = b"dexc" if spoil == "descriptor" else b"desc"
 					struct.pack_into("<4s4s8sQQ", b, d, mark, w[1][4092:], w[1][:8], target, number)
 					struct.pack_into("<4sI4084sI", b, s, b"data", number >> 32, w[1][8:4092], number & 0xffffffff)

@@ -4,6 +4,7 @@
  * counts (others take the file for damaged without), also where a log was left behind that was cut itself, or the file became shorter.
  */
 #include "kept.h"
+#include "alloc_fail.h"
 #include "base/crc32c.h"
 #include "formats/vhdx/vhdx.h"
 
@@ -190,12 +191,28 @@ static void shorter_file(void **state)
 	kept_free(&k);
 }
 
+/* ---------------------------------------------------------------- space */
+
+static void without_memory(void **state)
+{
+	struct vhdx_space s = { 0 };
+
+	(void)state;
+	assert_true(vhdx_space_mark(&s, 0, 8 * VHDX_MIB));
+	alloc_fail_at(0);
+	assert_false(vhdx_space_mark(&s, 100000 * VHDX_MIB, VHDX_MIB));
+	alloc_fail_at(-1);
+	assert_int_equal(s.end, 8);
+	vd_free(s.used);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(entry_before_stays),
 		cmocka_unit_test(log_in_use_has_an_entry),
 		cmocka_unit_test(shorter_file),
+		cmocka_unit_test(without_memory),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
