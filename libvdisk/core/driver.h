@@ -279,7 +279,7 @@ struct vd_layer {
 	/* the core's: */
 	pthread_rwlock_t lock;
 	struct vd_layer *parent;
-	uint64_t dev, ino;      /* of files[0], set when it joins a chain; ino 0: no file of the host's */
+	uint64_t dev, ino;      /* of files[0], set when it is opened, or joins a chain; ino 0: no file of the host's */
 	char *parent_problem;   /* VDISK_OPEN_CHAIN; owned */
 	_Atomic bool begun;     /* begin_write() was called */
 	_Atomic bool broken;    /* C4 */

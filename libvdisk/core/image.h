@@ -82,6 +82,8 @@ int vd_parent_judge(const vdisk_image *img, const struct vd_layer *child, const 
 int vd_protection_judge(const struct vd_file *f, const char *path, uint32_t flags, vd_error *err);
 /* Whether the two, each in a chain, are the same file of the host. */
 bool vd_layer_same_file(const struct vd_layer *a, const struct vd_layer *b);
+/* Whether the host's file at `path`, a symbolic link's target, is one of the chain's. */
+bool vd_image_has_file(const vdisk_image *img, const char *path);
 
 /* ---- creating (core/create.c) */
 

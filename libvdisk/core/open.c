@@ -107,6 +107,16 @@ static void host_log(struct vd_host *h, enum vdisk_log_level level, const char *
 
 /* ---------------------------------------------------------------- one layer */
 
+static void layer_identify(struct vd_layer *l)
+{
+	struct stat st;
+
+	if (l->files[0]->fd < 0 || fstat(l->files[0]->fd, &st))
+		return;
+	l->dev = st.st_dev;
+	l->ino = st.st_ino;
+}
+
 struct layer_args {
 	const char *path;
 	const char *format;            /* NULL: probe */
@@ -158,6 +168,7 @@ static int layer_open(vdisk_image *img, const struct layer_args *a, struct vd_fi
 		vd_file_close(f);
 		goto fail;
 	}
+	layer_identify(l); /* before the driver lays anything over the file */
 	if (vd_options_parse(drv->info.options, VDISK_OPT_FOR_OPEN, drv->info.name, a->options, &options, err))
 		goto fail;
 	if (a->flags & VDISK_OPEN_RW)
@@ -187,14 +198,11 @@ fail:
 int vd_image_push(vdisk_image *img, struct vd_layer *l, vd_error *err)
 {
 	struct vd_layer **chain = vd_realloc(img->chain, img->n_layers + 1u, sizeof(struct vd_layer *));
-	struct stat st;
 
 	if (!chain)
 		return vd_fail_nomem(err, (img->n_layers + 1u) * sizeof(struct vd_layer *));
-	if (l->files[0]->fd >= 0 && !fstat(l->files[0]->fd, &st)) {
-		l->dev = st.st_dev;
-		l->ino = st.st_ino;
-	}
+	if (!l->ino)
+		layer_identify(l);
 	img->chain = chain;
 	vd_mapcache_free(img->mapcache);
 	img->mapcache = NULL;

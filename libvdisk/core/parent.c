@@ -30,6 +30,25 @@ bool vd_layer_same_file(const struct vd_layer *a, const struct vd_layer *b)
 	return a->ino && a->ino == b->ino && a->dev == b->dev;
 }
 
+bool vd_image_has_file(const vdisk_image *img, const char *path)
+{
+	struct stat there, st;
+
+	if (stat(path, &there) || S_ISCHR(there.st_mode))
+		return false;
+	for (unsigned d = 0; d < img->n_layers; d++) {
+		const struct vd_layer *l = img->chain[d];
+
+		/* The first file's descriptor may be hidden by what lies over it. */
+		if (l->ino && l->ino == there.st_ino && l->dev == there.st_dev)
+			return true;
+		for (unsigned i = 0; i < l->n_files; i++)
+			if (l->files[i]->fd >= 0 && !fstat(l->files[i]->fd, &st) && st.st_dev == there.st_dev && st.st_ino == there.st_ino)
+				return true;
+	}
+	return false;
+}
+
 int vd_parent_judge(const vdisk_image *img, const struct vd_layer *child, const struct vd_layer *parent, vd_error *err)
 {
 	const struct vd_id *want = &child->parent_ref.id, *have = &parent->id;

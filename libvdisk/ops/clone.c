@@ -151,16 +151,7 @@ static int clone_full(vdisk_image *src, const char *path, const struct vdisk_clo
 /* A clone in the place of what it is made from would be the end of both. */
 static int place_judge(const vdisk_image *src, const char *path, vd_error *err)
 {
-	struct stat there, st;
-
-	if (stat(path, &there))
-		return 0;
-	for (unsigned d = 0; d < src->n_layers; d++)
-		for (unsigned i = 0; i < src->chain[d]->n_files; i++)
-			if (src->chain[d]->files[i]->fd >= 0 && !fstat(src->chain[d]->files[i]->fd, &st) && st.st_dev == there.st_dev &&
-			    st.st_ino == there.st_ino)
-				return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "%s: is what is to be cloned", path);
-	return 0;
+	return vd_image_has_file(src, path) ? vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "%s: is what is to be cloned", path) : 0;
 }
 
 int vdisk_clone(vdisk_image *src, const char *path, const struct vdisk_clone_options *opts, vdisk_error *err)

@@ -81,7 +81,7 @@ static int sink_zeros(struct vd_leaf_sink *sink, uint64_t n, vd_error *err)
 
 int vd_manifest_judge(const char *path, vdisk_image *src, bool overwrite, vd_error *err)
 {
-	struct stat to, from;
+	struct stat to;
 
 	if (vd_staging_judge(path, overwrite, err))
 		return -1;
@@ -89,13 +89,8 @@ int vd_manifest_judge(const char *path, vdisk_image *src, bool overwrite, vd_err
 		return 0;
 	if (!S_ISREG(to.st_mode))
 		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "%s: no place for a manifest, which is a regular file", path);
-	for (unsigned d = 0; src && d < src->n_layers; d++) {
-		const struct vd_layer *l = src->chain[d];
-
-		for (unsigned f = 0; f < l->n_files; f++)
-			if (l->files[f]->fd >= 0 && !fstat(l->files[f]->fd, &from) && from.st_dev == to.st_dev && from.st_ino == to.st_ino)
-				return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "%s: the manifest is a file of the image", path);
-	}
+	if (src && vd_image_has_file(src, path))
+		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "%s: the manifest is a file of the image", path);
 	return 0;
 }
 

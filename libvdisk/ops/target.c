@@ -44,21 +44,9 @@ uint32_t vd_target_grain(const char *format, const char *const *options)
 
 static int target_is_source(vdisk_image *src, const char *path, vd_error *err)
 {
-	struct stat to, from;
-
-	if (!strcmp(path, "-") || stat(path, &to))
+	if (!strcmp(path, "-") || !vd_image_has_file(src, path))
 		return 0;
-	for (unsigned d = 0; d < src->n_layers; d++) {
-		const struct vd_layer *l = src->chain[d];
-
-		for (unsigned f = 0; f < l->n_files; f++) {
-			if (l->files[f]->fd < 0 || fstat(l->files[f]->fd, &from))
-				continue;
-			if (from.st_dev == to.st_dev && from.st_ino == to.st_ino && !S_ISCHR(to.st_mode))
-				return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "%s: the destination is a file of the source", path);
-		}
-	}
-	return 0;
+	return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "%s: the destination is a file of the source", path);
 }
 
 /*

@@ -226,6 +226,22 @@ def parents_that_are_not():
 	eq(4096, details("y.vhdx")["logical-sector-size"], "sectors of the child")
 
 
+@case
+def onto_itself():
+	"""Also while a log lies over the file."""
+	rng = rng_for("itself")
+	pair_made(512, rng)
+	child = vhdxmaker.Maker(6 * MIB, block=MIB, parent={"parent_linkage": "{%s}" % vhdxmaker.data_guid("parent.vhdx"), "relative_path": ".\\parent.vhdx"})
+	child.block(1, rng.randbytes(MIB))
+	child.write("child.vhdx", log="bat")
+	eq(True, details("child.vhdx")["log-to-replay"], "log-to-replay")
+	os.symlink("child.vhdx", "other.vhdx")
+	before = sha256("child.vhdx")
+	for target in ("child.vhdx", "other.vhdx", "parent.vhdx"):
+		refused("convert", "--force", "-O", "vhdx", "child.vhdx", target, mentions="source")
+	eq(before, sha256("child.vhdx"), "the file")
+
+
 # ---------------------------------------------------------------- tables
 
 @case
