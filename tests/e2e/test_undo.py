@@ -21,6 +21,8 @@ KINDS = {
 	"vmdk-split": ("vmdk", ("subformat=twoGbMaxExtentSparse",), "vmdk"),
 	"vhd": ("vhd", (), "vhd"),
 	"vhd-fixed": ("vhd", ("subformat=fixed",), "vhd"),
+	"vhdx": ("vhdx", ("block_size=1M",), "vhdx"),
+	"vdi": ("vdi", (), "vdi"),
 }
 DEFAULT = ("raw", "qcow2", "vmdk-split", "vhd")
 
