@@ -198,8 +198,11 @@ static void source_take(struct domain *d, struct machine_disk *disk, xmlNode *no
 		machine_lost_add(&d->m->lost, type, "where its image lies is not understood", "disk %s", disk->name ? disk->name : "");
 		return;
 	}
-	if (xml_child(source, "slices"))
-		machine_lost_add(&d->m->lost, NULL, "it is a part of its file only", "disk %s", disk->name ? disk->name : "");
+	if (xml_child(source, "slices")) { /* the whole of it would be another disk */
+		machine_lost_add(&d->m->lost, disk->path, "the disk is a part of this file only", "disk %s: its image", disk->name ? disk->name : "");
+		disk->path = NULL;
+		disk->path_flags = 0;
+	}
 }
 
 static void disk_place(struct domain *d, struct machine_disk *disk, xmlNode *node)

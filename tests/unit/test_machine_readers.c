@@ -324,6 +324,20 @@ static void proxmox_says(void **state)
 	refused("name: x\ncores: many\n", DESCRIBE_PROXMOX, "cores is");
 }
 
+/* A part of a file is not the file. */
+static void libvirt_slices(void **state)
+{
+	struct machine *m = described("<domain type='kvm'><name>vm</name><os><type>hvm</type></os><devices><disk type='file' device='disk'><driver type='raw'/>"
+				      "<source file='/srv/all.raw'><slices><slice type='storage' offset='65536' size='1048576'/></slices></source>"
+				      "<target dev='vda' bus='virtio'/></disk></devices></domain>", DESCRIBE_LIBVIRT);
+
+	(void)state;
+	assert_int_equal(1, m->disks_n);
+	assert_null(m->disks[0].path);
+	assert_lost(&m->lost, "vda");
+	machine_free(m);
+}
+
 /* What vzdump leaves out stands in the configuration all the same; on the host it is a disk like the others. */
 static void proxmox_leaves_out(void **state)
 {
@@ -426,7 +440,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(vmx_says),    cmocka_unit_test(libvirt_says), cmocka_unit_test(hyperv_says), cmocka_unit_test(vmcx_is_refused),
 		cmocka_unit_test(vmc_says),    cmocka_unit_test(xva_says),     cmocka_unit_test(proxmox_says), cmocka_unit_test(xl_says),
-		cmocka_unit_test(proxmox_leaves_out),
+		cmocka_unit_test(proxmox_leaves_out), cmocka_unit_test(libvirt_slices),
 		cmocka_unit_test(vbox_says),
 	};
 
