@@ -183,6 +183,7 @@ static void sizes_find(struct machine *m, const char *folder)
 			continue;
 		if (!d->file_size)
 			d->file_size = (uint64_t)st.st_size;
+		open.format = d->format && vdisk_format_find(d->format) ? d->format : NULL;
 		if (d->size || d->medium != MACHINE_DISK || vdisk_open(path, &open, &img, NULL))
 			continue;
 		d->size = vdisk_size(img);

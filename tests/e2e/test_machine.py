@@ -280,6 +280,10 @@ def ovf_sizes():
 	o = "{http://schemas.dmtf.org/ovf/envelope/1}"
 	eq(str(3 * MIB), next(root.iter(o + "Disk")).get(o + "capacity"), "capacity")
 	eq(str(os.path.getsize("web.vmdk")), next(root.iter(o + "File")).get(o + "size"), "the file's size")
+	os.link("web.vmdk", "web.raw") # which is raw, whatever its bytes are like
+	write("raw.vmx", VMX.replace("web.vmdk", "web.raw"))
+	root = ET.fromstring(machine("--to", "ovf", "raw.vmx").out)
+	eq(str(os.path.getsize("web.raw")), next(root.iter(o + "Disk")).get(o + "capacity"), "capacity of a raw disk")
 	write("away.vmx", VMX.replace("web.vmdk", os.path.abspath("web.vmdk")))
 	no("--to", "ovf", "away.vmx", mentions="is not known")
 
