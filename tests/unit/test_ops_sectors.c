@@ -8,6 +8,7 @@
 
 #include "base/bytes.h"
 #include "ops/sectors.h"
+#include "alloc_fail.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -231,6 +232,30 @@ static void test_damaged(void **state)
 	free(copy);
 }
 
+/* The nth allocation fails: said as such, and nothing is left. */
+static void test_no_memory(void **state)
+{
+	struct vd_gpt_scaled g;
+	vd_error err = { 0 };
+	long n = 0;
+	int rc;
+
+	(void)state;
+	sfdisk(three);
+	do {
+		alloc_fail_at(n);
+		rc = scale(512, 4096, DISK, &g, &err);
+		alloc_fail_at(-1);
+		if (rc) {
+			assert_int_equal(err.kind, VDISK_NOMEM);
+			assert_null(g.head);
+			assert_null(g.tail);
+		}
+	} while (rc && ++n < 20);
+	assert_int_equal(n, 4); /* the work's own, entries, head, tail */
+	vd_gpt_scaled_free(&g);
+}
+
 static void test_content(void **state)
 {
 	static uint8_t b[VD_SECTOR_LOOK];
@@ -267,6 +292,7 @@ int main(void)
 		cmocka_unit_test(test_longer),
 		cmocka_unit_test(test_in_the_way),
 		cmocka_unit_test(test_damaged),
+		cmocka_unit_test(test_no_memory),
 		cmocka_unit_test(test_content),
 	};
 
