@@ -2,6 +2,7 @@
 #include "local_folder.h"
 
 #include "common/fail.h"
+#include "common/rename.h"
 #include "machine/json.h"
 
 #include <dirent.h>
@@ -278,7 +279,7 @@ static int image_finish(struct local_folder *f, const char *machine, vdisk_error
 	if (machine_write(f, machine, image, f->parent, description, err))
 		return -1;
 	if (f->o->overwrite ? renameat(f->dir, f->disks[0].file, f->parent, image)
-	                    : renameat2(f->dir, f->disks[0].file, f->parent, image, RENAME_NOREPLACE))
+	                    : rename_new(f->dir, f->disks[0].file, f->parent, image))
 		return fail_errno(err, "%s", f->o->to);
 	if (fsync(f->parent))
 		return fail_errno(err, "%s", f->parent_path);
@@ -312,7 +313,7 @@ int local_folder_finish(struct local_folder *f, const char *machine, vdisk_error
 		return -1;
 	for (size_t i = 0; i < f->state.n_disks; i++)
 		list_remove(f, i, "leaves");
-	if (renameat2(f->parent, f->name, f->parent, f->state.folder, RENAME_NOREPLACE) || fsync(f->parent))
+	if (rename_new(f->parent, f->name, f->parent, f->state.folder) || fsync(f->parent))
 		return fail_errno(err, "%s/%s", f->parent_path, f->state.folder);
 	snprintf(f->path, sizeof(f->path), "%s/%s", f->parent_path, f->state.folder);
 	return 0;

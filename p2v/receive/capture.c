@@ -11,6 +11,7 @@
 #include "store.h"
 
 #include "common/fail.h"
+#include "common/rename.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -255,7 +256,7 @@ int capture_settle(struct capture *c, vdisk_error *err)
 	n = snprintf(path, sizeof(path), "%s/%s", c->store->path, c->st.folder);
 	if (n < 0 || (size_t)n >= sizeof(path))
 		return fail(err, VDISK_INVALID, "%s: the path is too long", c->store->path);
-	if (renameat2(c->store->dir, partial, c->store->dir, c->st.folder, RENAME_NOREPLACE) && errno != ENOENT)
+	if (rename_new(c->store->dir, partial, c->store->dir, c->st.folder) && errno != ENOENT)
 		return fail_errno(err, "%s", path);
 	if (fsync(c->store->dir))
 		return fail_errno(err, "%s", c->store->path);

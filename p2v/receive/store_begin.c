@@ -9,6 +9,7 @@
 #include "store_folder.h"
 
 #include "common/fail.h"
+#include "common/rename.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -229,7 +230,7 @@ static int folder_name(struct store *s, struct capture *c, const char *begun, vd
 		if (faccessat(s->dir, c->st.folder, F_OK, AT_SYMLINK_NOFOLLOW) && errno == ENOENT) {
 			if (transfer_state_write(c->dir, &c->st, err))
 				return -1;
-			if (!renameat2(s->dir, begun, s->dir, partial, RENAME_NOREPLACE)) {
+			if (!rename_new(s->dir, begun, s->dir, partial)) {
 				int n = snprintf(c->folder, sizeof(c->folder), "%s/%s", s->path, partial);
 
 				if (n < 0 || (size_t)n >= sizeof(c->folder)) /* folder_make() saw to it */

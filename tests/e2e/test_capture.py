@@ -250,6 +250,20 @@ def killed_and_resumed_here():
 	same(r, "disk", "disk", r["capture"])
 
 
+@case
+def file_systems_that_know_less():
+	make_raw("disk", rng_for("oldfs"), 3 * MIB)
+	old = {"LD_PRELOAD": os.path.join(BUILD, "tests", "libshim.so"), "SHIM_OLDFS": "1"}
+	os.mkdir("out")
+	for _ in range(2):
+		r = capture("--to", "out", "--json", "--everything", "disk", env=old).json()
+		same(r, "disk", "disk", r["capture"])
+	eq([False, False], [n.endswith(".partial") for n in os.listdir("out")], "captures in the folder")
+	capture("--to", "new.raw", "disk", env=old)
+	same_bytes("disk", "new.raw")
+	declined("--to", "new.raw", "disk", mentions="--force", env=old)
+
+
 # ---------------------------------------------------------------- to a receiver
 
 @case

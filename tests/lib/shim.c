@@ -9,6 +9,7 @@
  *   SHIM_ONCE   that call only, not those after it
  *   SHIM_MATCH  only files whose name has this in it
  *   SHIM_DELAY  microseconds that each of the calls takes longer
+ *   SHIM_OLDFS  renameat2() knows no flags, as on NFS
  *   SHIM_BOOT   a file that is read for the identity of this boot
  *   SHIM_BAD    OFFSET+LENGTH ranges, joined by commas: what reads there gets EIO, as of a disk's bad sectors; only files of SHIM_MATCH
  *   SHIM_COUNT  a file that gets the number of calls at the end
@@ -146,7 +147,18 @@ WRAP(int, fallocate64, (int fd, int mode, off64_t o, off64_t n), (fd, mode, o, n
 WRAP(int, unlink, (const char *p), (p), "name", -1, p)
 WRAP(int, unlinkat, (int d, const char *p, int f), (d, p, f), "name", -1, p)
 WRAP(int, renameat, (int d, const char *p, int e, const char *q), (d, p, e, q), "name", -1, q)
-WRAP(int, renameat2, (int d, const char *p, int e, const char *q, unsigned f), (d, p, e, q, f), "name", -1, q)
+
+int renameat2(int d, const char *p, int e, const char *q, unsigned f);
+int renameat2(int d, const char *p, int e, const char *q, unsigned f)
+{
+	NEXT(renameat2);
+
+	if (f && getenv("SHIM_OLDFS")) {
+		errno = EINVAL;
+		return -1;
+	}
+	return strike("name", -1, q) ? -1 : next(d, p, e, q, f);
+}
 
 int open64(const char *path, int flags, ...);
 int open64(const char *path, int flags, ...)
