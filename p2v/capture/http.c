@@ -16,6 +16,7 @@
 #define STALL_SECONDS   60
 #define NAP_MS_FIRST    100
 #define NAP_MS_LAST     5000
+#define PIECE_LEAST     4096u
 
 time_t http_now(void)
 {
@@ -342,6 +343,15 @@ int http_no(struct http_conn *c, unsigned status, const char *what, vdisk_error 
 
 	transfer_json_error(c->answer ? c->answer : "", c->len, status, said);
 	return fail(err, VDISK_IO, "%s: the receiver says: %s", what, said);
+}
+
+size_t http_piece(const struct http *h, size_t n)
+{
+	uint64_t share = h->o->bytes_per_second / 64;
+
+	if (share < PIECE_LEAST)
+		share = PIECE_LEAST;
+	return h->o->bytes_per_second && share < n ? (size_t)share : n;
 }
 
 void http_throttle(struct http *h, size_t n)

@@ -65,6 +65,8 @@ bool http_again(unsigned status);
 bool http_patient(struct http *h, bool full);
 /* *err from an answer that says no. */
 int http_no(struct http_conn *c, unsigned status, const char *what, vdisk_error *err);
+/* How many of `n` bytes to send at once, so that under the limit no connection is silent for long: who listens would give it up. */
+size_t http_piece(const struct http *h, size_t n);
 /* Waits until `n` more bytes may be sent. */
 void http_throttle(struct http *h, size_t n);
 time_t http_now(void);

@@ -60,14 +60,13 @@ static int upload_record(struct upload *u)
 	u->body = body;
 	u->at = 0;
 	u->len = sizeof(u->header) + r.packed;
-	http_throttle(&u->h->h, u->len);
 	return 1;
 }
 
 static size_t upload_read(char *buf, size_t size, size_t n, void *ctx)
 {
 	struct upload *u = ctx;
-	size_t room = size * n, done = 0;
+	size_t room = http_piece(&u->h->h, size * n), done = 0;
 
 	while (done < room) {
 		size_t part;
@@ -94,6 +93,8 @@ static size_t upload_read(char *buf, size_t size, size_t n, void *ctx)
 		u->at += part;
 		done += part;
 	}
+	if (done)
+		http_throttle(&u->h->h, done);
 	return done;
 }
 
