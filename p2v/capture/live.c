@@ -58,10 +58,14 @@ int live_find(struct live *l, const char *const *disks, size_t n, const char *ro
 	}
 	l->all.n = kept;
 	l->mounts = calloc(kept ? kept : 1, sizeof(*l->mounts));
-	if (!l->mounts) {
-		find_mounts_free(&l->all);
+	l->disks = calloc(n ? n : 1, sizeof(*l->disks));
+	if (!l->mounts || !l->disks) {
+		live_free(l);
 		return fail_nomem(err);
 	}
+	l->n_disks = n;
+	for (size_t i = 0; i < n; i++)
+		snprintf(l->disks[i].name, sizeof(l->disks[i].name), "%s", disks[i]);
 	for (size_t i = 0; i < kept; i++) {
 		struct live_mount *m = mount_of(l, l->all.v[i].source);
 
@@ -80,6 +84,7 @@ void live_free(struct live *l)
 	live_thaw(l);
 	find_mounts_free(&l->all);
 	free(l->mounts);
+	free(l->disks);
 	*l = (struct live){ 0 };
 }
 
@@ -196,6 +201,8 @@ void live_watch(struct live *l, const char *root)
 		}
 		m->quiet = written(root, m->source, &m->written);
 	}
+	for (size_t i = 0; i < l->n_disks; i++)
+		l->disks[i].known = written(root, l->disks[i].name, &l->disks[i].written);
 }
 
 bool live_frozen(const struct live *l, const char *disk)
@@ -206,10 +213,23 @@ bool live_frozen(const struct live *l, const char *disk)
 	return !live_on(l, disk) || freeze_holds(&l->freeze);
 }
 
+/* Of a disk of which nothing is known to be mounted; a file has no count. */
+static bool untouched(const struct live *l, const char *disk, const char *root)
+{
+	uint64_t now;
+
+	for (size_t i = 0; i < l->n_disks; i++)
+		if (!strcmp(l->disks[i].name, disk) && l->disks[i].known)
+			return written(root, disk, &now) && now == l->disks[i].written;
+	return true;
+}
+
 bool live_still(struct live *l, const char *disk, const char *root)
 {
 	bool held = freeze_holds(&l->freeze);
 
+	if (!live_on(l, disk))
+		return untouched(l, disk, root);
 	for (size_t i = 0; i < l->n; i++) {
 		struct live_mount *m = &l->mounts[i];
 		uint64_t now;

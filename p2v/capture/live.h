@@ -17,10 +17,18 @@ struct live_mount {
 	bool quiet;        /* nothing was written to it since */
 };
 
+struct live_disk {
+	char name[64];
+	uint64_t written;  /* as of a mount; known: it could be read */
+	bool known;
+};
+
 struct live {
 	struct find_mounts all;    /* those on the captured disks, one for each device and disk */
 	struct live_mount *mounts; /* one for each device, in the order in which they were mounted */
 	size_t n;
+	struct live_disk *disks;   /* all that are captured */
+	size_t n_disks;
 	struct freeze freeze;
 };
 
@@ -38,7 +46,8 @@ void live_freeze(struct live *l, bool root_too, unsigned seconds, void (*note)(c
 void live_watch(struct live *l, const char *root);
 /* All file systems of the disk are frozen. */
 bool live_frozen(const struct live *l, const char *disk);
-/* Nobody has written to the disk since live_freeze() or live_watch(). */
+/* Nobody has written to the disk since live_freeze() or live_watch(): to its file systems, or where none of it is known to be mounted (as the second
+   disk of a btrfs, one of ZFS, or what a program takes whole) to any of it. */
 bool live_still(struct live *l, const char *disk, const char *root);
 /* Lets go. */
 void live_thaw(struct live *l);

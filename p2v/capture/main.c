@@ -159,7 +159,7 @@ static int target_judge(const struct program *p, vdisk_error *err)
 	int rc = 0;
 
 	for (size_t i = 0; i < p->chosen.n; i++)
-		names[i] = p->chosen.disks[i].name;
+		names[i] = p->chosen.disks[i].device ? p->chosen.disks[i].name : "";
 	if (live_find(&live, names, p->chosen.n, "", err))
 		return -1;
 	m = live_holds(&live, p->o->to);

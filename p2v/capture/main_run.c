@@ -55,7 +55,7 @@ int run_open(struct run *r, vdisk_error *err)
 	for (size_t i = 0; !rc && i < n; i++) {
 		struct pass_disk *d = &r->pass.disks[i];
 
-		names[i] = r->chosen->disks[i].name;
+		names[i] = r->chosen->disks[i].device ? r->chosen->disks[i].name : ""; /* a file may be called sda */
 		r->disks[i].content.disk = &r->chosen->disks[i];
 		d->content = &r->disks[i].content;
 		d->chunks = transfer_chunks(r->chosen->disks[i].size);
@@ -198,7 +198,7 @@ static void unfrozen_warn(const struct run *r, size_t i)
 {
 	char line[512];
 
-	snprintf(line, sizeof(line), "%s: its file systems were written to while it was read, and could not be frozen: what was sent is no state that it ever had. "
+	snprintf(line, sizeof(line), "%s: it was written to while it was read, and could not be frozen: what was sent is no state that it ever had. "
 	         "Capture it once more when it is quiet, or from the ISO", r->disks[i].content.disk->name);
 	show_warning(line);
 }

@@ -10,7 +10,7 @@
 struct run_disk {
 	struct content content;
 	struct transfer_pass last;      /* its last pass; bad is the list's own */
-	uint64_t sent, zero, passed;    /* bytes: in all passes */
+	uint64_t sent, zero;            /* bytes: in all passes */
 };
 
 struct run {
