@@ -48,6 +48,20 @@ static const char *uuid_of(struct machine *m, const char *seed)
 	                           h[7], h[8], h[9], h[10], h[11], h[12], h[13], h[14], h[15]);
 }
 
+/* What some makers gave to all of their boards: machines that go by these would be taken for one. */
+static bool is_everybodys(const char *uuid)
+{
+	static const char *const known[] = {
+		"03000200-0400-0500-0006-000700080009", "00020003-0004-0005-0006-000700080009", "12345678-1234-5678-90ab-cddeefaabbcc",
+		"fefefefe-fefe-fefe-fefe-fefefefefefe",
+	};
+
+	for (size_t i = 0; i < sizeof(known) / sizeof(*known); i++)
+		if (!strcasecmp(uuid, known[i]))
+			return true;
+	return strspn(uuid, "0-") == strlen(uuid) || strspn(uuid, "fF-") == strlen(uuid);
+}
+
 /* The firmware's; else one that its cards make, which are the same from whichever system it is asked; else one of this installation's. */
 static void uuid_find(struct machine *m, const char *root)
 {
@@ -55,7 +69,7 @@ static void uuid_find(struct machine *m, const char *root)
 	size_t n, len = 0;
 	char **names;
 
-	if (find_text(text, sizeof(text), root, DMI "product_uuid") && strspn(text, "0-") < strlen(text) && strspn(text, "fF-") < strlen(text))
+	if (find_text(text, sizeof(text), root, DMI "product_uuid") && !is_everybodys(text))
 		m->uuid = machine_uuid(m, text);
 	if (m->uuid)
 		return;

@@ -279,6 +279,11 @@ static void uuid_made_up(void **state)
 	assert_string_equal(m->uuid, again->uuid);
 	assert_int_equal(36, strlen(m->uuid));
 	machine_free(again);
+	again = machine_new();
+	file("/sys/class/dmi/id/product_uuid", "03000200-0400-0500-0006-000700080009\n"); /* what many boards have */
+	find_board(again, root);
+	assert_string_equal(m->uuid, again->uuid);
+	machine_free(again);
 }
 
 static void what_is_mounted(void **state)
@@ -309,6 +314,12 @@ static void what_is_mounted(void **state)
 	assert_false(live_on(&live, "sdb"));
 	assert_false(live_frozen(&live, "sda"));
 	assert_true(live_frozen(&live, "sdb"));
+	/* What nobody mounted may be written to all the same: ZFS, a database. */
+	file("/sys/class/block/sdb/stat", "1 0 8 0 5 0 100 0 0 0 0\n");
+	live_watch(&live, root);
+	assert_true(live_still(&live, "sdb", root));
+	file("/sys/class/block/sdb/stat", "1 0 8 0 6 0 108 0 0 0 0\n");
+	assert_false(live_still(&live, "sdb", root));
 	live_free(&live);
 }
 
