@@ -3,12 +3,14 @@
 #include "flow/flow.h"
 #include "flow/run.h"
 
+#include "common/child.h"
 #include "common/fail.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <unistd.h>
 
 void flow_boot_order(const struct flow *f, const struct flow_disk *order[DISKS_MAX])
 {
@@ -53,6 +55,20 @@ static void systems_look(struct flow *f)
 				flow_note(f, "%s", json_object_get_string(json_object_array_get_idx(remarks, k)));
 	}
 	f->virtio = !f->windows || f->a->drivers;
+}
+
+int flow_adapt_judge(const struct flow *f, vdisk_error *err)
+{
+	char path[4096];
+
+	if (f->a->no_adapt)
+		return 0;
+	if (f->a->drivers && access(f->a->drivers, R_OK))
+		return fail_errno(err, "--drivers %s", f->a->drivers);
+	for (size_t i = 0; i < f->a->n_keys; i++)
+		if (access(f->a->keys[i], R_OK))
+			return fail_errno(err, "--key-file %s", f->a->keys[i]);
+	return child_find("vdisk-adapt", true, path) ? 0 : fail(err, VDISK_UNSUPPORTED, "the program vdisk-adapt is not there: --no-adapt goes without");
 }
 
 int flow_adapt(struct flow *f, vdisk_error *err)

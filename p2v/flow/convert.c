@@ -122,6 +122,8 @@ int flow_judge(struct flow *f, vdisk_error *err)
 		return fail(err, VDISK_UNSUPPORTED, "-c: %s images are not compressed", info->name);
 	if (!f->a->no_adapt && is_for_reading(f, info))
 		return fail(err, VDISK_UNSUPPORTED, "a packed VMDK cannot be written to, so the guest cannot be adapted: --no-adapt leaves it as it is");
+	if (flow_adapt_judge(f, err))
+		return -1;
 	for (size_t i = 0; i < f->n_disks; i++)
 		if (disk_judge(f, &f->disks[i], &need, err))
 			return -1;

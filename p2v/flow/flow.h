@@ -118,6 +118,7 @@ int flow_write(struct flow *f, const char *name, const void *bytes, size_t len, 
 int flow_judge(struct flow *f, vdisk_error *err);
 int flow_convert(struct flow *f, vdisk_error *err);
 int flow_adapt(struct flow *f, vdisk_error *err);
+int flow_adapt_judge(const struct flow *f, vdisk_error *err); /* is what it takes there? */
 int flow_manifests(struct flow *f, vdisk_error *err);
 int flow_describe(struct flow *f, vdisk_error *err);
 /* A rehearsal: what the target's description cannot say is heard before anything takes long. */

@@ -233,6 +233,12 @@ def what_cannot_be_is_heard_early():
 	report = migrate(src, "--ova", "--name", "n" * 200, target="vmware", out="long")
 	check(tarfile.is_tarfile(os.path.join("long", report["description"])), "the OVA of a machine with a long name: %r" % report["description"])
 	no(src, "--timeout", args=["--timeout", "5"])
+	for option in ("--drivers", "--key-file"):
+		refused("migrate", "--target", "kvm", "--out", "out", "-n", option, "nowhere", src, mentions=[option, "nowhere"])
+	os.mkdir("alone")
+	shutil.copy(PROGRAM, "alone")
+	r = run("alone/vdisk-migrate", "--target", "kvm", "--out", "out", "-n", src, env={"PATH": "/nowhere"})
+	check(r.rc == 2 and "vdisk-adapt" in r.err, r.show())
 	os.mkdir("there")
 	r = run("unshare", "-rm", "sh", "-c", 'mount -t tmpfs none there && exec "$0" "$@"', VDISK, "migrate", "--target", "kvm", "--out", "there", "--no-adapt", "-n", src)
 	if "unshare:" not in r.err and "mount:" not in r.err:
