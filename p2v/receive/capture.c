@@ -7,6 +7,7 @@
 #include "capture.h"
 
 #include "clock.h"
+#include "intake.h"
 #include "machine/json.h"
 #include "store.h"
 
@@ -149,9 +150,12 @@ unsigned capture_enter(struct capture *c, const uint8_t secret[32], vdisk_error 
 	} else if (c->state == CAPTURE_GONE) {
 		fail(err, VDISK_INVALID, "the capture was abandoned");
 		status = 404;
-	} else if (c->state == CAPTURE_WHOLE || c->closing) {
-		fail(err, VDISK_INVALID, c->state == CAPTURE_WHOLE ? "the capture is complete" : "the capture is being completed or abandoned");
+	} else if (c->state == CAPTURE_WHOLE) {
+		fail(err, VDISK_INVALID, "the capture is complete");
 		status = 409;
+	} else if (c->closing) { /* as when the connection broke over which that was asked: it is worth another try */
+		fail(err, VDISK_BUSY, "the capture is being completed or abandoned");
+		status = 503;
 	} else {
 		c->requests++;
 		c->heard_ms = clock_ms();
@@ -322,12 +326,12 @@ unsigned capture_complete(struct capture *c, vdisk_error *err)
 	unsigned status;
 
 	if (!quiet(c)) {
-		fail(err, VDISK_INVALID, "other requests of this capture are still under way");
-		return 409;
+		fail(err, VDISK_BUSY, "other requests of this capture are still under way");
+		return 503;
 	}
 	status = disks_judge(c, err);
 	if (status == 200 && finish(c, err))
-		status = 500;
+		status = status_of(err);
 	if (status != 200)
 		return unquiet(c, status);
 	capture_log(c, "complete");
@@ -342,8 +346,8 @@ unsigned capture_complete(struct capture *c, vdisk_error *err)
 unsigned capture_abandon(struct capture *c, vdisk_error *err)
 {
 	if (!quiet(c)) {
-		fail(err, VDISK_INVALID, "other requests of this capture are still under way");
-		return 409;
+		fail(err, VDISK_BUSY, "other requests of this capture are still under way");
+		return 503;
 	}
 	pthread_mutex_lock(&c->lock);
 	c->state = CAPTURE_GONE;

@@ -43,7 +43,7 @@ struct capture {
 /* One line more in the capture's log, with the time. */
 void capture_log(struct capture *c, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* A request that sends something begins, and ends.  Status: 200, or 401 of a secret that is not the capture's, 404, 409. */
+/* A request that sends something begins, and ends.  Status: 200, or 401 of a secret that is not the capture's, 404, 409, 503. */
 unsigned capture_enter(struct capture *c, const uint8_t secret[32], vdisk_error *err);
 void capture_leave(struct capture *c);
 /* So many bytes of a body have come. */

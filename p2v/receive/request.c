@@ -24,7 +24,9 @@
 
 #define BODIES_MAX ((size_t)48 << 20) /* of JSON in memory, all together */
 #define IGNORED_MAX (16ull << 20)     /* of a body after it was refused */
+#define IGNORED_KNOWN (80ull << 20)   /* of a sender's: vdisk capture's largest, so that it hears why */
 #define FILE_MAX   (64ll << 20)       /* of what is shown */
+#define RETRY      5u                 /* seconds */
 #define COOKIE     "vdisk-view="
 
 void request_refuse(struct request *q, unsigned status, const char *format, ...)
@@ -236,7 +238,6 @@ static void json_add(struct request *q, const void *bytes, size_t len)
 		if (atomic_fetch_add(&q->r->json_bytes, room - q->room) + room - q->room > BODIES_MAX) {
 			atomic_fetch_sub(&q->r->json_bytes, room - q->room);
 			request_refuse(q, 503, "the receiver has too much to do at once");
-			q->retry = 5;
 			return;
 		}
 		more = realloc(q->body, room);
@@ -258,17 +259,14 @@ bool request_body(struct request *q, const void *bytes, size_t len)
 		capture_heard(q->c, len);
 	if (!q->status && q->route.kind == ROUTE_CHUNKS) {
 		intake_feed(&q->in, bytes, len);
-		if (q->in.status) {
+		if (q->in.status)
 			request_refuse(q, q->in.status, "%s", q->in.err.message);
-			if (q->status == 503 || q->status == 507)
-				q->retry = 5;
-		}
 	} else if (!q->status && !q->done && has_json(q)) {
 		json_add(q, bytes, len);
 	} else {
 		q->ignored += len;
 	}
-	return q->ignored <= IGNORED_MAX;
+	return q->ignored <= (q->known && q->route.kind == ROUTE_CHUNKS ? IGNORED_KNOWN : IGNORED_MAX);
 }
 
 /* ---------------------------------------------------------------- the answer */
@@ -298,7 +296,7 @@ static void answer_refused(struct request *q, struct answer *a)
 			json_object_object_add(o, "differ", json_object_get(q->differ));
 	}
 	answer_json(a, q->status, o);
-	a->retry_after = q->retry;
+	a->retry_after = q->retry ? q->retry : q->status == 503 || q->status == 507 ? RETRY : 0;
 }
 
 static void answer_file(struct request *q, struct answer *a, const char *name, const char *type)

@@ -223,6 +223,9 @@ static void a_whole_capture(void **state)
 	assert_memory_equal(answer, leaves, 96);
 	free(answer);
 	snprintf(path, sizeof(path), "/v1/captures/%s/complete", id);
+	f->r.store.list->closing = true; /* the connection broke over which it was asked for: not no, but later */
+	asked(f, 503, "POST", path, secret, "{}", 2, 1);
+	f->r.store.list->closing = false;
 	asked(f, 200, "POST", path, secret, "{}", 2, 1);
 	asked(f, 200, "POST", path, secret, "", 0, 1);
 	snprintf(path, sizeof(path), "/v1/captures/%s/log", id);
