@@ -20,6 +20,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -58,6 +59,17 @@ static int signals_take(struct program *p, vdisk_error *err)
 	p->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	p->done_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	return p->signal_fd < 0 || p->done_fd < 0 ? fail_errno(err, "signals") : 0;
+}
+
+/* Each capture in the store, each disk and each connection takes one. */
+static void files_allow(void)
+{
+	struct rlimit r;
+
+	if (getrlimit(RLIMIT_NOFILE, &r))
+		return;
+	r.rlim_cur = r.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &r);
 }
 
 /* The file's first line. */
@@ -208,6 +220,7 @@ static int program_open(struct program *p, vdisk_error *err)
 	const struct options *o = p->o;
 
 	umask(077); /* what comes here is other people's whole disks */
+	files_allow();
 	if (signals_take(p, err) || secrets_take(p, err) || work_judge(&o->work, err))
 		return -1;
 	p->r.buffers = buffers_new((unsigned)(o->memory / BUFFER_BYTES));
