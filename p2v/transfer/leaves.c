@@ -26,7 +26,8 @@ int transfer_leaves_open(struct transfer_leaves *l, int dir, const char *name, u
 	l->fd = openat(dir, name, flags, 0600);
 	if (l->fd < 0)
 		return fail_errno(err, "%s", name);
-	if (make && ftruncate(l->fd, (off_t)(l->chunks * 32)))
+	/* With another length after a crash, nothing could be gone on with. */
+	if (make && (ftruncate(l->fd, (off_t)(l->chunks * 32)) || fsync(l->fd)))
 		fail_errno(err, "%s", name);
 	else if (fstat(l->fd, &st))
 		fail_errno(err, "%s", name);

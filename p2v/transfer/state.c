@@ -72,14 +72,23 @@ char *transfer_file_read(int dir, const char *name, size_t *len, vdisk_error *er
 		while (text && *len < (size_t)st.st_size) {
 			ssize_t n = read(fd, text + *len, (size_t)st.st_size - *len);
 
-			if (n <= 0)
+			if (n < 0 && errno == EINTR)
+				continue;
+			if (n <= 0) {
+				errno = n ? errno : EIO;
 				break;
+			}
 			*len += (size_t)n;
 		}
-		if (text)
-			text[*len] = '\0';
-		else
+		if (!text) {
 			fail_nomem(err);
+		} else if (*len < (size_t)st.st_size) {
+			fail_errno(err, "%s", name);
+			free(text);
+			text = NULL;
+		} else {
+			text[*len] = '\0';
+		}
 	}
 	if (fd >= 0)
 		close(fd);
