@@ -26,4 +26,9 @@ FORMATS(DECLARE, NOTHING)
 const struct vd_driver *const vd_drivers[] = { FORMATS(ENTRY, NOTHING) NULL };
 
 #define NAME(format) #format
-const char vd_version_text[] = VDISK_VERSION " (" FORMATS(NAME, " ") "; zlib zstd luks)";
+#ifdef VDISK_HAVE_HTTP
+#define HTTP " http"
+#else
+#define HTTP ""
+#endif
+const char vd_version_text[] = VDISK_VERSION " (" FORMATS(NAME, " ") "; zlib zstd luks" HTTP ")";

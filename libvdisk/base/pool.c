@@ -56,8 +56,7 @@ static void *worker_main(void *arg)
 	return NULL;
 }
 
-/* Processors that this process may use. */
-static unsigned processors(void)
+unsigned vd_pool_processors(void)
 {
 	unsigned n = 0;
 
@@ -102,7 +101,7 @@ int vd_pool_new(unsigned threads, struct vd_pool **out, vd_error *err)
 	if (threads > THREADS_MAX)
 		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "%u threads are more than %u", threads, THREADS_MAX);
 	if (!threads)
-		threads = processors();
+		threads = vd_pool_processors();
 	if (threads > THREADS_MAX)
 		threads = THREADS_MAX;
 	p = vd_calloc(1, sizeof(*p) + threads * sizeof(p->worker[0]));

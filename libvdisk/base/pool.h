@@ -17,6 +17,8 @@ struct vd_pool;
 /* threads 0: one for each processor that this process may use.  1: serial. */
 int vd_pool_new(unsigned threads, struct vd_pool **out, vd_error *err);
 unsigned vd_pool_threads(const struct vd_pool *p);
+/* Processors that this process may use, at least 1. */
+unsigned vd_pool_processors(void);
 /* The job's memory is the caller's, untouched by the pool after run() returned. */
 void vd_pool_put(struct vd_pool *p, struct vd_job *job);
 /* Jobs put in but not started are dropped without run(); those that run are waited for.  Then frees. */

@@ -12,6 +12,8 @@
 #include "base/alloc.h"
 #include "base/bytes.h"
 #include "base/path.h"
+#include "io/http.h"
+#include "io/url.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -158,6 +160,7 @@ static int layer_open(vdisk_image *img, const struct layer_args *a, struct vd_fi
 	int rc;
 
 	oh.host.ctx = &oh;
+	oh.trust.self = f;
 	oh.host.open_file = a->in_archive ? host_open_none : host_open_file;
 	oh.host.base_name = vd_base_name(a->path);
 	if (!l) {
@@ -217,7 +220,8 @@ int vd_image_push(vdisk_image *img, struct vd_layer *l, vd_error *err)
 static int parent_open(vdisk_image *img, const struct vdisk_open_options *o, bool said, vd_error *err)
 {
 	struct vd_layer *child = img->chain[img->n_layers - 1], *l;
-	struct vd_trust t = { .image = child->path, .said = said, .format = child->drv->info.name, .allow_dirs = o->allow_dirs };
+	struct vd_trust t = { .image = child->path, .said = said, .format = child->drv->info.name, .allow_dirs = o->allow_dirs,
+	                      .self = child->files[0] };
 	VD_AUTO_FREE char *path = NULL, *format = NULL;
 	struct layer_args a = {
 		.flags = o->flags & ~(VDISK_OPEN_RW | VDISK_OPEN_FORCE | VDISK_OPEN_KEEP_ID | VDISK_OPEN_CHECK | VDISK_OPEN_STREAM),
@@ -341,6 +345,13 @@ static int file_open(const char *path, const struct vdisk_open_options *o, struc
 	struct stat st;
 	int fd;
 
+	if (vd_url_is(path)) {
+		if (write)
+			return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "an image on a web server is for reading: convert it to a file first");
+		if (vd_file_http(path, o->remote, f, err))
+			return -1;
+		return o->parts ? vd_file_parts(*f, o->parts, o->n_parts, o->parts_len, f, err) : 0;
+	}
 	if (!(o->flags & VDISK_OPEN_STREAM) || strcmp(path, "-")) {
 		if (vd_file_posix(AT_FDCWD, path, path, write ? VD_POSIX_RDWR : 0, f, err))
 			return -1;
@@ -367,8 +378,9 @@ static int file_open(const char *path, const struct vdisk_open_options *o, struc
 static int chain_open(vdisk_image *img, struct vd_file *f, const struct vdisk_open_options *o, struct vd_host *host, unsigned most,
                       vd_error *err)
 {
+	const char *name = f->flags & VD_FILE_REMOTE ? f->name : img->path; /* without a URL's query */
 	struct layer_args a = {
-		.path = img->path,
+		.path = name,
 		.format = o->format,
 		.flags = o->flags,
 		.options = o->options,
@@ -381,7 +393,7 @@ static int chain_open(vdisk_image *img, struct vd_file *f, const struct vdisk_op
 	struct vd_layer *l;
 	bool said;
 
-	if (vd_driver_choose(f, img->path, o->format, &drv, &said, err)) {
+	if (vd_driver_choose(f, name, o->format, &drv, &said, err)) {
 		vd_file_close(f);
 		return -1;
 	}

@@ -3,6 +3,7 @@
 #include "base/alloc.h"
 #include "base/bytes.h"
 #include "base/path.h"
+#include "io/url.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -47,6 +48,8 @@ static int judge(const char *path, bool overwrite, const struct vd_kept_file *ke
 	struct stat st;
 
 	*block_device = false;
+	if (vd_url_is(path))
+		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "images are read from web servers, not written to them");
 	if (!vd_base_name(path)[0])
 		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "'%s' is no file name", path);
 	if (stat(path, &st)) {

@@ -2,6 +2,7 @@
 #include "core/trust.h"
 #include "base/alloc.h"
 #include "base/path.h"
+#include "io/http.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -109,6 +110,14 @@ int vd_trust_open(const struct vd_trust *t, const char *name, bool write, struct
 	if (!t->said)
 		return vd_fail(err, VDISK_REFUSED, VDISK_NO_OFFSET, "names '%s', but only the image's own bytes say that it is %s; -f %s would allow it",
 		               name, t->format, t->format);
+	if (t->self && t->self->flags & VD_FILE_REMOTE) {
+		if (vd_file_http_beside(t->self, name, out, err))
+			return -1;
+		if (!path_out || (*path_out = vd_strdup((*out)->name)))
+			return 0;
+		vd_file_close(*out);
+		return vd_fail_nomem(err, strlen(name));
+	}
 	path = vd_path_beside(t->image, name);
 	if (!path)
 		return vd_fail_nomem(err, strlen(name));

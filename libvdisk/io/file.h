@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * vd_file: a host file, as the formats see it.  Kinds: posix (regular files and block devices), memory, pipes, and for tests
- * fault and crash, which wrap another file.
+ * vd_file: a host file, as the formats see it.  Kinds: posix (regular files and block devices), memory, pipes, http (io/http.h), and for
+ * tests fault and crash, which wrap another file.
  *
  * Thread safety: reads and writes from any thread at once.  vd_file_size() is the length as this handle knows it (taken at open,
  * moved by its own writes and truncations), so it costs no system call.
@@ -19,6 +19,7 @@ struct vd_file;
 #define VD_FILE_BLOCKDEV   1u  /* fixed size; no holes to ask for */
 #define VD_FILE_SEEKABLE   2u  /* random access; else a pipe */
 #define VD_FILE_RDONLY     4u
+#define VD_FILE_REMOTE    16u  /* on a web server (io/http.h) */
 #define VD_FILE_ZERO_TAIL  8u  /* space past the end reads as zeros once the file grows over it (regular files, memory) */
 
 struct vd_file_ops {

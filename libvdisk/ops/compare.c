@@ -192,7 +192,7 @@ int vdisk_compare(vdisk_image *a, vdisk_image *b, bool strict, const struct vdis
 	c->progress.total = c->size;
 	vd_walk_init(&c->walk_a, a, c->size, VD_SCAN_WINDOW);
 	vd_walk_init(&c->walk_b, b, c->size, VD_SCAN_WINDOW);
-	rc = vd_flow_init(&c->flow, &compare_ops, c, o->threads, o->cancel, err);
+	rc = vd_flow_init(&c->flow, &compare_ops, c, vd_max(vd_scan_threads(a, o->threads), vd_scan_threads(b, o->threads)), o->cancel, err);
 	if (!rc)
 		rc = compare_run(c, o, err);
 	vd_flow_free(&c->flow);

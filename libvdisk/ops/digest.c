@@ -135,7 +135,7 @@ static int digester_init(struct digester *d, vdisk_image *img, const struct vdis
 	d->pacer = (struct vd_pacer){ .fn = o->progress, .ctx = o->progress_ctx };
 	d->progress.total = img->top->size;
 	vd_walk_init(&d->walk, img, img->top->size, VD_SCAN_WINDOW);
-	return vd_flow_init(&d->flow, &digest_ops, d, o->threads, o->cancel, err);
+	return vd_flow_init(&d->flow, &digest_ops, d, vd_scan_threads(img, o->threads), o->cancel, err);
 }
 
 static void digester_end(struct digester *d, int rc)

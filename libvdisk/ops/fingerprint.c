@@ -9,6 +9,7 @@
 #include "base/bytes.h"
 #include "base/path.h"
 #include "core/trust.h"
+#include "io/http.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -61,10 +62,15 @@ static int file_line(struct lines *l, const char *what, unsigned depth, unsigned
 
 	if (!head)
 		return vd_fail_nomem(err, HEAD_BYTES);
-	if (fstat(f->fd, &st))
+	if (!(f->flags & VD_FILE_REMOTE) && fstat(f->fd, &st))
 		return vd_fail_errno(err, errno, VDISK_NO_OFFSET, "%s", f->name);
 	if (vd_file_pread_some(f, head, HEAD_BYTES, 0, &got, err) || vd_sha256_of(head, got, sum, err))
 		return -1;
+	if (f->flags & VD_FILE_REMOTE) {
+		line_add(l, "%s %u.%u at %s version %s size %" PRIu64 " head %016" PRIx64, what, depth, index, f->name, vd_file_http_version(f),
+			 vd_file_size(f), be64_get(sum));
+		return 0;
+	}
 	mtime = mtime && S_ISREG(st.st_mode);
 	line_add(l,
 		 "%s %u.%u device %" PRIu64 ".%" PRIu64 " inode %" PRIu64 " size %" PRIu64 " changed %lld.%09ld head %016" PRIx64,

@@ -6,6 +6,7 @@
  * error: nothing, unless it was resumed itself, or was asked to resume and the error is the host's.
  */
 #include "ops/checkpoint.h"
+#include "io/http.h"
 #include "base/alloc.h"
 #include "base/bytes.h"
 #include "base/uuid.h"
@@ -42,7 +43,10 @@ static const char *cannot(const struct vd_conv *c, const char *path)
 			return "an encrypted image gets another key each time it is made";
 	for (unsigned d = 0; d < c->src->n_layers; d++)
 		for (unsigned i = 0; i < c->src->chain[d]->n_files; i++)
-			if (c->src->chain[d]->files[i]->fd < 0)
+			if (c->src->chain[d]->files[i]->flags & VD_FILE_REMOTE) {
+				if (!vd_file_http_version(c->src->chain[d]->files[i])[0])
+					return "the server does not say which version of the source it has (no ETag, no Last-Modified)";
+			} else if (c->src->chain[d]->files[i]->fd < 0)
 				return "the source is no file whose identity can be seen";
 	return NULL;
 }

@@ -4,6 +4,8 @@
 #include "base/alloc.h"
 #include "base/bytes.h"
 
+#define REMOTE_THREADS 8u
+
 int vd_slice_init(struct vd_slice *s, vd_error *err)
 {
 	memset(s, 0, sizeof(*s));
@@ -44,4 +46,13 @@ unsigned vd_scan_tickets(uint64_t memory_bytes, uint64_t each, unsigned threads)
 	uint64_t n = (memory_bytes ? memory_bytes : VD_SCAN_BUDGET) / each;
 
 	return (unsigned)vd_max(vd_min(n, 2ull * threads + 4), 1);
+}
+
+unsigned vd_scan_threads(const vdisk_image *img, unsigned threads)
+{
+	for (unsigned d = 0; !threads && d < img->n_layers; d++)
+		for (unsigned i = 0; i < img->chain[d]->n_files; i++)
+			if (img->chain[d]->files[i]->flags & VD_FILE_REMOTE)
+				return (unsigned)vd_max(vd_pool_processors(), REMOTE_THREADS);
+	return threads;
 }

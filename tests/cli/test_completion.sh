@@ -33,7 +33,7 @@ for command in $commands; do
 	[ "$command" = help ] && continue
 	options=$("$VDISK" help "$command" | sed -E 's/^( +-[A-Za-z]) [A-Z]+,/\1,/' | grep -oE '^ +(-[A-Za-z](, --[a-z0-9-]+)?|--[a-z0-9-]+)' | tr -s ' ,' '\n' | sed '/^$/d')
 	[ "$(offers "$command" - | sort)" = "$(sort <<<"$options")" ] || fault "$command -: $(diff <(offers "$command" -) <(sort <<<"$options"))"
-	expect "--help" "$command" --he
+	expect "--help" "$command" --hel
 done
 formats=$("$VDISK" help formats | sed -n 's/^\([a-z0-9]*\): .*/\1/p')
 [ -n "$formats" ] || fault "help formats lists none"

@@ -57,6 +57,7 @@ static int run(const void *args, char **operands, unsigned n)
 		.options = opts.v,
 		.allow_dirs = s->allow_dirs.v,
 		.parent_map = s->parents.v,
+		.remote = &s->remote,
 		.log = output_log,
 	};
 	struct vdisk_commit_options o = {

@@ -35,7 +35,7 @@ static const struct opt options[] = {
 	{ .name = "level", .kind = OPT_UINT, AT(level), .arg = "N", .min = 1, .max = 19,
 	  .help = "with -c: how hard to compress, 1 to 12 for zlib, 1 to 19 for zstd" },
 	{ .letter = 'j', .name = "jobs", .kind = OPT_UINT, AT(jobs), .arg = "N", .min = 1, .max = 1024,
-	  .help = "threads that read, compress and write; by default one for each processor" },
+	  .help = "threads that read, compress and write; by default one for each processor, from a web server 8 at least" },
 	{ .letter = 'S', .name = "sparse-size", .kind = OPT_SIZE, AT(sparse), .arg = "SIZE", .min = 512, .max = 1u << 30,
 	  .help = "shortest run of zeros that is left out, a power of two; by default 4K" },
 	{ .name = "memory", .kind = OPT_SIZE, AT(memory), .arg = "SIZE", .min = 1u << 20,
@@ -407,6 +407,8 @@ static int convert_made(const struct convert_args *a, char **operands, unsigned 
 		return fail_usage("--used-only and --punch-source do not go together");
 	if (a->used_only && !strcmp(operands[0], "-"))
 		return fail_usage("--used-only wants to look at the source beforehand, which standard input does not allow");
+	if (a->used_only && path_is_url(operands[0]))
+		return fail_usage("--used-only looks at files of this machine: convert the image from the web server first, and then its copy");
 	if (!strcmp(dst, "-")) {
 		output_to_stderr();
 		if (isatty(STDOUT_FILENO))

@@ -46,6 +46,7 @@ static int image_open(const char *path, const struct source_args *s, vdisk_image
 		.options = opts.v,
 		.allow_dirs = s->allow_dirs.v,
 		.parent_map = s->parents.v,
+		.remote = &s->remote,
 		.log = output_log,
 	};
 	vdisk_error facts = { 0 };

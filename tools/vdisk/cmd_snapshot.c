@@ -208,6 +208,7 @@ static int run(const void *args, char **operands, unsigned n)
 		.options = opts.v,
 		.allow_dirs = a->source.allow_dirs.v,
 		.parent_map = a->source.parents.v,
+		.remote = &a->source.remote,
 		.log = output_log,
 	};
 	int status;

@@ -20,6 +20,7 @@ int convert_in_place(const char *path, const struct source_args *source, const c
 		.options = opts.v,
 		.allow_dirs = source->allow_dirs.v,
 		.parent_map = source->parents.v,
+		.remote = &source->remote,
 		.log = output_log,
 	};
 	uint64_t size = 0;

@@ -78,6 +78,7 @@ int convert_keep(const char *src, const struct source_args *source, const struct
 		.options = opts.v,
 		.allow_dirs = source->allow_dirs.v,
 		.parent_map = source->parents.v,
+		.remote = &source->remote,
 		.log = output_log,
 	};
 	const struct vdisk_keep_options keep = { .open = &open, .as = keep_as(how), .convert = o };

@@ -21,6 +21,12 @@ const struct opt source_options[] = {
 	  .help = "parents and extents may lie below DIR too, not only in the image's folder; repeatable" },
 	{ .name = "parent", .kind = OPT_LIST, AT(parents), .arg = "OLD=NEW[,format=FMT]",
 	  .help = "open NEW where an image names its parent OLD, as FMT where it declares none; repeatable" },
+	{ .name = "header-file", .kind = OPT_TEXT, AT(remote.header_file), .arg = "FILE", .domain = DOMAIN_FILE,
+	  .help = "of an image on a web server: headers to send with each request (\"Name: value\", one a line), as a cookie" },
+	{ .name = "netrc-file", .kind = OPT_TEXT, AT(remote.netrc_file), .arg = "FILE", .domain = DOMAIN_FILE,
+	  .help = "of an image on a web server: user names and passwords, as in ~/.netrc" },
+	{ .name = "cacert", .kind = OPT_TEXT, AT(remote.cacert), .arg = "FILE", .domain = DOMAIN_FILE,
+	  .help = "of an image on a web server: certificates to trust, instead of the system's" },
 	{ .letter = 'U', .name = "force-share", .kind = OPT_FLAG, AT(share),
 	  .help = "read although another program writes; what is read may be inconsistent" },
 	{ 0 },
@@ -42,6 +48,11 @@ const struct opt change_options[] = {
 	  .help = "do not renew the identity that children check (VMDK: the CID)" },
 	{ 0 },
 };
+
+bool path_is_url(const char *path)
+{
+	return !strncasecmp(path, "http://", 7) || !strncasecmp(path, "https://", 8);
+}
 
 const struct vdisk_format_info *format_by_suffix(const char *path)
 {
@@ -113,6 +124,7 @@ int source_open(const char *path, const struct source_args *s, const struct cont
 		.options = opts.v,
 		.allow_dirs = s->allow_dirs.v,
 		.parent_map = s->parents.v,
+		.remote = &s->remote,
 		.log = output_log,
 	};
 	vdisk_error err = { 0 };

@@ -10,6 +10,7 @@
 struct source_args {
 	const char *format, *vhd_size, *key_file;
 	struct opt_list open_opts, allow_dirs, parents;
+	struct vdisk_remote remote;
 	bool share;
 };
 extern const struct opt source_options[];
@@ -39,6 +40,8 @@ void source_close(vdisk_image *img);
 /* Flags of VDISK_OPEN_* for change_args, VDISK_OPEN_RW included. */
 uint32_t change_flags(const struct change_args *c);
 
+/* An image on a web server. */
+bool path_is_url(const char *path);
 /* The format that owns the path's suffix; NULL: nobody knows it. */
 const struct vdisk_format_info *format_by_suffix(const char *path);
 

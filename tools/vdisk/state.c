@@ -95,6 +95,7 @@ int state_changes(const char *path, const struct source_args *source, const char
 		.options = opts.v,
 		.allow_dirs = source->allow_dirs.v,
 		.parent_map = source->parents.v,
+		.remote = &source->remote,
 		.log = output_log,
 	};
 	int status = state_open(path, &open, name, &then);

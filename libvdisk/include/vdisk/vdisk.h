@@ -56,7 +56,7 @@ typedef struct vdisk_error vdisk_error;
 /* "io", "corrupt", …: a static string. */
 VDISK_API const char *vdisk_error_kind_name(enum vdisk_error_kind kind);
 
-/* "0.1.0 (qcow2 vmdk vhd vhdx vdi qcow qed parallels bochs raw; zlib zstd luks)": the version and what is built in.  A static string. */
+/* "0.1.0 (qcow2 vmdk vhd vhdx vdi qcow qed parallels bochs raw; zlib zstd luks http)": the version and what is built in.  A static string. */
 VDISK_API const char *vdisk_version(void);
 
 enum vdisk_log_level { VDISK_LOG_WARNING, VDISK_LOG_INFO, VDISK_LOG_TRACE };
@@ -126,6 +126,15 @@ typedef struct vdisk_image vdisk_image;
 /* Bytes [off, off+len) of an image's file, where they lie in another. */
 struct vdisk_part { uint64_t off, len, host; };
 
+/* A path that begins with "http://" or "https://" is an image on a web server, which has to send parts of it (byte ranges).  It is read only,
+   and by the version that was there when it was opened: once the server tells of another one, reading fails (VDISK_IO).  Names inside it are
+   followed, as for local images where the format was said, beneath its own folder on the same server.  Borrowed until vdisk_open() returns. */
+struct vdisk_remote {
+	const char *header_file; /* lines "Name: value" to send with each request, to that server alone (cookies, tokens); NULL: none */
+	const char *netrc_file;  /* user names and passwords by server, as netrc(5); NULL: none */
+	const char *cacert;      /* certificates (PEM) that the server's must go back to; NULL: the system's */
+};
+
 struct vdisk_open_options {
 	const char *format;            /* NULL: by the bytes.  A format said here is what allows names inside the image to be
 	                                  followed, as does a file suffix that belongs to the format found */
@@ -142,6 +151,7 @@ struct vdisk_open_options {
 	size_t n_parts;
 	uint64_t parts_len;            /* with `parts`: how long the image's file is */
 	int stream_fd;                 /* with VDISK_OPEN_STREAM: what is read instead of standard input (borrowed); 0: that */
+	const struct vdisk_remote *remote; /* how the server is asked, where the path is a URL; NULL: without credentials */
 };
 
 /* Opens an image and the chain of its parents.  `opts` may be NULL.  Returns owned in *out: vdisk_close(). */
