@@ -30,10 +30,11 @@
 #define BODY_BYTES        4096
 #define DRAIN_MAX         (8ull << 20) /* of a body that nobody wants: who sends without waiting hears the answer only after it */
 #define PAUSE_SEC         60u   /* libmicrohttpd's own limit of any pause */
+#define STOP_MS           5000  /* for the ends of answers that are under way */
 #define STACK_BYTES       (512u << 10)
 #define CONNECTION_BYTES  (64u << 10)
 
-enum phase { PHASE_HEAD, PHASE_BODY, PHASE_WORK };
+enum phase { PHASE_HEAD, PHASE_BODY, PHASE_TAKE, PHASE_WORK }; /* in the last two it is us who take the time */
 
 struct conn {
 	struct conn *next;
@@ -65,17 +66,36 @@ static void conn_phase(struct http *h, struct conn *c, enum phase phase, bool kn
 	pthread_mutex_unlock(&h->lock);
 }
 
-static void conn_bytes(struct http *h, struct conn *c, size_t n)
+/* Our own time counts neither for http_tend() nor for libmicrohttpd, which looks when we are done. */
+static void conn_awake(struct MHD_Connection *mc)
 {
-	int64_t now = clock_ms();
+	MHD_set_connection_option(mc, MHD_CONNECTION_OPTION_TIMEOUT, 0u);
+	MHD_set_connection_option(mc, MHD_CONNECTION_OPTION_TIMEOUT, PAUSE_SEC);
+}
+
+/* A piece of the body.  Strangers get no time for more of them. */
+static bool conn_take(struct http *h, struct conn *c, struct MHD_Connection *mc, struct request *q, const char *bytes, size_t n)
+{
+	int64_t begun = clock_ms(), now;
+	bool more;
 
 	pthread_mutex_lock(&h->lock);
+	c->phase = PHASE_TAKE;
+	pthread_mutex_unlock(&h->lock);
+	more = request_body(q, bytes, n);
+	now = clock_ms();
+	pthread_mutex_lock(&h->lock);
+	c->phase = PHASE_BODY;
+	c->since += now - begun;
 	c->bytes += n;
-	if (c->bytes >= BODY_BYTES) {
+	if (c->known && c->bytes >= BODY_BYTES) {
 		c->bytes = 0;
 		c->since = now;
 	}
 	pthread_mutex_unlock(&h->lock);
+	if (now - begun > 1000)
+		conn_awake(mc);
+	return more;
 }
 
 /* Told by libmicrohttpd that a connection has come, or is about to be closed. */
@@ -114,12 +134,13 @@ static void on_connection(void *cls, struct MHD_Connection *mc, void **context, 
 
 static bool too_slow(const struct http *h, const struct conn *c, int64_t now)
 {
-	int64_t age = now - c->since;
+	int64_t age = now - c->since, stranger = h->n > h->limit / 4 * 3 ? STRANGER_FULL_MS : STRANGER_MS;
 
 	switch (c->phase) {
-	case PHASE_WORK: return false; /* it is us who are slow */
-	case PHASE_BODY: return age > BODY_MS;
-	default: return age > (c->known ? KNOWN_MS : h->n > h->limit / 4 * 3 ? STRANGER_FULL_MS : STRANGER_MS);
+	case PHASE_TAKE:
+	case PHASE_WORK: return false;
+	case PHASE_BODY: return age > (c->known ? BODY_MS : stranger);
+	default: return age > (c->known ? KNOWN_MS : stranger);
 	}
 }
 
@@ -195,12 +216,17 @@ static enum MHD_Result answer_queue(struct MHD_Connection *mc, struct answer *a)
 	return rc;
 }
 
-static enum MHD_Result answer_now(struct MHD_Connection *mc, struct request *q)
+/* What is asked may take us long; how long a stranger takes to hear the answer is his own time. */
+static enum MHD_Result answer_now(struct http *h, struct conn *c, struct MHD_Connection *mc, struct request *q)
 {
+	enum MHD_Result rc;
 	struct answer a;
 
+	conn_phase(h, c, request_known(q) ? PHASE_WORK : PHASE_BODY, request_known(q));
 	request_end(q, &a);
-	return answer_queue(mc, &a);
+	rc = answer_queue(mc, &a);
+	conn_awake(mc);
+	return rc;
 }
 
 static const char *header(struct MHD_Connection *mc, const char *name) { return MHD_lookup_connection_value(mc, MHD_HEADER_KIND, name); }
@@ -256,18 +282,13 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *mc, const ch
 		if (!q)
 			return MHD_NO;
 		conn_phase(h, c, PHASE_BODY, request_known(q));
-		return request_ready(q) && !drains(mc) ? answer_now(mc, q) : MHD_YES;
+		return request_ready(q) && !drains(mc) ? answer_now(h, c, mc, q) : MHD_YES;
 	}
 	if (len) {
-		bool more;
-
-		conn_bytes(h, c, len);
-		more = request_body(q, upload, len);
 		*upload_len = 0;
-		return more ? MHD_YES : MHD_NO;
+		return conn_take(h, c, mc, q, upload, len) ? MHD_YES : MHD_NO;
 	}
-	conn_phase(h, c, PHASE_WORK, true);
-	return answer_now(mc, q);
+	return answer_now(h, c, mc, q);
 }
 
 static void on_done(void *cls, struct MHD_Connection *mc, void **context, enum MHD_RequestTerminationCode why)
@@ -345,10 +366,28 @@ unsigned http_port(const struct http *h) { return h->port; }
 
 const char *http_address(const struct http *h) { return h->address; }
 
+/* Until those who are being answered have heard it. */
+static void answers_wait(struct http *h)
+{
+	int64_t end = clock_ms() + STOP_MS;
+	bool busy = true;
+
+	while (busy && clock_ms() < end) {
+		busy = false;
+		pthread_mutex_lock(&h->lock);
+		for (const struct conn *c = h->list; c; c = c->next)
+			busy |= c->phase == PHASE_WORK;
+		pthread_mutex_unlock(&h->lock);
+		if (busy)
+			usleep(10000);
+	}
+}
+
 void http_stop(struct http *h)
 {
 	if (!h)
 		return;
+	answers_wait(h);
 	MHD_stop_daemon(h->daemon);
 	pthread_mutex_destroy(&h->lock);
 	free(h);

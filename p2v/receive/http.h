@@ -20,7 +20,7 @@ unsigned http_port(const struct http *h);
 const char *http_address(const struct http *h);
 /* Cuts off who is slow.  Once a second. */
 void http_tend(struct http *h);
-/* No more connections; those that are open are cut off. */
+/* No more connections; those that are open are cut off, but answers that are under way have some seconds for their end. */
 void http_stop(struct http *h);
 
 #endif

@@ -297,6 +297,16 @@ def levels_and_limits():
 				check(seconds > 0.7, "no limit: %.2f s" % seconds)
 
 
+@case
+def a_receiver_that_ends():
+	"""With --once the receiver goes when it has all, but not before it said so."""
+	make_raw("disk", rng_for("once"), 2 * MIB)
+	for i in range(8):
+		with Receiver("store%d" % i, "--once") as s:
+			capture(*s.words(), "--everything", "--give-up", "3", "disk")
+			eq(0, s.process.wait(60), "the receiver's exit status")
+
+
 def progressed(s, n):
 	"""Bytes of data in the store's images."""
 	total = 0
