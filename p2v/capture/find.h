@@ -17,7 +17,7 @@ char **find_disks(const char *root, size_t *n); /* find_names_free() */
 
 /* Where something of a disk, or of what lies over it, is mounted. */
 struct find_mount {
-	char disk[64];    /* sda */
+	char disk[64];    /* sda; as transfer_name_make() makes it where it has other characters: cciss-c0d0 */
 	char source[64];  /* the device that holds the file system: sda1, dm-0 */
 	char *folder;
 	char fs[32];

@@ -3,6 +3,7 @@
 #include "find_text.h"
 
 #include "common/fail.h"
+#include "transfer/transfer.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -70,7 +71,7 @@ static void add(void *ctx, const char *disk)
 {
 	struct adding *a = ctx;
 	struct find_mount *v = realloc(a->out->v, (a->out->n + 1) * sizeof(*v)), *m;
-	char whole[64];
+	char whole[64], name[TRANSFER_NAME_MAX + 1];
 
 	if (!v) {
 		a->rc = -1;
@@ -79,7 +80,8 @@ static void add(void *ctx, const char *disk)
 	a->out->v = v;
 	m = &v[a->out->n];
 	*m = a->like;
-	snprintf(m->disk, sizeof(m->disk), "%s", disk);
+	transfer_name_make(disk, name);
+	snprintf(m->disk, sizeof(m->disk), "%.63s", name);
 	m->direct = whole_of(whole, a->root, m->source) && !strcmp(whole, disk);
 	m->folder = strdup(a->like.folder);
 	if (m->folder)

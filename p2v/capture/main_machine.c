@@ -66,6 +66,9 @@ static int one_open(struct chosen *c, const struct options *o, const char *devic
 	char path[PATH_MAX];
 
 	snprintf(path, sizeof(path), "%s%s", strchr(device, '/') || !access(device, F_OK) ? "" : "/dev/", device);
+	if (!strchr(device, '/')) /* what is "cciss!c0d0" in /sys is /dev/cciss/c0d0 */
+		for (char *p = path; *path == '/' && (p = strchr(p, '!'));)
+			*p = '/';
 	if (disk_open(d, path, err))
 		return -1;
 	d->retries = o->retries;

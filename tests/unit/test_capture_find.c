@@ -120,6 +120,7 @@ static void disks_make(void)
 	disk("zram0", NULL, "900");
 	partition("sda", "sda1", "1", "8:1");
 	partition("sda", "sda2", "2", "8:2");
+	partition("cciss!c0d0", "cciss!c0d0p1", "1", "104:1");
 	link_make("/sys/dev/block/254:0", "../../block/dm-0");
 	folder("/sys/block/dm-0/slaves/sda2");
 	folder("/sys/block/dm-0/slaves/sdd");
@@ -298,15 +299,18 @@ static void what_is_mounted(void **state)
 	                             "3 1 254:0 / /srv/a\\040b rw - xfs /dev/mapper/vg-srv rw,attr2\n"
 	                             "4 1 254:0 /sub /bind rw - xfs /dev/mapper/vg-srv rw,attr2\n"
 	                             "5 1 8:1 / /ro ro - ext4 /dev/sda1 ro\n"
+	                             "6 1 104:1 / /old rw - ext3 /dev/cciss/c0d0p1 rw\n"
 	                             "broken\n");
 	assert_int_equal(0, find_mounts(&mounts, root, NULL));
-	assert_int_equal(6, mounts.n); /* the volume lies on two disks, and is mounted twice */
+	assert_int_equal(7, mounts.n); /* the volume lies on two disks, and is mounted twice */
 	assert_string_equal("sda", mounts.v[0].disk);
 	assert_true(mounts.v[0].direct && mounts.v[0].writable);
 	assert_string_equal("/srv/a b", mounts.v[1].folder);
 	assert_string_equal("dm-0", mounts.v[1].source);
 	assert_false(mounts.v[1].direct);
 	assert_false(mounts.v[5].writable);
+	assert_string_equal("cciss-c0d0", mounts.v[6].disk); /* as the capture calls it */
+	assert_true(mounts.v[6].direct);
 	find_mounts_free(&mounts);
 	assert_int_equal(0, live_find(&live, disks, 2, root, NULL));
 	assert_int_equal(2, live.n);
