@@ -113,6 +113,8 @@ static int line_check(struct checking *c, char *text, unsigned long number, vdis
 	m = ova_member(c->p, strncmp(l.name, "./", 2) ? l.name : l.name + 2);
 	if (!m)
 		return fail(err, VDISK_CORRUPT, "%s: the manifest tells of '%s', which is not there", c->p->path, shown(l.name, name));
+	if (c->listed[m - c->p->members]) /* a short manifest could make work of any length */
+		return fail(err, VDISK_CORRUPT, "%s: line %lu of the manifest tells of '%s' again", c->p->path, number, shown(l.name, name));
 	c->listed[m - c->p->members] = true;
 	if (member_digest(c, m, l.alg, digest, err))
 		return -1;

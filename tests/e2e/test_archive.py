@@ -126,7 +126,8 @@ def ova_manifests_that_lie():
 	other = good[:-9] + (b"0" if good[-9:-8] != b"0" else b"1") + good[-8:]
 	for text, words in ((good.replace(b"m.ovf", b"x.ovf"), ["x.ovf"]), (other, ["disk.vmdk", "--no-check"]),
 	                    (good.replace(b"SHA256", b"MD5"), ["line 1"]), (wrong, ["line 1"]), (good.replace(b"= ", b"= \0"), ["no text"]),
-	                    (good + b"hello\n", ["line 3"]), (good.replace(b"(disk.vmdk)", b"disk.vmdk"), ["line 2"])):
+	                    (good + b"hello\n", ["line 3"]), (good + good.split(b"\n")[1] + b"\n", ["line 3", "disk.vmdk", "again"]),
+	                    (good.replace(b"(disk.vmdk)", b"disk.vmdk"), ["line 2"])):
 		tar("m.ova", [o, ("m.mf", text), v])
 		no("m.ova", *words)
 	tar("m.ova", [o, ("m.mf", other), v])
