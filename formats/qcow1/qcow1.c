@@ -142,16 +142,19 @@ static int packed_find(const struct vd_layer *l, const struct qcow1 *q, uint64_t
 	return 0;
 }
 
-static int cluster_find(const struct vd_layer *l, struct qcow1 *q, struct vd_extent *x, vd_error *err)
+/* x is of one cluster, or, where a whole table is left out, what that leaves of it up to `end`. */
+static int cluster_find(const struct vd_layer *l, struct qcow1 *q, uint64_t end, struct vd_extent *x, vd_error *err)
 {
-	uint64_t cluster = x->off >> q->bits, l2, entry;
+	uint64_t cluster = x->off >> q->bits, span = q->cluster << q->l2_bits, l2, entry;
 
 	x->kind = VD_ABSENT;
 	/* One rank for both levels: programs put them anywhere, even into one sector. */
 	if (entry_get(l, q, q->l1_off + (cluster >> q->l2_bits) * 8, 1, &l2, err))
 		return -1;
-	if (!l2)
+	if (!l2) {
+		x->len = vd_min(end, vd_down(x->off, span) + span) - x->off;
 		return 0;
+	}
 	if (l2 > INT64_MAX || entry_get(l, q, l2 + (cluster & ((UINT64_C(1) << q->l2_bits) - 1)) * 8, 1, &entry, err))
 		return l2 > INT64_MAX ? vd_fail(err, VDISK_CORRUPT, q->l1_off, "QCOW table at %#" PRIx64 " is outside the file", l2) : -1;
 	if (!entry)
@@ -179,7 +182,7 @@ static int qcow1_map(struct vd_layer *l, uint64_t off, uint64_t len, uint32_t fl
 		uint64_t stop = vd_min(end, vd_down(off, q->cluster) + q->cluster);
 		struct vd_extent x = { .off = off, .len = stop - off };
 
-		if (cluster_find(l, q, &x, err)) {
+		if (cluster_find(l, q, end, &x, err)) {
 			if (q->salvage && err && err->kind == VDISK_CORRUPT) {
 				x = (struct vd_extent){ .off = off, .len = stop - off, .kind = VD_ZERO, .flags = VD_EXT_LOST };
 			} else if (!e->n) {
@@ -190,7 +193,7 @@ static int qcow1_map(struct vd_layer *l, uint64_t off, uint64_t len, uint32_t fl
 		}
 		vd_error_clear(err);
 		more = vd_extents_add(e, &x);
-		off = stop;
+		off = x.off + x.len; /* of a packed unit perhaps past `end` */
 	}
 	vd_error_clear(err);
 	return 0;

@@ -158,15 +158,18 @@ static int place_judge(const struct vd_layer *l, const struct qed *q, uint64_t o
 	               what, guest, off, vd_file_size(l->files[0]));
 }
 
-static int cluster_find(const struct vd_layer *l, struct qed *q, uint64_t off, struct vd_extent *x, vd_error *err)
+/* x is of one cluster, or, where a whole table is left out, what that leaves of it up to `end`. */
+static int cluster_find(const struct vd_layer *l, struct qed *q, uint64_t off, uint64_t end, struct vd_extent *x, vd_error *err)
 {
 	uint64_t cluster = off / q->h.cluster, l2, entry;
 
 	x->kind = VD_ABSENT;
 	if (entry_get(q, q->h.l1_off, cluster / q->entries, 1, &l2, err))
 		return -1;
-	if (!l2)
+	if (!l2) {
+		x->len = vd_min(end, (cluster / q->entries + 1) * q->entries * q->h.cluster) - off;
 		return 0;
+	}
 	if (place_judge(l, q, l2, q->table_bytes, "table", off, err) || entry_get(q, l2, cluster % q->entries, 2, &entry, err))
 		return -1;
 	if (entry == 1)
@@ -193,7 +196,7 @@ static int qed_map(struct vd_layer *l, uint64_t off, uint64_t len, uint32_t flag
 	while (more && off < end) {
 		struct vd_extent x = { .off = off, .len = vd_min(end, vd_down(off, q->h.cluster) + q->h.cluster) - off };
 
-		if (cluster_find(l, q, off, &x, err)) {
+		if (cluster_find(l, q, off, end, &x, err)) {
 			if (q->salvage && err && err->kind == VDISK_CORRUPT) {
 				x.kind = VD_ZERO;
 				x.flags = VD_EXT_LOST;

@@ -154,6 +154,20 @@ for fmt in ("qcow", "qed"):
 	add("backed " + fmt, backed, fmt)
 
 
+@case
+def large_and_empty():
+	"""Tables that are left out are passed over as a whole."""
+	for fmt, size, at in (("qed", 60 << 40, (60 << 40) - (1 << 30)), ("qcow", 1 << 40, 600 << 30)):
+		qemu_img("create", "-q", "-f", fmt, "large." + fmt, str(size))
+		qemu_io("large." + fmt, fmt, "write -q -P 7 %d 64k" % (at + 65536))
+		extents = vdisk("map", "--json", "large." + fmt).json()["extents"]
+		eq([[0, at + 65536], [at + 65536, 65536], [at + 131072, size - at - 131072]], [[x["offset"], x["length"]] for x in extents], "extents of " + fmt)
+		need_vdio()
+		ran(VDIO, "-f", fmt, "-r", "large." + fmt, stdin=b"read %d 262144 part" % at)
+		write_file("expected", bytes(65536) + b"\7" * 65536 + bytes(131072))
+		same_bytes("expected", "part", "what is read of " + fmt)
+
+
 def parallels_plain():
 	"""Without Ext entries count sectors, and clusters have any number of them."""
 	rng = rng_for("plain")
