@@ -229,10 +229,11 @@ static int entry_take(struct log *g, const struct entry *e, vd_error *err)
 	return 0;
 }
 
-static int sequence_take(struct log *g, const struct entries *all, uint64_t *size, vd_error *err)
+static int sequence_take(struct log *g, const struct entries *all, uint64_t *size, bool *lost, vd_error *err)
 {
 	const struct entry *head = sequence_head(all), *e;
 
+	*lost = !head;
 	if (!head)
 		return 0;
 	if (head->flushed > vd_file_size(g->f))
@@ -251,7 +252,7 @@ static int sequence_take(struct log *g, const struct entries *all, uint64_t *siz
 	return 0;
 }
 
-int vhdx_log_read(struct vd_file *f, const struct vhdx_header *h, struct vd_patch **patches, size_t *n, uint64_t *size, vd_error *err)
+int vhdx_log_read(struct vd_file *f, const struct vhdx_header *h, struct vd_patch **patches, size_t *n, uint64_t *size, bool *lost, vd_error *err)
 {
 	struct log g = { .f = f, .h = h, .budget = (uint64_t)LOOKS * h->log_len };
 	struct entries all = { 0 };
@@ -259,6 +260,7 @@ int vhdx_log_read(struct vd_file *f, const struct vhdx_header *h, struct vd_patc
 
 	*patches = NULL;
 	*n = 0;
+	*lost = false;
 	*size = vd_file_size(f);
 	if (!memcmp(h->log_guid, vhdx_guid_none, 16) || !h->log_len)
 		return 0;
@@ -267,7 +269,7 @@ int vhdx_log_read(struct vd_file *f, const struct vhdx_header *h, struct vd_patc
 	g.buf = vd_malloc(PIECE);
 	if (!g.buf)
 		return vd_fail_nomem(err, PIECE);
-	rc = entries_find(&g, &all, err) || sequence_take(&g, &all, size, err) || vd_patches_settle(&g.v, &g.n, err) ? -1 : 0;
+	rc = entries_find(&g, &all, err) || sequence_take(&g, &all, size, lost, err) || vd_patches_settle(&g.v, &g.n, err) ? -1 : 0;
 	vd_free(g.buf);
 	vd_free(all.v);
 	if (rc) {

@@ -62,15 +62,19 @@ static int log_lay(struct vd_layer *l, struct vhdx *v, const struct vd_open *o, 
 	struct vd_patch *patches;
 	struct vd_file *f;
 	uint64_t size;
+	bool lost;
 	size_t n;
 
-	if (vhdx_log_read(l->files[0], &v->header, &patches, &n, &size, err)) {
+	if (vhdx_log_read(l->files[0], &v->header, &patches, &n, &size, &lost, err)) {
 		if (!v->salvage || (err && err->kind == VDISK_NOMEM))
 			return -1;
 		vd_error_clear(err);
 		warn(o, "the VHDX log is damaged, and left out");
 		return 0;
 	}
+	/* QEMU leaves such a log where it is killed early, and reads past it, too. */
+	if (lost)
+		warn(o, "the VHDX log is in use, but no entry of it is whole: if it held changes, they are lost");
 	if (!n && size == vd_file_size(l->files[0])) {
 		vd_free(patches);
 		return 0;

@@ -165,8 +165,9 @@ int vhdx_parent_make(const struct vd_create *c, uint32_t logical, void **out, si
 int vhdx_set_parent(struct vd_layer *l, const struct vd_new_parent *p, vd_error *err);
 
 /* ---- log.c: reading it */
-/* What the log holds, as patches over the file; *patches NULL: nothing.  *size: how long the file has to be. */
-int vhdx_log_read(struct vd_file *f, const struct vhdx_header *h, struct vd_patch **patches, size_t *n, uint64_t *size, vd_error *err);
+/* What the log holds, as patches over the file; *patches NULL: nothing.  *size: how long the file has to be.  *lost: it is in use, and has no entry
+   that counts, though the specification wants one. */
+int vhdx_log_read(struct vd_file *f, const struct vhdx_header *h, struct vd_patch **patches, size_t *n, uint64_t *size, bool *lost, vd_error *err);
 
 /* ---- log_write.c */
 #define VHDX_LOG_TABLES 84u /* in one entry: three entries fit into the smallest log */
