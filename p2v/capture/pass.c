@@ -3,6 +3,9 @@
  * Workers share a cursor on each disk, so that its chunks are read about in their order, whichever connection they go by.  What a broken one
  * had taken goes back to the list `again`, which comes first.
  *
+ * Where a disk takes long for a chunk, as a failing one does, each chunk gets a request of its own, which begins when it is read: a receiver waits
+ * only so long for a request to come on.
+ *
  * `have` of a chunk belongs to the worker that took the chunk.  The lock guards cursors, lists, counts and `err`; no I/O is done under it.
  */
 #include "pass.h"
@@ -17,6 +20,8 @@
 #define BATCH_ITEMS   4096u
 #define BATCH_SECONDS 5
 #define ZEROS_RUN     16384u /* chunks of zeros in one item */
+#define SLOW_SECONDS  2      /* for a chunk; so many after one that took longer are taken for slow, too: */
+#define SLOW_CHUNKS   32u
 
 struct taken {
 	uint64_t index;
@@ -37,7 +42,7 @@ struct worker {
 	bool has_held;
 	struct timespec begun;
 	struct { uint64_t from, to; } run; /* free chunks that are still to be looked at */
-	bool repeated;       /* the request before had to be done again */
+	unsigned slow;       /* chunks to come that get a request each, since the disk has taken long for one */
 };
 
 static int stopped(struct pass *p)
@@ -128,6 +133,21 @@ static int run_next(struct worker *w, struct sink_item *item, vdisk_error *err)
 	return to > from;
 }
 
+static int chunk_read(struct worker *w, uint64_t index, vdisk_error *err)
+{
+	struct timespec from, to;
+	int rc;
+
+	clock_gettime(CLOCK_MONOTONIC, &from);
+	rc = content_read(w->p->disks[w->disk].content, index, w->buf, err);
+	clock_gettime(CLOCK_MONOTONIC, &to);
+	if (to.tv_sec - from.tv_sec >= SLOW_SECONDS)
+		w->slow = SLOW_CHUNKS;
+	else if (w->slow)
+		w->slow--;
+	return rc;
+}
+
 /* A chunk that is read: 1 if it is to be sent, 0 if the other side has it, -1. */
 static int chunk_next(struct worker *w, uint64_t index, struct sink_item *item, vdisk_error *err)
 {
@@ -135,7 +155,7 @@ static int chunk_next(struct worker *w, uint64_t index, struct sink_item *item, 
 	uint64_t size = d->content->disk->size;
 	size_t len = transfer_chunk_len(size, index);
 
-	if (content_read(d->content, index, w->buf, err))
+	if (chunk_read(w, index, err))
 		return -1;
 	*item = (struct sink_item){ .index = index, .count = 1, .len = len };
 	if (transfer_is_zero(w->buf, len)) {
@@ -159,7 +179,7 @@ static bool batch_full(const struct worker *w)
 	if (!w->n)
 		return false;
 	clock_gettime(CLOCK_MONOTONIC, &now);
-	return w->data >= BATCH_CHUNKS || w->n >= BATCH_ITEMS || now.tv_sec - w->begun.tv_sec > BATCH_SECONDS;
+	return w->slow || w->data >= BATCH_CHUNKS || w->n >= BATCH_ITEMS || now.tv_sec - w->begun.tv_sec > BATCH_SECONDS;
 }
 
 static int batch_next(void *ctx, struct sink_item *item, vdisk_error *err)
