@@ -212,8 +212,12 @@ def memory_stays_bounded():
 			a, b, _ = s.indices(size)
 			return (block * ((b - a) // MIB + 2))[a % MIB:a % MIB + b - a]
 	with Site({"/a.raw": Endless()}) as site:
-		r = web("digest", site.base + "/a.raw")
-		check(r.rss < 160 * MIB, "%d MiB of memory for 256 MiB of disk" % (r.rss // MIB))
+		# By a small process: what this one takes, the server in it, would be the floor of the figure.
+		code = ("import resource, subprocess, sys; rc = subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL).returncode; "
+		        "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss); sys.exit(rc)")
+		rss = int(ran(sys.executable, "-c", code, VDISK, "digest", site.base + "/a.raw", env=CLEAN).out) * KIB
+		check(rss < 160 * MIB, "%d MiB of memory for 256 MiB of disk" % (rss // MIB))
+		print("peak memory: %d MiB" % (rss // MIB))
 
 
 @case
