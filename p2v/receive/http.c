@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * libmicrohttpd limits pauses, not time: who sends a byte now and then would hold a connection for ever.  So every connection is in a list here, with
- * what it does and since when; http_tend() shuts down the socket of who takes too long, which ends its thread.  A connection is in the list
- * while its socket is open.
+ * libmicrohttpd limits pauses, ours as well as theirs, and not time: who sends a byte now and then would hold a connection for ever, and who waits for
+ * us would be cut off.  So it is told of no limit, and every connection is in a list here, with what it does and since when; http_tend() shuts down
+ * the socket of who takes too long, which ends its thread.  A connection is in the list while its socket is open.
  *
  * `lock` guards the list and all in it.
  */
@@ -29,12 +29,12 @@
 #define BODY_MS           30000 /* in which this many bytes of a body have to come: */
 #define BODY_BYTES        4096
 #define DRAIN_MAX         (8ull << 20) /* of a body that nobody wants: who sends without waiting hears the answer only after it */
-#define PAUSE_SEC         60u   /* libmicrohttpd's own limit of any pause */
+#define SEND_MS           300000 /* for an answer on its way to one who is known */
 #define STOP_MS           5000  /* for the ends of answers that are under way */
 #define STACK_BYTES       (512u << 10)
 #define CONNECTION_BYTES  (64u << 10)
 
-enum phase { PHASE_HEAD, PHASE_BODY, PHASE_TAKE, PHASE_WORK }; /* in the last two it is us who take the time */
+enum phase { PHASE_HEAD, PHASE_BODY, PHASE_SEND, PHASE_TAKE, PHASE_WORK }; /* in the last two it is us who take the time */
 
 struct conn {
 	struct conn *next;
@@ -66,15 +66,8 @@ static void conn_phase(struct http *h, struct conn *c, enum phase phase, bool kn
 	pthread_mutex_unlock(&h->lock);
 }
 
-/* Our own time counts neither for http_tend() nor for libmicrohttpd, which looks when we are done. */
-static void conn_awake(struct MHD_Connection *mc)
-{
-	MHD_set_connection_option(mc, MHD_CONNECTION_OPTION_TIMEOUT, 0u);
-	MHD_set_connection_option(mc, MHD_CONNECTION_OPTION_TIMEOUT, PAUSE_SEC);
-}
-
 /* A piece of the body.  Strangers get no time for more of them. */
-static bool conn_take(struct http *h, struct conn *c, struct MHD_Connection *mc, struct request *q, const char *bytes, size_t n)
+static bool conn_take(struct http *h, struct conn *c, struct request *q, const char *bytes, size_t n)
 {
 	int64_t begun = clock_ms(), now;
 	bool more;
@@ -93,8 +86,6 @@ static bool conn_take(struct http *h, struct conn *c, struct MHD_Connection *mc,
 		c->since = now;
 	}
 	pthread_mutex_unlock(&h->lock);
-	if (now - begun > 1000)
-		conn_awake(mc);
 	return more;
 }
 
@@ -140,6 +131,7 @@ static bool too_slow(const struct http *h, const struct conn *c, int64_t now)
 	case PHASE_TAKE:
 	case PHASE_WORK: return false;
 	case PHASE_BODY: return age > (c->known ? BODY_MS : stranger);
+	case PHASE_SEND: return age > (c->known ? SEND_MS : stranger);
 	default: return age > (c->known ? KNOWN_MS : stranger);
 	}
 }
@@ -216,16 +208,15 @@ static enum MHD_Result answer_queue(struct MHD_Connection *mc, struct answer *a)
 	return rc;
 }
 
-/* What is asked may take us long; how long a stranger takes to hear the answer is his own time. */
 static enum MHD_Result answer_now(struct http *h, struct conn *c, struct MHD_Connection *mc, struct request *q)
 {
 	enum MHD_Result rc;
 	struct answer a;
 
-	conn_phase(h, c, request_known(q) ? PHASE_WORK : PHASE_BODY, request_known(q));
+	conn_phase(h, c, PHASE_WORK, request_known(q));
 	request_end(q, &a);
 	rc = answer_queue(mc, &a);
-	conn_awake(mc);
+	conn_phase(h, c, PHASE_SEND, false);
 	return rc;
 }
 
@@ -286,7 +277,7 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *mc, const ch
 	}
 	if (len) {
 		*upload_len = 0;
-		return conn_take(h, c, mc, q, upload, len) ? MHD_YES : MHD_NO;
+		return conn_take(h, c, q, upload, len) ? MHD_YES : MHD_NO;
 	}
 	return answer_now(h, c, mc, q);
 }
@@ -321,7 +312,7 @@ static struct MHD_Daemon *daemon_start(struct http *h, int fd)
 		{ MHD_OPTION_HTTPS_MEM_KEY, 0, t->key },
 		{ MHD_OPTION_HTTPS_PRIORITIES, 0, (void *)(uintptr_t)TLS_PRIORITY },
 		{ MHD_OPTION_CONNECTION_LIMIT, (intptr_t)h->limit, NULL },
-		{ MHD_OPTION_CONNECTION_TIMEOUT, PAUSE_SEC, NULL },
+		{ MHD_OPTION_CONNECTION_TIMEOUT, 0, NULL },
 		{ MHD_OPTION_CONNECTION_MEMORY_LIMIT, CONNECTION_BYTES, NULL },
 		{ MHD_OPTION_THREAD_STACK_SIZE, STACK_BYTES, NULL },
 		{ MHD_OPTION_NOTIFY_CONNECTION, (intptr_t)on_connection, h },
@@ -376,7 +367,7 @@ static void answers_wait(struct http *h)
 		busy = false;
 		pthread_mutex_lock(&h->lock);
 		for (const struct conn *c = h->list; c; c = c->next)
-			busy |= c->phase == PHASE_WORK;
+			busy |= c->phase == PHASE_WORK || (c->phase == PHASE_SEND && c->known);
 		pthread_mutex_unlock(&h->lock);
 		if (busy)
 			usleep(10000);
