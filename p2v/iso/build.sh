@@ -21,7 +21,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 die() { echo "build.sh: $1" >&2; exit 2; }
 usage() { sed -n '3,16s/^# \{0,1\}//p' "$here/build.sh"; }
 
-programs=$here/../../build/release cache= suite=bookworm mirror= firmware= keys= append= pxe= out=
+programs=$here/../../build/release cache="" suite=bookworm mirror="" firmware="" keys="" append="" pxe="" out=""
 # What runs there: vdisk-mount lets partclone see which blocks are in use.
 ours="vdisk vdisk-capture vdisk-capture-ui vdisk-mount vdisk-unmount"
 value() { [ $# -ge 2 ] && [ -n "$2" ] || die "$1 wants a value"; }

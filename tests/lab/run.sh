@@ -19,7 +19,7 @@
 # be set up here or the emulator fails whenever it is tried, 124 if the time is over.  LAB_KERNEL names the kernel release (default: the newest cloud kernel of /boot).
 set -euo pipefail
 
-seconds=300 kvm= mem=1536 cpus=2 accel="-accel tcg,thread=multi" programs=() files=() same=() disks=()
+seconds=300 kvm="" mem=1536 cpus=2 accel="-accel tcg,thread=multi" programs=() files=() same=() disks=()
 while getopts ik:t:m:c:p:f:F:d: o; do
 	case $o in
 	i) accel="-accel tcg -icount shift=0,sleep=off" ;;
