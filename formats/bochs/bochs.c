@@ -144,10 +144,12 @@ static int run_find(const struct vd_layer *l, struct bochs *s, uint64_t host, ui
 	return 0;
 }
 
-static int piece_find(const struct vd_layer *l, struct bochs *s, struct vd_extent *x, vd_error *err)
+static int piece_find(struct vd_layer *l, struct vd_extent *x, vd_error *err)
 {
+	struct bochs *s = l->priv;
 	uint64_t host;
 
+	x->len = vd_min(x->len, s->extent - x->off % s->extent);
 	x->kind = VD_ZERO;
 	if (extent_find(l, s, x->off / s->extent, &host, err))
 		return -1;
@@ -156,31 +158,8 @@ static int piece_find(const struct vd_layer *l, struct bochs *s, struct vd_exten
 
 static int bochs_map(struct vd_layer *l, uint64_t off, uint64_t len, uint32_t flags, struct vd_extents *e, vd_error *err)
 {
-	struct bochs *s = l->priv;
-	uint64_t end = off + len;
-	bool more = true;
-
 	(void)flags;
-	while (more && off < end) {
-		struct vd_extent x = { .off = off, .len = vd_min(end, vd_down(off, s->extent) + s->extent) - off };
-
-		if (piece_find(l, s, &x, err)) {
-			if (s->salvage && err && err->kind == VDISK_CORRUPT) {
-				x.kind = VD_ZERO;
-				x.flags = VD_EXT_LOST;
-				x.host = x.host_len = 0;
-			} else if (!e->n) {
-				return -1;
-			} else {
-				break; /* an answer; the trouble is met again by whoever asks from there on */
-			}
-		}
-		vd_error_clear(err);
-		more = vd_extents_add(e, &x);
-		off += x.len;
-	}
-	vd_error_clear(err);
-	return 0;
+	return vd_map_pieces(l, off, len, ((struct bochs *)l->priv)->salvage, piece_find, e, err);
 }
 
 const struct vd_driver vd_driver_bochs = {

@@ -94,12 +94,14 @@ static void prl_close(struct vd_layer *l)
 	l->priv = NULL;
 }
 
-static int cluster_find(const struct vd_layer *l, struct prl *p, uint64_t off, struct vd_extent *x, vd_error *err)
+static int cluster_find(struct vd_layer *l, struct vd_extent *x, vd_error *err)
 {
-	uint64_t i = off / p->cluster, at = HEADER_BYTES + i * 4, host, need = vd_min(p->cluster, l->size - i * p->cluster);
+	struct prl *p = l->priv;
+	uint64_t i = x->off / p->cluster, at = HEADER_BYTES + i * 4, host, need = vd_min(p->cluster, l->size - i * p->cluster);
 	struct vd_table *t;
 	uint32_t entry;
 
+	x->len = vd_min(x->len, p->cluster - x->off % p->cluster);
 	/* The file may end inside the table's last sector. */
 	if (vd_cache_get(p->cache, vd_down(at, TABLE_BYTES), 1, true, &t, err))
 		return -1;
@@ -114,37 +116,15 @@ static int cluster_find(const struct vd_layer *l, struct prl *p, uint64_t off, s
 		               i, host, vd_file_size(l->files[0]));
 	x->kind = VD_DATA;
 	x->flags = VD_EXT_MAPPED;
-	x->host = host + off % p->cluster;
+	x->host = host + x->off % p->cluster;
 	x->host_len = x->len;
 	return 0;
 }
 
 static int prl_map(struct vd_layer *l, uint64_t off, uint64_t len, uint32_t flags, struct vd_extents *e, vd_error *err)
 {
-	struct prl *p = l->priv;
-	uint64_t end = off + len;
-	bool more = true;
-
 	(void)flags;
-	while (more && off < end) {
-		struct vd_extent x = { .off = off, .len = vd_min(end, (off / p->cluster + 1) * p->cluster) - off };
-
-		if (cluster_find(l, p, off, &x, err)) {
-			if (p->salvage && err && err->kind == VDISK_CORRUPT) {
-				x.kind = VD_ZERO;
-				x.flags = VD_EXT_LOST;
-			} else if (!e->n) {
-				return -1;
-			} else {
-				break; /* an answer; the trouble is met again by whoever asks from there on */
-			}
-		}
-		vd_error_clear(err);
-		more = vd_extents_add(e, &x);
-		off += x.len;
-	}
-	vd_error_clear(err);
-	return 0;
+	return vd_map_pieces(l, off, len, ((struct prl *)l->priv)->salvage, cluster_find, e, err);
 }
 
 static int prl_values(struct vd_layer *l, vdisk_value_fn fn, void *ctx, vd_error *err)

@@ -142,12 +142,14 @@ static int packed_find(const struct vd_layer *l, const struct qcow1 *q, uint64_t
 	return 0;
 }
 
-/* x is of one cluster, or, where a whole table is left out, what that leaves of it up to `end`. */
-static int cluster_find(const struct vd_layer *l, struct qcow1 *q, uint64_t end, struct vd_extent *x, vd_error *err)
+/* One cluster, or all that a table which is left out would tell of. */
+static int cluster_find(struct vd_layer *l, struct vd_extent *x, vd_error *err)
 {
-	uint64_t cluster = x->off >> q->bits, span = q->cluster << q->l2_bits, l2, entry;
+	struct qcow1 *q = l->priv;
+	uint64_t end = x->off + x->len, cluster = x->off >> q->bits, span = q->cluster << q->l2_bits, l2, entry;
 
 	x->kind = VD_ABSENT;
+	x->len = vd_min(x->len, q->cluster - x->off % q->cluster);
 	/* One rank for both levels: programs put them anywhere, even into one sector. */
 	if (entry_get(l, q, q->l1_off + (cluster >> q->l2_bits) * 8, 1, &l2, err))
 		return -1;
@@ -173,30 +175,8 @@ static int cluster_find(const struct vd_layer *l, struct qcow1 *q, uint64_t end,
 
 static int qcow1_map(struct vd_layer *l, uint64_t off, uint64_t len, uint32_t flags, struct vd_extents *e, vd_error *err)
 {
-	struct qcow1 *q = l->priv;
-	uint64_t end = off + len;
-	bool more = true;
-
 	(void)flags;
-	while (more && off < end) {
-		uint64_t stop = vd_min(end, vd_down(off, q->cluster) + q->cluster);
-		struct vd_extent x = { .off = off, .len = stop - off };
-
-		if (cluster_find(l, q, end, &x, err)) {
-			if (q->salvage && err && err->kind == VDISK_CORRUPT) {
-				x = (struct vd_extent){ .off = off, .len = stop - off, .kind = VD_ZERO, .flags = VD_EXT_LOST };
-			} else if (!e->n) {
-				return -1;
-			} else {
-				break; /* an answer; the trouble is met again by whoever asks from there on */
-			}
-		}
-		vd_error_clear(err);
-		more = vd_extents_add(e, &x);
-		off = x.off + x.len; /* of a packed unit perhaps past `end` */
-	}
-	vd_error_clear(err);
-	return 0;
+	return vd_map_pieces(l, off, len, ((struct qcow1 *)l->priv)->salvage, cluster_find, e, err);
 }
 
 static int qcow1_unpack(const struct vd_layer *l, const struct vd_extent *x, const void *in, size_t in_len, void *out, vd_error *err)

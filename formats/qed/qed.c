@@ -158,12 +158,14 @@ static int place_judge(const struct vd_layer *l, const struct qed *q, uint64_t o
 	               what, guest, off, vd_file_size(l->files[0]));
 }
 
-/* x is of one cluster, or, where a whole table is left out, what that leaves of it up to `end`. */
-static int cluster_find(const struct vd_layer *l, struct qed *q, uint64_t off, uint64_t end, struct vd_extent *x, vd_error *err)
+/* One cluster, or all that a table which is left out would tell of. */
+static int cluster_find(struct vd_layer *l, struct vd_extent *x, vd_error *err)
 {
-	uint64_t cluster = off / q->h.cluster, l2, entry;
+	struct qed *q = l->priv;
+	uint64_t off = x->off, end = off + x->len, cluster = off / q->h.cluster, l2, entry;
 
 	x->kind = VD_ABSENT;
+	x->len = vd_min(x->len, q->h.cluster - off % q->h.cluster);
 	if (entry_get(q, q->h.l1_off, cluster / q->entries, 1, &l2, err))
 		return -1;
 	if (!l2) {
@@ -188,30 +190,8 @@ static int cluster_find(const struct vd_layer *l, struct qed *q, uint64_t off, u
 
 static int qed_map(struct vd_layer *l, uint64_t off, uint64_t len, uint32_t flags, struct vd_extents *e, vd_error *err)
 {
-	struct qed *q = l->priv;
-	uint64_t end = off + len;
-	bool more = true;
-
 	(void)flags;
-	while (more && off < end) {
-		struct vd_extent x = { .off = off, .len = vd_min(end, vd_down(off, q->h.cluster) + q->h.cluster) - off };
-
-		if (cluster_find(l, q, off, end, &x, err)) {
-			if (q->salvage && err && err->kind == VDISK_CORRUPT) {
-				x.kind = VD_ZERO;
-				x.flags = VD_EXT_LOST;
-			} else if (!e->n) {
-				return -1;
-			} else {
-				break; /* an answer; the trouble is met again by whoever asks from there on */
-			}
-		}
-		vd_error_clear(err);
-		more = vd_extents_add(e, &x);
-		off += x.len;
-	}
-	vd_error_clear(err);
-	return 0;
+	return vd_map_pieces(l, off, len, ((struct qed *)l->priv)->salvage, cluster_find, e, err);
 }
 
 static int qed_values(struct vd_layer *l, vdisk_value_fn fn, void *ctx, vd_error *err)

@@ -164,24 +164,12 @@ static void raw_close(struct vd_layer *l)
 static int raw_map(struct vd_layer *l, uint64_t off, uint64_t len, uint32_t flags, struct vd_extents *e, vd_error *err)
 {
 	const struct raw *r = l->priv;
-	uint64_t end = off + len;
+	struct vd_extent x = { .off = off, .len = len, .flags = VD_EXT_MAPPED, .host = r->base + off };
+	bool more;
 
-	while (off < end) {
-		struct vd_extent x = { .off = off, .len = end - off, .flags = VD_EXT_MAPPED, .host = r->base + off };
-		bool data = true;
-
-		if (flags & VD_MAP_HOLES && vd_file_extent(l->files[0], x.host, &x.len, &data, err))
-			return -1;
-		/* A hole belongs to the disk as much as data does: written in place, it becomes data. */
-		x.kind = data ? VD_DATA : VD_ZERO;
-		if (l->flags & VD_LAYER_WRITABLE)
-			x.flags |= VD_EXT_WRITABLE;
-		x.host_len = x.len;
-		if (!vd_extents_add(e, &x))
-			break;
-		off += x.len;
-	}
-	return 0;
+	/* A hole belongs to the disk as much as data does: written in place, it becomes data. */
+	x.flags |= l->flags & VD_LAYER_WRITABLE ? VD_EXT_WRITABLE : 0;
+	return vd_extents_add_plain(e, l->files[0], x, flags, &more, err);
 }
 
 static int raw_begin_write(struct vd_layer *l, vd_error *err)

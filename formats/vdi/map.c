@@ -81,22 +81,10 @@ static void map_plain(struct mapping *m, uint64_t off, uint64_t len, enum vd_kin
 
 static int map_data(struct mapping *m, uint64_t off, uint64_t len, uint64_t host, vd_error *err)
 {
-	struct vd_extent x = { .off = off, .host = host, .flags = VD_EXT_MAPPED | (m->l->flags & VD_LAYER_WRITABLE ? VD_EXT_WRITABLE : 0) };
-	uint64_t end = off + len;
+	struct vd_extent x = { .off = off, .len = len, .host = host, .flags = VD_EXT_MAPPED };
 
-	while (m->more && x.off < end) {
-		bool data = true;
-
-		x.len = end - x.off;
-		if (m->flags & VD_MAP_HOLES && vd_file_extent(m->l->files[0], x.host, &x.len, &data, err))
-			return -1;
-		x.kind = data ? VD_DATA : VD_ZERO;
-		x.host_len = x.len;
-		m->more = vd_extents_add(m->e, &x);
-		x.off += x.len;
-		x.host += x.len;
-	}
-	return 0;
+	x.flags |= m->l->flags & VD_LAYER_WRITABLE ? VD_EXT_WRITABLE : 0;
+	return vd_extents_add_plain(m->e, m->l->files[0], x, m->flags, &m->more, err);
 }
 
 static int map_entry(struct mapping *m, uint64_t block, uint32_t entry, uint64_t off, uint64_t len, vd_error *err)

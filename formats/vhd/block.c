@@ -58,11 +58,6 @@ int vhd_bat_set(struct vhd *v, uint64_t block, uint32_t entry, vd_error *err)
 	return 0;
 }
 
-static bool overlap(uint64_t a, uint64_t a_len, uint64_t b, uint64_t b_len)
-{
-	return a < b + b_len && b < a + a_len;
-}
-
 bool vhd_block_judge(const struct vd_layer *l, const struct vhd *v, uint64_t block, uint32_t entry, uint64_t *data, uint64_t *len,
                      vd_error *err)
 {
@@ -73,9 +68,9 @@ bool vhd_block_judge(const struct vd_layer *l, const struct vhd *v, uint64_t blo
 
 	*data = at + v->bitmap_bytes;
 	*len = 0;
-	if (overlap(at, vhd_stride(v), 0, VHD_FOOTER_BYTES) ||
-	    overlap(at, vhd_stride(v), v->footer.data_offset, VHD_HEADER_BYTES) ||
-	    overlap(at, vhd_stride(v), v->header.table_offset, vhd_bat_bytes(&v->header))) {
+	if (vd_overlap(at, vhd_stride(v), 0, VHD_FOOTER_BYTES) ||
+	    vd_overlap(at, vhd_stride(v), v->footer.data_offset, VHD_HEADER_BYTES) ||
+	    vd_overlap(at, vhd_stride(v), v->header.table_offset, vhd_bat_bytes(&v->header))) {
 		vd_fail(err, VDISK_CORRUPT, entry_off,
 			"VHD block %" PRIu64 " at sector %" PRIu32 " lies over the file's own tables", block, entry);
 		return false;
@@ -233,7 +228,7 @@ static int map_bits(struct mapping *m, struct vd_extent x, uint64_t bitmap, uint
 		x.flags = VD_EXT_MAPPED;
 		if (set) {
 			x.flags |= m->l->flags & VD_LAYER_WRITABLE ? VD_EXT_WRITABLE : 0;
-			if (vhd_add_data(m->l, x, m->flags, m->e, &m->more, err))
+			if (vd_extents_add_plain(m->e, m->l->files[0], x, m->flags, &m->more, err))
 				return -1;
 		} else {
 			m->more = vd_extents_add(m->e, &x);
@@ -271,7 +266,7 @@ static int map_block(struct mapping *m, uint64_t block, uint32_t entry, uint64_t
 		if (m->l->flags & VD_LAYER_WRITABLE && vhd_bits_all(v, bitmap, &all, err))
 			return -1;
 		x.flags |= all ? VD_EXT_WRITABLE : 0;
-		if (vhd_add_data(m->l, x, m->flags, m->e, &m->more, err))
+		if (vd_extents_add_plain(m->e, m->l->files[0], x, m->flags, &m->more, err))
 			return -1;
 	}
 	if (m->more && x.len < len)

@@ -5,25 +5,6 @@
  */
 #include "vhd.h"
 
-int vhd_add_data(struct vd_layer *l, struct vd_extent x, uint32_t flags, struct vd_extents *e, bool *more, vd_error *err)
-{
-	uint64_t end = x.off + x.len;
-
-	for (*more = true; *more && x.off < end;) {
-		bool data = true;
-
-		x.len = end - x.off;
-		if (flags & VD_MAP_HOLES && vd_file_extent(l->files[0], x.host, &x.len, &data, err))
-			return -1;
-		x.kind = data ? VD_DATA : VD_ZERO;
-		x.host_len = x.len;
-		*more = vd_extents_add(e, &x);
-		x.off += x.len;
-		x.host += x.len;
-	}
-	return 0;
-}
-
 int vhd_fixed_map(struct vd_layer *l, uint64_t off, uint64_t len, uint32_t flags, struct vd_extents *e, vd_error *err)
 {
 	const struct vhd *v = l->priv;
@@ -35,7 +16,7 @@ int vhd_fixed_map(struct vd_layer *l, uint64_t off, uint64_t len, uint32_t flags
 		x.flags |= VD_EXT_WRITABLE;
 	if (off < held) {
 		x.len = vd_min(len, held - off);
-		if (vhd_add_data(l, x, flags, e, &more, err))
+		if (vd_extents_add_plain(e, l->files[0], x, flags, &more, err))
 			return -1;
 	}
 	if (more && off + len > held) {

@@ -197,8 +197,6 @@ int vhd_fixed_reserve(struct vd_layer *l, struct vd_resv *r, vd_error *err);
 int vhd_fixed_publish(struct vd_layer *l, const struct vd_resv *r, size_t n, vd_error *err);
 int vhd_fixed_unmap(struct vd_layer *l, uint64_t off, uint64_t len, vd_error *err);
 int vhd_fixed_resize(struct vd_layer *l, uint64_t size, vd_error *err);
-/* Adds x (DATA, MAPPED), as holes and data where the caller wants to know. */
-int vhd_add_data(struct vd_layer *l, struct vd_extent x, uint32_t flags, struct vd_extents *e, bool *more, vd_error *err);
 
 /* ---- space.c */
 /* BAT entries in use, ascending, `n` of them; owned.  A wrong one fails (strict) or is left out. */

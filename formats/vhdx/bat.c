@@ -66,17 +66,12 @@ int vhdx_bat_set(struct vhdx *v, uint64_t index, uint64_t entry, vd_error *err)
 
 /* ---------------------------------------------------------------- judging entries */
 
-static bool overlap(uint64_t a, uint64_t a_len, uint64_t b, uint64_t b_len)
-{
-	return a < b + b_len && b < a + a_len;
-}
-
 static bool place_ok(const struct vhdx *v, uint64_t off, uint64_t len)
 {
-	if (off < VHDX_MIB || overlap(off, len, v->header.log_off, v->header.log_len))
+	if (off < VHDX_MIB || vd_overlap(off, len, v->header.log_off, v->header.log_len))
 		return false;
 	for (uint32_t i = 0; i < v->regions.n; i++)
-		if (overlap(off, len, v->regions.v[i].off, v->regions.v[i].len))
+		if (vd_overlap(off, len, v->regions.v[i].off, v->regions.v[i].len))
 			return false;
 	return true;
 }
@@ -295,22 +290,8 @@ static void map_plain(struct mapping *m, uint64_t off, uint64_t len, enum vd_kin
 /* x is DATA and MAPPED: as holes and data where the caller wants to know. */
 static int map_data(struct mapping *m, struct vd_extent x, vd_error *err)
 {
-	uint64_t end = x.off + x.len;
-
 	x.flags |= m->l->flags & VD_LAYER_WRITABLE ? VD_EXT_WRITABLE : 0;
-	while (m->more && x.off < end) {
-		bool data = true;
-
-		x.len = end - x.off;
-		if (m->flags & VD_MAP_HOLES && vd_file_extent(m->l->files[0], x.host, &x.len, &data, err))
-			return -1;
-		x.kind = data ? VD_DATA : VD_ZERO;
-		x.host_len = x.len;
-		m->more = vd_extents_add(m->e, &x);
-		x.off += x.len;
-		x.host += x.len;
-	}
-	return 0;
+	return vd_extents_add_plain(m->e, m->l->files[0], x, m->flags, &m->more, err);
 }
 
 static int map_bits(struct mapping *m, struct vd_extent x, uint64_t block, uint64_t in, vd_error *err)
@@ -350,6 +331,7 @@ static int map_block(struct mapping *m, uint64_t block, uint64_t entry, uint64_t
 	struct vhdx *v = m->v;
 	uint64_t in = off % v->block_bytes, held;
 	struct vd_extent x = { .off = off, .len = len, .kind = VD_DATA, .flags = VD_EXT_MAPPED, .host = vhdx_entry_off(entry) + in };
+	vd_error why = { 0 };
 
 	if (!vhdx_block_judge(m->l, v, block, entry, &held, err)) {
 		if (!v->salvage)
@@ -357,10 +339,12 @@ static int map_block(struct mapping *m, uint64_t block, uint64_t entry, uint64_t
 		vd_error_clear(err);
 		x.len = in < held ? vd_min(len, held - in) : 0;
 	}
-	if (x.len && (vhdx_entry_state(entry) == VHDX_PARTIAL ? map_bits(m, x, block, in, err) : map_data(m, x, err))) {
-		if (!v->salvage || (err && err->kind != VDISK_CORRUPT))
+	if (x.len && (vhdx_entry_state(entry) == VHDX_PARTIAL ? map_bits(m, x, block, in, &why) : map_data(m, x, &why))) {
+		if (!v->salvage || why.kind != VDISK_CORRUPT) {
+			if (err)
+				*err = why;
 			return -1;
-		vd_error_clear(err);
+		}
 		x.len = 0;
 	}
 	if (m->more && x.len < len)

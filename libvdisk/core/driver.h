@@ -80,6 +80,16 @@ static inline void vd_extents_init(struct vd_extents *e, struct vd_extent *v, si
    their host ranges join.  An extent that ends at or before `next` is passed over.  False when the answer is complete or full: stop. */
 bool vd_extents_add(struct vd_extents *e, const struct vd_extent *x);
 
+/* Appends x, whose bytes lie plain in `f` from x.host on, with x.flags: as DATA, or, with VD_MAP_HOLES in `flags`, as ZERO where `f` has holes.
+   *more: what vd_extents_add() said last. */
+int vd_extents_add_plain(struct vd_extents *e, struct vd_file *f, struct vd_extent x, uint32_t flags, bool *more, vd_error *err);
+
+/* map() of a driver that only reads and finds one piece after the other.  `find` gets x with off, and len up to the end of what was asked; it
+   says what lies at off and how far (len; off may go back to a packed unit's beginning).  With `salvage` a piece for which it says
+   VDISK_CORRUPT is LOST, as far as its len says by then. */
+typedef int vd_piece_fn(struct vd_layer *l, struct vd_extent *x, vd_error *err);
+int vd_map_pieces(struct vd_layer *l, uint64_t off, uint64_t len, bool salvage, vd_piece_fn *find, struct vd_extents *e, vd_error *err);
+
 /* vd_driver.map flags */
 #define VD_MAP_HOLES 1u /* the caller gains by knowing zeros that only the host's file system tells (SEEK_DATA) */
 

@@ -57,3 +57,48 @@ bool vd_extents_add(struct vd_extents *e, const struct vd_extent *x)
 	e->next = y.off + y.len;
 	return e->next < e->end;
 }
+
+int vd_extents_add_plain(struct vd_extents *e, struct vd_file *f, struct vd_extent x, uint32_t flags, bool *more, vd_error *err)
+{
+	uint64_t end = x.off + x.len;
+
+	for (*more = true; *more && x.off < end;) {
+		bool data = true;
+
+		x.len = end - x.off;
+		if (flags & VD_MAP_HOLES && vd_file_extent(f, x.host, &x.len, &data, err))
+			return -1;
+		x.kind = data ? VD_DATA : VD_ZERO;
+		x.host_len = x.len;
+		*more = vd_extents_add(e, &x);
+		x.off += x.len;
+		x.host += x.len;
+	}
+	return 0;
+}
+
+int vd_map_pieces(struct vd_layer *l, uint64_t off, uint64_t len, bool salvage, vd_piece_fn *find, struct vd_extents *e, vd_error *err)
+{
+	uint64_t end = off + len;
+	bool more = true;
+
+	while (more && off < end) {
+		struct vd_extent x = { .off = off, .len = end - off };
+		vd_error why = { 0 };
+
+		if (find(l, &x, &why)) {
+			if (salvage && why.kind == VDISK_CORRUPT) {
+				x = (struct vd_extent){ .off = off, .len = x.off + x.len - off, .kind = VD_ZERO, .flags = VD_EXT_LOST };
+			} else if (e->n) {
+				return 0; /* an answer; the trouble is met again by whoever asks from there on */
+			} else {
+				if (err)
+					*err = why;
+				return -1;
+			}
+		}
+		more = vd_extents_add(e, &x);
+		off = x.off + x.len; /* of a packed unit perhaps past `end` */
+	}
+	return 0;
+}
