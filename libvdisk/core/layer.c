@@ -9,6 +9,7 @@
 #include "base/bytes.h"
 
 #include <assert.h>
+#include <sys/stat.h>
 
 struct vd_layer *vd_layer_new(const struct vd_driver *drv, const char *path)
 {
@@ -285,4 +286,14 @@ int vd_layer_write_at(struct vd_layer *l, const struct vd_resv *r, const void *b
 		buf = copy;
 	}
 	return vd_file_pwrite(l->files[r->file], buf, len, r->host, err);
+}
+
+void vd_layer_identify(struct vd_layer *l)
+{
+	struct stat st;
+
+	if (l->files[0]->fd < 0 || fstat(l->files[0]->fd, &st))
+		return;
+	l->dev = st.st_dev;
+	l->ino = st.st_ino;
 }
