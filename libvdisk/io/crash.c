@@ -35,8 +35,7 @@ struct vd_crash {
 };
 
 struct crash_file {
-	struct vd_file file;
-	struct vd_file *inner; /* the content as programs see it */
+	struct vd_over over; /* inner: the content as programs see it */
 	struct vd_crash *crash;
 	unsigned id;
 };
@@ -103,13 +102,6 @@ static int journal_add(struct vd_crash *c, const struct op *op, vd_error *err)
 
 /* ---- the file */
 
-static int crash_preadv(struct vd_file *f, const struct iovec *iov, int n, size_t total, uint64_t off, size_t *got, vd_error *err)
-{
-	struct vd_file *inner = crash_of(f)->inner;
-
-	return inner->ops->preadv(inner, iov, n, total, off, got, err);
-}
-
 static int crash_pwritev(struct vd_file *f, const struct iovec *iov, int n, size_t total, uint64_t off, vd_error *err)
 {
 	struct crash_file *x = crash_of(f);
@@ -121,7 +113,7 @@ static int crash_pwritev(struct vd_file *f, const struct iovec *iov, int n, size
 	for (int i = 0; i < n; at += iov[i].iov_len, i++)
 		if (iov[i].iov_len)
 			memcpy(op.bytes + at, iov[i].iov_base, iov[i].iov_len);
-	if (vd_file_pwrite(x->inner, op.bytes, total, off, err)) {
+	if (vd_file_pwrite(x->over.inner, op.bytes, total, off, err)) {
 		vd_free(op.bytes);
 		return -1;
 	}
@@ -142,7 +134,7 @@ static int crash_truncate(struct vd_file *f, uint64_t size, vd_error *err)
 	struct crash_file *x = crash_of(f);
 	struct op op = {.kind = OP_TRUNCATE, .file = x->id, .len = size};
 
-	if (vd_file_truncate(x->inner, size, err))
+	if (vd_file_truncate(x->over.inner, size, err))
 		return -1;
 	atomic_store(&f->size, size);
 	return journal_add(x->crash, &op, err);
@@ -153,7 +145,7 @@ static int crash_zero(struct vd_file *f, uint64_t off, uint64_t len, bool may_pu
 	struct crash_file *x = crash_of(f);
 	struct op op = {.kind = OP_ZERO, .file = x->id, .off = off, .len = len};
 
-	if (vd_file_zero(x->inner, off, len, may_punch, err))
+	if (vd_file_zero(x->over.inner, off, len, may_punch, err))
 		return -1;
 	vd_file_size_reach(f, off + len);
 	return journal_add(x->crash, &op, err);
@@ -164,37 +156,21 @@ static int crash_punch(struct vd_file *f, uint64_t off, uint64_t len, vd_error *
 	struct crash_file *x = crash_of(f);
 	struct op op = {.kind = OP_PUNCH, .file = x->id, .off = off, .len = len};
 
-	return vd_file_punch(x->inner, off, len, err) ? -1 : journal_add(x->crash, &op, err);
-}
-
-static int crash_extent(struct vd_file *f, uint64_t off, uint64_t *len, bool *data, vd_error *err)
-{
-	return vd_file_extent(crash_of(f)->inner, off, len, data, err);
-}
-
-static int crash_allocated(struct vd_file *f, uint64_t *bytes, vd_error *err)
-{
-	return vd_file_allocated(crash_of(f)->inner, bytes, err);
-}
-
-static void crash_close(struct vd_file *f)
-{
-	vd_file_close(crash_of(f)->inner);
-	vd_free(f);
+	return vd_file_punch(x->over.inner, off, len, err) ? -1 : journal_add(x->crash, &op, err);
 }
 
 static const struct vd_file_ops crash_ops = {
 	.kind = "crash",
-	.preadv = crash_preadv,
+	.preadv = vd_over_preadv,
 	.pwritev = crash_pwritev,
 	.flush = crash_flush,
 	.truncate = crash_truncate,
 	.grow = crash_truncate, /* no other thread appends here */
 	.zero = crash_zero,
 	.punch = crash_punch,
-	.extent = crash_extent,
-	.allocated = crash_allocated,
-	.close = crash_close,
+	.extent = vd_over_extent,
+	.allocated = vd_over_allocated,
+	.close = vd_over_close,
 };
 
 /* A memory file with the same content. */
@@ -232,11 +208,11 @@ int vd_file_crash(struct vd_crash *c, struct vd_file *inner, struct vd_file **ou
 		vd_file_close(inner);
 		return vd_fail_nomem(err, sizeof(*x));
 	}
-	x->inner = inner;
+	x->over.inner = inner;
 	x->crash = c;
 	x->id = c->n_files;
-	if (vd_file_head(&x->file, &crash_ops, inner->name, inner->flags, vd_file_size(inner), err)) {
-		crash_close(&x->file);
+	if (vd_file_head(&x->over.file, &crash_ops, inner->name, inner->flags, vd_file_size(inner), err)) {
+		vd_over_close(&x->over.file);
 		return -1;
 	}
 	if (c->n_files == FILES) {
@@ -247,10 +223,10 @@ int vd_file_crash(struct vd_crash *c, struct vd_file *inner, struct vd_file **ou
 		goto fail;
 	c->n_files++;
 	*id = x->id;
-	*out = &x->file;
+	*out = &x->over.file;
 	return 0;
 fail:
-	vd_file_close(&x->file);
+	vd_file_close(&x->over.file);
 	return -1;
 }
 

@@ -5,8 +5,7 @@
 #include "base/alloc.h"
 
 struct fault_file {
-	struct vd_file file;
-	struct vd_file *inner;
+	struct vd_over over;
 	struct vd_fault *fault;
 };
 
@@ -36,13 +35,13 @@ static int fail(struct vd_file *f, uint64_t off, const char *what, vd_error *err
 /* The size as the inner one has it; several threads may do this at once, so only a truncation moves it down. */
 static int size_follow(struct vd_file *f, int r)
 {
-	vd_file_size_reach(f, vd_file_size(fault_of(f)->inner));
+	vd_file_size_reach(f, vd_file_size(fault_of(f)->over.inner));
 	return r;
 }
 
 static int fault_preadv(struct vd_file *f, const struct iovec *iov, int n, size_t total, uint64_t off, size_t *got, vd_error *err)
 {
-	struct vd_file *inner = fault_of(f)->inner;
+	struct vd_file *inner = fault_of(f)->over.inner;
 
 	*got = 0;
 	if (strikes(fault_of(f)->fault, VD_FAULT_READ))
@@ -59,23 +58,23 @@ static int fault_pwritev(struct vd_file *f, const struct iovec *iov, int n, size
 	(void)total;
 	if (strikes(fault_of(f)->fault, VD_FAULT_WRITE))
 		return fail(f, off, "write", err);
-	return size_follow(f, vd_file_pwritev(fault_of(f)->inner, iov, n, off, err));
+	return size_follow(f, vd_file_pwritev(fault_of(f)->over.inner, iov, n, off, err));
 }
 
 static int fault_flush(struct vd_file *f, vd_error *err)
 {
 	if (strikes(fault_of(f)->fault, VD_FAULT_FLUSH))
 		return fail(f, VDISK_NO_OFFSET, "flush", err);
-	return vd_file_flush(fault_of(f)->inner, err);
+	return vd_file_flush(fault_of(f)->over.inner, err);
 }
 
 static int fault_truncate(struct vd_file *f, uint64_t size, vd_error *err)
 {
 	if (strikes(fault_of(f)->fault, VD_FAULT_OTHER))
 		return fail(f, VDISK_NO_OFFSET, "truncate", err);
-	if (vd_file_truncate(fault_of(f)->inner, size, err))
+	if (vd_file_truncate(fault_of(f)->over.inner, size, err))
 		return -1;
-	atomic_store(&f->size, vd_file_size(fault_of(f)->inner));
+	atomic_store(&f->size, vd_file_size(fault_of(f)->over.inner));
 	return 0;
 }
 
@@ -83,49 +82,28 @@ static int fault_grow(struct vd_file *f, uint64_t size, vd_error *err)
 {
 	if (strikes(fault_of(f)->fault, VD_FAULT_OTHER))
 		return fail(f, VDISK_NO_OFFSET, "grow", err);
-	return size_follow(f, vd_file_grow(fault_of(f)->inner, size, err));
+	return size_follow(f, vd_file_grow(fault_of(f)->over.inner, size, err));
 }
 
 static int fault_zero(struct vd_file *f, uint64_t off, uint64_t len, bool may_punch, vd_error *err)
 {
 	if (strikes(fault_of(f)->fault, VD_FAULT_OTHER))
 		return fail(f, off, "zero", err);
-	return size_follow(f, vd_file_zero(fault_of(f)->inner, off, len, may_punch, err));
+	return size_follow(f, vd_file_zero(fault_of(f)->over.inner, off, len, may_punch, err));
 }
 
 static int fault_punch(struct vd_file *f, uint64_t off, uint64_t len, vd_error *err)
 {
 	if (strikes(fault_of(f)->fault, VD_FAULT_OTHER))
 		return fail(f, off, "punch", err);
-	return vd_file_punch(fault_of(f)->inner, off, len, err);
+	return vd_file_punch(fault_of(f)->over.inner, off, len, err);
 }
 
 static int fault_extent(struct vd_file *f, uint64_t off, uint64_t *len, bool *data, vd_error *err)
 {
 	if (strikes(fault_of(f)->fault, VD_FAULT_OTHER))
 		return fail(f, off, "ask for holes", err);
-	return vd_file_extent(fault_of(f)->inner, off, len, data, err);
-}
-
-static int fault_allocated(struct vd_file *f, uint64_t *bytes, vd_error *err)
-{
-	return vd_file_allocated(fault_of(f)->inner, bytes, err);
-}
-
-static int fault_lock(struct vd_file *f, bool write, vd_error *err)
-{
-	return vd_file_lock(fault_of(f)->inner, write, err);
-}
-
-static void fault_release(struct vd_file *f, uint64_t off, uint64_t len)
-{
-	vd_file_release(fault_of(f)->inner, off, len);
-}
-
-static void fault_close(struct vd_file *f)
-{
-	vd_file_close(fault_of(f)->inner);
-	vd_free(f);
+	return vd_file_extent(fault_of(f)->over.inner, off, len, data, err);
 }
 
 static const struct vd_file_ops fault_ops = {
@@ -138,10 +116,10 @@ static const struct vd_file_ops fault_ops = {
 	.zero = fault_zero,
 	.punch = fault_punch,
 	.extent = fault_extent,
-	.allocated = fault_allocated,
-	.lock = fault_lock,
-	.close = fault_close,
-	.release = fault_release,
+	.allocated = vd_over_allocated,
+	.lock = vd_over_lock,
+	.close = vd_over_close,
+	.release = vd_over_release,
 };
 
 int vd_file_fault(struct vd_file *inner, struct vd_fault *fault, struct vd_file **out, vd_error *err)
@@ -152,12 +130,12 @@ int vd_file_fault(struct vd_file *inner, struct vd_fault *fault, struct vd_file 
 		vd_file_close(inner);
 		return vd_fail_nomem(err, sizeof(*x));
 	}
-	x->inner = inner;
+	x->over.inner = inner;
 	x->fault = fault;
-	if (vd_file_head(&x->file, &fault_ops, inner->name, inner->flags, vd_file_size(inner), err)) {
-		fault_close(&x->file);
+	if (vd_file_head(&x->over.file, &fault_ops, inner->name, inner->flags, vd_file_size(inner), err)) {
+		vd_over_close(&x->over.file);
 		return -1;
 	}
-	*out = &x->file;
+	*out = &x->over.file;
 	return 0;
 }

@@ -12,6 +12,7 @@
 #define VD_IO_FILE_H
 
 #include "base/error.h"
+#include "base/range.h"
 #include <stdatomic.h>
 
 struct vd_file;
@@ -106,9 +107,6 @@ int vd_file_memory_view(const char *name, const void *bytes, size_t len, struct 
    empty; copied.  One outside `inner` is VDISK_CORRUPT. */
 int vd_file_parts(struct vd_file *inner, const struct vdisk_part *v, size_t n, uint64_t len, struct vd_file **out, vd_error *err);
 
-struct vd_range {
-	uint64_t off, len;
-};
 /* A regular file of a run that was broken off, as an empty one that is written anew (takes `inner`).  What `ranges` name (ascending, apart,
    copied) is there already and stays whatever is done to it; all else is given back first, and is a hole, as is what they name past the
    file's end. */

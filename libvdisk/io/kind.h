@@ -17,6 +17,22 @@ int vd_iov_window(const struct iovec *iov, int n, size_t skip, struct iovec *out
 /* Up to `cap` vectors of zeros (static storage), `len` bytes or less in all; returns how many, *total: their bytes. */
 int vd_iov_zeros(struct iovec *out, int cap, uint64_t len, size_t *total);
 
+/* A file that lies over another one: what kinds of such embed first, and the operations that go through to that as they are. */
+struct vd_over {
+	struct vd_file file;
+	struct vd_file *inner; /* owned */
+};
+
+int vd_over_preadv(struct vd_file *f, const struct iovec *iov, int n, size_t total, uint64_t off, size_t *got, vd_error *err);
+int vd_over_flush(struct vd_file *f, vd_error *err);
+int vd_over_extent(struct vd_file *f, uint64_t off, uint64_t *len, bool *data, vd_error *err);
+int vd_over_allocated(struct vd_file *f, uint64_t *bytes, vd_error *err);
+int vd_over_lock(struct vd_file *f, bool write, vd_error *err);
+void vd_over_release(struct vd_file *f, uint64_t off, uint64_t len);
+void vd_over_cache_spare(struct vd_file *f, bool own);
+/* For kinds that own nothing else. */
+void vd_over_close(struct vd_file *f);
+
 #define VD_IOV_WINDOW 64
 #define VD_PIPE_BYTES (1 << 20) /* asked for in pipes: fewer wake-ups than with 64 KiB */
 

@@ -9,8 +9,7 @@
 #include "base/bytes.h"
 
 struct parts_file {
-	struct vd_file file;
-	struct vd_file *inner;
+	struct vd_over over;
 	struct vdisk_part *v;
 	size_t n;
 };
@@ -20,17 +19,7 @@ static struct parts_file *parts_of(struct vd_file *f) { return (struct parts_fil
 /* The first part that ends behind `off`; n: none. */
 static size_t part_find(const struct parts_file *p, uint64_t off)
 {
-	size_t low = 0, high = p->n;
-
-	while (low < high) {
-		size_t mid = low + (high - low) / 2;
-
-		if (p->v[mid].off + p->v[mid].len <= off)
-			low = mid + 1;
-		else
-			high = mid;
-	}
-	return low;
+	return vd_range_find(p->v, p->n, sizeof(*p->v), off);
 }
 
 static void iov_zero(const struct iovec *iov, int n)
@@ -67,7 +56,7 @@ static int parts_preadv(struct vd_file *f, const struct iovec *iov, int n, size_
 
 		if (!inside)
 			iov_zero(piece, k);
-		else if (vd_file_preadv(p->inner, piece, k, p->v[i].host + (at - p->v[i].off), err))
+		else if (vd_file_preadv(p->over.inner, piece, k, p->v[i].host + (at - p->v[i].off), err))
 			return -1;
 		*got += len;
 		i += inside && at + len == stop;
@@ -86,7 +75,7 @@ static int parts_extent(struct vd_file *f, uint64_t off, uint64_t *len, bool *da
 		return 0;
 	}
 	*len = vd_min(*len, p->v[i].off + p->v[i].len - off);
-	return vd_file_extent(p->inner, p->v[i].host + (off - p->v[i].off), len, data, err);
+	return vd_file_extent(p->over.inner, p->v[i].host + (off - p->v[i].off), len, data, err);
 }
 
 static int parts_allocated(struct vd_file *f, uint64_t *bytes, vd_error *err)
@@ -100,18 +89,10 @@ static int parts_allocated(struct vd_file *f, uint64_t *bytes, vd_error *err)
 	return 0;
 }
 
-static void parts_cache_spare(struct vd_file *f, bool own)
-{
-	vd_file_cache_spare(parts_of(f)->inner, own);
-}
-
 static void parts_close(struct vd_file *f)
 {
-	struct parts_file *p = parts_of(f);
-
-	vd_file_close(p->inner);
-	vd_free(p->v);
-	vd_free(p);
+	vd_free(parts_of(f)->v);
+	vd_over_close(f);
 }
 
 /* VD_FILE_RDONLY: the front turns away everything that would change it. */
@@ -121,7 +102,7 @@ static const struct vd_file_ops parts_ops = {
 	.extent = parts_extent,
 	.allocated = parts_allocated,
 	.close = parts_close,
-	.cache_spare = parts_cache_spare,
+	.cache_spare = vd_over_cache_spare,
 };
 
 static int parts_judge(const struct vd_file *inner, const struct vdisk_part *v, size_t n, uint64_t len, vd_error *err)
@@ -154,13 +135,13 @@ int vd_file_parts(struct vd_file *inner, const struct vdisk_part *v, size_t n, u
 		vd_fail_nomem(err, n * sizeof(*v));
 		goto fail;
 	}
-	if (vd_file_head(&p->file, &parts_ops, inner->name, VD_FILE_SEEKABLE | VD_FILE_RDONLY, len, err))
+	if (vd_file_head(&p->over.file, &parts_ops, inner->name, VD_FILE_SEEKABLE | VD_FILE_RDONLY, len, err))
 		goto fail;
 	if (n)
 		memcpy(p->v, v, n * sizeof(*v));
 	p->n = n;
-	p->inner = inner;
-	*out = &p->file;
+	p->over.inner = inner;
+	*out = &p->over.file;
 	return 0;
 fail:
 	vd_file_close(inner);

@@ -15,8 +15,7 @@
 #include <string.h>
 
 struct patched_file {
-	struct vd_file file;
-	struct vd_file *inner;
+	struct vd_over over;
 	struct vd_patch *v; /* ascending, apart */
 	size_t n;
 	_Atomic bool live;
@@ -142,24 +141,14 @@ int vd_patches_settle(struct vd_patch **v, size_t *n, vd_error *err)
 /* The first patch that ends past `off`; n: none. */
 static size_t patch_at(const struct patched_file *k, uint64_t off)
 {
-	size_t lo = 0, hi = k->n;
-
-	while (lo < hi) {
-		size_t mid = lo + (hi - lo) / 2;
-
-		if (k->v[mid].off + k->v[mid].len <= off)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	return lo;
+	return vd_range_find(k->v, k->n, sizeof(*k->v), off);
 }
 
 static int inner_read(struct patched_file *k, uint8_t *buf, size_t len, uint64_t off, vd_error *err)
 {
 	size_t got;
 
-	if (vd_file_pread_some(k->inner, buf, len, off, &got, err))
+	if (vd_file_pread_some(k->over.inner, buf, len, off, &got, err))
 		return -1;
 	memset(buf + got, 0, len - got);
 	return 0;
@@ -201,7 +190,7 @@ static int patched_preadv(struct vd_file *f, const struct iovec *iov, int n, siz
 	if (off >= size)
 		return 0;
 	if (!atomic_load(&k->live))
-		return k->inner->ops->preadv(k->inner, iov, n, total, off, got, err);
+		return k->over.inner->ops->preadv(k->over.inner, iov, n, total, off, got, err);
 	total = vd_min(total, size - off);
 	for (int i = 0; i < n && *got < total; i++) {
 		size_t now = vd_min(iov[i].iov_len, total - *got);
@@ -216,11 +205,11 @@ static int patched_preadv(struct vd_file *f, const struct iovec *iov, int n, siz
 static int patched_extent(struct vd_file *f, uint64_t off, uint64_t *len, bool *data, vd_error *err)
 {
 	struct patched_file *k = patched_of(f);
-	uint64_t size = vd_file_size(k->inner);
+	uint64_t size = vd_file_size(k->over.inner);
 	size_t i;
 
 	if (!atomic_load(&k->live))
-		return vd_file_extent(k->inner, off, len, data, err);
+		return vd_file_extent(k->over.inner, off, len, data, err);
 	i = patch_at(k, off);
 	*data = true;
 	if (i < k->n && k->v[i].off <= off) {
@@ -232,7 +221,7 @@ static int patched_extent(struct vd_file *f, uint64_t off, uint64_t *len, bool *
 		*len = vd_min(*len, k->v[i].off - off);
 	if (off >= size)
 		*data = false;
-	return off >= size ? 0 : vd_file_extent(k->inner, off, len, data, err);
+	return off >= size ? 0 : vd_file_extent(k->over.inner, off, len, data, err);
 }
 
 /* ---------------------------------------------------------------- writing */
@@ -246,20 +235,15 @@ static int applied(struct vd_file *f, vd_error *err)
 
 static int patched_pwritev(struct vd_file *f, const struct iovec *iov, int n, size_t total, uint64_t off, vd_error *err)
 {
-	if (applied(f, err) || vd_file_pwritev(patched_of(f)->inner, iov, n, off, err))
+	if (applied(f, err) || vd_file_pwritev(patched_of(f)->over.inner, iov, n, off, err))
 		return -1;
 	vd_file_size_reach(f, off + total);
 	return 0;
 }
 
-static int patched_flush(struct vd_file *f, vd_error *err)
-{
-	return vd_file_flush(patched_of(f)->inner, err);
-}
-
 static int patched_truncate(struct vd_file *f, uint64_t size, vd_error *err)
 {
-	if (applied(f, err) || vd_file_truncate(patched_of(f)->inner, size, err))
+	if (applied(f, err) || vd_file_truncate(patched_of(f)->over.inner, size, err))
 		return -1;
 	atomic_store_explicit(&f->size, size, memory_order_release);
 	return 0;
@@ -267,7 +251,7 @@ static int patched_truncate(struct vd_file *f, uint64_t size, vd_error *err)
 
 static int patched_grow(struct vd_file *f, uint64_t size, vd_error *err)
 {
-	if (applied(f, err) || vd_file_grow(patched_of(f)->inner, size, err))
+	if (applied(f, err) || vd_file_grow(patched_of(f)->over.inner, size, err))
 		return -1;
 	vd_file_size_reach(f, size);
 	return 0;
@@ -275,7 +259,7 @@ static int patched_grow(struct vd_file *f, uint64_t size, vd_error *err)
 
 static int patched_zero(struct vd_file *f, uint64_t off, uint64_t len, bool may_punch, vd_error *err)
 {
-	if (applied(f, err) || vd_file_zero(patched_of(f)->inner, off, len, may_punch, err))
+	if (applied(f, err) || vd_file_zero(patched_of(f)->over.inner, off, len, may_punch, err))
 		return -1;
 	vd_file_size_reach(f, off + len);
 	return 0;
@@ -283,47 +267,29 @@ static int patched_zero(struct vd_file *f, uint64_t off, uint64_t len, bool may_
 
 static int patched_punch(struct vd_file *f, uint64_t off, uint64_t len, vd_error *err)
 {
-	return applied(f, err) || vd_file_punch(patched_of(f)->inner, off, len, err) ? -1 : 0;
-}
-
-static int patched_allocated(struct vd_file *f, uint64_t *bytes, vd_error *err)
-{
-	return vd_file_allocated(patched_of(f)->inner, bytes, err);
-}
-
-static int patched_lock(struct vd_file *f, bool write, vd_error *err)
-{
-	return vd_file_lock(patched_of(f)->inner, write, err);
-}
-
-static void patched_cache_spare(struct vd_file *f, bool own)
-{
-	vd_file_cache_spare(patched_of(f)->inner, own);
+	return applied(f, err) || vd_file_punch(patched_of(f)->over.inner, off, len, err) ? -1 : 0;
 }
 
 static void patched_close(struct vd_file *f)
 {
-	struct patched_file *k = patched_of(f);
-
-	vd_file_close(k->inner);
-	vd_free(k->v);
-	vd_free(k);
+	vd_free(patched_of(f)->v);
+	vd_over_close(f);
 }
 
 static const struct vd_file_ops patched_ops = {
 	.kind = "patched",
 	.preadv = patched_preadv,
 	.pwritev = patched_pwritev,
-	.flush = patched_flush,
+	.flush = vd_over_flush,
 	.truncate = patched_truncate,
 	.grow = patched_grow,
 	.zero = patched_zero,
 	.punch = patched_punch,
 	.extent = patched_extent,
-	.allocated = patched_allocated,
-	.lock = patched_lock,
+	.allocated = vd_over_allocated,
+	.lock = vd_over_lock,
 	.close = patched_close,
-	.cache_spare = patched_cache_spare,
+	.cache_spare = vd_over_cache_spare,
 };
 
 int vd_file_patched(struct vd_file *inner, struct vd_patch *patches, size_t n, uint64_t size, struct vd_file **out, vd_error *err)
@@ -335,27 +301,27 @@ int vd_file_patched(struct vd_file *inner, struct vd_patch *patches, size_t n, u
 		vd_file_close(inner);
 		return vd_fail_nomem(err, sizeof(*k));
 	}
-	k->inner = inner;
+	k->over.inner = inner;
 	k->v = patches;
 	k->n = n;
 	atomic_store(&k->live, true);
-	if (vd_file_head(&k->file, &patched_ops, inner->name, inner->flags, vd_max(size, vd_file_size(inner)), err)) {
-		patched_close(&k->file);
+	if (vd_file_head(&k->over.file, &patched_ops, inner->name, inner->flags, vd_max(size, vd_file_size(inner)), err)) {
+		patched_close(&k->over.file);
 		return -1;
 	}
-	k->file.fd = -1;
-	*out = &k->file;
+	k->over.file.fd = -1;
+	*out = &k->over.file;
 	return 0;
 }
 
 static int patch_apply(struct patched_file *k, const struct vd_patch *p, uint8_t *buf, size_t cap, vd_error *err)
 {
 	if (p->from == VD_PATCH_ZERO)
-		return vd_file_zero(k->inner, p->off, p->len, true, err);
+		return vd_file_zero(k->over.inner, p->off, p->len, true, err);
 	for (uint64_t at = 0; at < p->len; at += cap) {
 		size_t now = vd_min(cap, p->len - at);
 
-		if (inner_read(k, buf, now, p->from + at, err) || vd_file_pwrite(k->inner, buf, now, p->off + at, err))
+		if (inner_read(k, buf, now, p->from + at, err) || vd_file_pwrite(k->over.inner, buf, now, p->off + at, err))
 			return -1;
 	}
 	return 0;
@@ -372,12 +338,12 @@ int vd_file_patched_apply(struct vd_file *f, vd_error *err)
 	buf = vd_malloc(CHUNK);
 	if (!buf)
 		return vd_fail_nomem(err, CHUNK);
-	if (vd_file_grow(k->inner, vd_file_size(f), err))
+	if (vd_file_grow(k->over.inner, vd_file_size(f), err))
 		return -1;
 	for (size_t i = 0; i < k->n; i++)
 		if (patch_apply(k, &k->v[i], buf, CHUNK, err))
 			return -1;
-	if (vd_file_flush(k->inner, err))
+	if (vd_file_flush(k->over.inner, err))
 		return -1;
 	atomic_store(&k->live, false);
 	return 0;
@@ -400,5 +366,5 @@ bool vd_file_patched_within(const struct vd_file *f, const struct vd_range *r, s
 
 void vd_file_patched_show_fd(struct vd_file *f)
 {
-	f->fd = patched_of(f)->inner->fd;
+	f->fd = patched_of(f)->over.inner->fd;
 }

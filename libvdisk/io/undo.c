@@ -225,21 +225,7 @@ int vd_undo_after(struct vd_undo *u, unsigned i, uint64_t size, uint64_t mtime, 
 /* The first stretch of [*off, end) that is not logged: *off moves to it; its length, 0: there is none. */
 static uint64_t gap_next(const struct vd_undo_file *f, uint64_t *off, uint64_t end)
 {
-	size_t lo = 0, hi = f->n;
-
-	while (lo < hi) {
-		size_t mid = lo + (hi - lo) / 2;
-
-		if (f->logged[mid].off + f->logged[mid].len <= *off)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	if (lo < f->n && f->logged[lo].off <= *off)
-		*off = f->logged[lo].off + f->logged[lo].len, lo++;
-	if (*off >= end)
-		return 0;
-	return (lo < f->n ? vd_min(f->logged[lo].off, end) : end) - *off;
+	return vd_range_gap(f->logged, f->n, off, end);
 }
 
 int vd_undo_mark(struct vd_undo_file *f, uint64_t off, uint64_t len, vd_error *err)

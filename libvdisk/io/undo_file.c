@@ -9,8 +9,7 @@
 #include "base/bytes.h"
 
 struct undo_file {
-	struct vd_file file;
-	struct vd_file *inner;
+	struct vd_over over;
 	struct vd_undo *u;
 	unsigned index;
 };
@@ -19,36 +18,27 @@ static struct undo_file *undo_of(struct vd_file *f) { return (struct undo_file *
 
 static int guard(struct undo_file *g, uint64_t off, uint64_t len, vd_error *err)
 {
-	return vd_undo_guard(g->u, g->index, g->inner, off, len, err);
-}
-
-static int undo_preadv(struct vd_file *f, const struct iovec *iov, int n, size_t total, uint64_t off, size_t *got, vd_error *err)
-{
-	struct vd_file *inner = undo_of(f)->inner;
-
-	return inner->ops->preadv(inner, iov, n, total, off, got, err);
+	return vd_undo_guard(g->u, g->index, g->over.inner, off, len, err);
 }
 
 static int undo_pwritev(struct vd_file *f, const struct iovec *iov, int n, size_t total, uint64_t off, vd_error *err)
 {
 	struct undo_file *g = undo_of(f);
 
-	if (guard(g, off, total, err) || vd_file_pwritev(g->inner, iov, n, off, err))
+	if (guard(g, off, total, err) || vd_file_pwritev(g->over.inner, iov, n, off, err))
 		return -1;
 	vd_file_size_reach(f, off + total);
 	return 0;
 }
-
-static int undo_flush(struct vd_file *f, vd_error *err) { return vd_file_flush(undo_of(f)->inner, err); }
 
 static int undo_truncate(struct vd_file *f, uint64_t size, vd_error *err)
 {
 	struct undo_file *g = undo_of(f);
 
 	/* A longer one changes its last block at most: by a length, not by a byte. */
-	if (guard(g, size, UINT64_MAX - size, err) || vd_file_truncate(g->inner, size, err))
+	if (guard(g, size, UINT64_MAX - size, err) || vd_file_truncate(g->over.inner, size, err))
 		return -1;
-	atomic_store_explicit(&f->size, vd_file_size(g->inner), memory_order_release);
+	atomic_store_explicit(&f->size, vd_file_size(g->over.inner), memory_order_release);
 	return 0;
 }
 
@@ -56,7 +46,7 @@ static int undo_grow(struct vd_file *f, uint64_t size, vd_error *err)
 {
 	struct undo_file *g = undo_of(f);
 
-	if (guard(g, size, 0, err) || vd_file_grow(g->inner, size, err))
+	if (guard(g, size, 0, err) || vd_file_grow(g->over.inner, size, err))
 		return -1;
 	vd_file_size_reach(f, size);
 	return 0;
@@ -66,7 +56,7 @@ static int undo_zero(struct vd_file *f, uint64_t off, uint64_t len, bool may_pun
 {
 	struct undo_file *g = undo_of(f);
 
-	if (guard(g, off, len, err) || vd_file_zero(g->inner, off, len, may_punch, err))
+	if (guard(g, off, len, err) || vd_file_zero(g->over.inner, off, len, may_punch, err))
 		return -1;
 	vd_file_size_reach(f, off + len);
 	return 0;
@@ -76,37 +66,22 @@ static int undo_punch(struct vd_file *f, uint64_t off, uint64_t len, vd_error *e
 {
 	struct undo_file *g = undo_of(f);
 
-	return guard(g, off, len, err) || vd_file_punch(g->inner, off, len, err) ? -1 : 0;
-}
-
-static int undo_extent(struct vd_file *f, uint64_t off, uint64_t *len, bool *data, vd_error *err)
-{
-	return vd_file_extent(undo_of(f)->inner, off, len, data, err);
-}
-
-static int undo_allocated(struct vd_file *f, uint64_t *bytes, vd_error *err) { return vd_file_allocated(undo_of(f)->inner, bytes, err); }
-
-static int undo_lock(struct vd_file *f, bool write, vd_error *err) { return vd_file_lock(undo_of(f)->inner, write, err); }
-
-static void undo_close(struct vd_file *f)
-{
-	vd_file_close(undo_of(f)->inner);
-	vd_free(f);
+	return guard(g, off, len, err) || vd_file_punch(g->over.inner, off, len, err) ? -1 : 0;
 }
 
 static const struct vd_file_ops undo_ops = {
 	.kind = "undo",
-	.preadv = undo_preadv,
+	.preadv = vd_over_preadv,
 	.pwritev = undo_pwritev,
-	.flush = undo_flush,
+	.flush = vd_over_flush,
 	.truncate = undo_truncate,
 	.grow = undo_grow,
 	.zero = undo_zero,
 	.punch = undo_punch,
-	.extent = undo_extent,
-	.allocated = undo_allocated,
-	.lock = undo_lock,
-	.close = undo_close,
+	.extent = vd_over_extent,
+	.allocated = vd_over_allocated,
+	.lock = vd_over_lock,
+	.close = vd_over_close,
 };
 
 /* A new file of the journal, or the one that it knows by that name. */
@@ -144,21 +119,21 @@ int vd_file_undo(struct vd_file *inner, struct vd_undo *u, const char *name, str
 		vd_file_close(inner);
 		return vd_fail_nomem(err, sizeof(*g));
 	}
-	g->inner = inner;
+	g->over.inner = inner;
 	g->u = u;
-	if (vd_file_head(&g->file, &undo_ops, inner->name, inner->flags, vd_file_size(inner), err)) {
-		undo_close(&g->file);
+	if (vd_file_head(&g->over.file, &undo_ops, inner->name, inner->flags, vd_file_size(inner), err)) {
+		vd_over_close(&g->over.file);
 		return -1;
 	}
-	g->file.fd = inner->fd;
+	g->over.file.fd = inner->fd;
 	pthread_mutex_lock(&u->lock);
 	rc = enter(u, inner, name, &g->index, err);
 	pthread_mutex_unlock(&u->lock);
 	if (rc) {
-		vd_file_close(&g->file);
+		vd_file_close(&g->over.file);
 		return -1;
 	}
-	*out = &g->file;
+	*out = &g->over.file;
 	return 0;
 }
 
@@ -166,5 +141,5 @@ int vd_file_undo_log(struct vd_file *f, uint64_t off, uint64_t len, vd_error *er
 {
 	struct undo_file *g = undo_of(f);
 
-	return f->ops == &undo_ops ? vd_undo_log(g->u, g->index, g->inner, off, len, err) : 0;
+	return f->ops == &undo_ops ? vd_undo_log(g->u, g->index, g->over.inner, off, len, err) : 0;
 }

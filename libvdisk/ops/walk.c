@@ -76,21 +76,13 @@ int vd_skip_judge(const struct vdisk_range *skip, size_t n, uint64_t size, vd_er
 
 bool vd_skip_at(const struct vdisk_range *skip, size_t n, uint64_t pos, uint64_t *to)
 {
-	size_t low = 0, high = n;
+	size_t i = vd_range_find(skip, n, sizeof(*skip), pos);
 
-	while (low < high) { /* the first that ends after pos */
-		size_t mid = low + (high - low) / 2;
-
-		if (skip[mid].off + skip[mid].len <= pos)
-			low = mid + 1;
-		else
-			high = mid;
-	}
 	*to = UINT64_MAX;
-	if (low == n)
+	if (i == n)
 		return false;
-	*to = skip[low].off <= pos ? skip[low].off + skip[low].len : skip[low].off;
-	return skip[low].off <= pos;
+	*to = skip[i].off <= pos ? skip[i].off + skip[i].len : skip[i].off;
+	return skip[i].off <= pos;
 }
 
 /* The extent at w->pos, whole as the map gave it. */
