@@ -6,7 +6,6 @@
 #include "vdi.h"
 
 #include "base/alloc.h"
-#include "base/digest.h"
 #include "base/uuid.h"
 
 #include <stdio.h>
@@ -50,22 +49,6 @@ int vdi_measure(const struct vd_create *c, uint64_t data, uint64_t units, uint64
 	return 0;
 }
 
-static int uuid_choose(const struct vd_create *c, const char *what, uint8_t uuid[16], vd_error *err)
-{
-	uint8_t seed[24] = { 0 }, sum[32];
-
-	if (!c->seed)
-		return vd_uuid_random(uuid, err);
-	be64_put(seed, c->seed);
-	memcpy(seed + 8, what, vd_min(strlen(what), 16));
-	if (vd_sha256_of(seed, sizeof(seed), sum, err))
-		return -1;
-	memcpy(uuid, sum, 16);
-	uuid[6] = (uint8_t)((uuid[6] & 0x0f) | 0x40); /* RFC 4122: version 4, */
-	uuid[8] = (uint8_t)((uuid[8] & 0x3f) | 0x80); /* variant 1 */
-	return 0;
-}
-
 static int parent_fill(struct vdi_header *h, const struct vd_create *c, vd_error *err)
 {
 	const struct vdi *p;
@@ -104,7 +87,7 @@ static int header_fill(struct vdi_header *h, const struct vd_create *c, vd_error
 	h->blocks = (uint32_t)blocks;
 	if (text && !vd_uuid_parse(h->uuid, text))
 		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "option uuid=%s is no UUID", text);
-	if ((!text && uuid_choose(c, "vdi uuid", h->uuid, err)) || uuid_choose(c, "vdi modified", h->modified, err))
+	if ((!text && vd_uuid_seeded(h->uuid, c->seed, "vdi uuid", err)) || vd_uuid_seeded(h->modified, c->seed, "vdi modified", err))
 		return -1;
 	return c->backing ? parent_fill(h, c, err) : 0;
 }

@@ -12,7 +12,6 @@
 #include "vhd.h"
 
 #include "base/alloc.h"
-#include "base/digest.h"
 #include "base/uuid.h"
 
 #define BLOCK_MIN 4096u
@@ -89,21 +88,11 @@ int vhd_measure(const struct vd_create *c, uint64_t data, uint64_t units, uint64
 static int uuid_choose(const struct vd_create *c, uint8_t uuid[16], vd_error *err)
 {
 	const char *text = vd_options_str(c->options, "uuid");
-	uint8_t seed[16], sum[32];
 
 	if (text)
 		return vd_uuid_parse(uuid, text) ? 0
 						 : vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "option uuid=%s is no UUID", text);
-	if (!c->seed)
-		return vd_uuid_random(uuid, err);
-	be64_put(seed, c->seed);
-	memcpy(seed + 8, "vhd uuid", 8);
-	if (vd_sha256_of(seed, sizeof(seed), sum, err))
-		return -1;
-	memcpy(uuid, sum, 16);
-	uuid[6] = (uint8_t)((uuid[6] & 0x0f) | 0x40); /* RFC 4122: version 4, */
-	uuid[8] = (uint8_t)((uuid[8] & 0x3f) | 0x80); /* variant 1 */
-	return 0;
+	return vd_uuid_seeded(uuid, c->seed, "vhd uuid", err);
 }
 
 static int footer_fill(struct vhd *v, const struct vd_create *c, vd_error *err)

@@ -12,7 +12,6 @@
 #include "vhdx.h"
 
 #include "base/alloc.h"
-#include "base/digest.h"
 #include "base/text.h"
 #include "base/uuid.h"
 
@@ -100,22 +99,6 @@ int vhdx_measure(const struct vd_create *c, uint64_t data, uint64_t units, uint6
 
 /* ---------------------------------------------------------------- identities */
 
-static int guid_choose(const struct vd_create *c, const char *what, uint8_t guid[16], vd_error *err)
-{
-	uint8_t seed[24] = { 0 }, sum[32];
-
-	if (!c->seed)
-		return vd_uuid_random(guid, err);
-	be64_put(seed, c->seed);
-	memcpy(seed + 8, what, vd_min(strlen(what), 16));
-	if (vd_sha256_of(seed, sizeof(seed), sum, err))
-		return -1;
-	memcpy(guid, sum, 16);
-	guid[6] = (uint8_t)((guid[6] & 0x0f) | 0x40); /* RFC 4122: version 4, */
-	guid[8] = (uint8_t)((guid[8] & 0x3f) | 0x80); /* variant 1 */
-	return 0;
-}
-
 static int header_fill(struct vhdx *v, const struct vd_create *c, const struct layout *y, vd_error *err)
 {
 	struct vhdx_header *h = &v->header;
@@ -123,8 +106,8 @@ static int header_fill(struct vhdx *v, const struct vd_create *c, const struct l
 	h->version = 1;
 	h->log_off = VHDX_MIB;
 	h->log_len = y->log;
-	return guid_choose(c, "vhdx file", h->file_guid, err) || guid_choose(c, "vhdx data", h->data_guid, err) ||
-	                       (!v->unfinished && guid_choose(c, "vhdx log", h->log_guid, err)) ?
+	return vd_uuid_seeded(h->file_guid, c->seed, "vhdx file", err) || vd_uuid_seeded(h->data_guid, c->seed, "vhdx data", err) ||
+	                       (!v->unfinished && vd_uuid_seeded(h->log_guid, c->seed, "vhdx log", err)) ?
 	               -1 :
 	               0;
 }
@@ -147,7 +130,7 @@ static int meta_fill(struct vhdx *v, const struct vd_create *c, const struct lay
 		               c->size);
 	if (text)
 		return vd_uuid_parse(m->uuid, text) ? 0 : vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "option uuid=%s is no UUID", text);
-	return guid_choose(c, "vhdx disk", m->uuid, err);
+	return vd_uuid_seeded(m->uuid, c->seed, "vhdx disk", err);
 }
 
 static int regions_fill(struct vhdx *v, const struct layout *y, vd_error *err)

@@ -2,8 +2,10 @@
 /* UUIDs as bytes and text (RFC 9562), and where random bytes come from. */
 #include "base/uuid.h"
 #include "base/bytes.h"
+#include "base/digest.h"
 
 #include <errno.h>
+#include <string.h>
 #include <sys/random.h>
 
 int vd_random_bytes(void *buf, size_t len, vd_error *err)
@@ -23,12 +25,32 @@ int vd_random_bytes(void *buf, size_t len, vd_error *err)
 	return 0;
 }
 
+static void version_set(uint8_t uuid[16])
+{
+	uuid[6] = (uint8_t)((uuid[6] & 0x0f) | 0x40); /* version 4 */
+	uuid[8] = (uint8_t)((uuid[8] & 0x3f) | 0x80); /* variant 10 */
+}
+
 int vd_uuid_random(uint8_t uuid[16], vd_error *err)
 {
 	if (vd_random_bytes(uuid, 16, err))
 		return -1;
-	uuid[6] = (uint8_t)((uuid[6] & 0x0f) | 0x40); /* version 4 */
-	uuid[8] = (uint8_t)((uuid[8] & 0x3f) | 0x80); /* variant 10 */
+	version_set(uuid);
+	return 0;
+}
+
+int vd_uuid_seeded(uint8_t uuid[16], uint64_t seed, const char *what, vd_error *err)
+{
+	uint8_t from[24] = { 0 }, sum[32];
+
+	if (!seed)
+		return vd_uuid_random(uuid, err);
+	be64_put(from, seed);
+	memcpy(from + 8, what, strnlen(what, 16));
+	if (vd_sha256_of(from, sizeof(from), sum, err))
+		return -1;
+	memcpy(uuid, sum, 16);
+	version_set(uuid);
 	return 0;
 }
 
