@@ -101,7 +101,7 @@ int grub_run(const struct grub_source *s, const char *const *command, uint64_t m
 			close(in_fd);
 		return -1;
 	}
-	pid = child_start_fed(path, (char *const *)argv, true, in_fd, fds[1]);
+	pid = child_start_ends(path, (char *const *)argv, true, in_fd, fds[1], -1);
 	if (in_fd >= 0)
 		close(in_fd);
 	close(fds[1]);

@@ -6,12 +6,10 @@
 #include "common/fail.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -31,33 +29,6 @@ void run_free(struct run *r)
 	free(r->out);
 	free(r->complaint);
 	*r = (struct run){ 0 };
-}
-
-/* What the user wants ignored (nohup) stays so. */
-static void signal_reset(int number)
-{
-	struct sigaction old;
-
-	if (!sigaction(number, NULL, &old) && old.sa_handler != SIG_IGN)
-		signal(number, SIG_DFL);
-}
-
-static void child_be(const char *path, char *const argv[], int out, int err, pid_t parent)
-{
-	int null = open("/dev/null", O_RDONLY);
-
-	prctl(PR_SET_PDEATHSIG, SIGTERM);
-	if (getppid() != parent || null < 0)
-		_exit(127);
-	signal(SIGPIPE, SIG_DFL);
-	signal_reset(SIGINT);
-	signal_reset(SIGTERM);
-	signal_reset(SIGHUP);
-	dup2(null, STDIN_FILENO);
-	dup2(out, STDOUT_FILENO);
-	dup2(err, STDERR_FILENO);
-	execv(path, argv);
-	_exit(127);
 }
 
 static char *text_of(int fd)
@@ -118,7 +89,7 @@ static int ended(pid_t pid, const volatile int *cancel)
 int run_program(struct run *r, const volatile int *cancel, vdisk_error *err)
 {
 	int out = memfd_create("stdout", MFD_CLOEXEC), complaints = memfd_create("stderr", MFD_CLOEXEC), rc = -1;
-	pid_t parent = getpid(), pid;
+	pid_t pid;
 	char path[4096];
 
 	if (!child_find(r->argv[0], true, path)) {
@@ -129,9 +100,7 @@ int run_program(struct run *r, const volatile int *cancel, vdisk_error *err)
 		fail_errno(err, "%s", r->argv[0]);
 		goto out;
 	}
-	pid = fork();
-	if (!pid)
-		child_be(path, (char *const *)(uintptr_t)r->argv, out, complaints, parent);
+	pid = child_start_ends(path, (char *const *)(uintptr_t)r->argv, false, -1, out, complaints);
 	if (pid < 0) {
 		fail_errno(err, "%s", r->argv[0]);
 		goto out;

@@ -13,8 +13,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #define OUT_MAX  ((size_t)4 << 20)
@@ -30,26 +28,6 @@ struct talk {
 };
 
 bool run_find(const char *name, char path[4096]) { return child_find(name, true, path); }
-
-static pid_t start(char *const argv[], int out, int err)
-{
-	pid_t parent = getpid(), pid = fork();
-	sigset_t none;
-	int null;
-
-	if (pid)
-		return pid;
-	null = open("/dev/null", O_RDWR);
-	sigemptyset(&none);
-	sigprocmask(SIG_SETMASK, &none, NULL);
-	signal(SIGPIPE, SIG_DFL);
-	signal(SIGXFSZ, SIG_DFL);
-	prctl(PR_SET_PDEATHSIG, SIGTERM);
-	if (getppid() != parent || null < 0 || dup2(null, 0) < 0 || dup2(out, 1) < 0 || dup2(err, 2) < 0)
-		_exit(127);
-	execv(argv[0], argv);
-	_exit(127);
-}
 
 static int heard_out(struct talk *t, const char *bytes, size_t n)
 {
@@ -136,7 +114,7 @@ int run_program(char *const argv[], void (*line)(void *ctx, const char *text), v
 		close(outs[1]);
 		return -1;
 	}
-	pid = start(argv, outs[1], errs[1]);
+	pid = child_start_ends(argv[0], argv, false, -1, outs[1], errs[1]);
 	if (pid < 0)
 		fail_errno(err, "%s", argv[0]);
 	close(outs[1]);

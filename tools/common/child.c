@@ -42,7 +42,8 @@ bool child_find(const char *name, bool ours, char path[4096])
 	return false;
 }
 
-static void child_be(const char *path, char *const argv[], bool confined, int in_fd, int out_fd, pid_t parent)
+/* What the user wants ignored (nohup) stays so; what this process ignores for its own sake does not. */
+static void child_be(const char *path, char *const argv[], bool confined, const int fds[3], pid_t parent)
 {
 	int null = open("/dev/null", O_RDWR);
 	sigset_t none;
@@ -50,30 +51,32 @@ static void child_be(const char *path, char *const argv[], bool confined, int in
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	signal(SIGPIPE, SIG_DFL);
+	signal(SIGXFSZ, SIG_DFL);
 	prctl(PR_SET_PDEATHSIG, SIGTERM);
 	if (getppid() != parent) /* it died before */
 		_exit(127);
-	dup2(in_fd >= 0 ? in_fd : null, STDIN_FILENO);
-	dup2(out_fd >= 0 ? out_fd : null, STDOUT_FILENO);
-	dup2(null, STDERR_FILENO);
+	for (int i = 0; i < 3; i++)
+		if (dup2(fds[i] >= 0 ? fds[i] : null, i) < 0)
+			_exit(127);
 	if (confined && child_confine(path))
 		_exit(127);
 	execv(path, argv);
 	_exit(127);
 }
 
-pid_t child_start_fed(const char *path, char *const argv[], bool confined, int in_fd, int out_fd)
+pid_t child_start_ends(const char *path, char *const argv[], bool confined, int in_fd, int out_fd, int err_fd)
 {
+	const int fds[3] = { in_fd, out_fd, err_fd };
 	pid_t parent = getpid(), pid = fork();
 
 	if (!pid)
-		child_be(path, argv, confined, in_fd, out_fd, parent);
+		child_be(path, argv, confined, fds, parent);
 	return pid;
 }
 
 pid_t child_start(const char *path, char *const argv[], bool confined, int out_fd)
 {
-	return child_start_fed(path, argv, confined, -1, out_fd);
+	return child_start_ends(path, argv, confined, -1, out_fd, -1);
 }
 
 int child_feed(const void *text, size_t len)

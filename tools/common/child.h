@@ -11,8 +11,8 @@
 bool child_find(const char *name, bool ours, char path[4096]);
 /* Starts it; it gets a SIGTERM should this process die.  out_fd: its standard output, -1: none; errors are not heard.  -1: errno. */
 pid_t child_start(const char *path, char *const argv[], bool confined, int out_fd);
-/* The same with in_fd as its standard input. */
-pid_t child_start_fed(const char *path, char *const argv[], bool confined, int in_fd, int out_fd);
+/* The same with all three of its standard files; -1: /dev/null. */
+pid_t child_start_ends(const char *path, char *const argv[], bool confined, int in_fd, int out_fd, int err_fd);
 /* Waits: its exit status, or 128 and more. */
 int child_wait(pid_t pid);
 /* What it prints, at most `room` - 1 bytes, NUL-terminated; -1 where it cannot be run or fails. */
