@@ -2,8 +2,8 @@
 /*
  * One thread at a time uses the handle.  libguestfs's own messages are kept from standard error; its last error becomes ours.
  *
- * A KVM that emulates its guests lets the appliance hang for minutes, so it is timed before (the runner's probe), and QEMU's emulation is taken
- * instead; also where the start with KVM fails.  What LIBGUESTFS_BACKEND_SETTINGS says goes before that.
+ * A KVM that emulates its guests lets the appliance hang for minutes, so it is timed before (the runner's probe), and QEMU's
+ * emulation is taken instead; also where the start with KVM fails.  What LIBGUESTFS_BACKEND_SETTINGS says goes before that.
  */
 #include "guest_parts.h"
 
@@ -86,11 +86,13 @@ static int disks_name(struct guest *t, const struct guest_options *o, vdisk_erro
 		snprintf(t->disks[n], sizeof(t->disks[n]), "%s", devices[n]);
 	t->n_disks = n;
 	guest_strings_free(devices);
-	return n < o->n_sockets ? fail(err, VDISK_IO, "libguestfs's appliance does not see %s", o->n_sockets > 1 ? "all the disks" : "the disk") : 0;
+	return n < o->n_sockets ? fail(err, VDISK_IO, "libguestfs's appliance does not see %s",
+	                               o->n_sockets > 1 ? "all the disks" : "the disk")
+	                        : 0;
 }
 
-/* Nobody in the appliance is to be kept from what others there hold, and each call of it passes the kernel's gate some times: a tenth of the time under
-   emulation. */
+/* Nobody in the appliance is to be kept from what others there hold, and each call of it passes the kernel's gate some times: a
+   tenth of the time under emulation. */
 static int kernel_hasten(guestfs_h *g, vdisk_error *err)
 {
 	const char *said = guestfs_get_append(g); /* the handle's own */
@@ -116,7 +118,8 @@ static int appliance_start(struct guest *t, const struct guest_options *o, bool 
 		return fail_guest(g, err, "libguestfs");
 	guestfs_set_program(g, o->program);
 	guestfs_set_pgroup(g, 1); /* the terminal's Ctrl-C is for us */
-	if ((!getenv("LIBGUESTFS_BACKEND") && guestfs_set_backend(g, "direct")) || (tcg && guestfs_set_backend_setting(g, "force_tcg", "1")))
+	if ((!getenv("LIBGUESTFS_BACKEND") && guestfs_set_backend(g, "direct")) ||
+	    (tcg && guestfs_set_backend_setting(g, "force_tcg", "1")))
 		return fail_guest(g, err, "libguestfs");
 	if (kernel_hasten(g, err))
 		return -1;
@@ -172,11 +175,12 @@ static int device_look(struct guest *t, const char *name, vdisk_error *err)
 	return 0;
 }
 
-/* Those that are not known yet: each question takes tenths of a second under emulation.  The open side of what is encrypted has a list of its own. */
+/* Those that are not known yet: each question takes tenths of a second under emulation.  The open side of what is encrypted has a
+   list of its own. */
 int guest_devices_look(struct guest *t, vdisk_error *err)
 {
-	char **lists[] = { guestfs_list_devices(t->g), guestfs_list_partitions(t->g), guestfs_list_md_devices(t->g), guestfs_lvs(t->g),
-		           guestfs_list_dm_devices(t->g) };
+	char **lists[] = { guestfs_list_devices(t->g), guestfs_list_partitions(t->g), guestfs_list_md_devices(t->g),
+		           guestfs_lvs(t->g), guestfs_list_dm_devices(t->g) };
 	int rc = 0;
 
 	for (size_t i = 0; i < sizeof(lists) / sizeof(*lists); i++) {
@@ -223,7 +227,8 @@ int guest_open(struct guest *t, const struct guest_options *o, vdisk_error *err)
 	return -1;
 }
 
-static void called(guestfs_h *g, void *to, uint64_t event, int handle, int flags, const char *text, size_t len, const uint64_t *numbers, size_t n)
+static void called(guestfs_h *g, void *to, uint64_t event, int handle, int flags, const char *text, size_t len,
+                   const uint64_t *numbers, size_t n)
 {
 	struct guest *t = to;
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The guest's files through libguestfs: found, unlocked and mounted in its appliance as the guest would; shown below a folder here, or worked with by
-   whoever else has the handle. */
+/* The guest's files through libguestfs: found, unlocked and mounted in its appliance as the guest would; shown below a folder here,
+   or worked with by whoever else has the handle. */
 #ifndef VDISK_FILES_GUEST_H
 #define VDISK_FILES_GUEST_H
 
@@ -45,20 +45,21 @@ struct guest {
 int guest_open(struct guest *t, const struct guest_options *o, vdisk_error *err);
 /* The first half: it runs, and what the keys open is open. */
 int guest_start(struct guest *t, const struct guest_options *o, vdisk_error *err);
-/* Mounts the system with that root at these places (mount point, device … and NULL; NULL: as libguestfs's inspection, which has run, found them), and
-   unmounts it. */
+/* Mounts the system with that root at these places (mount point, device … and NULL; NULL: as libguestfs's inspection, which has
+   run, found them), and unmounts it. */
 int guest_system_mount(struct guest *t, const char *root, char *const *places, vdisk_error *err);
 int guest_system_unmount(struct guest *t, vdisk_error *err);
 void guest_strings_free(char **v);
 /* "" where blkid does not say. */
 const char *guest_device_value(const struct guest_device *d, const char *key);
-/* A device by our name: the first disk is /dev/sda, whatever the appliance calls it.  Also inside of names like "btrfsvol:/dev/sdb1/@". */
+/* A device by our name: the first disk is /dev/sda, whatever the appliance calls it.  Also inside of names like
+   "btrfsvol:/dev/sdb1/@". */
 void guest_name(const struct guest *t, const char *device, char *out, size_t room);
 /* What libguestfs complains of, as an error. */
 int guest_fail(struct guest *t, vdisk_error *err, const char *what);
 
-/* Mounts it on `mountpoint`: the kernel then waits for guest_serve(), which returns once it is unmounted.  `lasting`: nothing changes meanwhile, and
-   nobody needs to hear of each use, so that this kernel may answer from what it has seen. */
+/* Mounts it on `mountpoint`: the kernel then waits for guest_serve(), which returns once it is unmounted.  `lasting`: nothing
+   changes meanwhile, and nobody needs to hear of each use, so that this kernel may answer from what it has seen. */
 int guest_mount(struct guest *t, const char *mountpoint, bool allow_other, bool lasting, vdisk_error *err);
 int guest_serve(struct guest *t, vdisk_error *err);
 /* Unmounts inside, so that everything is written, and ends the appliance; -1 with *err where that fails. */

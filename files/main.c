@@ -2,10 +2,11 @@
 /*
  * vdisk-files: `vdisk mount --files`.  The parent waits until the child's mount is served, or has said why it cannot be.
  *
- * In the background libguestfs's appliance has a session, and the server of the mount one of its own: the kernel's scheduler shares a busy machine out
- * among sessions (sched_autogroup), and here two programs work, in turns.
+ * In the background libguestfs's appliance has a session, and the server of the mount one of its own: the kernel's scheduler shares
+ * a busy machine out among sessions (sched_autogroup), and here two programs work, in turns.
  *
- * One thread serves, another waits for signals and idle times: it unmounts from outside, as umount(8) would, and the serving one ends by itself.
+ * One thread serves, another waits for signals and idle times: it unmounts from outside, as umount(8) would, and the serving one
+ * ends by itself.
  */
 #include "../fuse/unmount.h"
 #include "args.h"
@@ -80,13 +81,15 @@ static void *ender_run(void *arg)
 		if (sig == SIGUSR1) /* it ended otherwise */
 			return NULL;
 		if (!sig)
-			unmount(e->mountpoint, 0); /* where it is in use after all (somebody's working folder), once more from the beginning */
+			unmount(e->mountpoint, 0); /* where it is in use after all (somebody's working folder), once more from the
+			                              beginning */
 		else if (unmount(e->mountpoint, UNMOUNT_SYNC))
 			unmount(e->mountpoint, UNMOUNT_SYNC | UNMOUNT_DETACH);
 	}
 }
 
-static int ender_start(struct ender *e, const char *mountpoint, unsigned long long (*activity)(const void *), const void *of, vdisk_error *err)
+static int ender_start(struct ender *e, const char *mountpoint, unsigned long long (*activity)(const void *), const void *of,
+                       vdisk_error *err)
 {
 	e->mountpoint = mountpoint;
 	e->activity = activity;
@@ -137,8 +140,12 @@ static unsigned long long reader_activity(const void *quick) { return quick_acti
 
 static int guest_run(const struct args *a, struct ender *e, const char *mountpoint, int ready_fd, vdisk_error *err)
 {
-	struct guest_options o = { .program = "vdisk-files", .image = a->source.image, .root = a->root, .key_files = a->key_files, .n_keys = a->n_keys,
-		.n_sockets = 1 };
+	struct guest_options o = { .program = "vdisk-files",
+		                   .image = a->source.image,
+		                   .root = a->root,
+		                   .key_files = a->key_files,
+		                   .n_keys = a->n_keys,
+		                   .n_sockets = 1 };
 	const char *socket;
 	struct guest t;
 	struct nbd_disk d;

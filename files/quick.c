@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Processes hang together like this: vdisk-mount shows the disk in a folder of ours; grub-mount, confined, reads a partition or volume there and goes
- * into the background by itself, so that this process adopts it (PR_SET_CHILD_SUBREAPER) and knows when it ends.  vdisk-mount dies with us.
+ * Processes hang together like this: vdisk-mount shows the disk in a folder of ours; grub-mount, confined, reads a partition or
+ * volume there and goes into the background by itself, so that this process adopts it (PR_SET_CHILD_SUBREAPER) and knows when it
+ * ends.  vdisk-mount dies with us.
  */
 #include "quick.h"
 
@@ -49,8 +50,8 @@ static int pass_on(vdisk_error *err, const char *name, const char *why)
 
 /* ---------------------------------------------------------------- which file system */
 
-static const char *readable[] = { "ext2", "ext3", "ext4", "xfs", "btrfs", "vfat", "exfat", "ntfs", "iso9660", "udf", "hfsplus", "squashfs",
-                                  "f2fs", "reiserfs", "jfs", "minix", NULL };
+static const char *readable[] = { "ext2", "ext3",    "ext4",     "xfs",  "btrfs",    "vfat", "exfat", "ntfs", "iso9660",
+	                          "udf",  "hfsplus", "squashfs", "f2fs", "reiserfs", "jfs",  "minix", NULL };
 
 /* 0: a candidate, or nothing that counts; 1, -1 as above. */
 static int probe(struct look *l, const char *path, const char *name, vdisk_error *err)
@@ -65,7 +66,8 @@ static int probe(struct look *l, const char *path, const char *name, vdisk_error
 	}
 	blkid_probe_enable_superblocks(pr, 1);
 	blkid_probe_set_superblocks_flags(pr, BLKID_SUBLKS_TYPE | BLKID_SUBLKS_VERSION);
-	if (blkid_do_safeprobe(pr) || blkid_probe_lookup_value(pr, "TYPE", &type, NULL) || !strcmp(type, "swap") || !strcmp(type, "LVM2_member"))
+	if (blkid_do_safeprobe(pr) || blkid_probe_lookup_value(pr, "TYPE", &type, NULL) || !strcmp(type, "swap") ||
+	    !strcmp(type, "LVM2_member"))
 		goto out;
 	if (blkid_probe_lookup_value(pr, "VERSION", &version, NULL))
 		version = NULL;
@@ -75,7 +77,9 @@ static int probe(struct look *l, const char *path, const char *name, vdisk_error
 	}
 	for (const char **p = readable; !why && *p; p++)
 		why = strcmp(*p, type) ? NULL : "";
-	why = why ? stale_why(fd, type) : !strcmp(type, "linux_raid_member") ? "it is part of a RAID" : "GRUB does not read its type";
+	why = why                                  ? stale_why(fd, type)
+	      : !strcmp(type, "linux_raid_member") ? "it is part of a RAID"
+	                                           : "GRUB does not read its type";
 	if (why) {
 		rc = pass_on(err, name, why);
 	} else if (l->n < CANDIDATES_MAX) {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Which folders may hold parents is found when the image is opened, and kept for all its other states: for as long as the process lives. */
+/* Which folders may hold parents is found when the image is opened, and kept for all its other states: for as long as the process
+   lives. */
 #include "overlay.h"
 
 #include <unistd.h>
@@ -12,7 +13,8 @@ struct state *overlay_open(const struct args *a, vdisk_error *err)
 
 	if (source_open(&source, o, err))
 		return NULL;
-	s = state_new(o->overlay ? o->overlay : o->image, o->overlay ? "qcow2" : o->format, NULL, source.allow, o->force_share ? VDISK_OPEN_NO_LOCK : 0);
+	s = state_new(o->overlay ? o->overlay : o->image, o->overlay ? "qcow2" : o->format, NULL, source.allow,
+	              o->force_share ? VDISK_OPEN_NO_LOCK : 0);
 	if (s) {
 		s->fresh = source.made;
 		state_take(s, source.img);

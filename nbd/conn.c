@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The threads of a connection take turns at receiving: who has a request lets the next one listen, works, and answers.  A thread more is
- * started when nobody would be listening, up to the limit; so a client that sends one request at a time costs two threads.
+ * The threads of a connection take turns at receiving: who has a request lets the next one listen, works, and answers.  A thread
+ * more is started when nobody would be listening, up to the limit; so a client that sends one request at a time costs two threads.
  *
- * Locks, in this order and never two of one kind: `listen` (the receiving end, and whose turn it is), `answer` (the sending end).  `lock` guards
- * the counters and is taken inside either.  `closing` is only ever set.  Memory is CONN_PIECE for each thread, whatever a client asks for: longer
- * reads and writes go piece by piece.
+ * Locks, in this order and never two of one kind: `listen` (the receiving end, and whose turn it is), `answer` (the sending end).
+ * `lock` guards the counters and is taken inside either.  `closing` is only ever set.  Memory is CONN_PIECE for each thread,
+ * whatever a client asks for: longer reads and writes go piece by piece.
  */
 #include "conn.h"
 
@@ -216,7 +216,8 @@ static void do_status(struct worker *w)
 			be32_put(w->data + j * 8, runs[j].len);
 			be32_put(w->data + j * 8 + 4, runs[j].flags);
 		}
-		wire_chunk_put(head, w->r.cookie, i == last ? NBD_REPLY_FLAG_DONE : 0, NBD_REPLY_BLOCK_STATUS, (uint32_t)(4 + n * 8));
+		wire_chunk_put(head, w->r.cookie, i == last ? NBD_REPLY_FLAG_DONE : 0, NBD_REPLY_BLOCK_STATUS,
+		               (uint32_t)(4 + n * 8));
 		be32_put(head + NBD_CHUNK_BYTES, i);
 		send_headed(w, head, sizeof(head), n * 8);
 	}

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The image, of whatever format, as a raw disk for programs like libguestfs: our own NBD server on a socket in a folder that is the user's alone. */
+/* The image, of whatever format, as a raw disk for programs like libguestfs: our own NBD server on a socket in a folder that is the
+   user's alone. */
 #ifndef VDISK_NBD_DISK_H
 #define VDISK_NBD_DISK_H
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The image is safe for many threads by itself; `lock` guards the flushes alone.  A flush that failed is never forgotten: the kernel may have
- * dropped the pages, so that the next fsync would succeed over lost data.
+ * The image is safe for many threads by itself; `lock` guards the flushes alone.  A flush that failed is never forgotten: the
+ * kernel may have dropped the pages, so that the next fsync would succeed over lost data.
  */
 #include "export.h"
 
@@ -46,7 +46,8 @@ void export_destroy(struct export *x)
 
 uint16_t export_flags(const struct export *x, bool structured)
 {
-	unsigned flags = NBD_HAS_FLAGS | NBD_CAN_MULTI_CONN | NBD_SEND_CACHE; /* one image behind all connections: what one flushes, all see */
+	unsigned flags = NBD_HAS_FLAGS | NBD_CAN_MULTI_CONN | NBD_SEND_CACHE; /* one image behind all connections: what one flushes,
+	                                                                         all see */
 
 	if (structured)
 		flags |= NBD_SEND_DF;
@@ -138,8 +139,8 @@ static uint32_t zeros_write(struct export *x, uint32_t len, uint64_t off)
 	return rc;
 }
 
-/* Will vdisk_zero() do without writing the range's bytes?  Where it is zero already; where bytes can be overwritten in place the host's file
-   zeroes them; and qcow2 has a mark for zeros. */
+/* Will vdisk_zero() do without writing the range's bytes?  Where it is zero already; where bytes can be overwritten in place the
+   host's file zeroes them; and qcow2 has a mark for zeros. */
 static uint32_t zero_is_fast(struct export *x, uint32_t len, uint64_t off)
 {
 	bool marks = !strcmp(vdisk_format_name(x->img), "qcow2"), chain = vdisk_depth(x->img) > 1;
@@ -205,7 +206,8 @@ static uint32_t run_flags(enum export_context c, const struct vdisk_extent *e)
 	return NBD_STATE_ZERO | (e->flags & VDISK_EXT_MAPPED ? 0 : NBD_STATE_HOLE);
 }
 
-uint32_t export_status(struct export *x, enum export_context c, uint32_t len, uint64_t off, struct export_run *out, size_t cap, size_t *n)
+uint32_t export_status(struct export *x, enum export_context c, uint32_t len, uint64_t off, struct export_run *out, size_t cap,
+                       size_t *n)
 {
 	uint64_t at = x->off + off, end = at + len;
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What is served: a window on an image's disk, with NBD's commands as functions on it.  Each may be called from many threads at once, and answers
- * 0 or an NBD error number; an image's own error goes to the log first.
+ * What is served: a window on an image's disk, with NBD's commands as functions on it.  Each may be called from many threads at
+ * once, and answers 0 or an NBD error number; an image's own error goes to the log first.
  */
 #ifndef VDISK_NBD_EXPORT_H
 #define VDISK_NBD_EXPORT_H
@@ -67,6 +67,7 @@ uint32_t export_zero(struct export *x, uint32_t len, uint64_t off, bool no_hole,
 /* How many bytes from `off` on read as zeros for certain (*zero), or are to be read; at least 1, at most `len`. */
 uint32_t export_next(struct export *x, uint32_t len, uint64_t off, bool *zero);
 /* At most `cap` runs of a context, from `off` on, inside `len`; neighbours differ. */
-uint32_t export_status(struct export *x, enum export_context c, uint32_t len, uint64_t off, struct export_run *out, size_t cap, size_t *n);
+uint32_t export_status(struct export *x, enum export_context c, uint32_t len, uint64_t off, struct export_run *out, size_t cap,
+                       size_t *n);
 
 #endif

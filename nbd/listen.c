@@ -23,7 +23,8 @@ static int unix_address(const char *path, struct sockaddr_un *a, vdisk_error *er
 {
 	*a = (struct sockaddr_un){ .sun_family = AF_UNIX };
 	if (strlen(path) >= sizeof(a->sun_path))
-		return fail(err, VDISK_INVALID, "%s: longer than the %zu bytes that a socket's name may have", path, sizeof(a->sun_path) - 1);
+		return fail(err, VDISK_INVALID, "%s: longer than the %zu bytes that a socket's name may have", path,
+		            sizeof(a->sun_path) - 1);
 	memcpy(a->sun_path, path, strlen(path) + 1);
 	return 0;
 }
@@ -36,7 +37,8 @@ static void stale_remove(const struct sockaddr_un *a)
 
 	if (fd < 0)
 		return;
-	if (!lstat(a->sun_path, &st) && S_ISSOCK(st.st_mode) && connect(fd, (const struct sockaddr *)a, sizeof(*a)) && errno == ECONNREFUSED)
+	if (!lstat(a->sun_path, &st) && S_ISSOCK(st.st_mode) && connect(fd, (const struct sockaddr *)a, sizeof(*a)) &&
+	    errno == ECONNREFUSED)
 		unlink(a->sun_path);
 	close(fd);
 }
@@ -132,7 +134,8 @@ static int bind_one(struct listener *l, struct addrinfo *ai)
 		errno = e;
 		return -1;
 	}
-	l->port = ntohs(got.ss_family == AF_INET ? ((struct sockaddr_in *)&got)->sin_port : ((struct sockaddr_in6 *)&got)->sin6_port);
+	l->port =
+		ntohs(got.ss_family == AF_INET ? ((struct sockaddr_in *)&got)->sin_port : ((struct sockaddr_in6 *)&got)->sin6_port);
 	l->fds[l->n++] = fd;
 	return 0;
 }
@@ -175,8 +178,11 @@ int listen_tcp(struct listener *l, const char *address, bool remote, vdisk_error
 	for (struct addrinfo *ai = list; ai; ai = ai->ai_next)
 		if (!remote && !is_loopback(ai->ai_addr)) {
 			freeaddrinfo(list);
-			return fail(err, VDISK_REFUSED, "%s: others could reach this address, and nothing would be encrypted nor anybody asked who he is: "
-			            "--tls, --tls-psk, or --allow-plain", address);
+			return fail(
+				err, VDISK_REFUSED,
+				"%s: others could reach this address, and nothing would be encrypted nor anybody asked who he is: "
+				"--tls, --tls-psk, or --allow-plain",
+				address);
 		}
 	do { /* what is free for one address may be taken for another: then another one */
 		bind_undo(l);
@@ -236,7 +242,8 @@ static void uri_add(char *out, size_t room, const char *text, const char *keep)
 	size_t n = strlen(out);
 
 	for (; *text && n + 4 < room; text++)
-		n += (size_t)snprintf(out + n, room - n, strchr(plain, *text) || strchr(keep, *text) ? "%c" : "%%%02X", (unsigned char)*text);
+		n += (size_t)snprintf(out + n, room - n, strchr(plain, *text) || strchr(keep, *text) ? "%c" : "%%%02X",
+		                      (unsigned char)*text);
 }
 
 void listen_uri(const struct listener *l, const char *name, bool tls, char *out, size_t room)

@@ -2,8 +2,8 @@
 /*
  * vdisk-nbd: an image's disk for NBD clients.
  *
- * Signals are blocked before any thread starts and read from a descriptor; the server stops when there is one to read.  With --fork the parent
- * waits until the child listens, or has said why it cannot.
+ * Signals are blocked before any thread starts and read from a descriptor; the server stops when there is one to read.  With --fork
+ * the parent waits until the child listens, or has said why it cannot.
  */
 #include "common/fail.h"
 #include "common/folder.h"
@@ -232,7 +232,8 @@ static int run(const struct options *o, int ready_fd)
 		return 2;
 	}
 	p->o = o;
-	prctl(PR_SET_IO_FLUSHER, 1, 0, 0, 0); /* a kernel client here must not wait for its own write-back; needs a capability, so may fail */
+	prctl(PR_SET_IO_FLUSHER, 1, 0, 0, 0); /* a kernel client here must not wait for its own write-back; needs a capability, so
+	                                         may fail */
 	failed = program_open(p, &err) || announce(p, ready_fd, &err) || program_serve(p, &err);
 	if (failed)
 		say(LOG_ERR, "%s", err.message);

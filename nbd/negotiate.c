@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * One option after the other.  Nothing of an option's data is trusted before wire.c has looked at it, and no more than DATA_MAX of it is kept.
- * What was agreed on in plain text is forgotten when TLS starts.
+ * One option after the other.  Nothing of an option's data is trusted before wire.c has looked at it, and no more than DATA_MAX of
+ * it is kept.  What was agreed on in plain text is forgotten when TLS starts.
  */
 #include "negotiate.h"
 

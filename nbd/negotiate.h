@@ -12,8 +12,8 @@ struct session { /* what was agreed on */
 	bool contexts[EXPORT_CONTEXTS]; /* the context's number is its place here */
 };
 
-/* 0: goes on with requests.  -1: this was all; *polite: the client left as it should.  `tls` NULL: plain text only; otherwise nothing is
-   told before TLS.  Takes not longer than the stream's limit allows. */
+/* 0: goes on with requests.  -1: this was all; *polite: the client left as it should.  `tls` NULL: plain text only; otherwise
+   nothing is told before TLS.  Takes not longer than the stream's limit allows. */
 int negotiate(struct stream *s, const struct export *x, const struct tls *tls, struct session *out, bool *polite);
 
 #endif

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Numbers of the NBD protocol, as its specification (doc/proto.md of the reference implementation) gives them.  All are big-endian. */
+/* Numbers of the NBD protocol, as its specification (doc/proto.md of the reference implementation) gives them.  All are
+   big-endian. */
 #ifndef VDISK_NBD_PROTO_H
 #define VDISK_NBD_PROTO_H
 

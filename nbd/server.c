@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * One thread waits for connections; each connection's first thread takes it from the list and frees it.  `lock` guards the list; whoever stops a
- * connection holds it, so that none is freed meanwhile.
+ * One thread waits for connections; each connection's first thread takes it from the list and frees it.  `lock` guards the list;
+ * whoever stops a connection holds it, so that none is freed meanwhile.
  */
 #include "server.h"
 

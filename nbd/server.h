@@ -17,8 +17,8 @@ struct server_config {
 
 #define SERVER_FDS_MAX 16
 
-/* Returns when it was told to stop, or has nothing more to do; by then every connection has ended, and what was asked in time is answered.
-   0, or -1 with *err where it could not begin or go on. */
+/* Returns when it was told to stop, or has nothing more to do; by then every connection has ended, and what was asked in time is
+   answered.  0, or -1 with *err where it could not begin or go on. */
 int server_run(const struct server_config *cfg, vdisk_error *err);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Blocking calls with the socket's own timeouts; whoever wants a thread out of them shuts the socket down.  Small messages are received through
- * `buf`, several with one call; what is as long as the buffer goes where it belongs at once.
+ * Blocking calls with the socket's own timeouts; whoever wants a thread out of them shuts the socket down.  Small messages are
+ * received through `buf`, several with one call; what is as long as the buffer goes where it belongs at once.
  *
  * GnuTLS lets one thread send while another one receives: what receiving has to answer (a key update) is left to the sender.
  */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A connection's bytes, plain or through TLS.  One thread may receive while another one sends; two at the same end have to take turns.
- * Half a message does not hold anybody up: once its first byte has come, the rest must come without a pause longer than the timeout.
+ * A connection's bytes, plain or through TLS.  One thread may receive while another one sends; two at the same end have to take
+ * turns.  Half a message does not hold anybody up: once its first byte has come, the rest must come without a pause longer than the
+ * timeout.
  */
 #ifndef VDISK_NBD_STREAM_H
 #define VDISK_NBD_STREAM_H
@@ -29,7 +30,8 @@ void stream_close(struct stream *s, bool polite);
 /* All must be done in that time; 0: no limit any more. */
 void stream_limit(struct stream *s, unsigned ms);
 
-/* 0, or -1: the peer is gone, or too slow, or was sent away.  `first`: the message begins here, so that no byte at all may take for ever. */
+/* 0, or -1: the peer is gone, or too slow, or was sent away.  `first`: the message begins here, so that no byte at all may take for
+   ever. */
 int stream_recv(struct stream *s, void *buf, size_t len, bool first);
 int stream_skip(struct stream *s, uint64_t len);
 int stream_send(struct stream *s, const void *buf, size_t len);

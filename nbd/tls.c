@@ -19,7 +19,10 @@ static int path_of(char path[PATH_MAX], const char *folder, const char *name, vd
 	return n > 0 && n < PATH_MAX ? 0 : fail(err, VDISK_INVALID, "%s: the path is too long", folder);
 }
 
-static int fail_tls(vdisk_error *err, const char *what, int rc) { return fail(err, VDISK_INVALID, "%s: %s", what, gnutls_strerror(rc)); }
+static int fail_tls(vdisk_error *err, const char *what, int rc)
+{
+	return fail(err, VDISK_INVALID, "%s: %s", what, gnutls_strerror(rc));
+}
 
 static int certificates_read(struct tls *t, const char *folder, vdisk_error *err)
 {
@@ -98,14 +101,16 @@ gnutls_session_t tls_session(const struct tls *t)
 
 	if (gnutls_init(&s, GNUTLS_SERVER | GNUTLS_NO_SIGNAL) < 0)
 		return NULL;
-	if (gnutls_priority_set(s, t->priority) < 0 || (t->cert && gnutls_credentials_set(s, GNUTLS_CRD_CERTIFICATE, t->cert) < 0) ||
+	if (gnutls_priority_set(s, t->priority) < 0 ||
+	    (t->cert && gnutls_credentials_set(s, GNUTLS_CRD_CERTIFICATE, t->cert) < 0) ||
 	    (t->psk && gnutls_credentials_set(s, GNUTLS_CRD_PSK, t->psk) < 0)) {
 		gnutls_deinit(s);
 		return NULL;
 	}
 	if (t->cert && !t->any_client) {
 		gnutls_certificate_server_set_request(s, GNUTLS_CERT_REQUIRE);
-		gnutls_session_set_verify_cert(s, NULL, 0); /* signed by our authority and in date; a client has no name to compare */
+		gnutls_session_set_verify_cert(s, NULL, 0); /* signed by our authority and in date; a client has no name to
+		                                               compare */
 	}
 	return s;
 }

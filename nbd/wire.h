@@ -35,7 +35,8 @@ struct wire_request {
 	uint32_t len;
 };
 
-/* 0, or -1 where the bytes are no such message: a wrong magic, a length that does not fit, a string over NBD_STRING_MAX or with a NUL. */
+/* 0, or -1 where the bytes are no such message: a wrong magic, a length that does not fit, a string over NBD_STRING_MAX or with a
+   NUL. */
 int wire_option(const uint8_t b[NBD_OPTION_BYTES], struct wire_option *out);
 int wire_go(const uint8_t *b, size_t len, struct wire_go *out);
 int wire_meta(const uint8_t *b, size_t len, struct wire_meta *out);

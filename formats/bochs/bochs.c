@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * bochs: growing disks of Bochs ("Redolog", "Growing"), versions 1 and 2, to be read.  A catalog of 32-bit little-endian numbers says where
- * each extent of the disk lies, counted in extents; an extent is a bitmap in whole sectors, with a bit for each sector that is there (bit 0 of
- * a byte is the first), and the sectors.  What is not there reads as zeros.
+ * bochs: growing disks of Bochs ("Redolog", "Growing"), versions 1 and 2, to be read.  A catalog of 32-bit little-endian numbers
+ * says where each extent of the disk lies, counted in extents; an extent is a bitmap in whole sectors, with a bit for each sector
+ * that is there (bit 0 of a byte is the first), and the sectors.  What is not there reads as zeros.
  */
 #include "base/alloc.h"
 #include "base/bytes.h"
@@ -47,17 +47,22 @@ static int header_read(struct vd_layer *l, struct bochs *s, vd_error *err)
 	bitmap = le32_get(b + 76);
 	extent = le32_get(b + 80);
 	if (version != 0x10000 && version != 0x20000)
-		return vd_fail(err, VDISK_UNSUPPORTED, 64, "Bochs version %#" PRIx32 " is not known (0x10000 and 0x20000 are)", version);
+		return vd_fail(err, VDISK_UNSUPPORTED, 64, "Bochs version %#" PRIx32 " is not known (0x10000 and 0x20000 are)",
+		               version);
 	l->size = le64_get(b + (version == 0x10000 ? 84 : 88));
 	if (header < HEADER_BYTES || header % 512)
 		return vd_fail(err, VDISK_CORRUPT, 68, "Bochs header of %" PRIu32 " bytes", header);
 	if (extent < 512 || extent > 64u << 20 || !vd_is_pow2(extent))
-		return vd_fail(err, VDISK_CORRUPT, 80, "Bochs extent size %" PRIu32 " is no power of two from 512 to 64 MiB", extent);
+		return vd_fail(err, VDISK_CORRUPT, 80, "Bochs extent size %" PRIu32 " is no power of two from 512 to 64 MiB",
+		               extent);
 	if (!bitmap || (uint64_t)bitmap * 8 < extent / 512 || bitmap > 1u << 20)
-		return vd_fail(err, VDISK_CORRUPT, 76, "Bochs bitmaps of %" PRIu32 " bytes do not fit extents of %" PRIu32, bitmap, extent);
+		return vd_fail(err, VDISK_CORRUPT, 76, "Bochs bitmaps of %" PRIu32 " bytes do not fit extents of %" PRIu32, bitmap,
+		               extent);
 	if (s->entries > CATALOG_MAX || l->size % 512 || l->size > INT64_MAX || vd_div_up(l->size, extent) > s->entries ||
 	    !vd_within(header, (uint64_t)s->entries * 4, vd_file_size(l->files[0])))
-		return vd_fail(err, VDISK_CORRUPT, 72, "Bochs catalog of %" PRIu32 " entries is too long, outside the file, or too short for %" PRIu64 " bytes",
+		return vd_fail(err, VDISK_CORRUPT, 72,
+		               "Bochs catalog of %" PRIu32 " entries is too long, outside the file, or too short for %" PRIu64
+		               " bytes",
 		               s->entries, l->size);
 	s->catalog_off = header;
 	s->data_off = header + (uint64_t)s->entries * 4;
@@ -72,7 +77,8 @@ static int bochs_open(struct vd_layer *l, const struct vd_open *o, vd_error *err
 	struct bochs *s;
 
 	if (!(l->files[0]->flags & VD_FILE_SEEKABLE))
-		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "a Bochs image cannot be read from a pipe: its extents lie in any order");
+		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET,
+		               "a Bochs image cannot be read from a pipe: its extents lie in any order");
 	s = vd_calloc(1, sizeof(*s));
 	if (!s)
 		return vd_fail_nomem(err, sizeof(*s));
@@ -113,7 +119,8 @@ static int extent_find(const struct vd_layer *l, struct bochs *s, uint64_t i, ui
 	*host = entry == NONE ? UINT64_MAX : s->data_off + entry * s->stride;
 	if (entry == NONE || vd_within(*host, s->bitmap, vd_file_size(l->files[0])))
 		return 0;
-	return vd_fail(err, VDISK_CORRUPT, at, "Bochs extent %" PRIu64 " at %#" PRIx64 " lies past the file's end (%" PRIu64 " bytes)", i, *host,
+	return vd_fail(err, VDISK_CORRUPT, at,
+	               "Bochs extent %" PRIu64 " at %#" PRIx64 " lies past the file's end (%" PRIu64 " bytes)", i, *host,
 	               vd_file_size(l->files[0]));
 }
 
@@ -137,7 +144,8 @@ static int run_find(const struct vd_layer *l, struct bochs *s, uint64_t host, ui
 	x->host = host + s->bitmap + in;
 	x->host_len = x->len;
 	if (!vd_within(x->host, x->len, vd_file_size(l->files[0])))
-		return vd_fail(err, VDISK_CORRUPT, host, "Bochs sectors at %#" PRIx64 " lie past the file's end (%" PRIu64 " bytes)", x->host,
+		return vd_fail(err, VDISK_CORRUPT, host,
+		               "Bochs sectors at %#" PRIx64 " lie past the file's end (%" PRIu64 " bytes)", x->host,
 		               vd_file_size(l->files[0]));
 	x->kind = VD_DATA;
 	x->flags = VD_EXT_MAPPED;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * parallels: expanding disks of Parallels, with and without "Ext", to be read (QEMU's docs/interop/parallels).  One table of 32-bit
- * little-endian entries, one for each cluster of any number of sectors: without Ext the sector where it begins, with Ext the cluster; 0 is
- * none, and reads as zeros.
+ * little-endian entries, one for each cluster of any number of sectors: without Ext the sector where it begins, with Ext the
+ * cluster; 0 is none, and reads as zeros.
  */
 #include "base/alloc.h"
 #include "base/bytes.h"
@@ -55,7 +55,9 @@ static int header_read(struct vd_layer *l, struct prl *p, vd_error *err)
 	if (size > (UINT64_C(1) << 62) / 512 || p->entries > ENTRIES_MAX || vd_div_up(size * 512, p->cluster) > p->entries ||
 	    !vd_within(HEADER_BYTES, (uint64_t)p->entries * 4, vd_file_size(l->files[0])))
 		return vd_fail(err, VDISK_CORRUPT, 32,
-		               "Parallels table of %" PRIu32 " entries is too long, outside the file, or too short for %" PRIu64 " sectors", p->entries, size);
+		               "Parallels table of %" PRIu32 " entries is too long, outside the file, or too short for %" PRIu64
+		               " sectors",
+		               p->entries, size);
 	l->size = size * 512;
 	return 0;
 }
@@ -65,7 +67,8 @@ static int prl_open(struct vd_layer *l, const struct vd_open *o, vd_error *err)
 	struct prl *p;
 
 	if (!(l->files[0]->flags & VD_FILE_SEEKABLE))
-		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "a Parallels image cannot be read from a pipe: its clusters lie in any order");
+		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET,
+		               "a Parallels image cannot be read from a pipe: its clusters lie in any order");
 	p = vd_calloc(1, sizeof(*p));
 	if (!p)
 		return vd_fail_nomem(err, sizeof(*p));
@@ -79,7 +82,8 @@ static int prl_open(struct vd_layer *l, const struct vd_open *o, vd_error *err)
 	l->ro_reason = "Parallels images are only read";
 	memcpy(l->variant, p->ext ? "ext" : "plain", p->ext ? 4 : 6);
 	if (p->in_use == IN_USE && o->host && o->host->log)
-		o->host->log(o->host, VDISK_LOG_WARNING, "the Parallels image was not closed, or is in use: it may lack what was written last");
+		o->host->log(o->host, VDISK_LOG_WARNING,
+		             "the Parallels image was not closed, or is in use: it may lack what was written last");
 	return vd_cache_new(l->files[0], NULL, TABLE_BYTES, o->cache_bytes, &p->cache, err);
 }
 
@@ -112,7 +116,9 @@ static int cluster_find(struct vd_layer *l, struct vd_extent *x, vd_error *err)
 		return 0;
 	host = entry * p->unit;
 	if (host < HEADER_BYTES + (uint64_t)p->entries * 4 || !vd_within(host, need, vd_file_size(l->files[0])))
-		return vd_fail(err, VDISK_CORRUPT, at, "Parallels cluster %" PRIu64 " at %#" PRIx64 " lies over the table or past the file's end (%" PRIu64 " bytes)",
+		return vd_fail(err, VDISK_CORRUPT, at,
+		               "Parallels cluster %" PRIu64 " at %#" PRIx64 " lies over the table or past the file's end (%" PRIu64
+		               " bytes)",
 		               i, host, vd_file_size(l->files[0]));
 	x->kind = VD_DATA;
 	x->flags = VD_EXT_MAPPED;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * qcow: version 1 of QEMU's copy-on-write format, to be read.  Two levels of tables of 64-bit big-endian entries; a cluster with bit 63 is
- * packed (raw deflate), with its length in the bits above the offset.  A backing file by name, of whatever format: the user says which.
- * Encrypted ones (AES) are refused.
+ * qcow: version 1 of QEMU's copy-on-write format, to be read.  Two levels of tables of 64-bit big-endian entries; a cluster with
+ * bit 63 is packed (raw deflate), with its length in the bits above the offset.  A backing file by name, of whatever format: the
+ * user says which.  Encrypted ones (AES) are refused.
  */
 #include "base/alloc.h"
 #include "base/bytes.h"
@@ -41,7 +41,9 @@ static int backing_read(struct vd_layer *l, uint64_t off, uint32_t len, vd_error
 	char *name = NULL;
 
 	if (len > NAME_MAX_BYTES || !vd_within(off, len, vd_file_size(l->files[0])))
-		return vd_fail(err, VDISK_CORRUPT, 8, "QCOW backing file's name (%" PRIu32 " bytes at %#" PRIx64 ") is too long or outside the file", len, off);
+		return vd_fail(err, VDISK_CORRUPT, 8,
+		               "QCOW backing file's name (%" PRIu32 " bytes at %#" PRIx64 ") is too long or outside the file", len,
+		               off);
 	if (vd_file_pread(l->files[0], b, len, off, err))
 		return -1;
 	if (vd_text_to_utf8("UTF-8", b, len, &name, err))
@@ -64,16 +66,21 @@ static int header_read(struct vd_layer *l, struct qcow1 *q, vd_error *err)
 	q->l2_bits = b[33];
 	q->l1_off = be64_get(b + 40);
 	if (be32_get(b + 36))
-		return vd_fail(err, VDISK_UNSUPPORTED, 36, "encrypted QCOW images of version 1 (method %" PRIu32 ") are not read", be32_get(b + 36));
+		return vd_fail(err, VDISK_UNSUPPORTED, 36, "encrypted QCOW images of version 1 (method %" PRIu32 ") are not read",
+		               be32_get(b + 36));
 	if (q->bits < 9 || q->bits > 16 || q->l2_bits < 6 || q->l2_bits > 13)
-		return vd_fail(err, VDISK_CORRUPT, 32, "QCOW clusters of 2^%" PRIu32 " bytes, tables of 2^%" PRIu32 " entries: 9 to 16 and 6 to 13 are allowed",
+		return vd_fail(err, VDISK_CORRUPT, 32,
+		               "QCOW clusters of 2^%" PRIu32 " bytes, tables of 2^%" PRIu32
+		               " entries: 9 to 16 and 6 to 13 are allowed",
 		               q->bits, q->l2_bits);
 	q->cluster = UINT64_C(1) << q->bits;
 	l1 = (l->size >> (q->bits + q->l2_bits)) + 1;
 	if (!l->size || l->size > INT64_MAX - 65536 || l1 > L1_MAX || q->l1_off % 8 || q->l1_off < HEADER_BYTES ||
 	    !vd_within(q->l1_off, (l1 - (l->size % (q->cluster << q->l2_bits) == 0)) * 8, vd_file_size(l->files[0])))
-		return vd_fail(err, VDISK_CORRUPT, 40, "QCOW table of %" PRIu64 " entries at %#" PRIx64 " for a disk of %" PRIu64 " bytes is outside the file", l1,
-		               q->l1_off, l->size);
+		return vd_fail(err, VDISK_CORRUPT, 40,
+		               "QCOW table of %" PRIu64 " entries at %#" PRIx64 " for a disk of %" PRIu64
+		               " bytes is outside the file",
+		               l1, q->l1_off, l->size);
 	return be64_get(b + 8) ? backing_read(l, be64_get(b + 8), be32_get(b + 16), err) : 0;
 }
 
@@ -82,7 +89,8 @@ static int qcow1_open(struct vd_layer *l, const struct vd_open *o, vd_error *err
 	struct qcow1 *q;
 
 	if (!(l->files[0]->flags & VD_FILE_SEEKABLE))
-		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "a QCOW image cannot be read from a pipe: its tables lie anywhere");
+		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET,
+		               "a QCOW image cannot be read from a pipe: its tables lie anywhere");
 	q = vd_calloc(1, sizeof(*q));
 	if (!q)
 		return vd_fail_nomem(err, sizeof(*q));
@@ -117,7 +125,8 @@ static int entry_get(const struct vd_layer *l, struct qcow1 *q, uint64_t at, uns
 	struct vd_table *t;
 
 	if (at % 8 || !vd_within(at, 8, vd_file_size(l->files[0])))
-		return vd_fail(err, VDISK_CORRUPT, at, "QCOW table entry at %#" PRIx64 " is not aligned, or outside the file (%" PRIu64 " bytes)", at,
+		return vd_fail(err, VDISK_CORRUPT, at,
+		               "QCOW table entry at %#" PRIx64 " is not aligned, or outside the file (%" PRIu64 " bytes)", at,
 		               vd_file_size(l->files[0]));
 	if (vd_cache_get(q->cache, vd_down(at, TABLE_BYTES), rank, true, &t, err))
 		return -1;
@@ -133,7 +142,9 @@ static int packed_find(const struct vd_layer *l, const struct qcow1 *q, uint64_t
 	x->host = entry & mask;
 	x->host_len = entry >> (63 - q->bits) & (q->cluster - 1);
 	if (!x->host_len || !vd_within(x->host, x->host_len, vd_file_size(l->files[0])))
-		return vd_fail(err, VDISK_CORRUPT, x->host, "QCOW packed cluster of guest offset %" PRIu64 " (%" PRIu64 " bytes at %#" PRIx64 ") is outside the file",
+		return vd_fail(err, VDISK_CORRUPT, x->host,
+		               "QCOW packed cluster of guest offset %" PRIu64 " (%" PRIu64 " bytes at %#" PRIx64
+		               ") is outside the file",
 		               first, x->host_len, x->host);
 	x->kind = VD_DATA;
 	x->flags = VD_EXT_COMPRESSED;
@@ -158,13 +169,16 @@ static int cluster_find(struct vd_layer *l, struct vd_extent *x, vd_error *err)
 		return 0;
 	}
 	if (l2 > INT64_MAX || entry_get(l, q, l2 + (cluster & ((UINT64_C(1) << q->l2_bits) - 1)) * 8, 1, &entry, err))
-		return l2 > INT64_MAX ? vd_fail(err, VDISK_CORRUPT, q->l1_off, "QCOW table at %#" PRIx64 " is outside the file", l2) : -1;
+		return l2 > INT64_MAX ? vd_fail(err, VDISK_CORRUPT, q->l1_off, "QCOW table at %#" PRIx64 " is outside the file", l2)
+		                      : -1;
 	if (!entry)
 		return 0;
 	if (entry & PACKED)
 		return packed_find(l, q, entry, x, err);
 	if (entry % 512 || !vd_within(entry, vd_min(q->cluster, l->size - (cluster << q->bits)), vd_file_size(l->files[0])))
-		return vd_fail(err, VDISK_CORRUPT, entry, "QCOW cluster of guest offset %" PRIu64 " at %#" PRIx64 " is not aligned, or outside the file (%" PRIu64 " bytes)",
+		return vd_fail(err, VDISK_CORRUPT, entry,
+		               "QCOW cluster of guest offset %" PRIu64 " at %#" PRIx64
+		               " is not aligned, or outside the file (%" PRIu64 " bytes)",
 		               x->off, entry, vd_file_size(l->files[0]));
 	x->kind = VD_DATA;
 	x->flags = VD_EXT_MAPPED;
@@ -179,7 +193,8 @@ static int qcow1_map(struct vd_layer *l, uint64_t off, uint64_t len, uint32_t fl
 	return vd_map_pieces(l, off, len, ((struct qcow1 *)l->priv)->salvage, cluster_find, e, err);
 }
 
-static int qcow1_unpack(const struct vd_layer *l, const struct vd_extent *x, const void *in, size_t in_len, void *out, vd_error *err)
+static int qcow1_unpack(const struct vd_layer *l, const struct vd_extent *x, const void *in, size_t in_len, void *out,
+                        vd_error *err)
 {
 	const struct qcow1 *q = l->priv;
 	VD_AUTO_FREE uint8_t *whole = NULL;

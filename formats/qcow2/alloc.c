@@ -2,8 +2,8 @@
 /*
  * Host space: found, given out, given back.
  *
- *  - Between q->hint and q->cursor there may be free clusters; a call looks at a bounded number of counts there and moves the hint on,
- *    so that all calls together read each refcount block once.  Past q->cursor nothing is in use.
+ *  - Between q->hint and q->cursor there may be free clusters; a call looks at a bounded number of counts there and moves the hint
+ *    on, so that all calls together read each refcount block once.  Past q->cursor nothing is in use.
  *  - A cluster loses its reference first in the tables (free_later), and in the counts when that is durable (free_pending, by
  *    flush): only then may it be used again (C2).  Until then a crash leaks it (C3).
  *  - What lies at or after q->virgin was never given out and was past the end of the file: it reads as zeros where the file says so
@@ -132,7 +132,8 @@ int qcow2_alloc_row(struct qcow2 *q, uint64_t n, uint64_t *first, bool *zeroed, 
 /* Bytes for a packed cluster, right behind the last one where that is possible; one reference for each host cluster it touches. */
 int qcow2_alloc_packed(struct qcow2 *q, uint32_t len, uint64_t *host, vd_error *err)
 {
-	uint64_t room = q->pack_off ? vd_up(q->pack_off, q->cluster) - q->pack_off : 0, last = qcow2_cluster_of(q, q->pack_off), first, got;
+	uint64_t room = q->pack_off ? vd_up(q->pack_off, q->cluster) - q->pack_off : 0, last = qcow2_cluster_of(q, q->pack_off),
+		 first, got;
 	uint64_t count = 0;
 	bool zeroed;
 
@@ -152,7 +153,8 @@ int qcow2_alloc_packed(struct qcow2 *q, uint32_t len, uint64_t *host, vd_error *
 		return -1;
 	*host = q->pack_off;
 	if (*host + len > qcow2_packed_host_end(q->bits))
-		return vd_fail(err, VDISK_UNSUPPORTED, *host, "compressed clusters cannot lie past %#" PRIx64, qcow2_packed_host_end(q->bits));
+		return vd_fail(err, VDISK_UNSUPPORTED, *host, "compressed clusters cannot lie past %#" PRIx64,
+		               qcow2_packed_host_end(q->bits));
 	q->pack_off += len;
 	if (!(q->pack_off & (q->cluster - 1)))
 		q->pack_off = 0;
@@ -184,7 +186,8 @@ int qcow2_free_now(struct qcow2 *q, uint64_t first, uint64_t n, vd_error *err)
 		if (qcow2_refcount_get(q, c, &count, err) < 0)
 			return -1;
 		if (!count)
-			return vd_fail(err, VDISK_CORRUPT, c << q->bits, "refcount of the cluster in use at %#" PRIx64 " is 0", c << q->bits);
+			return vd_fail(err, VDISK_CORRUPT, c << q->bits, "refcount of the cluster in use at %#" PRIx64 " is 0",
+			               c << q->bits);
 		if (qcow2_refcount_put(q, c, count - 1, err) < 0)
 			return -1;
 		if (count > 1) {

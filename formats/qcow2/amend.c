@@ -36,9 +36,11 @@ static int qcow2_zeros_drop(struct qcow2 *q, vd_error *err)
 			if (v[i].kind != VD_ZERO)
 				continue;
 			if (q->backing)
-				return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET,
-				               "version 2 (compat=0.10) has no zero clusters over a backing file (guest offset %" PRIu64 ")",
-				               v[i].off);
+				return vd_fail(
+					err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET,
+					"version 2 (compat=0.10) has no zero clusters over a backing file (guest offset %" PRIu64
+					")",
+					v[i].off);
 			if (qcow2_unmap(l, v[i].off, v[i].len, VD_ABSENT, err) < 0)
 				return -1;
 		}

@@ -3,8 +3,8 @@
  * check(): counts what refers to each host cluster and compares that with the refcounts, in windows of a bounded number of clusters
  * (the walk is repeated for each), then looks at the "copied" bits of the active tables.
  *
- * An entry of `uses` holds a count and, in its upper bits, what the cluster is used as: a cluster that is metadata and something else
- * too has no refcount that would be right.
+ * An entry of `uses` holds a count and, in its upper bits, what the cluster is used as: a cluster that is metadata and something
+ * else too has no refcount that would be right.
  */
 #include "qcow2.h"
 
@@ -35,8 +35,8 @@ static int qcow2_check_ref(struct qcow2_walk *w, enum qcow2_ref kind, uint64_t o
 			continue;
 		u = &k->uses[c - k->lo];
 		if (*u && (*u >> 30 != (uint32_t)kind + 1 || kind == QCOW2_REF_META)) {
-			k->rep->problem(k->rep, false, c << q->bits, "the cluster at %#" PRIx64 " is used as %s and as something else", c << q->bits,
-			                what);
+			k->rep->problem(k->rep, false, c << q->bits,
+			                "the cluster at %#" PRIx64 " is used as %s and as something else", c << q->bits, what);
 			enough |= kind == QCOW2_REF_META;
 		}
 		if ((*u & QCOW2_USES) < QCOW2_USES)
@@ -71,8 +71,10 @@ static int qcow2_check_copied(struct qcow2_walk *w, uint64_t host, uint64_t wher
 	uses = k->uses[c - k->lo] & QCOW2_USES;
 	if ((uses == 1) == !!(*desc & QCOW2_COPIED))
 		return qcow2_check_enough(k, uses);
-	k->rep->problem(k->rep, false, where, "the entry at %#" PRIx64 " for the cluster at %#" PRIx64 " is %smarked as copied, with %" PRIu32
-	                " reference%s", where, host, *desc & QCOW2_COPIED ? "" : "not ", uses, uses == 1 ? "" : "s");
+	k->rep->problem(k->rep, false, where,
+	                "the entry at %#" PRIx64 " for the cluster at %#" PRIx64 " is %smarked as copied, with %" PRIu32
+	                " reference%s",
+	                where, host, *desc & QCOW2_COPIED ? "" : "not ", uses, uses == 1 ? "" : "s");
 	if (k->rep->repair & VDISK_CHECK_REPAIR_ALL) {
 		*desc ^= QCOW2_COPIED;
 		*dirty = true;
@@ -97,8 +99,8 @@ static int qcow2_check_counts(struct qcow2_checker *k, vd_error *err)
 			if (have[i] == want)
 				continue;
 			k->rep->problem(k->rep, have[i] > want, (c + i) << k->w.q->bits,
-			                "the cluster at %#" PRIx64 " has refcount %" PRIu64 " and %" PRIu64 " reference%s", (c + i) << k->w.q->bits,
-			                have[i], want, want == 1 ? "" : "s");
+			                "the cluster at %#" PRIx64 " has refcount %" PRIu64 " and %" PRIu64 " reference%s",
+			                (c + i) << k->w.q->bits, have[i], want, want == 1 ? "" : "s");
 			if (qcow2_counts_repair(k, c + i, have[i], want, err) < 0)
 				return -1;
 		}

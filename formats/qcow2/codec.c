@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Compressed clusters (spec: "Compressed Clusters Descriptor"): raw deflate or one zstd frame of a whole cluster, the last one padded
- * with zeros past the disk's end.  Pure; the packers keep their own locks.
+ * Compressed clusters (spec: "Compressed Clusters Descriptor"): raw deflate or one zstd frame of a whole cluster, the last one
+ * padded with zeros past the disk's end.  Pure; the packers keep their own locks.
  */
 #include "qcow2.h"
 
@@ -14,7 +14,8 @@ int qcow2_codec_init(struct qcow2 *q, int level, vd_error *err)
 	return vd_unpacker_new(m, &q->unpacker, err);
 }
 
-static int qcow2_unpack(const struct vd_layer *l, const struct vd_extent *x, const void *in, size_t in_len, void *out, vd_error *err)
+static int qcow2_unpack(const struct vd_layer *l, const struct vd_extent *x, const void *in, size_t in_len, void *out,
+                        vd_error *err)
 {
 	const struct qcow2 *q = qcow2_of(l);
 	VD_AUTO_FREE uint8_t *whole = NULL;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Making an image: what the options amount to (the plan), and the first clusters: header, L1 table, refcount table, refcount blocks.
- * Tables of zeros are left as holes.  The refcount table is made large enough for every guest cluster, so that it hardly ever moves.
+ * Making an image: what the options amount to (the plan), and the first clusters: header, L1 table, refcount table, refcount
+ * blocks.  Tables of zeros are left as holes.  The refcount table is made large enough for every guest cluster, so that it hardly
+ * ever moves.
  */
 #include "qcow2.h"
 
@@ -10,15 +11,21 @@ const struct vdisk_option_info qcow2_options[] = {
 	 VDISK_OPT_FOR_CREATE | VDISK_OPT_FOR_AMEND},
 	{"cluster_size", VDISK_OPT_SIZE, NULL, "64K", "unit of allocation, a power of two from 512 to 2M", VDISK_OPT_FOR_CREATE},
 	{"refcount_bits", VDISK_OPT_UINT, NULL, "16", "width of a reference count: 1, 2, 4, 8, 16, 32 or 64", VDISK_OPT_FOR_CREATE},
-	{"lazy_refcounts", VDISK_OPT_BOOL, NULL, "off", "let QEMU put off refcount updates", VDISK_OPT_FOR_CREATE | VDISK_OPT_FOR_AMEND},
-	{"preallocation", VDISK_OPT_ENUM, "off|metadata|falloc|full", "off", "space that is allocated at once", VDISK_OPT_FOR_CREATE},
+	{"lazy_refcounts", VDISK_OPT_BOOL, NULL, "off", "let QEMU put off refcount updates",
+	 VDISK_OPT_FOR_CREATE | VDISK_OPT_FOR_AMEND},
+	{"preallocation", VDISK_OPT_ENUM, "off|metadata|falloc|full", "off", "space that is allocated at once",
+	 VDISK_OPT_FOR_CREATE},
 	{"compression_type", VDISK_OPT_ENUM, "zlib|zstd", "zlib", "how compressed clusters are packed", VDISK_OPT_FOR_CREATE},
-	{"extended_l2", VDISK_OPT_BOOL, NULL, "off", "32 subclusters in each cluster (cluster_size of 16K or more)", VDISK_OPT_FOR_CREATE},
-	{"data_file", VDISK_OPT_STRING, NULL, NULL, "name of a file beside the image that takes the guest's data", VDISK_OPT_FOR_CREATE},
+	{"extended_l2", VDISK_OPT_BOOL, NULL, "off", "32 subclusters in each cluster (cluster_size of 16K or more)",
+	 VDISK_OPT_FOR_CREATE},
+	{"data_file", VDISK_OPT_STRING, NULL, NULL, "name of a file beside the image that takes the guest's data",
+	 VDISK_OPT_FOR_CREATE},
 	{"data_file_raw", VDISK_OPT_BOOL, NULL, "off", "keep data_file readable as a raw disk", VDISK_OPT_FOR_CREATE},
 	{"encrypt.format", VDISK_OPT_ENUM, "luks", NULL, "encrypt guest data: luks (AES-256-XTS)", VDISK_OPT_FOR_CREATE},
-	{"encrypt.key-file", VDISK_OPT_STRING, NULL, NULL, "file that holds the passphrase, every byte of it", VDISK_OPT_FOR_CREATE},
-	{"encrypt.iter-time", VDISK_OPT_UINT, NULL, "2000", "time to spend on the passphrase, in milliseconds", VDISK_OPT_FOR_CREATE},
+	{"encrypt.key-file", VDISK_OPT_STRING, NULL, NULL, "file that holds the passphrase, every byte of it",
+	 VDISK_OPT_FOR_CREATE},
+	{"encrypt.iter-time", VDISK_OPT_UINT, NULL, "2000", "time to spend on the passphrase, in milliseconds",
+	 VDISK_OPT_FOR_CREATE},
 	{"key-file", VDISK_OPT_STRING, NULL, NULL, "file that holds the passphrase, every byte of it", VDISK_OPT_FOR_OPEN},
 	{"snapshot", VDISK_OPT_STRING, NULL, NULL, "internal snapshot to read, by ID or name", VDISK_OPT_FOR_OPEN},
 	{NULL, 0, NULL, NULL, NULL, 0},
@@ -55,7 +62,8 @@ static int qcow2_plan_data_file(const struct vd_create *c, struct qcow2_plan *p,
 	if (raw && c->backing)
 		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "data_file_raw=on does not go together with a backing file");
 	if (c->flags & VD_CREATE_COMPRESSED)
-		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "compressed clusters do not go together with an external data file");
+		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET,
+		               "compressed clusters do not go together with an external data file");
 	if (!p->data_name[0] || strlen(p->data_name) > QCOW2_BACKING_MAX)
 		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "data_file wants a name of 1 to %u bytes", QCOW2_BACKING_MAX);
 	p->h.incompat |= QCOW2_INCOMPAT_DATA_FILE;
@@ -128,9 +136,11 @@ int qcow2_plan_make(const struct vd_create *c, struct qcow2_plan *p, vd_error *e
 
 	memset(p, 0, sizeof(*p));
 	if (!vd_is_pow2(cluster) || cluster < 1u << QCOW2_CLUSTER_BITS_MIN || cluster > 1u << QCOW2_CLUSTER_BITS_MAX)
-		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "cluster_size=%" PRIu64 " is no power of two from 512 to 2M", cluster);
+		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "cluster_size=%" PRIu64 " is no power of two from 512 to 2M",
+		               cluster);
 	if (!vd_is_pow2(bits) || bits > 64)
-		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "refcount_bits=%" PRIu64 " is none of 1, 2, 4, 8, 16, 32, 64", bits);
+		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "refcount_bits=%" PRIu64 " is none of 1, 2, 4, 8, 16, 32, 64",
+		               bits);
 	h->cluster_bits = vd_log2(cluster);
 	h->refcount_order = vd_log2(bits);
 	h->size = c->size;
@@ -143,14 +153,16 @@ int qcow2_plan_make(const struct vd_create *c, struct qcow2_plan *p, vd_error *e
 	if (qcow2_plan_version(c, p, err) < 0)
 		return -1;
 	if ((h->incompat & QCOW2_INCOMPAT_EXT_L2) && h->cluster_bits < 14)
-		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "extended_l2=on wants a cluster_size of 16K or more, not %" PRIu64, cluster);
+		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET,
+		               "extended_l2=on wants a cluster_size of 16K or more, not %" PRIu64, cluster);
 	l1 = vd_max(qcow2_l1_entries(h, c->size), 1);
 	if (l1 > QCOW2_L1_BYTES_MAX / 8 || c->size > INT64_MAX)
-		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "a disk of %" PRIu64 " bytes is too large for clusters of %" PRIu64, c->size,
-		               cluster);
+		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET,
+		               "a disk of %" PRIu64 " bytes is too large for clusters of %" PRIu64, c->size, cluster);
 	h->l1_size = (uint32_t)l1;
 	p->l1_clusters = vd_div_up(l1 * 8, cluster);
-	qcow2_clusters_total(h, p->l1_clusters, l1, p->data_name ? 0 : vd_div_up(c->size, cluster), vd_div_up(2u << 20, cluster), &rt);
+	qcow2_clusters_total(h, p->l1_clusters, l1, p->data_name ? 0 : vd_div_up(c->size, cluster), vd_div_up(2u << 20, cluster),
+	                     &rt);
 	h->rt_clusters = (uint32_t)vd_min(rt, vd_max(QCOW2_REFTABLE_BYTES_MAX / cluster, 1));
 	h->l1_off = cluster;
 	h->rt_off = cluster + p->l1_clusters * cluster;
@@ -240,7 +252,8 @@ static int qcow2_create_names(struct qcow2 *q, const struct vd_create *c, const 
 {
 	if (c->backing) {
 		if (strlen(c->backing) > QCOW2_BACKING_MAX)
-			return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "backing file name is longer than %u bytes", QCOW2_BACKING_MAX);
+			return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "backing file name is longer than %u bytes",
+			               QCOW2_BACKING_MAX);
 		q->backing = vd_strdup(c->backing);
 		q->layer->parent_ref.names[0] = vd_strdup(c->backing);
 		q->layer->parent_ref.n_names = 1;

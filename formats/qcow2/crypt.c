@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Encryption of guest data (spec: "Data encryption").  LUKS: sectors are numbered by their place in the host file.  The old AES method:
- * AES-128 in CBC mode, numbered by their place on the disk, keyed by the passphrase itself; read only.
+ * Encryption of guest data (spec: "Data encryption").  LUKS: sectors are numbered by their place in the host file.  The old AES
+ * method: AES-128 in CBC mode, numbered by their place on the disk, keyed by the passphrase itself; read only.
  * The key is fixed by open or create, so qcow2_crypt_run() is pure.
  */
 #include "qcow2.h"
@@ -29,8 +29,8 @@ static int qcow2_passphrase_read(const char *path, uint8_t **pass, size_t *len, 
 		return -1;
 	*len = vd_min(vd_file_size(f), QCOW2_PASSPHRASE_MAX + 1);
 	if (!*len || *len > QCOW2_PASSPHRASE_MAX)
-		vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "key file %s of %" PRIu64 " bytes is not from 1 to %u", path, vd_file_size(f),
-		        QCOW2_PASSPHRASE_MAX);
+		vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "key file %s of %" PRIu64 " bytes is not from 1 to %u", path,
+		        vd_file_size(f), QCOW2_PASSPHRASE_MAX);
 	else if (!(*pass = vd_calloc(1, *len)))
 		vd_fail_nomem(err, *len);
 	else
@@ -77,7 +77,8 @@ int qcow2_crypt_open(struct qcow2 *q, const struct vd_open *o, vd_error *err)
 	if (!path && (o->flags & (VD_OPEN_INFO | VD_OPEN_CHECK)))
 		return 0;
 	if (!path)
-		return vd_fail(err, VDISK_INVALID, 32, "the image is encrypted (%s): --key-file FILE names the file with its passphrase",
+		return vd_fail(err, VDISK_INVALID, 32,
+		               "the image is encrypted (%s): --key-file FILE names the file with its passphrase",
 		               q->crypt_method == QCOW2_CRYPT_LUKS ? "luks" : "aes");
 	if (qcow2_passphrase_read(path, &pass, &len, err) < 0)
 		return -1;

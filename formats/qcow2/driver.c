@@ -98,13 +98,15 @@ static int qcow2_data_open(struct qcow2 *q, const struct vd_open *o, vd_error *e
 	q->external_raw = q->h.autoclear & QCOW2_AUTOCLEAR_RAW_DATA;
 	q->data = NULL;
 	if (!q->x.data_name)
-		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "the image has an external data file, but does not name it");
+		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET,
+		               "the image has an external data file, but does not name it");
 	if (!o->host || o->host->open_file(o->host, q->layer, q->x.data_name, write, &q->data_idx, err) < 0) {
 		if (o->flags & VD_OPEN_INFO) {
 			vd_error_clear(err);
 			return 0;
 		}
-		return o->host ? -1 : vd_fail(err, VDISK_REFUSED, VDISK_NO_OFFSET, "no way to open the data file %s", q->x.data_name);
+		return o->host ? -1
+		               : vd_fail(err, VDISK_REFUSED, VDISK_NO_OFFSET, "no way to open the data file %s", q->x.data_name);
 	}
 	q->data = q->layer->files[q->data_idx];
 	return 0;
@@ -130,11 +132,13 @@ static int qcow2_write_judge(struct qcow2 *q, const struct vd_open *o, vd_error 
 
 	if (!(l->flags & VD_LAYER_WRITABLE)) {
 		if ((q->h.incompat & QCOW2_INCOMPAT_CORRUPT) && !(o->flags & VD_OPEN_CHECK) && o->host && o->host->log)
-			o->host->log(o->host, VDISK_LOG_WARNING, "the image is marked corrupt: what is read may be wrong (check --repair may mend it)");
+			o->host->log(o->host, VDISK_LOG_WARNING,
+			             "the image is marked corrupt: what is read may be wrong (check --repair may mend it)");
 		return 0;
 	}
 	if ((q->h.incompat & QCOW2_INCOMPAT_CORRUPT) && !(o->flags & (VD_OPEN_FORCE | VD_OPEN_CHECK)))
-		return vd_fail(err, VDISK_REFUSED, 72, "the image is marked corrupt: check --repair it, or write to it with --force");
+		return vd_fail(err, VDISK_REFUSED, 72,
+		               "the image is marked corrupt: check --repair it, or write to it with --force");
 	if (vd_options_given(o->options, "snapshot")) {
 		l->flags &= ~VD_LAYER_WRITABLE;
 		l->ro_reason = "internal snapshots are read-only";
@@ -256,15 +260,16 @@ static const char *const qcow2_aliases[] = {NULL};
 static const char *const qcow2_suffixes[] = {"qcow2", "qcow2c", "qcow", NULL};
 
 const struct vd_driver vd_driver_qcow2 = {
-	.info = {
-		.name = "qcow2",
-		.long_name = "QEMU copy-on-write, version 2 and 3",
-		.aliases = qcow2_aliases,
-		.suffixes = qcow2_suffixes,
-		.caps = VDISK_FORMAT_READ | VDISK_FORMAT_WRITE | VDISK_FORMAT_CREATE | VDISK_FORMAT_COMPRESS | VDISK_FORMAT_BACKING |
-		        VDISK_FORMAT_SNAPSHOTS | VDISK_FORMAT_CHECK | VDISK_FORMAT_RESIZE,
-		.options = qcow2_options,
-	},
+	.info =
+		{
+			.name = "qcow2",
+			.long_name = "QEMU copy-on-write, version 2 and 3",
+			.aliases = qcow2_aliases,
+			.suffixes = qcow2_suffixes,
+			.caps = VDISK_FORMAT_READ | VDISK_FORMAT_WRITE | VDISK_FORMAT_CREATE | VDISK_FORMAT_COMPRESS |
+	                        VDISK_FORMAT_BACKING | VDISK_FORMAT_SNAPSHOTS | VDISK_FORMAT_CHECK | VDISK_FORMAT_RESIZE,
+			.options = qcow2_options,
+		},
 	.probe = qcow2_probe,
 	.open = qcow2_open,
 	.create = qcow2_create,

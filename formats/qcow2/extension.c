@@ -2,8 +2,8 @@
 /*
  * Header extensions (spec: "Header extensions", "Feature name table").  Those that we do not know are kept and written back.
  *
- * While an image is being made, incompatible bit 63 is set and the feature name table calls it "unfinished conversion": every reader
- * refuses the image by that name until finish() takes the bit away.
+ * While an image is being made, incompatible bit 63 is set and the feature name table calls it "unfinished conversion": every
+ * reader refuses the image by that name until finish() takes the bit away.
  */
 #include "qcow2.h"
 
@@ -52,7 +52,8 @@ static int qcow2_ext_bitmaps(const struct qcow2_header *h, const uint8_t *p, uin
 	if (!x->n_bitmaps || x->n_bitmaps > QCOW2_BITMAPS_MAX)
 		return vd_fail(err, VDISK_CORRUPT, at, "%" PRIu32 " bitmaps are not from 1 to %u", x->n_bitmaps, QCOW2_BITMAPS_MAX);
 	if (!qcow2_off_clustered(h, x->bitmap_dir_off))
-		return vd_fail(err, VDISK_CORRUPT, at, "bitmap directory offset %#" PRIx64 " is not on a cluster", x->bitmap_dir_off);
+		return vd_fail(err, VDISK_CORRUPT, at, "bitmap directory offset %#" PRIx64 " is not on a cluster",
+		               x->bitmap_dir_off);
 	if (x->bitmap_dir_len > (uint64_t)x->n_bitmaps * (24 + 1024 + 8))
 		return vd_fail(err, VDISK_CORRUPT, at, "bitmap directory of %" PRIu64 " bytes is too large", x->bitmap_dir_len);
 	return 0;
@@ -121,8 +122,8 @@ int qcow2_exts_decode(const struct qcow2_header *h, const uint8_t *p, size_t len
 		if (type == QCOW2_EXT_END)
 			break;
 		if (vd_up(n, 8) > len - at - 8)
-			return vd_fail(err, VDISK_CORRUPT, at, "header extension %#" PRIx32 " of %" PRIu32 " bytes passes the end of the header",
-			               type, n);
+			return vd_fail(err, VDISK_CORRUPT, at,
+			               "header extension %#" PRIx32 " of %" PRIu32 " bytes passes the end of the header", type, n);
 		if (qcow2_ext_one(h, type, p + at + 8, n, at, x, err) < 0)
 			return -1;
 		at += 8 + vd_up((uint64_t)n, 8);
@@ -130,7 +131,8 @@ int qcow2_exts_decode(const struct qcow2_header *h, const uint8_t *p, size_t len
 	if ((h->autoclear & QCOW2_AUTOCLEAR_BITMAPS) && !x->has_bitmaps)
 		return vd_fail(err, VDISK_CORRUPT, 88, "bitmaps feature bit without the bitmaps extension");
 	if ((h->crypt_method == QCOW2_CRYPT_LUKS) != x->has_crypto)
-		return vd_fail(err, VDISK_CORRUPT, 32, x->has_crypto ? "encryption header without LUKS" : "LUKS without its header extension");
+		return vd_fail(err, VDISK_CORRUPT, 32,
+		               x->has_crypto ? "encryption header without LUKS" : "LUKS without its header extension");
 	return 0;
 }
 
@@ -150,10 +152,11 @@ int qcow2_features_judge(const struct qcow2_header *h, const struct qcow2_exts *
 			continue;
 		for (uint32_t i = 0; x->features && i + QCOW2_FEATURE_BYTES <= x->features_len; i += QCOW2_FEATURE_BYTES) {
 			if (x->features[i] == 0 && x->features[i + 1] == bit)
-				vd_printable(name, sizeof(name), x->features + i + 2, strnlen((const char *)x->features + i + 2, 46));
+				vd_printable(name, sizeof(name), x->features + i + 2,
+				             strnlen((const char *)x->features + i + 2, 46));
 		}
-		used += (size_t)snprintf(text + used, sizeof(text) - used, name[0] ? "%s\"%s\" (bit %u)" : "%s%sbit %u", used ? ", " : "", name,
-		                         bit);
+		used += (size_t)snprintf(text + used, sizeof(text) - used, name[0] ? "%s\"%s\" (bit %u)" : "%s%sbit %u",
+		                         used ? ", " : "", name, bit);
 	}
 	return vd_fail(err, VDISK_UNSUPPORTED, 72, "incompatible feature not supported: %s", text);
 }
@@ -185,12 +188,13 @@ static size_t qcow2_features_encode(const struct qcow2_header *h, uint8_t *out, 
 	if (room - at < n * QCOW2_FEATURE_BYTES)
 		return at;
 	for (size_t i = 0; i < n; i++)
-		at += qcow2_feature_put(out + at, qcow2_feature_names[i].kind, qcow2_feature_names[i].bit, qcow2_feature_names[i].name);
+		at += qcow2_feature_put(out + at, qcow2_feature_names[i].kind, qcow2_feature_names[i].bit,
+		                        qcow2_feature_names[i].name);
 	return at;
 }
 
-int qcow2_exts_encode(const struct qcow2_header *h, const struct qcow2_exts *x, size_t reserve, uint8_t *buf, size_t cap, size_t *used,
-                      vd_error *err)
+int qcow2_exts_encode(const struct qcow2_header *h, const struct qcow2_exts *x, size_t reserve, uint8_t *buf, size_t cap,
+                      size_t *used, vd_error *err)
 {
 	uint8_t pair[24] = {0}, names[QCOW2_FEATURE_BYTES * 16] = {0};
 	size_t format_len = x->backing_format ? strlen(x->backing_format) : 0, data_len = x->data_name ? strlen(x->data_name) : 0;
@@ -199,8 +203,8 @@ int qcow2_exts_encode(const struct qcow2_header *h, const struct qcow2_exts *x, 
 	size_t at = 0;
 
 	if (need > cap)
-		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "names and extensions (%zu bytes) do not fit the first cluster's %zu", need,
-		               cap);
+		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET,
+		               "names and extensions (%zu bytes) do not fit the first cluster's %zu", need, cap);
 	if (format_len)
 		at = qcow2_ext_put(buf, at, QCOW2_EXT_BACKING_FORMAT, x->backing_format, format_len);
 	if (data_len)

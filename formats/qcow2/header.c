@@ -77,8 +77,9 @@ static int qcow2_header_fields_judge(const struct qcow2_header *h, vd_error *err
 	if (h->refcount_order > 6)
 		return vd_fail(err, VDISK_CORRUPT, 96, "refcount_order is %" PRIu32 ", above 6", h->refcount_order);
 	if (h->version == 3 && (h->header_len < QCOW2_HEADER_V3 || h->header_len % 8 || h->header_len > 1u << h->cluster_bits))
-		return vd_fail(err, VDISK_CORRUPT, 100, "header_length is %" PRIu32 ": not a multiple of 8 from %u to the cluster size",
-		               h->header_len, QCOW2_HEADER_V3);
+		return vd_fail(err, VDISK_CORRUPT, 100,
+		               "header_length is %" PRIu32 ": not a multiple of 8 from %u to the cluster size", h->header_len,
+		               QCOW2_HEADER_V3);
 	if (h->crypt_method > QCOW2_CRYPT_LUKS)
 		return vd_fail(err, VDISK_UNSUPPORTED, 32, "encryption method %" PRIu32 " is not known", h->crypt_method);
 	if (h->backing_off && h->backing_len > QCOW2_BACKING_MAX)
@@ -91,7 +92,8 @@ static int qcow2_header_fields_judge(const struct qcow2_header *h, vd_error *err
 static int qcow2_header_features_judge(const struct qcow2_header *h, vd_error *err)
 {
 	if ((h->incompat & QCOW2_INCOMPAT_EXT_L2) && h->cluster_bits < 14)
-		return vd_fail(err, VDISK_CORRUPT, 20, "extended L2 entries with cluster_bits %" PRIu32 ", below 14", h->cluster_bits);
+		return vd_fail(err, VDISK_CORRUPT, 20, "extended L2 entries with cluster_bits %" PRIu32 ", below 14",
+		               h->cluster_bits);
 	if (h->incompat & QCOW2_INCOMPAT_COMPRESSION) {
 		if (h->compression != 1)
 			return vd_fail(err, h->compression ? VDISK_UNSUPPORTED : VDISK_CORRUPT, 104,
@@ -125,10 +127,12 @@ static int qcow2_header_l1_judge(const struct qcow2_header *h, uint64_t file_siz
 	if (!h->l1_size)
 		return 0;
 	if (h->l1_off % cluster || h->l1_off < cluster)
-		return vd_fail(err, VDISK_CORRUPT, 40, "L1 table offset %#" PRIx64 " is not on a cluster after the first", h->l1_off);
+		return vd_fail(err, VDISK_CORRUPT, 40, "L1 table offset %#" PRIx64 " is not on a cluster after the first",
+		               h->l1_off);
 	if (!vd_within(h->l1_off, h->l1_size * 8ull, file_size)) /* the rest of its last cluster may be missing */
-		return vd_fail(err, VDISK_CORRUPT, 40, "L1 table at %#" PRIx64 " (%" PRIu32 " entries) is outside the file (%" PRIu64 " bytes)",
-		               h->l1_off, h->l1_size, file_size);
+		return vd_fail(err, VDISK_CORRUPT, 40,
+		               "L1 table at %#" PRIx64 " (%" PRIu32 " entries) is outside the file (%" PRIu64 " bytes)", h->l1_off,
+		               h->l1_size, file_size);
 	return 0;
 }
 
@@ -138,8 +142,8 @@ static int qcow2_header_reftable_judge(const struct qcow2_header *h, uint64_t fi
 	uint64_t bytes = (uint64_t)h->rt_clusters << h->cluster_bits;
 
 	if (bytes > vd_max(QCOW2_REFTABLE_BYTES_MAX, cluster))
-		return vd_fail(err, VDISK_CORRUPT, 56, "refcount table of %" PRIu32 " clusters is larger than %u bytes", h->rt_clusters,
-		               QCOW2_REFTABLE_BYTES_MAX);
+		return vd_fail(err, VDISK_CORRUPT, 56, "refcount table of %" PRIu32 " clusters is larger than %u bytes",
+		               h->rt_clusters, QCOW2_REFTABLE_BYTES_MAX);
 	if (h->rt_off % cluster)
 		return vd_fail(err, VDISK_CORRUPT, 48, "refcount table offset %#" PRIx64 " is not on a cluster", h->rt_off);
 	if (for_check)
@@ -149,11 +153,11 @@ static int qcow2_header_reftable_judge(const struct qcow2_header *h, uint64_t fi
 		               h->rt_clusters);
 	if (h->rt_off >= file_size || bytes > vd_up(file_size, cluster) - h->rt_off)
 		return vd_fail(err, VDISK_CORRUPT, 48,
-		               "refcount table at %#" PRIx64 " (%" PRIu32 " clusters) is outside the file (%" PRIu64 " bytes)", h->rt_off,
-		               h->rt_clusters, file_size);
+		               "refcount table at %#" PRIx64 " (%" PRIu32 " clusters) is outside the file (%" PRIu64 " bytes)",
+		               h->rt_off, h->rt_clusters, file_size);
 	if (h->l1_size && h->rt_off < h->l1_off + vd_up(h->l1_size * 8ull, cluster) && h->l1_off < h->rt_off + bytes)
-		return vd_fail(err, VDISK_CORRUPT, 48, "refcount table at %#" PRIx64 " overlaps the L1 table at %#" PRIx64, h->rt_off,
-		               h->l1_off);
+		return vd_fail(err, VDISK_CORRUPT, 48, "refcount table at %#" PRIx64 " overlaps the L1 table at %#" PRIx64,
+		               h->rt_off, h->l1_off);
 	return 0;
 }
 
@@ -168,7 +172,8 @@ int qcow2_header_validate(const struct qcow2_header *h, uint64_t file_size, bool
 	if (h->n_snap > QCOW2_SNAPSHOTS_MAX)
 		return vd_fail(err, VDISK_CORRUPT, 60, "%" PRIu32 " snapshots are more than %u", h->n_snap, QCOW2_SNAPSHOTS_MAX);
 	if (h->n_snap && (h->snap_off % (1u << h->cluster_bits) || h->snap_off >= file_size))
-		return vd_fail(err, VDISK_CORRUPT, 64, "snapshot table offset %#" PRIx64 " is not on a cluster of the file (%" PRIu64 " bytes)",
+		return vd_fail(err, VDISK_CORRUPT, 64,
+		               "snapshot table offset %#" PRIx64 " is not on a cluster of the file (%" PRIu64 " bytes)",
 		               h->snap_off, file_size);
 	if (h->backing_off && !vd_within(h->backing_off, h->backing_len, file_size))
 		return vd_fail(err, VDISK_CORRUPT, 8, "backing file name at %#" PRIx64 " is outside the file (%" PRIu64 " bytes)",
@@ -210,7 +215,8 @@ int qcow2_header_rewrite(struct qcow2 *q, vd_error *err)
 		return vd_fail_nomem(err, cap);
 	if (h.header_len > QCOW2_HEADER_OURS) { /* additional fields that we do not know keep their values */
 		if (h.header_len > cap)
-			return vd_fail(err, VDISK_UNSUPPORTED, 100, "a header of %" PRIu32 " bytes cannot be rewritten", h.header_len);
+			return vd_fail(err, VDISK_UNSUPPORTED, 100, "a header of %" PRIu32 " bytes cannot be rewritten",
+			               h.header_len);
 		if (vd_file_pread_some(q->file, buf, h.header_len, 0, &got, err) < 0)
 			return -1;
 	}

@@ -12,7 +12,8 @@ static bool qcow2_overlaps(uint64_t a, uint64_t a_len, uint64_t b, uint64_t b_le
 
 bool qcow2_is_core_meta(const struct qcow2 *q, uint64_t off, uint64_t len)
 {
-	return off < q->cluster || (q->h.l1_size && qcow2_overlaps(off, len, q->h.l1_off, vd_up(q->h.l1_size * 8ull, q->cluster))) ||
+	return off < q->cluster ||
+	       (q->h.l1_size && qcow2_overlaps(off, len, q->h.l1_off, vd_up(q->h.l1_size * 8ull, q->cluster))) ||
 	       qcow2_overlaps(off, len, q->h.rt_off, (uint64_t)q->h.rt_clusters << q->bits);
 }
 
@@ -41,24 +42,30 @@ int qcow2_l1_put_at(struct qcow2 *q, uint64_t l1_off, uint64_t idx, uint64_t ent
 	return 0;
 }
 
-int qcow2_l1_put(struct qcow2 *q, uint64_t idx, uint64_t entry, vd_error *err) { return qcow2_l1_put_at(q, q->l1_off, idx, entry, err); }
+int qcow2_l1_put(struct qcow2 *q, uint64_t idx, uint64_t entry, vd_error *err)
+{
+	return qcow2_l1_put_at(q, q->l1_off, idx, entry, err);
+}
 
 int qcow2_l2_off_judge(const struct qcow2 *q, uint64_t entry, uint64_t where, vd_error *err)
 {
 	uint64_t off = entry & QCOW2_OFF_MASK, size = vd_file_size(q->file);
 
 	if (entry & ~(QCOW2_OFF_MASK | QCOW2_COPIED))
-		return vd_fail(err, VDISK_CORRUPT, where, "L1 entry %#" PRIx64 " at %#" PRIx64 " has reserved bits set", entry, where);
+		return vd_fail(err, VDISK_CORRUPT, where, "L1 entry %#" PRIx64 " at %#" PRIx64 " has reserved bits set", entry,
+		               where);
 	if (off & (q->cluster - 1))
-		return vd_fail(err, VDISK_CORRUPT, where, "L2 table offset %#" PRIx64 " in the L1 entry at %#" PRIx64 " is not on a cluster",
-		               off, where);
+		return vd_fail(err, VDISK_CORRUPT, where,
+		               "L2 table offset %#" PRIx64 " in the L1 entry at %#" PRIx64 " is not on a cluster", off, where);
 	if (off >= size)
 		return vd_fail(err, VDISK_CORRUPT, where,
-		               "L2 table at %#" PRIx64 " (L1 entry at %#" PRIx64 ") is outside the file (%" PRIu64 " bytes)", off, where, size);
+		               "L2 table at %#" PRIx64 " (L1 entry at %#" PRIx64 ") is outside the file (%" PRIu64 " bytes)", off,
+		               where, size);
 	if (off && qcow2_is_core_meta(q, off, q->cluster))
 		return vd_fail(err, VDISK_CORRUPT, where,
-		               "L2 table at %#" PRIx64 " (L1 entry at %#" PRIx64 ") lies on the header, the L1 table or the refcount table", off,
-		               where);
+		               "L2 table at %#" PRIx64 " (L1 entry at %#" PRIx64
+		               ") lies on the header, the L1 table or the refcount table",
+		               off, where);
 	return 0;
 }
 
@@ -200,7 +207,8 @@ static const char *qcow2_packed_fault(const struct qcow2 *q, struct qcow2_entry 
 		return "points outside the file";
 	if (qcow2_is_core_meta(q, p.host, p.len))
 		return "points at the header, the L1 table or the refcount table";
-	if (qcow2_meta_has(&q->meta, qcow2_cluster_of(q, p.host)) || qcow2_meta_has(&q->meta, qcow2_cluster_of(q, p.host + p.len - 1)))
+	if (qcow2_meta_has(&q->meta, qcow2_cluster_of(q, p.host)) ||
+	    qcow2_meta_has(&q->meta, qcow2_cluster_of(q, p.host + p.len - 1)))
 		return "points at an L2 table or a refcount block";
 	return NULL;
 }
@@ -223,7 +231,8 @@ const char *qcow2_entry_fault(const struct qcow2 *q, struct qcow2_entry e, uint6
 		if (data && !host && !(q->external && (e.desc & QCOW2_COPIED)))
 			return "has allocated subclusters but no host cluster";
 		if (data) /* what follows the last allocated subcluster need not be there */
-			valid = vd_min(valid, (32u - (unsigned)__builtin_clz((uint32_t)e.bitmap)) * (q->cluster / QCOW2_SUBCLUSTERS));
+			valid = vd_min(valid,
+			               (32u - (unsigned)__builtin_clz((uint32_t)e.bitmap)) * (q->cluster / QCOW2_SUBCLUSTERS));
 	}
 	if (!host && !(e.desc & QCOW2_COPIED))
 		return NULL;
@@ -232,7 +241,8 @@ const char *qcow2_entry_fault(const struct qcow2 *q, struct qcow2_entry e, uint6
 	if (q->external && host != off)
 		return "does not match its place in the external data file";
 	if (q->external)
-		return data && q->data && !vd_within(host, valid, vd_file_size(q->data)) ? "points past the end of the data file" : NULL;
+		return data && q->data && !vd_within(host, valid, vd_file_size(q->data)) ? "points past the end of the data file"
+		                                                                         : NULL;
 	if (!host)
 		return NULL; /* a stray copied bit: check's business */
 	if (qcow2_is_core_meta(q, host, q->cluster))

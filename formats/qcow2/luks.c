@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * LUKS keys: split and merged ("anti-forensic": a key is spread over many sectors, each of which spoils it when it is lost), unlocked
- * with a passphrase, made.  Keys are wiped from memory when they are done with.
+ * LUKS keys: split and merged ("anti-forensic": a key is spread over many sectors, each of which spoils it when it is lost),
+ * unlocked with a passphrase, made.  Keys are wiped from memory when they are done with.
  */
 #include "luks.h"
 
@@ -97,7 +97,8 @@ static int luks_diffuse(gnutls_digest_algorithm_t hash, uint8_t *d, size_t len, 
 }
 
 /* Folds all stripes but the last one into d. */
-static int luks_af_fold(gnutls_digest_algorithm_t hash, size_t key_len, uint32_t stripes, const uint8_t *in, uint8_t *d, vd_error *err)
+static int luks_af_fold(gnutls_digest_algorithm_t hash, size_t key_len, uint32_t stripes, const uint8_t *in, uint8_t *d,
+                        vd_error *err)
 {
 	memset(d, 0, key_len);
 	for (uint32_t i = 0; i + 1 < stripes; i++) {
@@ -166,7 +167,8 @@ static int luks_slot_try(struct vd_file *f, uint64_t off, const struct luks_head
 	return rc;
 }
 
-int luks_unlock(struct vd_file *f, uint64_t off, uint64_t len, const void *pass, size_t pass_len, struct luks_cipher *c, vd_error *err)
+int luks_unlock(struct vd_file *f, uint64_t off, uint64_t len, const void *pass, size_t pass_len, struct luks_cipher *c,
+                vd_error *err)
 {
 	gnutls_digest_algorithm_t hash;
 	uint8_t buf[LUKS_HEADER];
@@ -227,7 +229,9 @@ static int luks_calibrate(uint64_t ms, uint32_t *iterations, vd_error *err)
 		took = luks_clock() - start;
 	}
 	want = (double)(n / 4) * (double)vd_min(ms, 60000) / (took > 0.01 ? took : 0.01);
-	*iterations = want < LUKS_ITERATIONS_MIN ? LUKS_ITERATIONS_MIN : want > LUKS_ITERATIONS_MAX ? LUKS_ITERATIONS_MAX : (uint32_t)want;
+	*iterations = want < LUKS_ITERATIONS_MIN   ? LUKS_ITERATIONS_MIN
+	              : want > LUKS_ITERATIONS_MAX ? LUKS_ITERATIONS_MAX
+	                                           : (uint32_t)want;
 	return 0;
 }
 
@@ -254,10 +258,12 @@ static int luks_header_fill(struct luks_header *h, uint64_t iter_ms, struct luks
 	h->slot[0].iterations = iterations;
 	if (vd_random_bytes(h->slot[0].salt, LUKS_SALT, err) < 0)
 		return -1;
-	return luks_derive(GNUTLS_DIG_SHA256, c->key, LUKS_KEY_MAX, h->digest_salt, h->digest_iterations, h->digest, LUKS_DIGEST, err);
+	return luks_derive(GNUTLS_DIG_SHA256, c->key, LUKS_KEY_MAX, h->digest_salt, h->digest_iterations, h->digest, LUKS_DIGEST,
+	                   err);
 }
 
-int luks_make(struct vd_file *f, uint64_t off, const void *pass, size_t pass_len, uint64_t iter_ms, struct luks_cipher *c, vd_error *err)
+int luks_make(struct vd_file *f, uint64_t off, const void *pass, size_t pass_len, uint64_t iter_ms, struct luks_cipher *c,
+              vd_error *err)
 {
 	struct luks_header h = {.key_len = 0};
 	size_t len = LUKS_KEY_MAX * LUKS_STRIPES;

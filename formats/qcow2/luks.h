@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * LUKS version 1 headers (cryptsetup's "LUKS On-Disk Format Specification", version 1.2.3): pure decoding and judging, the splitting of
- * keys that makes them erasable, unlocking and making.  Nothing here knows of qcow2 but where its header lies in the file.
+ * LUKS version 1 headers (cryptsetup's "LUKS On-Disk Format Specification", version 1.2.3): pure decoding and judging, the
+ * splitting of keys that makes them erasable, unlocking and making.  Nothing here knows of qcow2 but where its header lies in the
+ * file.
  */
 #ifndef QCOW2_LUKS_H
 #define QCOW2_LUKS_H
@@ -51,17 +52,20 @@ int luks_header_validate(const struct luks_header *h, uint64_t len, struct luks_
                          vd_error *err);
 
 /* key_len bytes to or from key_len * stripes. */
-int luks_af_split(gnutls_digest_algorithm_t hash, size_t key_len, uint32_t stripes, const uint8_t *key, uint8_t *out, vd_error *err);
+int luks_af_split(gnutls_digest_algorithm_t hash, size_t key_len, uint32_t stripes, const uint8_t *key, uint8_t *out,
+                  vd_error *err);
 int luks_af_merge(gnutls_digest_algorithm_t hash, size_t key_len, uint32_t stripes, const uint8_t *in, uint8_t *key, vd_error *err);
 
 /* `len` bytes, whole sectors, the first of them number `sector`. */
 int luks_cipher_run(const struct luks_cipher *c, bool encrypt, uint64_t sector, uint8_t *buf, size_t len, vd_error *err);
 
 /* Finds the key that the passphrase opens; the header's `len` bytes are at `off`. */
-int luks_unlock(struct vd_file *f, uint64_t off, uint64_t len, const void *pass, size_t pass_len, struct luks_cipher *c, vd_error *err);
+int luks_unlock(struct vd_file *f, uint64_t off, uint64_t len, const void *pass, size_t pass_len, struct luks_cipher *c,
+                vd_error *err);
 /* Bytes that a header of ours takes. */
 uint64_t luks_size(void);
 /* Writes one to `off`, with a new key in *c and one slot. */
-int luks_make(struct vd_file *f, uint64_t off, const void *pass, size_t pass_len, uint64_t iter_ms, struct luks_cipher *c, vd_error *err);
+int luks_make(struct vd_file *f, uint64_t off, const void *pass, size_t pass_len, uint64_t iter_ms, struct luks_cipher *c,
+              vd_error *err);
 
 #endif

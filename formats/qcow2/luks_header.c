@@ -98,7 +98,8 @@ static int luks_cipher_choose(const struct luks_header *h, struct luks_cipher *c
 		c->essiv = luks_ciphers[i].essiv;
 		return 0;
 	}
-	return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "LUKS cipher %s-%s with a key of %" PRIu32 " bytes is not supported",
+	return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET,
+	               "LUKS cipher %s-%s with a key of %" PRIu32 " bytes is not supported",
 	               vd_printable(cipher, sizeof(cipher), h->cipher, strlen(h->cipher)),
 	               vd_printable(mode, sizeof(mode), h->mode, strlen(h->mode)), h->key_len);
 }
@@ -126,12 +127,14 @@ int luks_header_validate(const struct luks_header *h, uint64_t len, struct luks_
 		if (!s->active)
 			continue;
 		if (!s->stripes || s->stripes > LUKS_STRIPES_MAX || !s->iterations || s->iterations > LUKS_ITERATIONS_MAX)
-			return vd_fail(err, VDISK_CORRUPT, VDISK_NO_OFFSET, "LUKS key slot %u with %" PRIu32 " stripes and %" PRIu32 " iterations", i,
-			               s->stripes, s->iterations);
+			return vd_fail(err, VDISK_CORRUPT, VDISK_NO_OFFSET,
+			               "LUKS key slot %u with %" PRIu32 " stripes and %" PRIu32 " iterations", i, s->stripes,
+			               s->iterations);
 		if (!vd_within(s->material_sector * 512ull, (uint64_t)h->key_len * s->stripes, len))
 			return vd_fail(err, VDISK_CORRUPT, VDISK_NO_OFFSET,
-			               "LUKS key slot %u: material at sector %" PRIu32 " is outside the header of %" PRIu64 " bytes", i,
-			               s->material_sector, len);
+			               "LUKS key slot %u: material at sector %" PRIu32 " is outside the header of %" PRIu64
+			               " bytes",
+			               i, s->material_sector, len);
 	}
 	return 0;
 }

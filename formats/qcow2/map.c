@@ -27,8 +27,8 @@ static int qcow2_map_fault(struct qcow2 *q, const struct vd_extent *x, const cha
 	struct vd_extent lost = {.off = x->off, .len = x->len, .kind = VD_ZERO, .flags = VD_EXT_LOST};
 
 	if (!q->salvage)
-		return vd_fail(err, VDISK_CORRUPT, where, "L2 entry %#" PRIx64 " at %#" PRIx64 " (guest offset %" PRIu64 ") %s", e.desc, where,
-		               x->off, fault);
+		return vd_fail(err, VDISK_CORRUPT, where, "L2 entry %#" PRIx64 " at %#" PRIx64 " (guest offset %" PRIu64 ") %s",
+		               e.desc, where, x->off, fault);
 	a->more = vd_extents_add(a->out, &lost);
 	return 0;
 }

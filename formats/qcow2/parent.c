@@ -2,10 +2,11 @@
 /*
  * Another backing file, or none, in an image that is in use.
  *
- * What tells of the backing file lies in two places: the header's fields (offset and length of the name) and the header extension with its
- * format; and the name itself somewhere in the first cluster.  All but the name go into the file's first sector, in one write, so that a
- * crash leaves the old reference or the new one: the extensions are laid out anew, without the feature name table if they do not fit
- * with it (it only serves messages).  The name is written first, where neither the old name nor any extension lies.
+ * What tells of the backing file lies in two places: the header's fields (offset and length of the name) and the header extension
+ * with its format; and the name itself somewhere in the first cluster.  All but the name go into the file's first sector, in one
+ * write, so that a crash leaves the old reference or the new one: the extensions are laid out anew, without the feature name table
+ * if they do not fit with it (it only serves messages).  The name is written first, where neither the old name nor any extension
+ * lies.
  */
 #include "qcow2.h"
 
@@ -68,7 +69,8 @@ int qcow2_header_strike(struct qcow2 *q, const char *name, uint32_t old_len, vd_
 	uint8_t sector[QCOW2_SECTOR];
 
 	if (q->h.header_len > QCOW2_SECTOR - 8)
-		return vd_fail(err, VDISK_UNSUPPORTED, 100, "a header of %" PRIu32 " bytes cannot be rewritten at one stroke", q->h.header_len);
+		return vd_fail(err, VDISK_UNSUPPORTED, 100, "a header of %" PRIu32 " bytes cannot be rewritten at one stroke",
+		               q->h.header_len);
 	if (qcow2_exts_end(q, old_len, &old_end, err) < 0 || qcow2_sector_make(q, name, old_end, sector, &name_at, err) < 0)
 		return -1;
 	if (name_at && (vd_file_pwrite(q->file, name, strlen(name), name_at, err) < 0 || vd_file_flush(q->file, err) < 0))
@@ -83,10 +85,11 @@ int qcow2_header_strike(struct qcow2 *q, const char *name, uint32_t old_len, vd_
 static int qcow2_parent_refuse(const struct qcow2 *q, const struct vd_new_parent *p, vd_error *err)
 {
 	if (q->external_raw && p)
-		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "data_file_raw=on does not go together with a backing file");
+		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET,
+		               "data_file_raw=on does not go together with a backing file");
 	if (p && (!p->name[0] || strlen(p->name) > QCOW2_BACKING_MAX))
-		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "a backing file's name has 1 to %u bytes, not %zu", QCOW2_BACKING_MAX,
-		               strlen(p->name));
+		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "a backing file's name has 1 to %u bytes, not %zu",
+		               QCOW2_BACKING_MAX, strlen(p->name));
 	return 0;
 }
 

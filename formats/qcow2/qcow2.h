@@ -3,8 +3,8 @@
  * The qcow2 driver's own declarations.  Specification: docs/interop/qcow2.rst of QEMU ("spec" in comments).
  *
  * Files: header (the fixed fields), extension (what follows them), refcount (counts of host clusters), alloc (finding and freeing
- * space), l1l2 (reading and writing the two tables), map, write (reserve, publish, unmap), create, snapshot, bitmap (bitmap.h), codec
- * (compression), crypt and luks, check and repair, resize, amend, measure, driver (open, close, facts, the driver's table).
+ * space), l1l2 (reading and writing the two tables), map, write (reserve, publish, unmap), create, snapshot, bitmap (bitmap.h),
+ * codec (compression), crypt and luks, check and repair, resize, amend, measure, driver (open, close, facts, the driver's table).
  *
  * Everything in struct qcow2 is guarded by the layer's lock: map() and the codecs only read it.
  */
@@ -135,8 +135,8 @@ struct qcow2 {
 	struct vd_cache *cache;
 	uint64_t cache_bytes;
 
-	/* Refcounts.  No cluster below `hint` is free.  Nothing at or after `cursor` is in use.  What lies at or after `virgin` reads as
-	   zeros and was never given out. */
+	/* Refcounts.  No cluster below `hint` is free.  Nothing at or after `cursor` is in use.  What lies at or after `virgin`
+	   reads as zeros and was never given out. */
 	unsigned block_bits;    /* log2 of the counts in a refcount block */
 	uint64_t count_max;
 	uint64_t cursor, hint, virgin; /* cluster numbers */
@@ -171,8 +171,8 @@ int qcow2_header_rewrite(struct qcow2 *q, vd_error *err);
 int qcow2_exts_decode(const struct qcow2_header *h, const uint8_t *p, size_t len, struct qcow2_exts *x, vd_error *err);
 int qcow2_features_judge(const struct qcow2_header *h, const struct qcow2_exts *x, vd_error *err);
 /* Bytes used of buf (cap of them); with the feature name table only where it fits.  VDISK_INVALID when the rest does not. */
-int qcow2_exts_encode(const struct qcow2_header *h, const struct qcow2_exts *x, size_t reserve, uint8_t *buf, size_t cap, size_t *used,
-                      vd_error *err);
+int qcow2_exts_encode(const struct qcow2_header *h, const struct qcow2_exts *x, size_t reserve, uint8_t *buf, size_t cap,
+                      size_t *used, vd_error *err);
 void qcow2_exts_free(struct qcow2_exts *x);
 
 /* refcount.c */
@@ -240,7 +240,8 @@ int qcow2_l2_find(struct qcow2 *q, uint64_t off, struct qcow2_l2_pos *pos, vd_er
 /* The same, with a table of our own: allocates or copies it. */
 int qcow2_l2_own(struct qcow2 *q, uint64_t off, struct qcow2_l2_pos *pos, vd_error *err);
 /* Pins the slice that holds entry `idx`; *first, *n: the entries in it. */
-int qcow2_l2_slice(struct qcow2 *q, uint64_t l2_off, uint32_t idx, struct vd_table **t, uint32_t *first, uint32_t *n, vd_error *err);
+int qcow2_l2_slice(struct qcow2 *q, uint64_t l2_off, uint32_t idx, struct vd_table **t, uint32_t *first, uint32_t *n,
+                   vd_error *err);
 struct qcow2_entry qcow2_entry_get(const struct qcow2 *q, const struct vd_table *t, uint32_t at);
 void qcow2_entry_put(const struct qcow2 *q, struct vd_table *t, uint32_t at, struct qcow2_entry e);
 int qcow2_l1_get(struct qcow2 *q, uint64_t l1_off, uint64_t idx, uint64_t *entry, vd_error *err);
@@ -341,8 +342,8 @@ struct qcow2_snapshot_edit {
 int qcow2_snapshot_table_size(struct qcow2 *q, uint64_t *bytes, vd_error *err);
 int qcow2_snapshot_table_write(struct qcow2 *q, const struct qcow2_snapshot_edit *e, vd_error *err);
 
-/* shadow.c: between begin and commit, q->h is what the header is going to say; counts, new tables and q->h may be changed, and space is
-   taken at the end only.  Whoever gets 0 from begin calls one of commit and abort. */
+/* shadow.c: between begin and commit, q->h is what the header is going to say; counts, new tables and q->h may be changed, and
+   space is taken at the end only.  Whoever gets 0 from begin calls one of commit and abort. */
 struct qcow2_shadow {
 	struct qcow2 *q;
 	struct qcow2_header old;  /* as it stands in the file */
@@ -412,8 +413,8 @@ int qcow2_refcounts_mend(struct qcow2 *q, vd_error *err);
 int qcow2_resize(struct vd_layer *l, uint64_t size, vd_error *err);
 int qcow2_amend(struct vd_layer *l, const struct vd_options *o, vd_error *err);
 /* parent.c */
-/* Header and extensions anew, with `name` (NULL: none) as the backing file's, durable: in one sector, so it happens or not.  The extensions
-   that are in the file begin at old_len. */
+/* Header and extensions anew, with `name` (NULL: none) as the backing file's, durable: in one sector, so it happens or not.  The
+   extensions that are in the file begin at old_len. */
 int qcow2_header_strike(struct qcow2 *q, const char *name, uint32_t old_len, vd_error *err);
 int qcow2_set_parent(struct vd_layer *l, const struct vd_new_parent *p, vd_error *err);
 

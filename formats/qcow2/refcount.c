@@ -77,7 +77,8 @@ static int qcow2_block_fault(struct qcow2 *q, uint64_t block, uint64_t *off, con
 	*off = 0;
 	if (q->lenient)
 		return 0;
-	return vd_fail(err, VDISK_CORRUPT, q->h.rt_off + block * 8, "refcount table entry %" PRIu64 " (%#" PRIx64 ") %s", block, bad, what);
+	return vd_fail(err, VDISK_CORRUPT, q->h.rt_off + block * 8, "refcount table entry %" PRIu64 " (%#" PRIx64 ") %s", block,
+	               bad, what);
 }
 
 int qcow2_block_at(struct qcow2 *q, uint64_t block, uint64_t *off, vd_error *err)
@@ -160,7 +161,8 @@ int qcow2_refcount_put(struct qcow2 *q, uint64_t cluster, uint64_t count, vd_err
 	if (qcow2_counts_pin(q, cluster, &c, err) < 0)
 		return -1;
 	if (!c.t)
-		return vd_fail(err, VDISK_CORRUPT, cluster << q->bits, "no refcount block for the cluster at %#" PRIx64, cluster << q->bits);
+		return vd_fail(err, VDISK_CORRUPT, cluster << q->bits, "no refcount block for the cluster at %#" PRIx64,
+		               cluster << q->bits);
 	qcow2_count_put(c.t->data, q->h.refcount_order, cluster - c.first, count);
 	vd_cache_dirty(q->cache, c.t);
 	qcow2_counts_put(q, &c);
@@ -251,11 +253,13 @@ int qcow2_refcount_add(struct qcow2 *q, uint64_t first, uint64_t n, int delta, v
 			vd_cache_dirty(q->cache, c.t);
 		qcow2_counts_put(q, &c);
 		if (at < stop && !count)
-			return vd_fail(err, VDISK_CORRUPT, at << q->bits, "refcount of the cluster in use at %#" PRIx64 " is 0", at << q->bits);
+			return vd_fail(err, VDISK_CORRUPT, at << q->bits, "refcount of the cluster in use at %#" PRIx64 " is 0",
+			               at << q->bits);
 		if (at < stop)
 			return vd_fail(err, VDISK_UNSUPPORTED, at << q->bits,
-			               "the cluster at %#" PRIx64 " has %" PRIu64 " references, and refcount_bits=%u cannot count one more", at << q->bits,
-			               count, 1u << q->h.refcount_order);
+			               "the cluster at %#" PRIx64 " has %" PRIu64
+			               " references, and refcount_bits=%u cannot count one more",
+			               at << q->bits, count, 1u << q->h.refcount_order);
 	}
 	return 0;
 }
@@ -314,8 +318,8 @@ static int qcow2_counts_fill(struct qcow2 *q, uint64_t first, uint64_t end, vd_e
 	if (qcow2_refcount_claim(q, first, end - first, &done, err) < 0)
 		return -1;
 	if (done != end - first)
-		return vd_fail(err, VDISK_CORRUPT, (first + done) << q->bits, "refcount of the unused cluster at %#" PRIx64 " is not 0",
-		               (first + done) << q->bits);
+		return vd_fail(err, VDISK_CORRUPT, (first + done) << q->bits,
+		               "refcount of the unused cluster at %#" PRIx64 " is not 0", (first + done) << q->bits);
 	return 0;
 }
 
@@ -325,7 +329,8 @@ static int qcow2_counts_fill(struct qcow2 *q, uint64_t first, uint64_t end, vd_e
  */
 static int qcow2_reftable_grow(struct qcow2 *q, uint64_t need, vd_error *err)
 {
-	uint64_t start = q->cursor, lo = start >> q->block_bits, old_entries = qcow2_reftable_entries(q), clusters, hi, blocks = 1, off = 0;
+	uint64_t start = q->cursor, lo = start >> q->block_bits, old_entries = qcow2_reftable_entries(q), clusters, hi, blocks = 1,
+		 off = 0;
 	uint64_t old_first = qcow2_cluster_of(q, q->h.rt_off), old_n = q->h.rt_clusters, per = q->cluster / 8;
 
 	assert(!q->shadowed); /* qcow2_shadow_begin() made it large enough */
@@ -344,9 +349,10 @@ static int qcow2_reftable_grow(struct qcow2 *q, uint64_t need, vd_error *err)
 		need = hi;
 	}
 	if (clusters << q->bits > vd_max(QCOW2_REFTABLE_BYTES_MAX, q->cluster))
-		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET,
-		               "the file has outgrown a refcount table of %u bytes: larger clusters or narrower refcounts are needed",
-		               QCOW2_REFTABLE_BYTES_MAX);
+		return vd_fail(
+			err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET,
+			"the file has outgrown a refcount table of %u bytes: larger clusters or narrower refcounts are needed",
+			QCOW2_REFTABLE_BYTES_MAX);
 	if (lo < old_entries && off) /* the first one is there already */
 		blocks--;
 	q->cursor = start + clusters + blocks;
@@ -360,7 +366,8 @@ static int qcow2_reftable_grow(struct qcow2 *q, uint64_t need, vd_error *err)
 		goto fail;
 	q->h.rt_off = start << q->bits;
 	q->h.rt_clusters = (uint32_t)clusters;
-	if (qcow2_counts_fill(q, start, q->cursor, err) < 0 || qcow2_grow_file(q, err) < 0 || vd_cache_write_back(q->cache, err) < 0)
+	if (qcow2_counts_fill(q, start, q->cursor, err) < 0 || qcow2_grow_file(q, err) < 0 ||
+	    vd_cache_write_back(q->cache, err) < 0)
 		goto fail;
 	if (qcow2_header_write(q, err) < 0 || (!q->unfinished && vd_file_flush(q->file, err) < 0)) {
 		q->layer->broken = true; /* which table the header names is not known */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Repairs: counts are made what the references say; refcount table entries that cannot be are dropped, and the table itself made anew
- * where it is not in the file, so that the counts are rebuilt from the L1 and L2 tables.  Guest data and what maps it are not touched.
+ * Repairs: counts are made what the references say; refcount table entries that cannot be are dropped, and the table itself made
+ * anew where it is not in the file, so that the counts are rebuilt from the L1 and L2 tables.  Guest data and what maps it are not
+ * touched.
  */
 #include "qcow2.h"
 
@@ -36,8 +37,8 @@ static int qcow2_reftable_renew(struct qcow2_checker *k, vd_error *err)
 
 	qcow2_clusters_total(&q->h, 0, 0, q->cursor + q->cursor / 4 + 1024, 0, &clusters);
 	if (clusters << q->bits > vd_max(QCOW2_REFTABLE_BYTES_MAX, q->cluster))
-		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "the refcount table for a file of %" PRIu64 " bytes would be too large",
-		               vd_file_size(q->file));
+		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET,
+		               "the refcount table for a file of %" PRIu64 " bytes would be too large", vd_file_size(q->file));
 	for (uint64_t at = 0; at < clusters << q->bits; at += q->table) {
 		if (vd_cache_new_table(q->cache, (first << q->bits) + at, QCOW2_RANK_REFTABLE, &t, err) < 0)
 			return -1;
@@ -78,8 +79,8 @@ static int qcow2_tail_check(struct qcow2_checker *k, uint64_t block, vd_error *e
 		if (qcow2_refcount_scan(q, at, end - at, &zero, &run, err) < 0)
 			return -1;
 		for (uint64_t c = at; !zero && c < at + run; c++) {
-			k->rep->problem(k->rep, true, c << q->bits, "the cluster at %#" PRIx64 ", past the end of the file, is counted as used",
-			                c << q->bits);
+			k->rep->problem(k->rep, true, c << q->bits,
+			                "the cluster at %#" PRIx64 ", past the end of the file, is counted as used", c << q->bits);
 			if (qcow2_counts_repair(k, c, 1, 0, err) < 0)
 				return -1;
 		}
@@ -95,8 +96,8 @@ int qcow2_reftable_check(struct qcow2_checker *k, vd_error *err)
 
 	if (q->h.rt_off < q->cluster || !bytes || !vd_within(q->h.rt_off, bytes, vd_up(vd_file_size(q->file), q->cluster)) ||
 	    (q->h.l1_size && q->h.rt_off < q->h.l1_off + q->h.l1_size * 8ull && q->h.l1_off < q->h.rt_off + bytes)) {
-		k->rep->problem(k->rep, false, 48, "refcount table at %#" PRIx64 " (%" PRIu32 " clusters) lies where it cannot", q->h.rt_off,
-		                q->h.rt_clusters);
+		k->rep->problem(k->rep, false, 48, "refcount table at %#" PRIx64 " (%" PRIu32 " clusters) lies where it cannot",
+		                q->h.rt_off, q->h.rt_clusters);
 		return k->rep->repair & VDISK_CHECK_REPAIR_ALL ? qcow2_reftable_renew(k, err) : 1;
 	}
 	for (uint64_t i = 0; i < qcow2_reftable_entries(q); i++) {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Another virtual size.  Growing may move the L1 table: the new one is durable before the header points at it, and the old one's space
- * is free after that.  Shrinking lets go of the clusters first, so that what the header promises is never less than what is there.
+ * Another virtual size.  Growing may move the L1 table: the new one is durable before the header points at it, and the old one's
+ * space is free after that.  Shrinking lets go of the clusters first, so that what the header promises is never less than what is
+ * there.
  */
 #include "bitmap.h"
 
@@ -36,7 +37,8 @@ static int qcow2_l1_grow(struct qcow2 *q, uint64_t entries, vd_error *err)
 	bool zeroed;
 
 	if (entries > QCOW2_L1_BYTES_MAX / 8)
-		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "the disk would need an L1 table of %" PRIu64 " entries, more than %u", entries,
+		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET,
+		               "the disk would need an L1 table of %" PRIu64 " entries, more than %u", entries,
 		               QCOW2_L1_BYTES_MAX / 8);
 	if (qcow2_alloc_row(q, clusters, &first, &zeroed, err) < 0)
 		return -1;

@@ -2,10 +2,10 @@
 /*
  * A change of metadata that happens at one stroke, however much of it there is: snapshots move the counts of all clusters.
  *
- *  - The refcount table and all its blocks are copied to space past the end of what is used, and from then on all counting is done in
- *    the copy; new tables go to new space as well.  Nothing that the header in the file leads to is touched.
- *  - One write of the header's fixed fields, a sector, makes everything count: refcounts, L1 table, size and snapshots together (C1, C2).
- *    A crash before it leaves some bytes past the end that nothing counts, one after it nothing at all (C3).
+ *  - The refcount table and all its blocks are copied to space past the end of what is used, and from then on all counting is done
+ *    in the copy; new tables go to new space as well.  Nothing that the header in the file leads to is touched.
+ *  - One write of the header's fixed fields, a sector, makes everything count: refcounts, L1 table, size and snapshots together
+ *    (C1, C2).  A crash before it leaves some bytes past the end that nothing counts, one after it nothing at all (C3).
  *  - What the change lets go is not used again before that: space is only taken at the end meanwhile.
  */
 #include "qcow2.h"
@@ -58,9 +58,10 @@ static int qcow2_shadow_size(const struct qcow2 *q, uint64_t blocks, uint64_t mo
 		need = (end >> q->block_bits) + 2;
 	}
 	if (*clusters << q->bits > vd_max(QCOW2_REFTABLE_BYTES_MAX, q->cluster))
-		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET,
-		               "the file has outgrown a refcount table of %u bytes: larger clusters or narrower refcounts are needed",
-		               QCOW2_REFTABLE_BYTES_MAX);
+		return vd_fail(
+			err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET,
+			"the file has outgrown a refcount table of %u bytes: larger clusters or narrower refcounts are needed",
+			QCOW2_REFTABLE_BYTES_MAX);
 	return 0;
 }
 
@@ -198,15 +199,16 @@ static void qcow2_block_compare(struct qcow2_shadow *s, struct qcow2_gone *g, ui
 		    !memcmp(old, new, q->table))
 			continue;
 		for (uint64_t c = at; c < at + per; c++) {
-			if (qcow2_count_get(old, q->h.refcount_order, c - at) && !qcow2_count_get(new, q->h.refcount_order, c - at) &&
-			    c - rt >= s->old.rt_clusters && !qcow2_meta_has(&s->blocks, c))
+			if (qcow2_count_get(old, q->h.refcount_order, c - at) &&
+			    !qcow2_count_get(new, q->h.refcount_order, c - at) && c - rt >= s->old.rt_clusters &&
+			    !qcow2_meta_has(&s->blocks, c))
 				qcow2_gone_add(g, c);
 		}
 	}
 }
 
-/* Space that was counted before and is not any more goes back to the host, as far as it takes it; last the blocks and the table that
-   counted it, since they are read for this. */
+/* Space that was counted before and is not any more goes back to the host, as far as it takes it; last the blocks and the table
+   that counted it, since they are read for this. */
 static void qcow2_shadow_release(struct qcow2_shadow *s)
 {
 	struct qcow2 *q = s->q;
@@ -236,7 +238,8 @@ int qcow2_shadow_commit(struct qcow2_shadow *s, vd_error *err)
 {
 	struct qcow2 *q = s->q;
 
-	if (qcow2_grow_file(q, err) < 0 || vd_cache_write_back(q->cache, err) < 0 || (!q->unfinished && vd_file_flush(q->file, err) < 0)) {
+	if (qcow2_grow_file(q, err) < 0 || vd_cache_write_back(q->cache, err) < 0 ||
+	    (!q->unfinished && vd_file_flush(q->file, err) < 0)) {
 		qcow2_shadow_abort(s);
 		return -1;
 	}

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Internal snapshots (spec: "Snapshots"): the table is walked entry by entry in bounded memory, whatever it claims; one of them can be
- * opened as a read-only layer, with its own L1 table and its own size.
+ * Internal snapshots (spec: "Snapshots"): the table is walked entry by entry in bounded memory, whatever it claims; one of them can
+ * be opened as a read-only layer, with its own L1 table and its own size.
  */
 #include "qcow2.h"
 
@@ -57,8 +57,8 @@ int qcow2_snapshots_next(struct qcow2_snapshots *w, vd_error *err)
 	extra = be32_get(fixed + 36);
 	end = w->at + QCOW2_SNAPSHOT_FIXED + extra + id_len + name_len;
 	if (end - q->h.snap_off > QCOW2_SNAPSHOT_TABLE_MAX)
-		return vd_fail(err, VDISK_CORRUPT, w->at, "snapshot table is larger than %u bytes at entry %" PRIu32, QCOW2_SNAPSHOT_TABLE_MAX,
-		               w->i);
+		return vd_fail(err, VDISK_CORRUPT, w->at, "snapshot table is larger than %u bytes at entry %" PRIu32,
+		               QCOW2_SNAPSHOT_TABLE_MAX, w->i);
 	if (extra && vd_file_pread(q->file, fixed + QCOW2_SNAPSHOT_FIXED, vd_min(extra, 24), w->at + QCOW2_SNAPSHOT_FIXED, err) < 0)
 		return -1;
 	w->s.l1_off = be64_get(fixed);
@@ -103,11 +103,12 @@ static int qcow2_snapshot_list(struct vd_layer *l, vdisk_snapshot_fn fn, void *c
 int qcow2_snapshot_judge(const struct qcow2 *q, const struct qcow2_snapshot *s, vd_error *err)
 {
 	if (s->l1_size > QCOW2_L1_BYTES_MAX / 8 || s->size > INT64_MAX || s->l1_size < vd_div_up(s->size, qcow2_l2_span(q)))
-		return vd_fail(err, VDISK_CORRUPT, VDISK_NO_OFFSET, "snapshot %s: an L1 table of %" PRIu32 " entries for %" PRIu64 " bytes", s->id,
-		               s->l1_size, s->size);
+		return vd_fail(err, VDISK_CORRUPT, VDISK_NO_OFFSET,
+		               "snapshot %s: an L1 table of %" PRIu32 " entries for %" PRIu64 " bytes", s->id, s->l1_size, s->size);
 	if (s->l1_off % q->cluster || !vd_within(s->l1_off, s->l1_size * 8ull, vd_file_size(q->file)) ||
 	    (s->l1_size && qcow2_is_core_meta(q, s->l1_off, s->l1_size * 8ull)))
-		return vd_fail(err, VDISK_CORRUPT, s->l1_off, "snapshot %s: its L1 table at %#" PRIx64 " lies where it cannot", s->id, s->l1_off);
+		return vd_fail(err, VDISK_CORRUPT, s->l1_off, "snapshot %s: its L1 table at %#" PRIx64 " lies where it cannot",
+		               s->id, s->l1_off);
 	return 0;
 }
 

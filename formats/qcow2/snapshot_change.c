@@ -2,9 +2,11 @@
 /*
  * Snapshots made, applied and removed, each at one stroke (shadow.c).
  *
- *  - A tree (an L1 table, its L2 tables and what they name) adds one to the count of all that it reaches, however many trees share it.
- *  - "Copied" flags count in the active tree only, and tell exactly the counts of 1.  Tables are never changed in place here: the active L1
- *    table is written anew, and so is each L2 table in which flags have to change; a snapshot that is being made shares the new ones.
+ *  - A tree (an L1 table, its L2 tables and what they name) adds one to the count of all that it reaches, however many trees share
+ *    it.
+ *  - "Copied" flags count in the active tree only, and tell exactly the counts of 1.  Tables are never changed in place here: the
+ *    active L1 table is written anew, and so is each L2 table in which flags have to change; a snapshot that is being made shares
+ *    the new ones.
  */
 #include "bitmap.h"
 
@@ -19,7 +21,8 @@ struct qcow2_tree {
 	uint64_t size; /* of its disk */
 };
 
-static int qcow2_tree_entry(struct qcow2 *q, const struct qcow2_tree *t, uint32_t i, uint64_t *l2_off, uint64_t *entry, vd_error *err)
+static int qcow2_tree_entry(struct qcow2 *q, const struct qcow2_tree *t, uint32_t i, uint64_t *l2_off, uint64_t *entry,
+                            vd_error *err)
 {
 	if (qcow2_l1_get(q, t->l1_off, i, entry, err) < 0 || qcow2_l2_off_judge(q, *entry, t->l1_off + i * 8ull, err) < 0)
 		return -1;
@@ -41,7 +44,8 @@ static int qcow2_tree_tables(struct qcow2 *q, const struct qcow2_tree *t, uint64
 	return 0;
 }
 
-static int qcow2_slice_judge(struct qcow2 *q, const struct qcow2_tree *t, struct qcow2_entry e, uint64_t off, uint64_t where, vd_error *err)
+static int qcow2_slice_judge(struct qcow2 *q, const struct qcow2_tree *t, struct qcow2_entry e, uint64_t off, uint64_t where,
+                             vd_error *err)
 {
 	uint64_t valid = off < t->size ? vd_min(q->cluster, t->size - off) : q->cluster;
 	const char *fault = qcow2_entry_fault(q, e, off, valid);
@@ -149,18 +153,21 @@ static int qcow2_table_flags(struct qcow2 *q, uint64_t l2_off, uint64_t to, bool
 	return rc;
 }
 
-/* The L1 entry for the L2 table at l2_off, in as many new L1 tables as `shares`; where its flags have to change, for a new table. */
+/* The L1 entry for the L2 table at l2_off, in as many new L1 tables as `shares`; where its flags have to change, for a new
+   table. */
 static int qcow2_l1_entry_make(struct qcow2 *q, uint64_t l2_off, unsigned shares, uint64_t *entry, vd_error *err)
 {
 	uint64_t count, cluster;
 	bool changed, zeroed;
 
-	if (qcow2_table_flags(q, l2_off, 0, &changed, err) < 0 || qcow2_refcount_get(q, qcow2_cluster_of(q, l2_off), &count, err) < 0)
+	if (qcow2_table_flags(q, l2_off, 0, &changed, err) < 0 ||
+	    qcow2_refcount_get(q, qcow2_cluster_of(q, l2_off), &count, err) < 0)
 		return -1;
 	*entry = l2_off | (count == 1 ? QCOW2_COPIED : 0);
 	if (!changed)
 		return 0;
-	if (qcow2_alloc_row(q, 1, &cluster, &zeroed, err) < 0 || qcow2_table_flags(q, l2_off, cluster << q->bits, &changed, err) < 0)
+	if (qcow2_alloc_row(q, 1, &cluster, &zeroed, err) < 0 ||
+	    qcow2_table_flags(q, l2_off, cluster << q->bits, &changed, err) < 0)
 		return -1;
 	*entry = cluster << q->bits | (shares == 1 ? QCOW2_COPIED : 0);
 	for (unsigned i = 0; i < shares; i++) {
@@ -306,7 +313,8 @@ static int qcow2_create_run(struct qcow2 *q, const struct vd_new_snapshot *n, co
 }
 
 /* Clusters that a change takes which writes `l1` L1 tables like t's, and the snapshot table if `table`. */
-static int qcow2_change_begin(struct qcow2_shadow *s, struct qcow2 *q, const struct qcow2_tree *t, unsigned l1, bool table, vd_error *err)
+static int qcow2_change_begin(struct qcow2_shadow *s, struct qcow2 *q, const struct qcow2_tree *t, unsigned l1, bool table,
+                              vd_error *err)
 {
 	uint64_t tables, bytes = 0;
 
@@ -366,7 +374,8 @@ int qcow2_snapshot_apply(struct vd_layer *l, uint32_t i, vd_error *err)
 	if (qcow2_external_refuse(q, err) < 0 || qcow2_snapshot_find(q, i, &snap, err) < 0)
 		return -1;
 	/* The disk; not the state of a machine, which lies past it from the next L2 table on. */
-	t = (struct qcow2_tree){.l1_off = snap.l1_off, .l1_size = (uint32_t)vd_div_up(snap.size, qcow2_l2_span(q)), .size = snap.size};
+	t = (struct qcow2_tree){
+		.l1_off = snap.l1_off, .l1_size = (uint32_t)vd_div_up(snap.size, qcow2_l2_span(q)), .size = snap.size};
 	/* Where the two contents differ is not looked at: bitmaps that follow changes get all of the disk. */
 	if (qcow2_bitmaps_settle(l, err) < 0 || qcow2_bitmaps_hold(q, old != snap.size, err) < 0)
 		return -1;

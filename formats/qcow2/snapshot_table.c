@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The snapshot table, written anew to new space: entries that stay keep their bytes, whatever extra data they have (spec: "Snapshot table
- * entries").  Only while shadowed: q->h names the new one at once, the file's header when the change is committed.
+ * The snapshot table, written anew to new space: entries that stay keep their bytes, whatever extra data they have (spec: "Snapshot
+ * table entries").  Only while shadowed: q->h names the new one at once, the file's header when the change is committed.
  */
 #include "qcow2.h"
 
@@ -38,8 +38,8 @@ static int qcow2_entry_place(struct qcow2 *q, uint32_t i, uint64_t *from, uint64
 }
 
 /* The table's bytes as they are to be; returns owned. */
-static int qcow2_snapshot_table_make(struct qcow2 *q, const struct qcow2_snapshot_edit *e, uint64_t had, uint8_t **out, uint64_t *len,
-                                     vd_error *err)
+static int qcow2_snapshot_table_make(struct qcow2 *q, const struct qcow2_snapshot_edit *e, uint64_t had, uint8_t **out,
+                                     uint64_t *len, vd_error *err)
 {
 	uint64_t from = had, to = had;
 	size_t got;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The walk over everything that refers to host clusters: header, refcount structures, the active L1 tree, the snapshots' trees, bitmaps,
- * the encryption header.  It reads tables through the cache, one slice at a time, so memory does not follow the image's size.
+ * The walk over everything that refers to host clusters: header, refcount structures, the active L1 tree, the snapshots' trees,
+ * bitmaps, the encryption header.  It reads tables through the cache, one slice at a time, so memory does not follow the image's
+ * size.
  */
 #include "bitmap.h"
 
@@ -101,7 +102,8 @@ static int qcow2_walk_l2(struct qcow2_walk *w, const struct qcow2_tree *tree, ui
 		if (qcow2_l2_slice(q, l2_off, idx, &t, &first, &n, &inner) < 0)
 			return qcow2_walk_soften(w, l2_off, &inner, err);
 		for (; !rc && idx < first + n; idx++)
-			rc = qcow2_walk_entry(w, tree, t, idx - first, l2_off + (uint64_t)idx * q->entry_bytes, off + ((uint64_t)idx << q->bits), err);
+			rc = qcow2_walk_entry(w, tree, t, idx - first, l2_off + (uint64_t)idx * q->entry_bytes,
+			                      off + ((uint64_t)idx << q->bits), err);
 		vd_cache_put(q->cache, t);
 	}
 	return rc;
@@ -139,7 +141,8 @@ static int qcow2_walk_tree(struct qcow2_walk *w, const struct qcow2_tree *tree, 
 		return 0;
 	if (tree->l1_size > QCOW2_L1_BYTES_MAX / 8 || tree->l1_off % q->cluster || tree->l1_off < q->cluster ||
 	    !vd_within(tree->l1_off, tree->l1_size * 8ull, vd_file_size(q->file))) {
-		qcow2_walk_fault(w, tree->l1_off, "L1 table at %#" PRIx64 " with %" PRIu32 " entries cannot be", tree->l1_off, tree->l1_size);
+		qcow2_walk_fault(w, tree->l1_off, "L1 table at %#" PRIx64 " with %" PRIu32 " entries cannot be", tree->l1_off,
+		                 tree->l1_size);
 		return 0;
 	}
 	if (w->ref)
@@ -217,7 +220,8 @@ static int qcow2_walk_bitmap(struct qcow2 *q, struct qcow2_bitmap *b, void *ctx,
 	uint64_t len = b->table_size * 8ull;
 
 	if (b->table_off % q->cluster || !vd_within(b->table_off, len, vd_file_size(q->file)) || !b->table_off || len > 64u << 20) {
-		qcow2_walk_fault(w, b->at, "bitmap table at %#" PRIx64 " with %" PRIu32 " entries cannot be", b->table_off, b->table_size);
+		qcow2_walk_fault(w, b->at, "bitmap table at %#" PRIx64 " with %" PRIu32 " entries cannot be", b->table_off,
+		                 b->table_size);
 		return 0;
 	}
 	if (w->ref(w, QCOW2_REF_META, b->table_off, len, "a bitmap table", err) < 0)
@@ -247,7 +251,8 @@ static int qcow2_walk_bitmaps(struct qcow2_walk *w, vd_error *err)
 	if (!w->ref || !q->x.has_bitmaps || !(q->h.autoclear & QCOW2_AUTOCLEAR_BITMAPS))
 		return 0;
 	if (!vd_within(q->x.bitmap_dir_off, q->x.bitmap_dir_len, vd_file_size(q->file))) {
-		qcow2_walk_fault(w, q->x.bitmap_dir_off, "bitmap directory at %#" PRIx64 " is outside the file", q->x.bitmap_dir_off);
+		qcow2_walk_fault(w, q->x.bitmap_dir_off, "bitmap directory at %#" PRIx64 " is outside the file",
+		                 q->x.bitmap_dir_off);
 		return 0;
 	}
 	if (w->ref(w, QCOW2_REF_META, q->x.bitmap_dir_off, q->x.bitmap_dir_len, "the bitmap directory", err) < 0)

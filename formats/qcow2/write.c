@@ -2,8 +2,8 @@
 /*
  * Writing: space is found by reserve, pointed at by publish, given up by abandon, and let go by unmap.
  *
- *  - reserve() makes the L2 table that publish() will need, so that publish allocates nothing.  A new table is empty or a copy, so that
- *    an abandoned reservation leaves only space, never a change of content.
+ *  - reserve() makes the L2 table that publish() will need, so that publish allocates nothing.  A new table is empty or a copy, so
+ *    that an abandoned reservation leaves only space, never a change of content.
  *  - A reservation lies within one L2 table.
  *  - What publish replaces is freed by qcow2_free_later(): counted until the new entry is durable (C2).
  *  - A data cluster is durable before the entry that points at it where the old entry's content was durable already (C1, C5): the
@@ -50,8 +50,8 @@ int qcow2_begin_write(struct vd_layer *l, vd_error *err)
 
 /* ---------------------------------------------------------------- reserve */
 
-/* How many entries from `idx` on, at most n, can share one reservation with the first: all with a host cluster of their own, in a row
-   (*host set), or none with one (*host 0). */
+/* How many entries from `idx` on, at most n, can share one reservation with the first: all with a host cluster of their own, in a
+   row (*host set), or none with one (*host 0). */
 static int qcow2_resv_probe(struct qcow2 *q, const struct qcow2_l2_pos *pos, uint64_t off, uint32_t n, uint64_t *host, bool *data,
                             uint32_t *run, vd_error *err)
 {
@@ -67,7 +67,8 @@ static int qcow2_resv_probe(struct qcow2 *q, const struct qcow2_l2_pos *pos, uin
 		struct qcow2_entry e = qcow2_entry_get(q, t, i - first);
 		uint64_t at = vd_down(off, q->cluster) + ((uint64_t)*run << q->bits);
 		const char *fault = qcow2_entry_fault(q, e, at, vd_min(q->cluster, q->layer->size - at));
-		bool own = (e.desc & (QCOW2_COPIED | QCOW2_COMPRESSED)) == QCOW2_COPIED && (q->external || (e.desc & QCOW2_OFF_MASK));
+		bool own =
+			(e.desc & (QCOW2_COPIED | QCOW2_COMPRESSED)) == QCOW2_COPIED && (q->external || (e.desc & QCOW2_OFF_MASK));
 
 		if (fault) {
 			vd_cache_put(q->cache, t);
@@ -77,7 +78,8 @@ static int qcow2_resv_probe(struct qcow2 *q, const struct qcow2_l2_pos *pos, uin
 		if (!*run) {
 			*host = own && !q->external ? e.desc & QCOW2_OFF_MASK : 0;
 			*data = own && !q->ext_l2 && !(e.desc & QCOW2_ZERO);
-		} else if (own && !q->external ? (e.desc & QCOW2_OFF_MASK) != *host + ((uint64_t)*run << q->bits) || !*host : *host != 0) {
+		} else if (own && !q->external ? (e.desc & QCOW2_OFF_MASK) != *host + ((uint64_t)*run << q->bits) || !*host
+		                               : *host != 0) {
 			break;
 		} else if (*data != (own && !q->ext_l2 && !(e.desc & QCOW2_ZERO))) {
 			break;
@@ -199,8 +201,8 @@ static uint32_t qcow2_sub_mask(const struct qcow2 *q, uint64_t from, uint64_t to
 }
 
 /* The entry after bytes [from, to) of the cluster were set to `kind`; for DATA at host cluster `host`. */
-static struct qcow2_entry qcow2_entry_after(const struct qcow2 *q, struct qcow2_entry old, enum vd_kind kind, uint64_t host, uint64_t from,
-                                            uint64_t to)
+static struct qcow2_entry qcow2_entry_after(const struct qcow2 *q, struct qcow2_entry old, enum vd_kind kind, uint64_t host,
+                                            uint64_t from, uint64_t to)
 {
 	struct qcow2_entry e = {0, 0};
 	uint64_t mask;
@@ -222,8 +224,8 @@ static struct qcow2_entry qcow2_entry_after(const struct qcow2 *q, struct qcow2_
 }
 
 /* Sets the entries of the clusters that [off, off+len) touches, all of one L2 table, and lets go of what they held. */
-static int qcow2_entries_set(struct qcow2 *q, const struct qcow2_l2_pos *pos, uint64_t off, uint64_t len, enum vd_kind kind, uint64_t host,
-                             vd_error *err)
+static int qcow2_entries_set(struct qcow2 *q, const struct qcow2_l2_pos *pos, uint64_t off, uint64_t len, enum vd_kind kind,
+                             uint64_t host, vd_error *err)
 {
 	uint32_t idx = pos->idx, first = 0, n = 0;
 	uint64_t end = off + len;
@@ -283,7 +285,8 @@ static int qcow2_publish_one(struct qcow2 *q, const struct vd_resv *r, vd_error 
 	if (qcow2_l2_find(q, r->off, &pos, err) < 0)
 		return -1;
 	if (!pos.l2_off || pos.shared)
-		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "publish without a reservation at guest offset %" PRIu64, r->off);
+		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "publish without a reservation at guest offset %" PRIu64,
+		               r->off);
 	if (r->kind == VD_DATA)
 		vd_cache_need_barrier(q->cache);
 	else
@@ -307,7 +310,8 @@ int qcow2_publish(struct vd_layer *l, const struct vd_resv *r, size_t n, vd_erro
 /* ---------------------------------------------------------------- unmap */
 
 /* Entries of one table to ABSENT or ZERO. */
-static int qcow2_unmap_table(struct qcow2 *q, const struct qcow2_l2_pos *pos, uint64_t off, uint64_t end, enum vd_kind to, vd_error *err)
+static int qcow2_unmap_table(struct qcow2 *q, const struct qcow2_l2_pos *pos, uint64_t off, uint64_t end, enum vd_kind to,
+                             vd_error *err)
 {
 	struct qcow2_entry e = {to == VD_ZERO && !q->ext_l2 ? QCOW2_ZERO : 0, to == VD_ZERO && q->ext_l2 ? 0xffffffffull << 32 : 0};
 	uint32_t idx = pos->idx, first, n;

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * qed: QEMU enhanced disk, to be read (QEMU's docs/interop/qed_spec).  Two levels of tables of 64-bit little-endian offsets, each of
- * table_clusters clusters; a backing file by name.  An offset of 0 is the backing file's, 1 in the second level means zeros.
+ * qed: QEMU enhanced disk, to be read (QEMU's docs/interop/qed_spec).  Two levels of tables of 64-bit little-endian offsets, each
+ * of table_clusters clusters; a backing file by name.  An offset of 0 is the backing file's, 1 in the second level means zeros.
  *
- * An image that was not closed ("needs a check") may have lost space, never data, so it is read as it is.  Tables are read under the
- * layer's lock, shared; an entry is judged each time it is used.
+ * An image that was not closed ("needs a check") may have lost space, never data, so it is read as it is.  Tables are read under
+ * the layer's lock, shared; an entry is judged each time it is used.
  */
 #include "base/alloc.h"
 #include "base/bytes.h"
@@ -59,21 +59,27 @@ static int header_validate(const struct qed_header *h, uint64_t file_size, vd_er
 	if (h->features & ~UINT64_C(7))
 		return vd_fail(err, VDISK_UNSUPPORTED, 16, "QED features %#" PRIx64 " are not known", h->features & ~UINT64_C(7));
 	if (h->cluster < 4096 || h->cluster > 64u << 20 || !vd_is_pow2(h->cluster))
-		return vd_fail(err, VDISK_CORRUPT, 4, "QED cluster size %" PRIu32 " is no power of two from 4 KiB to 64 MiB", h->cluster);
+		return vd_fail(err, VDISK_CORRUPT, 4, "QED cluster size %" PRIu32 " is no power of two from 4 KiB to 64 MiB",
+		               h->cluster);
 	if (h->table_clusters < 1 || h->table_clusters > 16 || !vd_is_pow2(h->table_clusters))
-		return vd_fail(err, VDISK_CORRUPT, 8, "QED tables of %" PRIu32 " clusters: 1 to 16, a power of two, are allowed", h->table_clusters);
+		return vd_fail(err, VDISK_CORRUPT, 8, "QED tables of %" PRIu32 " clusters: 1 to 16, a power of two, are allowed",
+		               h->table_clusters);
 	table = (uint64_t)h->table_clusters * h->cluster;
 	per_table = table / 8;
 	/* Without overflow: what two levels reach. */
 	most = per_table > SIZE_MAX_BYTES / per_table / h->cluster ? SIZE_MAX_BYTES : per_table * per_table * h->cluster;
 	if (h->size % 512 || h->size > most)
-		return vd_fail(err, VDISK_CORRUPT, 48, "QED size %" PRIu64 " is no multiple of 512, or more than its tables reach, %" PRIu64, h->size, most);
+		return vd_fail(err, VDISK_CORRUPT, 48,
+		               "QED size %" PRIu64 " is no multiple of 512, or more than its tables reach, %" PRIu64, h->size,
+		               most);
 	if (h->l1_off % h->cluster || h->l1_off < h->cluster || !vd_within(h->l1_off, table, file_size))
-		return vd_fail(err, VDISK_CORRUPT, 40, "QED table at %#" PRIx64 " is not aligned, or outside the file (%" PRIu64 " bytes)", h->l1_off,
+		return vd_fail(err, VDISK_CORRUPT, 40,
+		               "QED table at %#" PRIx64 " is not aligned, or outside the file (%" PRIu64 " bytes)", h->l1_off,
 		               file_size);
 	if (h->features & FEATURE_BACKING && (!h->name_len || h->name_len > NAME_MAX_BYTES ||
 	                                      !vd_within(h->name_off, h->name_len, (uint64_t)h->header_clusters * h->cluster)))
-		return vd_fail(err, VDISK_CORRUPT, 56, "QED backing file's name (%" PRIu32 " bytes at %#" PRIx32 ") is too long or outside the header",
+		return vd_fail(err, VDISK_CORRUPT, 56,
+		               "QED backing file's name (%" PRIu32 " bytes at %#" PRIx32 ") is too long or outside the header",
 		               h->name_len, h->name_off);
 	return 0;
 }
@@ -101,7 +107,8 @@ static int qed_open(struct vd_layer *l, const struct vd_open *o, vd_error *err)
 	struct qed *q;
 
 	if (!(l->files[0]->flags & VD_FILE_SEEKABLE))
-		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "a QED image cannot be read from a pipe: its tables lie anywhere");
+		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET,
+		               "a QED image cannot be read from a pipe: its tables lie anywhere");
 	q = vd_calloc(1, sizeof(*q));
 	if (!q)
 		return vd_fail_nomem(err, sizeof(*q));
@@ -150,11 +157,13 @@ static int entry_get(struct qed *q, uint64_t off, uint64_t i, unsigned rank, uin
 	return 0;
 }
 
-static int place_judge(const struct vd_layer *l, const struct qed *q, uint64_t off, uint64_t len, const char *what, uint64_t guest, vd_error *err)
+static int place_judge(const struct vd_layer *l, const struct qed *q, uint64_t off, uint64_t len, const char *what, uint64_t guest,
+                       vd_error *err)
 {
 	if (off % q->h.cluster == 0 && off >= q->h.cluster && vd_within(off, len, vd_file_size(l->files[0])))
 		return 0;
-	return vd_fail(err, VDISK_CORRUPT, off, "QED %s of guest offset %" PRIu64 " at %#" PRIx64 " is not aligned, or outside the file (%" PRIu64 " bytes)",
+	return vd_fail(err, VDISK_CORRUPT, off,
+	               "QED %s of guest offset %" PRIu64 " at %#" PRIx64 " is not aligned, or outside the file (%" PRIu64 " bytes)",
 	               what, guest, off, vd_file_size(l->files[0]));
 }
 

@@ -27,11 +27,12 @@ struct raw {
 };
 
 static const struct vdisk_option_info raw_options[] = {
-	{"preallocation", VDISK_OPT_ENUM, "off|falloc|full", "off", "off: a sparse file; falloc: reserve its space; full: write zeros",
-	 VDISK_OPT_FOR_CREATE},
-	{"offset", VDISK_OPT_SIZE, NULL, NULL, "where in the file the disk begins", VDISK_OPT_FOR_OPEN},
-	{"size", VDISK_OPT_SIZE, NULL, NULL, "size of the disk, where the file goes on after it or is a pipe", VDISK_OPT_FOR_OPEN},
-	{NULL},
+	{ "preallocation", VDISK_OPT_ENUM, "off|falloc|full", "off",
+	  "off: a sparse file; falloc: reserve its space; full: write zeros", VDISK_OPT_FOR_CREATE },
+	{ "offset", VDISK_OPT_SIZE, NULL, NULL, "where in the file the disk begins", VDISK_OPT_FOR_OPEN },
+	{ "size", VDISK_OPT_SIZE, NULL, NULL, "size of the disk, where the file goes on after it or is a pipe",
+	  VDISK_OPT_FOR_OPEN },
+	{ NULL },
 };
 
 /* Any file may be a raw disk, so that everybody else's claim is better. */

@@ -18,17 +18,17 @@
 #define BLOCK_MAX (256u << 20)
 
 const struct vdisk_option_info vhd_options[] = {
-	{"subformat", VDISK_OPT_ENUM, "dynamic|fixed", "dynamic",
-	 "dynamic: blocks are allocated as they are written; fixed: a raw disk and a footer", VDISK_OPT_FOR_CREATE},
-	{"force_size", VDISK_OPT_BOOL, NULL, "on",
-	 "on: exactly the size asked for; off: rounded up to what cylinders, heads and sectors express", VDISK_OPT_FOR_CREATE},
-	{"block_size", VDISK_OPT_SIZE, NULL, "2M", "of a dynamic disk: a power of two, 4K to 256M; Microsoft tested 512K and 2M",
-	 VDISK_OPT_FOR_CREATE},
-	{"uuid", VDISK_OPT_STRING, NULL, NULL, "the disk's UUID, which differencing disks go by; default: random",
-	 VDISK_OPT_FOR_CREATE | VDISK_OPT_FOR_AMEND},
-	{"vhd-size", VDISK_OPT_ENUM, "current|chs", "current", "which of the footer's sizes counts: the current size or the geometry's",
-	 VDISK_OPT_FOR_OPEN},
-	{NULL},
+	{ "subformat", VDISK_OPT_ENUM, "dynamic|fixed", "dynamic",
+	  "dynamic: blocks are allocated as they are written; fixed: a raw disk and a footer", VDISK_OPT_FOR_CREATE },
+	{ "force_size", VDISK_OPT_BOOL, NULL, "on",
+	  "on: exactly the size asked for; off: rounded up to what cylinders, heads and sectors express", VDISK_OPT_FOR_CREATE },
+	{ "block_size", VDISK_OPT_SIZE, NULL, "2M", "of a dynamic disk: a power of two, 4K to 256M; Microsoft tested 512K and 2M",
+	  VDISK_OPT_FOR_CREATE },
+	{ "uuid", VDISK_OPT_STRING, NULL, NULL, "the disk's UUID, which differencing disks go by; default: random",
+	  VDISK_OPT_FOR_CREATE | VDISK_OPT_FOR_AMEND },
+	{ "vhd-size", VDISK_OPT_ENUM, "current|chs", "current",
+	  "which of the footer's sizes counts: the current size or the geometry's", VDISK_OPT_FOR_OPEN },
+	{ NULL },
 };
 
 static bool is_fixed(const struct vd_create *c)

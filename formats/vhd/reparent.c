@@ -2,13 +2,13 @@
 /*
  * Another parent for a differencing disk, or none: then it is a dynamic one.
  *
- * Invariant: at each moment footer and copy each name (by their data offset) a dynamic header that is whole, and the header's locators
- * lie where nothing else is.  A header in use is never written to.  So the new one is made behind the last block, the footers are
- * switched to it (each is a sector; where a crash leaves them different, the footer at the end counts), then it is made again in the old
- * one's place and they are switched back, so that the file ends up in its usual order.
+ * Invariant: at each moment footer and copy each name (by their data offset) a dynamic header that is whole, and the header's
+ * locators lie where nothing else is.  A header in use is never written to.  So the new one is made behind the last block, the
+ * footers are switched to it (each is a sector; where a crash leaves them different, the footer at the end counts), then it is made
+ * again in the old one's place and they are switched back, so that the file ends up in its usual order.
  *
- * Of a dynamic disk a sector whose bit is unset must be zeros.  The caller has seen to it that all bits of blocks that came with such
- * sectors are set; blocks made since they were opened hold zeros there (space.c, S2).
+ * Of a dynamic disk a sector whose bit is unset must be zeros.  The caller has seen to it that all bits of blocks that came with
+ * such sectors are set; blocks made since they were opened hold zeros there (space.c, S2).
  */
 #include "vhd.h"
 
@@ -79,7 +79,8 @@ static int reparent(struct vd_layer *l, struct vhd *v, struct vhd_header *h, con
 	return vd_file_truncate(f, away + VHD_FOOTER_BYTES, err) || vd_file_flush(f, err) ? -1 : 0;
 }
 
-static int header_fill(struct vd_layer *l, const struct vd_new_parent *p, struct vhd_header *h, struct vhd_parent_write *w, vd_error *err)
+static int header_fill(struct vd_layer *l, const struct vd_new_parent *p, struct vhd_header *h, struct vhd_parent_write *w,
+                       vd_error *err)
 {
 	memset(h->parent_uuid, 0, sizeof(h->parent_uuid));
 	memset(h->parent_name, 0, sizeof(h->parent_name));
@@ -114,8 +115,8 @@ int vhd_set_parent(struct vd_layer *l, const struct vd_new_parent *p, vd_error *
 	int r;
 
 	if (v->type != VHD_DIFFERENCING)
-		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "a %s VHD cannot be given a parent; a differencing one can be given another",
-		               l->variant);
+		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET,
+		               "a %s VHD cannot be given a parent; a differencing one can be given another", l->variant);
 	r = header_fill(l, p, &h, &w, err);
 	if (!r)
 		r = reparent(l, v, &h, &w, p ? VHD_DIFFERENCING : VHD_DYNAMIC, err);

@@ -97,8 +97,8 @@ static int bat_extend(struct vd_layer *l, struct vhd *v, uint64_t blocks, vd_err
 	return blocks > v->header.max_entries ? header_change(l, v, v->header.table_offset, blocks, err) : 0;
 }
 
-/* The rest of the last block becomes part of the disk: zeros, whatever stood there.  (Where a differencing disk's bitmap leaves sectors to
-   the parent, it ends before them, or the core hides what it has there.) */
+/* The rest of the last block becomes part of the disk: zeros, whatever stood there.  (Where a differencing disk's bitmap leaves
+   sectors to the parent, it ends before them, or the core hides what it has there.) */
 static int last_block_zero(struct vd_layer *l, struct vhd *v, vd_error *err)
 {
 	uint64_t in = l->size % v->block_bytes, data, held;

@@ -6,8 +6,8 @@
  *      is the old one or the new one after a crash, and either is a line's old value or its new one.
  *  D2. Any other change of an embedded descriptor is made anew in the upper half of its room, the header (one sector) is switched
  *      to it, and the same is done back to the lower half: a text in use is never written to.  Where the room is too small for two,
- *      as in D3.  QEMU does not ask the header, and reads the old text until the new one is back: what a crash left in the upper half
- *      goes back before anything else is written.
+ *      as in D3.  QEMU does not ask the header, and reads the old text until the new one is back: what a crash left in the upper
+ *      half goes back before anything else is written.
  *  D3. Any other change of a descriptor in a file of its own is one write of the sectors from the first to the last that differ;
  *      the file never becomes shorter (line ends fill it up, which say nothing), so the write is all there is to it, and a process
  *      that is killed leaves the old text or the new one.  They lie within the file's first block of 4 KiB, which the host writes
@@ -79,7 +79,8 @@ static int text_switch(struct vd_layer *l, const char *text, uint64_t at, uint64
 	if (!padded)
 		return vd_fail_nomem(err, room);
 	memcpy(padded, text, strlen(text));
-	if (vd_file_pwrite(f, padded, room, at * VMDK_SECTOR, err) || vd_file_flush(f, err) || vd_file_pread(f, head, sizeof(head), 0, err))
+	if (vd_file_pwrite(f, padded, room, at * VMDK_SECTOR, err) || vd_file_flush(f, err) ||
+	    vd_file_pread(f, head, sizeof(head), 0, err))
 		return -1;
 	le64_put(head + 28, at);
 	le64_put(head + 36, len);
@@ -103,8 +104,8 @@ static uint64_t room_begin(const struct vmdk *s)
 bool vmdk_desc_astray(const struct vmdk *s)
 {
 	uint64_t at = s->desc_off / VMDK_SECTOR, end = at + s->desc_room / VMDK_SECTOR;
-	return s->desc_room && s->desc_room != VMDK_NO_DESC && s->n == 1 && s->v[0].kind == VMDK_SPARSE && at > 1 && room_begin(s) == 1 &&
-	       at == 1 + (end - 1) / 2;
+	return s->desc_room && s->desc_room != VMDK_NO_DESC && s->n == 1 && s->v[0].kind == VMDK_SPARSE && at > 1 &&
+	       room_begin(s) == 1 && at == 1 + (end - 1) / 2;
 }
 
 int vmdk_desc_home(struct vd_layer *l, vd_error *err)
@@ -123,8 +124,8 @@ int vmdk_desc_switch(struct vd_layer *l, const char *text, vd_error *err)
 	const struct vmdk_extent *x = &s->v[0];
 	uint64_t half = low < at ? at : low + (end - low) / 2;
 	if (s->n != 1 || x->kind != VMDK_SPARSE || strlen(text) >= vd_min(half - low, end - half) * VMDK_SECTOR)
-		return vd_fail(err, VDISK_UNSUPPORTED, s->desc_off, "the descriptor's room (%" PRIu64 " bytes) is too small for a second one",
-			       s->desc_room);
+		return vd_fail(err, VDISK_UNSUPPORTED, s->desc_off,
+		               "the descriptor's room (%" PRIu64 " bytes) is too small for a second one", s->desc_room);
 	if (low == at && text_switch(l, text, half, end, end - half, err))
 		return -1;
 	return text_switch(l, text, low, half, end - low, err);

@@ -52,11 +52,11 @@ const char *vmdk_access_name(enum vmdk_access a);
 
 /* The value of `key` ("ddb.adapterType") without its quotes into buf; false if there is none or it does not fit. */
 bool vmdk_desc_value(const char *text, const char *key, char *buf, size_t cap);
-/* The text with the value of `key` replaced, or with a line for it added: to the database, at the end, or to the head, where others look for
-   it, and without blanks, which they take for the value (QEMU).  Returns owned, NULL if out of memory. */
+/* The text with the value of `key` replaced, or with a line for it added: to the database, at the end, or to the head, where others
+   look for it, and without blanks, which they take for the value (QEMU).  Returns owned, NULL if out of memory. */
 char *vmdk_desc_set(const char *text, const char *key, const char *value, bool quoted);
-/* The text with the line of `key` taken out, or with `keep` replaced by one of the same length: `key="value"` and blanks, or without a
-   value a comment.  Returns owned, NULL if out of memory, or where there is no room for it. */
+/* The text with the line of `key` taken out, or with `keep` replaced by one of the same length: `key="value"` and blanks, or
+   without a value a comment.  Returns owned, NULL if out of memory, or where there is no room for it. */
 char *vmdk_desc_overwrite(const char *text, const char *key, const char *value, bool keep);
 /* The text with the sector count of the i-th extent line replaced.  Returns owned; NULL if out of memory or there is no such line.
  */

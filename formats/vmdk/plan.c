@@ -75,8 +75,8 @@ static int judge_options(const struct vd_create *c, struct vmdk_plan *p, vd_erro
 	p->falloc = !strcmp(prealloc, "falloc");
 	p->full = !strcmp(prealloc, "full");
 	if (sparse && (p->falloc || p->full))
-		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "option preallocation=%s: %s takes its space as it is written to",
-			       prealloc, p->subformat);
+		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET,
+		               "option preallocation=%s: %s takes its space as it is written to", prealloc, p->subformat);
 	p->grain = !sparse ? 1 : p->kind == VMDK_COWD ? VMDK_SECTOR : 65536;
 	if (vd_options_given(c->options, "grain_size")) {
 		uint64_t grain = vd_options_u64(c->options, "grain_size");

@@ -26,7 +26,8 @@ static int judge_name(const struct vmdk *s, const char *name, vd_error *err)
 		plain = plain && (unsigned char)*c < 128;
 	}
 	if (!plain && s->desc.encoding && strcasecmp(s->desc.encoding, "UTF-8"))
-		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "a name outside ASCII in a descriptor of the encoding %s", s->desc.encoding);
+		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "a name outside ASCII in a descriptor of the encoding %s",
+		               s->desc.encoding);
 	return 0;
 }
 
@@ -94,8 +95,9 @@ static int descriptor_change(struct vd_layer *l, uint32_t cid, const char *name,
 	if (text && vmdk_desc_sectors_changed(s->desc.text, text) <= 1)
 		return store_at_once(l, text, err);
 	vd_free(text);
-	return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET,
-	               "the descriptor is a file of its own, and this change is more than one sector of it: it cannot be done at one stroke");
+	return vd_fail(
+		err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET,
+		"the descriptor is a file of its own, and this change is more than one sector of it: it cannot be done at one stroke");
 }
 
 int vmdk_set_parent(struct vd_layer *l, const struct vd_new_parent *p, vd_error *err)
@@ -109,7 +111,8 @@ int vmdk_set_parent(struct vd_layer *l, const struct vd_new_parent *p, vd_error 
 	}
 	if (p && p->layer->id.kind != VD_ID_CID) {
 		vd_free(hint);
-		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "the parent \"%s\" has no CID that a child could name", p->name);
+		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "the parent \"%s\" has no CID that a child could name",
+		               p->name);
 	}
 	if (p && !hint)
 		return vd_fail_nomem(err, strlen(p->name));

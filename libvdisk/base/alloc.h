@@ -3,7 +3,8 @@
  * The one seam for memory: all layers allocate here.  Sizes of 0 return a unique pointer.  Everything is freed with vd_free().
  *
  * Making the nth allocation fail: every unit test is linked with --wrap for vd_malloc, vd_calloc, vd_realloc and vd_aligned (the
- * others call these) and with tests/unit/alloc_fail.c, which passes them on until a test sets a countdown (tests/unit/alloc_fail.h).
+ * others call these) and with tests/unit/alloc_fail.c, which passes them on until a test sets a countdown
+ * (tests/unit/alloc_fail.h).
  */
 #ifndef VD_BASE_ALLOC_H
 #define VD_BASE_ALLOC_H

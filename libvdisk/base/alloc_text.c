@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Copies of strings.  Apart from alloc.c, so that their calls of vd_malloc() cross an object file and a test's --wrap catches them. */
+/* Copies of strings.  Apart from alloc.c, so that their calls of vd_malloc() cross an object file and a test's --wrap catches
+   them. */
 #include "base/alloc.h"
 
 #include <stdarg.h>

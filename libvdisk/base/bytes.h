@@ -28,7 +28,8 @@ static inline bool vd_mul64(uint64_t a, uint64_t b, uint64_t *r) { return __buil
 /* [off, off+len) lies within [0, size). */
 static inline bool vd_within(uint64_t off, uint64_t len, uint64_t size) { return off <= size && len <= size - off; }
 
-/* [a, a+a_len) and [b, b+b_len) share a byte, or, where one is empty, that lies inside the other.  Neither end passes UINT64_MAX. */
+/* [a, a+a_len) and [b, b+b_len) share a byte, or, where one is empty, that lies inside the other.  Neither end passes
+   UINT64_MAX. */
 static inline bool vd_overlap(uint64_t a, uint64_t a_len, uint64_t b, uint64_t b_len) { return a < b + b_len && b < a + a_len; }
 
 static inline bool vd_is_pow2(uint64_t v) { return v && !(v & (v - 1)); }

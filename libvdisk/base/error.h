@@ -18,8 +18,8 @@ int vd_fail_nomem(vd_error *err, size_t bytes);
    where the file's name is known.  Returns -1. */
 int vd_fail_in(vd_error *err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void vd_error_clear(vd_error *err);
-/* Makes text from an image fit for one line: bytes that are no UTF-8, controls and marks that would change how the line is shown become \xNN;
-   at most cap-1 bytes, "..." where cut. */
+/* Makes text from an image fit for one line: bytes that are no UTF-8, controls and marks that would change how the line is shown
+   become \xNN; at most cap-1 bytes, "..." where cut. */
 const char *vd_printable(char *buf, size_t cap, const void *text, size_t len);
 
 #endif

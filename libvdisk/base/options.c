@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * "key=value" lists against a table.  A vd_options is immutable once parsed: every value was judged by its type then, so the getters
- * cannot fail.  Defaults come from the table's text, through the same judgement.
+ * "key=value" lists against a table.  A vd_options is immutable once parsed: every value was judged by its type then, so the
+ * getters cannot fail.  Defaults come from the table's text, through the same judgement.
  */
 #include "base/options.h"
 #include "base/alloc.h"
@@ -108,9 +108,10 @@ int vd_parse_size(const char *text, uint64_t *out, vd_error *err)
 
 	if (size_parse(text, out))
 		return 0;
-	return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET,
-	               "'%s' is not a size: a number of bytes, or one with a suffix K, M, G, T, P or E (powers of 1,024), below 16 EiB",
-	               vd_printable(shown, sizeof(shown), text, strlen(text)));
+	return vd_fail(
+		err, VDISK_INVALID, VDISK_NO_OFFSET,
+		"'%s' is not a size: a number of bytes, or one with a suffix K, M, G, T, P or E (powers of 1,024), below 16 EiB",
+		vd_printable(shown, sizeof(shown), text, strlen(text)));
 }
 
 static bool enum_has(const char *values, const char *text)

@@ -35,7 +35,8 @@ int vd_packer_new(enum vd_pack_method m, int level, struct vd_packer **out, vd_e
 	struct vd_packer *p;
 
 	if (level < 0 || level > max)
-		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "compression level %d is outside 1 to %d (0: the default)", level, max);
+		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "compression level %d is outside 1 to %d (0: the default)",
+		               level, max);
 	p = vd_calloc(1, sizeof(*p));
 	if (!p)
 		return vd_fail_nomem(err, sizeof(*p));
@@ -65,7 +66,8 @@ static int zstd_pack(struct vd_packer *p, ZSTD_CCtx *c, const void *in, size_t i
 	else if (ZSTD_getErrorCode(r) == ZSTD_error_memory_allocation)
 		return vd_fail_nomem(err, in_len);
 	else if (ZSTD_getErrorCode(r) != ZSTD_error_dstSize_tooSmall)
-		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "cannot compress %zu bytes with zstd: %s", in_len, ZSTD_getErrorName(r));
+		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "cannot compress %zu bytes with zstd: %s", in_len,
+		               ZSTD_getErrorName(r));
 	return 0;
 }
 

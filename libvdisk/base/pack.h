@@ -11,7 +11,8 @@
 enum vd_pack_method { VD_PACK_DEFLATE, VD_PACK_ZLIB, VD_PACK_ZSTD };
 
 struct vd_packer;
-/* level 0: the method's default here (deflate and zlib: 2 of libdeflate's 1..12; zstd: 3 of 1..19).  Out of range: VDISK_INVALID. */
+/* level 0: the method's default here (deflate and zlib: 2 of libdeflate's 1..12; zstd: 3 of 1..19).  Out of range:
+   VDISK_INVALID. */
 int vd_packer_new(enum vd_pack_method m, int level, struct vd_packer **out, vd_error *err);
 void vd_packer_free(struct vd_packer *p);
 /* Packs in[0..in_len) into out; *out_len = 0 if it does not fit out_cap (incompressible). */

@@ -11,7 +11,8 @@ int vd_folder_length(const char *path);
 const char *vd_base_name(const char *path);
 /* The folder as it can be opened: "." and "/", too; returns owned, NULL without memory. */
 char *vd_folder_of(const char *path);
-/* Where a file lies that the one at `path` calls `name`: beside it, unless the name is absolute.  Returns owned, NULL without memory. */
+/* Where a file lies that the one at `path` calls `name`: beside it, unless the name is absolute.  Returns owned, NULL without
+   memory. */
 char *vd_path_beside(const char *path, const char *name);
 /* The reverse: `name` as an image at `path` calls it, relative where it lies in that folder or below; inside `name`. */
 const char *vd_name_beside(const char *path, const char *name);

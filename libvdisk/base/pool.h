@@ -9,7 +9,8 @@
 #include "base/error.h"
 
 struct vd_job {
-	void (*run)(struct vd_job *job, unsigned worker); /* worker: 0 … threads-1, for per-thread scratch; must not fail: keeps its own result */
+	void (*run)(struct vd_job *job, unsigned worker); /* worker: 0 … threads-1, for per-thread scratch; must not fail: keeps its
+	                                                     own result */
 	struct vd_job *next; /* the pool's */
 };
 

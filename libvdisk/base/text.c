@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Text in other character sets, through iconv(3).  The charset's name may come from an image, so it is judged before iconv sees it. */
+/* Text in other character sets, through iconv(3).  The charset's name may come from an image, so it is judged before iconv sees
+   it. */
 #include "base/text.h"
 #include "base/alloc.h"
 
@@ -30,7 +31,8 @@ static int charset_open(const char *to, const char *from, const char *foreign, i
 	               vd_printable(shown, sizeof(shown), foreign, strlen(foreign)));
 }
 
-/* All of in; returns owned in *out with four zero bytes behind it.  *bad: offset of what is no text, where errno is EILSEQ or EINVAL. */
+/* All of in; returns owned in *out with four zero bytes behind it.  *bad: offset of what is no text, where errno is EILSEQ or
+   EINVAL. */
 static int convert(iconv_t cd, const char *in, size_t len, char **out, size_t *out_len, size_t *bad)
 {
 	size_t cap = len * 2 + 16, done = 0, left = len;

@@ -61,7 +61,8 @@ static int deflate_unpack(struct libdeflate_decompressor *d, bool zlib, const vo
 	case LIBDEFLATE_BAD_DATA:
 		break;
 	}
-	return vd_fail(err, VDISK_CORRUPT, VDISK_NO_OFFSET, "compressed data (%s, %zu bytes) is damaged", zlib ? "zlib" : "deflate", in_len);
+	return vd_fail(err, VDISK_CORRUPT, VDISK_NO_OFFSET, "compressed data (%s, %zu bytes) is damaged", zlib ? "zlib" : "deflate",
+	               in_len);
 }
 
 /* One frame after the other until the output is full: a writer may have cut its input into several. */
@@ -71,19 +72,21 @@ static int zstd_unpack(ZSTD_DCtx *d, const uint8_t *in, size_t in_len, uint8_t *
 
 	for (*used = 0; !*used || done < out_len; *used += frame, done += r) {
 		if (*used == in_len)
-			return vd_fail(err, VDISK_CORRUPT, VDISK_NO_OFFSET, "compressed data gives %zu bytes, not %zu", done, out_len);
+			return vd_fail(err, VDISK_CORRUPT, VDISK_NO_OFFSET, "compressed data gives %zu bytes, not %zu", done,
+			               out_len);
 		frame = ZSTD_findFrameCompressedSize(in + *used, in_len - *used);
 		if (ZSTD_isError(frame))
-			return vd_fail(err, VDISK_CORRUPT, VDISK_NO_OFFSET, "compressed data (zstd, %zu bytes) is damaged at byte %zu: %s", in_len,
-			               *used, ZSTD_getErrorName(frame));
+			return vd_fail(err, VDISK_CORRUPT, VDISK_NO_OFFSET,
+			               "compressed data (zstd, %zu bytes) is damaged at byte %zu: %s", in_len, *used,
+			               ZSTD_getErrorName(frame));
 		r = ZSTD_decompressDCtx(d, out + done, out_len - done, in + *used, frame);
 		if (ZSTD_isError(r) && ZSTD_getErrorCode(r) == ZSTD_error_memory_allocation)
 			return vd_fail_nomem(err, out_len);
 		if (ZSTD_isError(r) && ZSTD_getErrorCode(r) == ZSTD_error_dstSize_tooSmall)
 			return vd_fail(err, VDISK_CORRUPT, VDISK_NO_OFFSET, "compressed data gives more than %zu bytes", out_len);
 		if (ZSTD_isError(r))
-			return vd_fail(err, VDISK_CORRUPT, VDISK_NO_OFFSET, "compressed data (zstd, %zu bytes) is damaged: %s", in_len,
-			               ZSTD_getErrorName(r));
+			return vd_fail(err, VDISK_CORRUPT, VDISK_NO_OFFSET, "compressed data (zstd, %zu bytes) is damaged: %s",
+			               in_len, ZSTD_getErrorName(r));
 	}
 	return 0;
 }

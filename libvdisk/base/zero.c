@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Finding zeros.  Most data shows in its first bytes that it is none, so those are looked at first; past them the widest registers that
- * the processor has.  Loads are unaligned: where they matter, buffers are aligned anyway.
+ * Finding zeros.  Most data shows in its first bytes that it is none, so those are looked at first; past them the widest registers
+ * that the processor has.  Loads are unaligned: where they matter, buffers are aligned anyway.
  */
 #include "base/zero.h"
 

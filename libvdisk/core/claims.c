@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Claims stand in one list, in order of arrival.  A claim may go ahead when no earlier one in the list conflicts with it; dropping one
- * wakes the waiters.  The list is as long as there are calls under way, so a walk is short.
+ * Claims stand in one list, in order of arrival.  A claim may go ahead when no earlier one in the list conflicts with it; dropping
+ * one wakes the waiters.  The list is as long as there are calls under way, so a walk is short.
  *
  * `lock` guards the list and all claims in it.
  */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Interval claims on guest ranges: shared ones (reads) may overlap each other, an exclusive one (writes) overlaps none.  First come,
- * first served: a claim waits for every earlier one that it conflicts with, so a writer is not starved.
+ * Interval claims on guest ranges: shared ones (reads) may overlap each other, an exclusive one (writes) overlaps none.  First
+ * come, first served: a claim waits for every earlier one that it conflicts with, so a writer is not starved.
  */
 #ifndef VD_CORE_CLAIMS_H
 #define VD_CORE_CLAIMS_H

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The public road for guest data: judges the range, takes the claim, and hands on to read.c, write.c and zero.c.  Start reading here:
- * a read asks map() where the bytes lie (map.c) and fetches them (read.c); a write overwrites in place or goes through reserve and
- * publish (write.c); layer.c is the guarded door to the driver behind each of these.
+ * The public road for guest data: judges the range, takes the claim, and hands on to read.c, write.c and zero.c.  Start reading
+ * here: a read asks map() where the bytes lie (map.c) and fetches them (read.c); a write overwrites in place or goes through
+ * reserve and publish (write.c); layer.c is the guarded door to the driver behind each of these.
  */
 #include "core/io.h"
 #include "base/bytes.h"
@@ -15,15 +15,16 @@ static int range_check(const vdisk_image *img, uint64_t off, uint64_t len, vd_er
 		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "%s: opened for facts only", img->path);
 	if (vd_within(off, len, img->top->size))
 		return 0;
-	return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "%s: range %" PRIu64 "+%" PRIu64 " is outside the disk (%" PRIu64 " bytes)",
-	               img->path, off, len, img->top->size);
+	return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET,
+	               "%s: range %" PRIu64 "+%" PRIu64 " is outside the disk (%" PRIu64 " bytes)", img->path, off, len,
+	               img->top->size);
 }
 
 static int write_check(const vdisk_image *img, uint64_t off, uint64_t len, vd_error *err)
 {
 	if (!img->claims)
-		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "%s: not open for writing%s%s", img->path, img->top->ro_reason ? ": " : "",
-		               img->top->ro_reason ? img->top->ro_reason : "");
+		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "%s: not open for writing%s%s", img->path,
+		               img->top->ro_reason ? ": " : "", img->top->ro_reason ? img->top->ro_reason : "");
 	return range_check(img, off, len, err);
 }
 

@@ -35,12 +35,13 @@ enum vd_kind {
 };
 
 /* The same bits as VDISK_EXT_*.
- *  MAPPED      host space [host, host+len) belongs to the range (host_len == len), whatever the kind: a preallocated zero cluster is
- *              ZERO and MAPPED, an unwritten part of an allocated VHD block ABSENT and MAPPED.
+ *  MAPPED      host space [host, host+len) belongs to the range (host_len == len), whatever the kind: a preallocated zero cluster
+ *              is ZERO and MAPPED, an unwritten part of an allocated VHD block ABSENT and MAPPED.
  *  WRITABLE    with MAPPED: the bytes may be overwritten in place, with nothing to reserve or publish, and count from then on.
  *              A hole of a raw file is ZERO, MAPPED and WRITABLE.  A cluster that a snapshot shares is not.
- *  COMPRESSED  one packed unit; host, host_len to the byte.  Never MAPPED or WRITABLE.  A driver gives the whole unit as off and len
- *              (cut at the disk's end); vd_extents_add() keeps that in unit_off and unit_len and cuts off and len to what was asked.
+ *  COMPRESSED  one packed unit; host, host_len to the byte.  Never MAPPED or WRITABLE.  A driver gives the whole unit as off and
+ *              len (cut at the disk's end); vd_extents_add() keeps that in unit_off and unit_len and cuts off and len to what was
+ *              asked.
  *  CIPHERED    DATA whose bytes the codec's crypt() must pass; with MAPPED.
  *  LOST        ZERO only because salvage gave it up. */
 #define VD_EXT_MAPPED     1u
@@ -76,19 +77,21 @@ static inline void vd_extents_init(struct vd_extents *e, struct vd_extent *v, si
 	e->v = v;
 }
 
-/* Appends, cutting what lies outside [next, end) (MAPPED host ranges are cut along) and merging with the last one where both agree and
-   their host ranges join.  An extent that ends at or before `next` is passed over.  False when the answer is complete or full: stop. */
+/* Appends, cutting what lies outside [next, end) (MAPPED host ranges are cut along) and merging with the last one where both agree
+   and their host ranges join.  An extent that ends at or before `next` is passed over.  False when the answer is complete or full:
+   stop. */
 bool vd_extents_add(struct vd_extents *e, const struct vd_extent *x);
 
-/* Appends x, whose bytes lie plain in `f` from x.host on, with x.flags: as DATA, or, with VD_MAP_HOLES in `flags`, as ZERO where `f` has holes.
-   *more: what vd_extents_add() said last. */
+/* Appends x, whose bytes lie plain in `f` from x.host on, with x.flags: as DATA, or, with VD_MAP_HOLES in `flags`, as ZERO where
+   `f` has holes.  *more: what vd_extents_add() said last. */
 int vd_extents_add_plain(struct vd_extents *e, struct vd_file *f, struct vd_extent x, uint32_t flags, bool *more, vd_error *err);
 
-/* map() of a driver that only reads and finds one piece after the other.  `find` gets x with off, and len up to the end of what was asked; it
-   says what lies at off and how far (len; off may go back to a packed unit's beginning).  With `salvage` a piece for which it says
-   VDISK_CORRUPT is LOST, as far as its len says by then. */
+/* map() of a driver that only reads and finds one piece after the other.  `find` gets x with off, and len up to the end of what was
+   asked; it says what lies at off and how far (len; off may go back to a packed unit's beginning).  With `salvage` a piece for
+   which it says VDISK_CORRUPT is LOST, as far as its len says by then. */
 typedef int vd_piece_fn(struct vd_layer *l, struct vd_extent *x, vd_error *err);
-int vd_map_pieces(struct vd_layer *l, uint64_t off, uint64_t len, bool salvage, vd_piece_fn *find, struct vd_extents *e, vd_error *err);
+int vd_map_pieces(struct vd_layer *l, uint64_t off, uint64_t len, bool salvage, vd_piece_fn *find, struct vd_extents *e,
+                  vd_error *err);
 
 /* vd_driver.map flags */
 #define VD_MAP_HOLES 1u /* the caller gains by knowing zeros that only the host's file system tells (SEEK_DATA) */
@@ -97,14 +100,16 @@ int vd_map_pieces(struct vd_layer *l, uint64_t off, uint64_t len, bool salvage, 
 
 #define VD_RESV_PACKED  1u /* in: one unit, compressed to packed_len bytes */
 #define VD_RESV_COPIED  2u /* in, set before publish: holds bytes copied from elsewhere (C5: a data barrier is due) */
-#define VD_RESV_ZEROED  4u /* out: the space reads as zeros before anything is written to it (fresh past the end of a regular file) */
+#define VD_RESV_ZEROED  4u /* out: the space reads as zeros before anything is written to it (fresh past the end of a regular
+                              file) */
 #define VD_RESV_CIPHERED 8u /* out: encrypt before writing */
 #define VD_RESV_INPLACE 16u /* out: WRITABLE already; publish will do nothing for it */
 
 struct vd_resv {
-	uint64_t off, len;   /* guest; both multiples of the presence grain (the last may stick out over the disk's end); the driver may
-	                        shorten len to what is contiguous on the host, never to 0 */
-	enum vd_kind kind;   /* DATA: space for the bytes; ZERO: only what publish will need to say "zeros" (whole presence grains) */
+	uint64_t off, len;   /* guest; both multiples of the presence grain (the last may stick out over the disk's end); the driver
+	                        may shorten len to what is contiguous on the host, never to 0 */
+	enum vd_kind kind;   /* DATA: space for the bytes; ZERO: only what publish will need to say "zeros" (whole presence
+	                        grains) */
 	uint32_t flags;
 	uint32_t packed_len; /* PACKED: exact bytes to store */
 	uint16_t file;       /* out, for DATA */
@@ -131,7 +136,8 @@ struct vd_id { enum vd_id_kind kind; uint32_t cid; uint8_t uuid[16]; };
 struct vd_parent_ref {
 	char *names[VD_PARENT_NAMES]; /* candidates as written in the image (UTF-8), best first; n_names 0: no parent */
 	unsigned n_names;
-	char *format;                 /* declared by the image or by its format; NULL: not declared (refused unless the user says) */
+	char *format;                 /* declared by the image or by its format; NULL: not declared (refused unless the user
+	                                 says) */
 	struct vd_id id;              /* what the parent must carry; NONE: the format has no such check */
 	uint64_t mtime;               /* VHD's time stamp, seconds since 1970, 0: none; a mismatch is a warning only */
 };
@@ -139,8 +145,8 @@ struct vd_parent_ref {
 /* Services that the core gives a driver while it opens or creates.  Paths go through the trust policy. */
 struct vd_host {
 	void *ctx;
-	/* Opens a file that the image names (an extent, a data file), relative to the image's folder, as the layer's next file; its index in
-	   *file.  Read-only unless the layer is open for writing and `write`.  Locked like the image. */
+	/* Opens a file that the image names (an extent, a data file), relative to the image's folder, as the layer's next file; its
+	   index in *file.  Read-only unless the layer is open for writing and `write`.  Locked like the image. */
 	int (*open_file)(struct vd_host *, struct vd_layer *, const char *name, bool write, uint16_t *file, vd_error *);
 	/* While creating: makes a file beside the image, which appears under `name` when all is done.  As the next file. */
 	int (*create_file)(struct vd_host *, struct vd_layer *, const char *name, uint16_t *file, vd_error *);
@@ -194,7 +200,8 @@ struct vd_new_parent {
 
 struct vd_report { /* check()'s ear */
 	void *ctx;
-	void (*problem)(struct vd_report *, bool is_leak, uint64_t host_off, const char *fmt, ...) __attribute__((format(printf, 4, 5)));
+	void (*problem)(struct vd_report *, bool is_leak, uint64_t host_off, const char *fmt, ...)
+		__attribute__((format(printf, 4, 5)));
 	struct vdisk_check_result *result; /* problem() counts corruptions and leaks; check() fills in the rest */
 	uint32_t repair;                   /* VDISK_CHECK_REPAIR_*; 0: write nothing */
 };
@@ -207,15 +214,16 @@ struct vd_new_snapshot {
 };
 
 /*
- * Internal snapshots.  The core calls begin_write() before the first of create, apply and remove, and no I/O runs meanwhile.  Each of the
- * three happens at one stroke (C1 to C3): what went before is durable when it begins, new metadata lies in space that nothing uses until
- * one write of one sector makes all of it count, and the space that this frees is used again only after that is durable.  So a crash
- * leaves the image with the change or without it, whole, and at most a leak.  Durable when they return 0; on failure nothing was changed,
- * or the layer is broken (C4).  They work on an image that is being created, too.
+ * Internal snapshots.  The core calls begin_write() before the first of create, apply and remove, and no I/O runs meanwhile.  Each
+ * of the three happens at one stroke (C1 to C3): what went before is durable when it begins, new metadata lies in space that
+ * nothing uses until one write of one sector makes all of it count, and the space that this frees is used again only after that is
+ * durable.  So a crash leaves the image with the change or without it, whole, and at most a leak.  Durable when they return 0; on
+ * failure nothing was changed, or the layer is broken (C4).  They work on an image that is being created, too.
  */
 struct vd_snapshot_ops {
 	int (*list)(struct vd_layer *, vdisk_snapshot_fn fn, void *ctx, vd_error *);
-	/* The disk as it is now, to be kept.  *id (VDISK_SNAPSHOT_ID_MAX): what it is called besides its name.  NULL: refused by the core. */
+	/* The disk as it is now, to be kept.  *id (VDISK_SNAPSHOT_ID_MAX): what it is called besides its name.  NULL: refused by
+	   the core. */
 	int (*create)(struct vd_layer *, const struct vd_new_snapshot *, char *id, vd_error *);
 	/* The disk becomes what the i-th of list() holds, with its size; the snapshots stay. */
 	int (*apply)(struct vd_layer *, uint32_t i, vd_error *);
@@ -234,15 +242,16 @@ struct vd_bitmap_change {
 
 /*
  * Bitmaps that tell which parts of the disk were changed.  While the layer is `tracked`, the core calls touch() for each range
- * whose content is about to change, under the claim that the change is made under and the lock held for reading; where it says 1, first
- * begin(), with the lock held alone.  finish() stores what was touched; without it no bitmap that follows changes is believed any more.
- * The others are called with the lock held alone and no I/O running, except that list() and ranges() of a layer that is open for reading
- * need it for reading only.
+ * whose content is about to change, under the claim that the change is made under and the lock held for reading; where it says 1,
+ * first begin(), with the lock held alone.  finish() stores what was touched; without it no bitmap that follows changes is believed
+ * any more.  The others are called with the lock held alone and no I/O running, except that list() and ranges() of a layer that is
+ * open for reading need it for reading only.
  */
 struct vd_bitmap_ops {
 	int (*list)(struct vd_layer *, vdisk_bitmap_fn fn, void *ctx, vd_error *);
 	int (*ranges)(struct vd_layer *, const char *name, vdisk_diff_fn fn, void *ctx, vd_error *);
-	int (*change)(struct vd_layer *, const struct vd_bitmap_change *, vd_error *); /* at one stroke, as snapshots are; stores first */
+	int (*change)(struct vd_layer *, const struct vd_bitmap_change *, vd_error *); /* at one stroke, as snapshots are; stores
+	                                                                                  first */
 	int (*settle)(struct vd_layer *, vd_error *);                                  /* stores what was touched so far */
 	int (*touch)(struct vd_layer *, uint64_t off, uint64_t len, vd_error *);
 	int (*begin)(struct vd_layer *, vd_error *);
@@ -252,8 +261,9 @@ struct vd_bitmap_ops {
 struct vd_codec {
 	/* The unit x (off and len are the whole unit's here) from its packed bytes to x->len bytes. */
 	int (*unpack)(const struct vd_layer *, const struct vd_extent *x, const void *in, size_t in_len, void *out, vd_error *);
-	/* One unit at guest `off`, `len` bytes, into out (room for alloc_grain + 4096): *out_len bytes, with whatever header the format
-	   wants before and after; 0: incompressible, store it plainly (a driver with caps VD_CAP_PACKED_ONLY never says 0). */
+	/* One unit at guest `off`, `len` bytes, into out (room for alloc_grain + 4096): *out_len bytes, with whatever header the
+	   format wants before and after; 0: incompressible, store it plainly (a driver with caps VD_CAP_PACKED_ONLY never says
+	   0). */
 	int (*pack)(const struct vd_layer *, uint64_t off, const void *in, size_t len, void *out, size_t *out_len, vd_error *);
 	/* In place, whole sectors of 512; both offsets of the first byte. */
 	int (*crypt)(const struct vd_layer *, bool encrypt, uint64_t off, uint64_t host, void *buf, size_t len, vd_error *);
@@ -265,8 +275,8 @@ struct vd_codec {
 #define VD_LAYER_NEW_ZERO     2u /* set by create(): everything not written reads as zeros already */
 #define VD_LAYER_FIXED        4u /* set by open/create: map() never changes kind or place (raw, flat): all WRITABLE */
 #define VD_LAYER_FORWARD      8u /* set by open: maps forward only, from a pipe */
-#define VD_LAYER_UNSETTLED   32u /* set by open: a change of its parent's name was broken off when it counted already, but other programs may
-                                    still find the old one; begin_write() finishes it */
+#define VD_LAYER_UNSETTLED   32u /* set by open: a change of its parent's name was broken off when it counted already, but other
+                                    programs may still find the old one; begin_write() finishes it */
 
 #define VD_LAYER_FILES 4096u
 
@@ -284,7 +294,8 @@ struct vd_layer {
 	struct vd_parent_ref parent_ref;
 	struct vd_id id;        /* what children compare with */
 	void *priv;             /* the driver's; freed by its close() */
-	_Atomic bool tracked;   /* the driver's: changes of content go by bitmaps->touch(); becomes another while no I/O runs only */
+	_Atomic bool tracked;   /* the driver's: changes of content go by bitmaps->touch(); becomes another while no I/O runs
+	                           only */
 
 	/* the core's: */
 	pthread_rwlock_t lock;
@@ -307,27 +318,27 @@ struct vd_driver {
 	int (*open)(struct vd_layer *, const struct vd_open *, vd_error *);
 	/* files[0] is open, empty (or a block device) and writable.  Leaves the layer open for writing. */
 	int (*create)(struct vd_layer *, const struct vd_create *, vd_error *);
-	/* What create() would need, for the same arguments: *required for `data` bytes of guest data in `units` touched allocation grains
-	   (no compression), *full when every byte is stored. */
+	/* What create() would need, for the same arguments: *required for `data` bytes of guest data in `units` touched allocation
+	   grains (no compression), *full when every byte is stored. */
 	int (*measure)(const struct vd_create *, uint64_t data, uint64_t units, uint64_t *required, uint64_t *full, vd_error *);
-	/* The size that this format can express nearest above `size` with these options: *rounded (may be the same).  VDISK_INVALID past
-	   the format's end. */
+	/* The size that this format can express nearest above `size` with these options: *rounded (may be the same).  VDISK_INVALID
+	   past the format's end. */
 	int (*round_size)(const struct vd_create *, uint64_t size, uint64_t *rounded, vd_error *);
-	int (*finish)(struct vd_layer *, vd_error *);  /* complete and clean, durable; the last call before close() of a layer that was created, or
-	                                                  begun.  Clears the unfinished, dirty, unclean marks. */
+	int (*finish)(struct vd_layer *, vd_error *);  /* complete and clean, durable; the last call before close() of a layer that
+	                                                  was created, or begun.  Clears the unfinished, dirty, unclean marks. */
 	void (*close)(struct vd_layer *);              /* frees priv; writes nothing */
 
 	/* Appends extents for [off, off+len), which lies within the disk, to *e. */
 	int (*map)(struct vd_layer *, uint64_t off, uint64_t len, uint32_t flags, struct vd_extents *e, vd_error *);
-	/* Called once, before the first change after open(): refuse a file that was cut short (unless VD_OPEN_CHECK), before anything is
-	   written; then renew the CID, clear autoclear bits, mark dirty. */
+	/* Called once, before the first change after open(): refuse a file that was cut short (unless VD_OPEN_CHECK), before
+	   anything is written; then renew the CID, clear autoclear bits, mark dirty. */
 	int (*begin_write)(struct vd_layer *, vd_error *);
 	int (*reserve)(struct vd_layer *, struct vd_resv *, vd_error *);
 	int (*publish)(struct vd_layer *, const struct vd_resv *, size_t n, vd_error *); /* allocates nothing on the host */
 	void (*abandon)(struct vd_layer *, struct vd_resv *);
-	/* Whole allocation grains of the range (a tail at the disk's end counts as whole) become `to` (ZERO; ABSENT where the layer has
-	   no parent, or where the parent says the same: only commit asks for that), their space free for use once that is durable.  What
-	   cannot be freed cheaply is left as it is. */
+	/* Whole allocation grains of the range (a tail at the disk's end counts as whole) become `to` (ZERO; ABSENT where the layer
+	   has no parent, or where the parent says the same: only commit asks for that), their space free for use once that is
+	   durable.  What cannot be freed cheaply is left as it is. */
 	int (*unmap)(struct vd_layer *, uint64_t off, uint64_t len, enum vd_kind to, vd_error *);
 	/* Metadata and data of all files durable. */
 	int (*flush)(struct vd_layer *, vd_error *);
@@ -336,8 +347,9 @@ struct vd_driver {
 	/* What resize() would refuse; called before begin_write(), so that a refusal leaves the image as it was.  NULL: nothing. */
 	int (*resize_judge)(const struct vd_layer *, uint64_t size, vd_error *);
 	int (*amend)(struct vd_layer *, const struct vd_options *, vd_error *);
-	/* Another parent, or none (NULL).  Everything written before is flushed.  Durable when it returns; a crash leaves the old reference
-	   or the new one, whole.  What cannot be written so is VDISK_UNSUPPORTED, and nothing was changed.  NULL: refused by the core. */
+	/* Another parent, or none (NULL).  Everything written before is flushed.  Durable when it returns; a crash leaves the old
+	   reference or the new one, whole.  What cannot be written so is VDISK_UNSUPPORTED, and nothing was changed.  NULL: refused
+	   by the core. */
 	int (*set_parent)(struct vd_layer *, const struct vd_new_parent *, vd_error *);
 	int (*check)(struct vd_layer *, struct vd_report *, vd_error *);
 	int (*values)(struct vd_layer *, vdisk_value_fn fn, void *ctx, vd_error *); /* info's facts */

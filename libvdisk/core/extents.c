@@ -77,7 +77,8 @@ int vd_extents_add_plain(struct vd_extents *e, struct vd_file *f, struct vd_exte
 	return 0;
 }
 
-int vd_map_pieces(struct vd_layer *l, uint64_t off, uint64_t len, bool salvage, vd_piece_fn *find, struct vd_extents *e, vd_error *err)
+int vd_map_pieces(struct vd_layer *l, uint64_t off, uint64_t len, bool salvage, vd_piece_fn *find, struct vd_extents *e,
+                  vd_error *err)
 {
 	uint64_t end = off + len;
 	bool more = true;
@@ -88,7 +89,9 @@ int vd_map_pieces(struct vd_layer *l, uint64_t off, uint64_t len, bool salvage, 
 
 		if (find(l, &x, &why)) {
 			if (salvage && why.kind == VDISK_CORRUPT) {
-				x = (struct vd_extent){ .off = off, .len = x.off + x.len - off, .kind = VD_ZERO, .flags = VD_EXT_LOST };
+				x = (struct vd_extent){
+					.off = off, .len = x.off + x.len - off, .kind = VD_ZERO, .flags = VD_EXT_LOST
+				};
 			} else if (e->n) {
 				return 0; /* an answer; the trouble is met again by whoever asks from there on */
 			} else {

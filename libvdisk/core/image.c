@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The image as an object: made, given its layers one below the other, freed, and what it says to its log.  Whoever opens or creates it is alone with it. */
+/* The image as an object: made, given its layers one below the other, freed, and what it says to its log.  Whoever opens or creates
+   it is alone with it. */
 #include "core/claims.h"
 #include "core/layer.h"
 #include "core/mapcache.h"

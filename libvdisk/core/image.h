@@ -66,13 +66,15 @@ int vd_layer_write_at(struct vd_layer *l, const struct vd_resv *r, const void *b
 
 /* ---- surgery on a chain (core/pull.c); the image is alone in use where it says so */
 
-/* Where in [off, off+len) the top layer says nothing and the parents hold data, or where space of the top layer lies unused, the top
-   layer says it itself afterwards: the same bytes.  `other` (may be NULL): what is the same in that image, which is going to be the
-   parent, is left out; without it, what is zeros is left out, since there will be no parent.  *copied grows by the bytes written. */
+/* Where in [off, off+len) the top layer says nothing and the parents hold data, or where space of the top layer lies unused, the
+   top layer says it itself afterwards: the same bytes.  `other` (may be NULL): what is the same in that image, which is going to be
+   the parent, is left out; without it, what is zeros is left out, since there will be no parent.  *copied grows by the bytes
+   written. */
 int vd_image_pull(vdisk_image *img, vdisk_image *other, uint64_t off, uint64_t len, uint64_t *copied, vd_error *err);
 /* img's parents are `parents` from now on (taken, its shell freed; NULL: none), as the image says already.  Alone. */
 int vd_image_replace_parents(vdisk_image *img, vdisk_image *parents, vd_error *err);
-/* Opens the first n layers of a chain; what the last one leaves to its parent reads as an error.  VDISK_INVALID if there are fewer. */
+/* Opens the first n layers of a chain; what the last one leaves to its parent reads as an error.  VDISK_INVALID if there are
+   fewer. */
 int vd_image_open_part(const char *path, const struct vdisk_open_options *o, unsigned n, vdisk_image **out, vd_error *err);
 /* vdisk_open() for writing, with every change of the leaf's files guarded by `u` (io/undo.h), which must outlive the image. */
 int vd_image_open_undo(const char *path, const struct vdisk_open_options *o, struct vd_undo *u, vdisk_image **out, vd_error *err);
@@ -99,17 +101,19 @@ struct vd_new_image {
 	uint32_t create_flags;        /* VD_CREATE_COMPRESSED | VD_CREATE_ORDERED | VD_CREATE_UNFINISHED */
 	int level;
 	uint64_t now, seed;           /* 0: as SOURCE_DATE_EPOCH or the clock say, random ids; else as vd_create has it */
-	const struct vd_kept_file *kept; /* goes on with what a run left behind (core/staging.h); must outlive the image; NULL: anew */
+	const struct vd_kept_file *kept; /* goes on with what a run left behind (core/staging.h); must outlive the image; NULL:
+	                                    anew */
 	size_t n_kept;
-	uint64_t need_bytes;          /* host space that will be wanted (measure's answer); refused at once where the file system has less */
+	uint64_t need_bytes;          /* host space that will be wanted (measure's answer); refused at once where the file system
+	                                 has less */
 	vdisk_log_fn log;
 	void *log_ctx;
 };
-/* Makes the image under its temporary name (a block device or "-": in place) and opens it, writable, with its backing chain as parents.
-   Follow with vd_image_commit() or vd_image_abort().  dry_run: judges only, *out = NULL.  *size_out: the size it gets. */
+/* Makes the image under its temporary name (a block device or "-": in place) and opens it, writable, with its backing chain as
+   parents.  Follow with vd_image_commit() or vd_image_abort().  dry_run: judges only, *out = NULL.  *size_out: the size it gets. */
 int vd_image_create(const struct vd_new_image *n, vdisk_image **out, uint64_t *size_out, vd_error *err);
-/* The first half of vd_image_commit(), so that the result may be read back before it has its name: finish() and flush.  Then nothing may
-   be written any more. */
+/* The first half of vd_image_commit(), so that the result may be read back before it has its name: finish() and flush.  Then
+   nothing may be written any more. */
 int vd_image_finish(vdisk_image *img, vd_error *err);
 /* finish(), flush, rename all files (extents first, the named one last), sync the folder; frees img whatever the result; on failure
    removes what it made and leaves what was there. */
@@ -118,7 +122,8 @@ void vd_image_abort(vdisk_image *img);
 /* From now on vd_image_abort(), and a commit that fails, leave the unfinished files under their temporary names. */
 void vd_image_keep(vdisk_image *img);
 /* measure() of a format for these arguments; also what vdisk_measure() calls. */
-int vd_image_measure(const struct vd_new_image *n, uint64_t data, uint64_t units, uint64_t *required, uint64_t *full, vd_error *err);
+int vd_image_measure(const struct vd_new_image *n, uint64_t data, uint64_t units, uint64_t *required, uint64_t *full,
+                     vd_error *err);
 
 /* ---- for tests: an image of open files, without paths */
 
@@ -129,7 +134,8 @@ int vd_image_open_file(struct vd_file *f, const char *format, uint32_t flags, co
 /* The same with all that can be said (allow_dirs and parent_map do not count). */
 int vd_image_open_file_as(struct vd_file *f, const struct vdisk_open_options *o, vdisk_image *parent, struct vd_host *host,
                           vdisk_image **out, vd_error *err);
-/* Creates on f (takes it); `parent` (may be NULL) becomes the backing image and is taken.  Close with vdisk_close(), which finishes it. */
+/* Creates on f (takes it); `parent` (may be NULL) becomes the backing image and is taken.  Close with vdisk_close(), which finishes
+   it. */
 int vd_image_create_file(struct vd_file *f, const char *format, uint64_t size, const char *const *options, uint32_t create_flags,
                          vdisk_image *parent, struct vd_host *host, vdisk_image **out, vd_error *err);
 

@@ -26,7 +26,8 @@ const char *vdisk_layer_file(const vdisk_image *img, unsigned depth, unsigned fi
 static int layer_at(const vdisk_image *img, unsigned depth, struct vd_layer **l, vd_error *err)
 {
 	if (depth >= img->n_layers)
-		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "%s: has %u layers, none numbered %u", img->path, img->n_layers, depth);
+		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "%s: has %u layers, none numbered %u", img->path, img->n_layers,
+		               depth);
 	*l = img->chain[depth];
 	return 0;
 }
@@ -104,13 +105,16 @@ static void check_problem(struct vd_report *r, bool is_leak, uint64_t host_off, 
 int vdisk_check(vdisk_image *img, uint32_t flags, vdisk_problem_fn fn, void *ctx, struct vdisk_check_result *out, vdisk_error *err)
 {
 	struct vd_layer *l = img->top;
-	struct check c = { .report = { .problem = check_problem, .result = out, .repair = flags }, .fn = fn, .ctx = ctx, .path = img->path };
+	struct check c = {
+		.report = { .problem = check_problem, .result = out, .repair = flags }, .fn = fn, .ctx = ctx, .path = img->path
+	};
 	int rc;
 
 	c.report.ctx = &c;
 	memset(out, 0, sizeof(*out));
 	if (!l->drv->check)
-		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "%s: %s images have nothing to check", img->path, l->drv->info.name);
+		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "%s: %s images have nothing to check", img->path,
+		               l->drv->info.name);
 	if (flags && (!img->claims || vd_layer_begin(l, err)))
 		return img->claims ? -1 : vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "%s: not open for writing", img->path);
 	pthread_rwlock_wrlock(&l->lock);
@@ -121,7 +125,8 @@ int vdisk_check(vdisk_image *img, uint32_t flags, vdisk_problem_fn fn, void *ctx
 
 /* ---------------------------------------------------------------- resize, amend */
 
-/* What the disk grew over reads as zeros: not as what the last unit held past the old end, nor as what a longer parent has there. */
+/* What the disk grew over reads as zeros: not as what the last unit held past the old end, nor as what a longer parent has
+   there. */
 static int grown_zero(vdisk_image *img, uint64_t old, vdisk_error *err)
 {
 	uint64_t size = img->top->size, end = vd_up(old, img->top->alloc_grain);
@@ -144,9 +149,11 @@ int vdisk_resize(vdisk_image *img, uint64_t size, uint32_t flags, vdisk_error *e
 	if (!img->claims)
 		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "%s: not open for writing", img->path);
 	if (!l->drv->resize)
-		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "%s: %s images cannot be resized", img->path, l->drv->info.name);
+		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "%s: %s images cannot be resized", img->path,
+		               l->drv->info.name);
 	if (size < l->size && !(flags & VDISK_RESIZE_SHRINK))
-		return vd_fail(err, VDISK_REFUSED, VDISK_NO_OFFSET, "%s: %" PRIu64 " bytes would cut off the end of the disk (%" PRIu64 " bytes); --shrink allows it",
+		return vd_fail(err, VDISK_REFUSED, VDISK_NO_OFFSET,
+		               "%s: %" PRIu64 " bytes would cut off the end of the disk (%" PRIu64 " bytes); --shrink allows it",
 		               img->path, size, l->size);
 	if (l->drv->resize_judge && l->drv->resize_judge(l, size, err))
 		return vd_fail_in(err, "%s", img->path);
@@ -172,7 +179,8 @@ int vdisk_amend(vdisk_image *img, const char *const *options, vdisk_error *err)
 	if (!img->claims)
 		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "%s: not open for writing", img->path);
 	if (!l->drv->amend)
-		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "%s: %s images have nothing to amend", img->path, l->drv->info.name);
+		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "%s: %s images have nothing to amend", img->path,
+		               l->drv->info.name);
 	if (vd_options_parse(l->drv->info.options, VDISK_OPT_FOR_AMEND, l->drv->info.name, options, &o, err))
 		return -1;
 	rc = vd_layer_begin(l, err);

@@ -15,8 +15,8 @@ struct vd_iov {
 	size_t at; /* within v[0] */
 };
 
-/* The next `len` bytes as at most `max` pieces in out[], moving on behind them.  *n: pieces; returns how many bytes they are, which is
-   less than len only when `max` ran out. */
+/* The next `len` bytes as at most `max` pieces in out[], moving on behind them.  *n: pieces; returns how many bytes they are, which
+   is less than len only when `max` ran out. */
 size_t vd_iov_take(struct vd_iov *it, size_t len, struct iovec *out, int max, int *n);
 void vd_iov_from_buf(const struct iovec *v, int n, const void *buf);
 void vd_iov_to_buf(const struct iovec *v, int n, void *buf);

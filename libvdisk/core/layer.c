@@ -113,7 +113,8 @@ int vd_layer_map(struct vd_layer *l, uint64_t off, uint64_t len, uint32_t flags,
 static int layer_refuse(const struct vd_layer *l, vd_error *err)
 {
 	if (l->broken)
-		return vd_fail(err, VDISK_IO, VDISK_NO_OFFSET, "%s: read-only since a metadata update failed; open it again", l->path);
+		return vd_fail(err, VDISK_IO, VDISK_NO_OFFSET, "%s: read-only since a metadata update failed; open it again",
+		               l->path);
 	return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "%s: not open for writing%s%s", l->path, l->ro_reason ? ": " : "",
 	               l->ro_reason ? l->ro_reason : "");
 }
@@ -165,7 +166,8 @@ int vd_layer_reserve(struct vd_layer *l, struct vd_resv *r, vd_error *err)
 	if (!(l->flags & VD_LAYER_WRITABLE) || l->broken)
 		return layer_refuse(l, err);
 	if (!l->drv->reserve)
-		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "%s: %s images cannot be written to", l->path, l->drv->info.name);
+		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "%s: %s images cannot be written to", l->path,
+		               l->drv->info.name);
 	pthread_rwlock_wrlock(&l->lock);
 	rc = l->drv->reserve(l, r, err);
 	pthread_rwlock_unlock(&l->lock);
@@ -250,7 +252,8 @@ int vd_layer_set_parent(struct vd_layer *l, const struct vd_new_parent *p, vd_er
 	int rc;
 
 	if (!l->drv->set_parent)
-		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "%s: %s images have no parents", l->path, l->drv->info.name);
+		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "%s: %s images have no parents", l->path,
+		               l->drv->info.name);
 	if (vd_layer_begin(l, err) || vd_layer_flush(l, err))
 		return -1;
 	if (parent_ref_make(&ref, p, err)) {

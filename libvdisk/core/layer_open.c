@@ -53,7 +53,8 @@ static int host_open_none(struct vd_host *h, struct vd_layer *l, const char *nam
 
 	(void)h, (void)write, (void)file;
 	vd_printable(text, sizeof(text), name, strlen(name));
-	return vd_fail(err, VDISK_REFUSED, VDISK_NO_OFFSET, "%s: an image in an archive names a further file ('%s')", l->path, text);
+	return vd_fail(err, VDISK_REFUSED, VDISK_NO_OFFSET, "%s: an image in an archive names a further file ('%s')", l->path,
+	               text);
 }
 
 static void host_log(struct vd_host *h, enum vdisk_log_level level, const char *fmt, ...)
@@ -70,9 +71,11 @@ static void host_log(struct vd_host *h, enum vdisk_log_level level, const char *
 
 static uint32_t driver_flags(uint32_t flags)
 {
-	static const struct { uint32_t from, to; } map[] = {
-		{ VDISK_OPEN_RW, VD_OPEN_RW },           { VDISK_OPEN_SALVAGE, VD_OPEN_SALVAGE }, { VDISK_OPEN_FORCE, VD_OPEN_FORCE },
-		{ VDISK_OPEN_KEEP_ID, VD_OPEN_KEEP_ID }, { VDISK_OPEN_CHECK, VD_OPEN_CHECK },     { VDISK_OPEN_INFO, VD_OPEN_INFO },
+	static const struct { uint32_t from, to;
+	} map[] = {
+		{ VDISK_OPEN_RW, VD_OPEN_RW },       { VDISK_OPEN_SALVAGE, VD_OPEN_SALVAGE },
+		{ VDISK_OPEN_FORCE, VD_OPEN_FORCE }, { VDISK_OPEN_KEEP_ID, VD_OPEN_KEEP_ID },
+		{ VDISK_OPEN_CHECK, VD_OPEN_CHECK }, { VDISK_OPEN_INFO, VD_OPEN_INFO },
 	};
 	uint32_t out = 0;
 
@@ -122,8 +125,8 @@ int vd_layer_open(vdisk_image *img, const struct vd_layer_args *a, struct vd_fil
 		goto fail;
 	}
 	if (open.flags & VD_OPEN_RW && !(l->flags & VD_LAYER_WRITABLE)) {
-		vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "%s: cannot be opened for writing%s%s", a->path, l->ro_reason ? ": " : "",
-		        l->ro_reason ? l->ro_reason : "");
+		vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "%s: cannot be opened for writing%s%s", a->path,
+		        l->ro_reason ? ": " : "", l->ro_reason ? l->ro_reason : "");
 		goto fail;
 	}
 	*out = l;

@@ -8,7 +8,8 @@
 #define MAP_BATCH 32 /* on the stack, once for each layer of the chain */
 
 /* By way of what is remembered, where something is. */
-static int map_any(vdisk_image *img, unsigned depth, uint64_t off, uint64_t len, uint32_t flags, struct vd_extents *e, vd_error *err)
+static int map_any(vdisk_image *img, unsigned depth, uint64_t off, uint64_t len, uint32_t flags, struct vd_extents *e,
+                   vd_error *err)
 {
 	if (!flags && img->mapcache && vd_mapcache_depth(img->mapcache) == depth)
 		return vd_mapcache_map(img, off, len, e, err);
@@ -23,7 +24,8 @@ static void map_absent(struct vd_extents *e, unsigned depth, uint64_t off, uint6
 }
 
 /* One layer's answer, its gaps filled from below.  Stops when *e is full. */
-static int map_take(vdisk_image *img, unsigned depth, const struct vd_extents *part, uint32_t flags, struct vd_extents *e, vd_error *err)
+static int map_take(vdisk_image *img, unsigned depth, const struct vd_extents *part, uint32_t flags, struct vd_extents *e,
+                    vd_error *err)
 {
 	for (size_t i = 0; i < part->n; i++) {
 		struct vd_extent x = part->v[i];
@@ -106,8 +108,9 @@ int vdisk_map(vdisk_image *img, uint64_t off, uint64_t len, struct vdisk_extent 
 
 	*n = 0;
 	if (!vd_within(off, len, vdisk_size(img)))
-		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "%s: range %" PRIu64 "+%" PRIu64 " is outside the disk (%" PRIu64 " bytes)",
-		               img->path, off, len, vdisk_size(img));
+		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET,
+		               "%s: range %" PRIu64 "+%" PRIu64 " is outside the disk (%" PRIu64 " bytes)", img->path, off, len,
+		               vdisk_size(img));
 	if (!len || !cap)
 		return 0;
 	vd_extents_init(&e, buf, vd_min(cap, MAP_BATCH), off, len);

@@ -2,10 +2,10 @@
 /*
  * Where the lower layers of a deep chain have their bytes.  Without it, each read asks every layer above the one that knows.
  *
- * The disk is cut into chunks of one length; a chunk holds the flattened map from its beginning on, to its end or to as many extents as one
- * may have.  What a chunk says never goes stale, since only layers are asked that nobody writes to while the image is open: the
- * parents, and the leaf of an image that is read-only.  Writes, zeros, discards, snapshots and resizing change a leaf, which is asked anew
- * each time.  An image that gets other layers gets another cache (vd_image_push), being alone in use then.
+ * The disk is cut into chunks of one length; a chunk holds the flattened map from its beginning on, to its end or to as many
+ * extents as one may have.  What a chunk says never goes stale, since only layers are asked that nobody writes to while the image
+ * is open: the parents, and the leaf of an image that is read-only.  Writes, zeros, discards, snapshots and resizing change a leaf,
+ * which is asked anew each time.  An image that gets other layers gets another cache (vd_image_push), being alone in use then.
  *
  * Chunks are many at most as MEMORY_MAX allows; the one that came first goes first, unless it was used meanwhile.
  * `lock` guards all but what is fixed when the cache is made; no layer is asked under it.

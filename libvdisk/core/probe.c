@@ -90,9 +90,10 @@ static int raw_judge(const char *path, const struct vd_driver *found, vd_error *
 {
 	for (size_t i = 0; vd_drivers[i]; i++)
 		if (vd_drivers[i] != found && suffix_is(&vd_drivers[i]->info, vd_suffix(path)))
-			return vd_fail(err, VDISK_REFUSED, VDISK_NO_OFFSET,
-			               "%s: its name says %s, its bytes do not: damaged or cut short? (-f raw takes them as the disk)", path,
-			               vd_drivers[i]->info.name);
+			return vd_fail(
+				err, VDISK_REFUSED, VDISK_NO_OFFSET,
+				"%s: its name says %s, its bytes do not: damaged or cut short? (-f raw takes them as the disk)",
+				path, vd_drivers[i]->info.name);
 	return 0;
 }
 
@@ -125,7 +126,8 @@ int vd_probe(struct vd_file *f, const char *path, const struct vd_driver **out, 
 		const struct foreign *alien = foreign_find(&p);
 
 		if (alien)
-			return vd_fail(err, VDISK_UNSUPPORTED, 0, "%s: is %s, for which there is no driver%s (-f raw takes its bytes as the disk)", path,
+			return vd_fail(err, VDISK_UNSUPPORTED, 0,
+			               "%s: is %s, for which there is no driver%s (-f raw takes its bytes as the disk)", path,
 			               alien->name, alien->packed ? ": unpack it first" : "");
 	}
 	if (!*out)
@@ -133,7 +135,8 @@ int vd_probe(struct vd_file *f, const char *path, const struct vd_driver **out, 
 	return best < 50 ? raw_judge(path, *out, err) : 0;
 }
 
-int vd_driver_choose(struct vd_file *f, const char *path, const char *format, const struct vd_driver **out, bool *said, vd_error *err)
+int vd_driver_choose(struct vd_file *f, const char *path, const char *format, const struct vd_driver **out, bool *said,
+                     vd_error *err)
 {
 	if (format) {
 		*out = vd_driver_find(format);

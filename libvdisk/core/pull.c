@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Bytes that a layer leaves to its parents become its own, a piece at a time under an exclusive claim, so that the image may be in use
- * meanwhile.  The content is the same before, during and after, whatever moment it stops at: what is written is what is read.
+ * Bytes that a layer leaves to its parents become its own, a piece at a time under an exclusive claim, so that the image may be in
+ * use meanwhile.  The content is the same before, during and after, whatever moment it stops at: what is written is what is read.
  */
 #include "core/io.h"
 #include "core/layer.h"

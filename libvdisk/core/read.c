@@ -16,7 +16,8 @@ static int read_packed(vdisk_image *img, const struct vd_extent *x, uint8_t *pac
 	if (vd_file_pread_some(f, packed, x->host_len, x->host, got, err))
 		return -1;
 	if (!*got)
-		return vd_fail(err, VDISK_CORRUPT, x->host, "%s: packed data at %#" PRIx64 " is past the file's end", f->name, x->host);
+		return vd_fail(err, VDISK_CORRUPT, x->host, "%s: packed data at %#" PRIx64 " is past the file's end", f->name,
+		               x->host);
 	return 0;
 }
 
@@ -87,8 +88,8 @@ static int read_absent(vdisk_image *img, const struct vd_extent *x, void *buf, s
 	struct vd_layer *l = img->chain[x->depth];
 
 	if (l->parent_ref.n_names && !l->parent && x->off < l->size)
-		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "%s: guest offset %" PRIu64 " is the parent's, which was not opened", l->path,
-		               x->off);
+		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET,
+		               "%s: guest offset %" PRIu64 " is the parent's, which was not opened", l->path, x->off);
 	memset(buf, 0, len);
 	return 0;
 }
@@ -109,7 +110,8 @@ int vd_image_read_extent(vdisk_image *img, const struct vd_extent *x, uint64_t o
 }
 
 /* Plain extents go into the caller's pieces with one preadv; the others through a buffer where there are several pieces. */
-static int read_slices(vdisk_image *img, const struct vd_extent *x, uint64_t off, const struct iovec *v, int n, size_t len, vd_error *err)
+static int read_slices(vdisk_image *img, const struct vd_extent *x, uint64_t off, const struct iovec *v, int n, size_t len,
+                       vd_error *err)
 {
 	VD_AUTO_FREE uint8_t *bounce = NULL;
 

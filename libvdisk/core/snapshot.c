@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Internal snapshots of an image's leaf: which one is meant, and the guarded call of the driver, with every other access to the disk kept
- * out meanwhile: host space that a snapshot lets go must not be read by somebody who mapped it before.
+ * Internal snapshots of an image's leaf: which one is meant, and the guarded call of the driver, with every other access to the
+ * disk kept out meanwhile: host space that a snapshot lets go must not be read by somebody who mapped it before.
  */
 #include "core/claims.h"
 #include "core/image.h"
@@ -57,10 +57,10 @@ int vd_snapshot_find(vdisk_image *img, const char *which, uint32_t *i, vd_error 
 		return 0;
 	vd_printable(text, sizeof(text), which, vd_min(strlen(which), (size_t)VDISK_SNAPSHOT_NAME_MAX));
 	if (!f.found)
-		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "%s: none of its %u internal snapshots has the ID or name '%s'", img->path, f.at,
-		               text);
-	return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "%s: '%s' is the ID or name of %u internal snapshots: another one's must be said",
-	               img->path, text, f.found);
+		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "%s: none of its %u internal snapshots has the ID or name '%s'",
+		               img->path, f.at, text);
+	return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET,
+	               "%s: '%s' is the ID or name of %u internal snapshots: another one's must be said", img->path, text, f.found);
 }
 
 /* ---------------------------------------------------------------- changing them */
@@ -124,7 +124,9 @@ int vd_date_now(uint64_t *sec, uint32_t *nsec, vd_error *err)
 	if (epoch && *epoch) {
 		*sec = strtoull(epoch, &end, 10);
 		*nsec = 0;
-		return *end ? vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "SOURCE_DATE_EPOCH is '%s', not a number of seconds", epoch) : 0;
+		return *end ? vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "SOURCE_DATE_EPOCH is '%s', not a number of seconds",
+		                      epoch)
+		            : 0;
 	}
 	clock_gettime(CLOCK_REALTIME, &ts);
 	*sec = (uint64_t)ts.tv_sec;
@@ -137,17 +139,21 @@ int vd_snapshot_name_judge(const char *name, vd_error *err)
 	size_t n = strlen(name);
 
 	if (!n || n > VDISK_SNAPSHOT_NAME_MAX)
-		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "a snapshot's name has 1 to %u bytes, not %zu", VDISK_SNAPSHOT_NAME_MAX, n);
+		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "a snapshot's name has 1 to %u bytes, not %zu",
+		               VDISK_SNAPSHOT_NAME_MAX, n);
 	for (size_t i = 0; i < n; i++)
 		if ((unsigned char)name[i] < 0x20 || name[i] == 0x7f)
-			return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "a snapshot's name cannot hold the control character %#04x (byte %zu)",
+			return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET,
+			               "a snapshot's name cannot hold the control character %#04x (byte %zu)",
 			               (unsigned)(unsigned char)name[i], i);
 	return 0;
 }
 
 int vdisk_snapshot_create(vdisk_image *img, const struct vdisk_snapshot_create_options *o, char *id, vdisk_error *err)
 {
-	struct vd_new_snapshot n = { .name = o->name, .date_sec = o->date_sec, .date_nsec = o->date_nsec, .vm_clock_nsec = o->vm_clock_nsec };
+	struct vd_new_snapshot n = {
+		.name = o->name, .date_sec = o->date_sec, .date_nsec = o->date_nsec, .vm_clock_nsec = o->vm_clock_nsec
+	};
 	char own_id[VDISK_SNAPSHOT_ID_MAX];
 	struct change c = { .run = create_run, .created = &n, .id = id ? id : own_id };
 	struct search f = { .which = o->name };
@@ -157,8 +163,8 @@ int vdisk_snapshot_create(vdisk_image *img, const struct vdisk_snapshot_create_o
 	if (!(o->flags & VDISK_SNAPSHOT_SAME_NAME) && vdisk_snapshots(img, search_see, &f, err))
 		return -1;
 	if (f.found)
-		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "%s: '%s' is already the %s of an internal snapshot", img->path, o->name,
-		               f.by_name ? "name" : "ID");
+		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "%s: '%s' is already the %s of an internal snapshot", img->path,
+		               o->name, f.by_name ? "name" : "ID");
 	if (o->date_sec == UINT64_MAX && vd_date_now(&n.date_sec, &n.date_nsec, err))
 		return -1;
 	return change_run(img, &c, err);

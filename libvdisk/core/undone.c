@@ -31,10 +31,13 @@ int vd_undone_judge(const char *image, uint32_t flags, vd_error *err)
 	if (rc)
 		return -1;
 	if (state == VD_UNDO_ACTIVE)
-		return vd_fail(err, VDISK_REFUSED, VDISK_NO_OFFSET,
-		               "%s: a change of it was broken off half-way: 'vdisk adapt --resume %s' finishes it, --undo instead takes it back", image, image);
+		return vd_fail(
+			err, VDISK_REFUSED, VDISK_NO_OFFSET,
+			"%s: a change of it was broken off half-way: 'vdisk adapt --resume %s' finishes it, --undo instead takes it back",
+			image, image);
 	if (state == VD_UNDO_UNDOING)
-		return vd_fail(err, VDISK_REFUSED, VDISK_NO_OFFSET, "%s: was being brought back to what it was: 'vdisk adapt --undo %s' goes on with that", image,
+		return vd_fail(err, VDISK_REFUSED, VDISK_NO_OFFSET,
+		               "%s: was being brought back to what it was: 'vdisk adapt --undo %s' goes on with that", image,
 		               image);
 	return 0;
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* An image that is being changed under an undo journal (io/undo.h), ".NAME.vdisk-undo" beside it: whoever opens it meanwhile is refused. */
+/* An image that is being changed under an undo journal (io/undo.h), ".NAME.vdisk-undo" beside it: whoever opens it meanwhile is
+   refused. */
 #ifndef VD_CORE_UNDONE_H
 #define VD_CORE_UNDONE_H
 

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Writing.  What may be overwritten in place is; the rest takes the road claim → fill → reserve → write → publish, once for all formats.
+ * Writing.  What may be overwritten in place is; the rest takes the road claim → fill → reserve → write → publish, once for all
+ * formats.
  *
- *  W1. A unit that is not wholly allocated is written under an exclusive claim on the whole unit, so two partial writers never race for
- *      one new unit, and a fill never misses what another writer put there.
+ *  W1. A unit that is not wholly allocated is written under an exclusive claim on the whole unit, so two partial writers never race
+ *      for one new unit, and a fill never misses what another writer put there.
  *  W2. No layer lock is held while bytes move; the claim keeps the mapping still.
  *  W3. Claims are rounded to sectors at least: a cipher rewrites whole sectors.
  *  W4. A reservation that was filled with bytes from elsewhere says so (VD_RESV_COPIED), and publish orders them before it (C5).
@@ -203,8 +204,8 @@ static int fresh_write(vdisk_image *img, struct fresh *w, uint64_t s, uint64_t e
 	return rc;
 }
 
-/* A unit that holds data which is not this layer's alone to overwrite (shared with a snapshot, or packed) moves as a whole: what else
-   lies in it must come along, even where the presence grain is finer. */
+/* A unit that holds data which is not this layer's alone to overwrite (shared with a snapshot, or packed) moves as a whole: what
+   else lies in it must come along, even where the presence grain is finer. */
 static int unit_moves(vdisk_image *img, uint64_t start, uint64_t end, bool *moves, vd_error *err)
 {
 	struct vd_extent buf[WRITE_BATCH];

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Zeroing and discarding: by the format's zero state where it has one, in place where the bytes are plain, else by writing zeros. */
+/* Zeroing and discarding: by the format's zero state where it has one, in place where the bytes are plain, else by writing
+   zeros. */
 #include "core/io.h"
 #include "base/alloc.h"
 #include "base/bytes.h"

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The tables of a cache: finding, loading, pinning, evicting.  What is written when stands in cache_write.c; the locks in cache_table.h.
+ * The tables of a cache: finding, loading, pinning, evicting.  What is written when stands in cache_write.c; the locks in
+ * cache_table.h.
  *
- * A table is in the hash from the moment its load begins; it is in one of the two lists while nobody pins it: `clean` ones can go at
- * once, `unclean` ones after a write-back.  A table cannot become dirty while unpinned, so it never changes lists there.
+ * A table is in the hash from the moment its load begins; it is in one of the two lists while nobody pins it: `clean` ones can go
+ * at once, `unclean` ones after a write-back.  A table cannot become dirty while unpinned, so it never changes lists there.
  */
 #include "io/cache_table.h"
 #include "base/alloc.h"
@@ -146,8 +147,8 @@ void vd_cache_unpin(struct vd_cache *c, struct vd_table *t)
 	list_add(t->dirty ? &c->unclean : &c->clean, t);
 }
 
-/* A table outside the hash, from the least recently used one or new; NULL with *err.  Called and returns with `lock` held, but may let go
-   of it in between. */
+/* A table outside the hash, from the least recently used one or new; NULL with *err.  Called and returns with `lock` held, but may
+   let go of it in between. */
 static struct vd_table *table_obtain(struct vd_cache *c, vd_error *err)
 {
 	struct vd_table *t;
@@ -189,7 +190,8 @@ static int table_load(struct vd_cache *c, struct vd_table *t, bool tail_ok, vd_e
 		return -1;
 	if (got < c->table_bytes && !tail_ok)
 		return vd_fail(err, VDISK_CORRUPT, t->off,
-		               "%s: cut short: the table of %" PRIu32 " bytes at offset %" PRIu64 " reaches past the end (%" PRIu64 ")",
+		               "%s: cut short: the table of %" PRIu32 " bytes at offset %" PRIu64 " reaches past the end (%" PRIu64
+		               ")",
 		               c->file->name, c->table_bytes, t->off, vd_file_size(c->file));
 	memset(t->data + got, 0, c->table_bytes - got);
 	return 0;
@@ -221,8 +223,8 @@ static void table_forget(struct vd_cache *c, struct vd_table *t)
 	table_free(t);
 }
 
-/* Under `lock`, with t pinned by the caller: t serves as a table of that rank.  A clean one that nobody else holds is dropped (*t NULL),
-   to be loaded anew with no `aux` of the other kind; otherwise the image uses one place for two things. */
+/* Under `lock`, with t pinned by the caller: t serves as a table of that rank.  A clean one that nobody else holds is dropped (*t
+   NULL), to be loaded anew with no `aux` of the other kind; otherwise the image uses one place for two things. */
 static int table_rank_check(struct vd_cache *c, struct vd_table **t, unsigned rank, vd_error *err)
 {
 	uint64_t off = (*t)->off;
@@ -233,7 +235,8 @@ static int table_rank_check(struct vd_cache *c, struct vd_table **t, unsigned ra
 	vd_cache_unpin(c, *t);
 	*t = NULL;
 	if (!drop)
-		return vd_fail(err, VDISK_CORRUPT, off, "%s: two kinds of tables share the place at offset %" PRIu64, c->file->name, off);
+		return vd_fail(err, VDISK_CORRUPT, off, "%s: two kinds of tables share the place at offset %" PRIu64, c->file->name,
+		               off);
 	*t = hash_find(c, off);
 	if (*t)
 		table_forget(c, *t);
@@ -302,7 +305,8 @@ static int cache_fetch_new(struct vd_cache *c, uint64_t off, unsigned rank, stru
 	struct vd_table *t = hash_find(c, off);
 
 	if (t && t->pins)
-		return vd_fail(err, VDISK_CORRUPT, off, "%s: a table in use lies where a new one goes, at offset %" PRIu64, c->file->name, off);
+		return vd_fail(err, VDISK_CORRUPT, off, "%s: a table in use lies where a new one goes, at offset %" PRIu64,
+		               c->file->name, off);
 	if (t)
 		table_forget(c, t);
 	t = table_obtain(c, err);

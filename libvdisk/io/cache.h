@@ -11,7 +11,8 @@
  *  3. A pinned table is never evicted.  Content is guarded by the layer's lock (shared for reading, exclusive for changing); the
  *     cache's own lock guards its lists only and is held over no I/O; a table being loaded is waited for.
  *  4. `relaxed` caches (an image that is marked unfinished until it is whole) skip the flushes of 1 and 2, not the order.
- *  5. Where the format has a log (vd_cache_set_log()), it is asked instead of the flushes of 1 and 2, for groups of tables in the same
+ *  5. Where the format has a log (vd_cache_set_log()), it is asked instead of the flushes of 1 and 2, for groups of tables in the
+ *     same
  *     order: a group is written in its places once the log has it.  Not while relaxed.
  */
 #ifndef VD_IO_CACHE_H
@@ -40,7 +41,8 @@ int vd_cache_new(struct vd_file *file, struct vd_file *data_file, uint32_t table
 /* Discards everything, dirty or not. */
 void vd_cache_free(struct vd_cache *c);
 void vd_cache_set_relaxed(struct vd_cache *c, bool relaxed);
-/* Makes up to `max` tables durable elsewhere, all of them or none, and before them all data and all that was written to the file. */
+/* Makes up to `max` tables durable elsewhere, all of them or none, and before them all data and all that was written to the
+   file. */
 typedef int (*vd_cache_log_fn)(void *ctx, struct vd_table *const *t, size_t n, vd_error *err);
 void vd_cache_set_log(struct vd_cache *c, vd_cache_log_fn fn, void *ctx, size_t max);
 
@@ -49,9 +51,9 @@ void vd_cache_set_log(struct vd_cache *c, vd_cache_log_fn fn, void *ctx, size_t 
 int vd_cache_get(struct vd_cache *c, uint64_t off, unsigned rank, bool tail_ok, struct vd_table **out, vd_error *err);
 /* The same for a table that is new at `off`: zeroed, dirty, nothing read. */
 int vd_cache_new_table(struct vd_cache *c, uint64_t off, unsigned rank, struct vd_table **out, vd_error *err);
-/* Under the layer's exclusive lock, while pinned.  Call it after the change wherever another table was got since the table became dirty
-   (or was new): getting one may write dirty ones back to make room, pinned ones too, and mark them clean; what is changed in them
-   afterwards would be lost without another call. */
+/* Under the layer's exclusive lock, while pinned.  Call it after the change wherever another table was got since the table became
+   dirty (or was new): getting one may write dirty ones back to make room, pinned ones too, and mark them clean; what is changed in
+   them afterwards would be lost without another call. */
 void vd_cache_dirty(struct vd_cache *c, struct vd_table *t);
 void vd_cache_put(struct vd_cache *c, struct vd_table *t);
 /* Forgets the table at `off`, dirty or not (its space was freed), unless it is pinned. */

@@ -14,8 +14,8 @@ struct table_list { struct vd_table *head, *tail; };
 
 /*
  * `lock` guards the hash, the lists, and pins, state, rank and dirty of every table; `loaded` is signalled when a table leaves
- * LOADING.  `writing` is held by whoever writes back, over its I/O; order: writing → lock.  Content and the change of `dirty` to true
- * are guarded by the layer's lock (cache.h).
+ * LOADING.  `writing` is held by whoever writes back, over its I/O; order: writing → lock.  Content and the change of `dirty` to
+ * true are guarded by the layer's lock (cache.h).
  */
 struct vd_cache {
 	struct vd_file *file, *data_file; /* data_file NULL: the same */

@@ -2,8 +2,8 @@
 /*
  * Writing a cache's dirty tables, in the order that cache.h promises (its rules 1, 2, 4 and 5 are kept here).
  *
- * Whoever writes holds the layer's lock, shared or exclusive, so no content changes underneath; `writing` keeps two of them apart.  The
- * tables are pinned for the time, so none goes away.  One that could not be written stays dirty.
+ * Whoever writes holds the layer's lock, shared or exclusive, so no content changes underneath; `writing` keeps two of them apart.
+ * The tables are pinned for the time, so none goes away.  One that could not be written stays dirty.
  */
 #include "io/cache_table.h"
 #include "base/alloc.h"

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Files that remember what was done to them since they were handed over, so that the state after a power cut at any point can be built;
- * for tests.  The operations of all files of one vd_crash stand in one journal; its index is the clock.  `lock` guards the journal.
+ * Files that remember what was done to them since they were handed over, so that the state after a power cut at any point can be
+ * built; for tests.  The operations of all files of one vd_crash stand in one journal; its index is the clock.  `lock` guards the
+ * journal.
  *
- * A write is entered when it is complete, a flush with the clock at its start: it covers just what was complete then.  So what a crash
- * may take away is never less than what a real disk might lose.
+ * A write is entered when it is complete, a flush with the clock at its start: it covers just what was complete then.  So what a
+ * crash may take away is never less than what a real disk might lose.
  */
 #include "io/testfile.h"
 #include "io/kind.h"
@@ -308,8 +309,8 @@ static int op_gamble(struct aftermath *a, const struct op *op, vd_error *err)
 	return write_scatter(a, op, err);
 }
 
-int vd_crash_image(struct vd_crash *c, unsigned id, unsigned long upto, enum vd_crash_mode mode, uint64_t seed, struct vd_file **out,
-                   vd_error *err)
+int vd_crash_image(struct vd_crash *c, unsigned id, unsigned long upto, enum vd_crash_mode mode, uint64_t seed,
+                   struct vd_file **out, vd_error *err)
 {
 	struct aftermath a = {.mode = mode, .dice = {seed ^ (uint64_t)id << 56}};
 	unsigned long durable = 0;

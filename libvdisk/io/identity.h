@@ -14,7 +14,8 @@ struct vd_identity {
 int vd_identity_of(int fd, struct vd_identity *id, vd_error *err);
 /* Whether the file of that name is it; a symbolic link is not followed. */
 bool vd_identity_at(int dirfd, const char *name, const struct vd_identity *id);
-/* The same number, and born at the same time where both are known; that of the device is not asked, as another boot gives others. */
+/* The same number, and born at the same time where both are known; that of the device is not asked, as another boot gives
+   others. */
 bool vd_identity_same(const struct vd_identity *a, const struct vd_identity *b);
 
 #endif

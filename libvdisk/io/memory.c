@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A file in memory, sparse by pages of 64 KiB, which stand in an array sorted by index.  A page that is not there reads as zeros and
- * is a hole.  `lock` guards the array and all content: shared for reading, exclusive for every change.
+ * A file in memory, sparse by pages of 64 KiB, which stand in an array sorted by index.  A page that is not there reads as zeros
+ * and is a hole.  `lock` guards the array and all content: shared for reading, exclusive for every change.
  * Invariant: bytes of a page past the file's size are zero, so that growing over them shows zeros.
  */
 #include "io/kind.h"

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A read-only file that is made of ranges of another one, in any order there, with zeros between them: what an archive holds of an image.
- * It owns the other file and its own copy of the ranges, which are ascending and apart; both are fixed, so there is no lock.
- * It has no descriptor to show (fd is -1), since its offsets are not those of the file below.
+ * A read-only file that is made of ranges of another one, in any order there, with zeros between them: what an archive holds of an
+ * image.  It owns the other file and its own copy of the ranges, which are ascending and apart; both are fixed, so there is no
+ * lock.  It has no descriptor to show (fd is -1), since its offsets are not those of the file below.
  */
 #include "io/kind.h"
 #include "base/alloc.h"
@@ -110,16 +110,19 @@ static int parts_judge(const struct vd_file *inner, const struct vdisk_part *v, 
 	uint64_t size = vd_file_size(inner), end = 0;
 
 	if (!(inner->flags & VD_FILE_SEEKABLE) || len > INT64_MAX)
-		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "%s: no file of %" PRIu64 " bytes can be made of parts of it", inner->name, len);
+		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "%s: no file of %" PRIu64 " bytes can be made of parts of it",
+		               inner->name, len);
 	for (size_t i = 0; i < n; end = v[i].off + v[i].len, i++) {
 		if (v[i].off < end || !v[i].len || !vd_within(v[i].off, v[i].len, len))
 			return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET,
-			               "%s: part %zu of %" PRIu64 " bytes at %" PRIu64 " is not in order, or outside %" PRIu64 " bytes", inner->name, i,
-			               v[i].len, v[i].off, len);
+			               "%s: part %zu of %" PRIu64 " bytes at %" PRIu64 " is not in order, or outside %" PRIu64
+			               " bytes",
+			               inner->name, i, v[i].len, v[i].off, len);
 		if (!vd_within(v[i].host, v[i].len, size))
 			return vd_fail(err, VDISK_CORRUPT, v[i].host,
-			               "%s: is cut short: %" PRIu64 " bytes at offset %" PRIu64 " are outside the file (%" PRIu64 " bytes)", inner->name,
-			               v[i].len, v[i].host, size);
+			               "%s: is cut short: %" PRIu64 " bytes at offset %" PRIu64 " are outside the file (%" PRIu64
+			               " bytes)",
+			               inner->name, v[i].len, v[i].host, size);
 	}
 	return 0;
 }

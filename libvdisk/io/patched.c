@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The patched file.  Reads are put together from the inner file and the patches; writes pass on, once there are no patches any more.
+ * The patched file.  Reads are put together from the inner file and the patches; writes pass on, once there are no patches any
+ * more.
  *
- *  P1. The patches never change while they are looked at: `live` goes from true to false once, after all of them are durable in their
- *      places, so that a reader which still sees it true reads the same bytes.
+ *  P1. The patches never change while they are looked at: `live` goes from true to false once, after all of them are durable in
+ *      their places, so that a reader which still sees it true reads the same bytes.
  *  P2. The size shown is never less than the log says; the inner file gets it when the patches are applied.
  */
 #include "io/patched.h"
@@ -71,7 +72,8 @@ static size_t settling_paint(struct settling *s, const struct vd_patch *v, size_
 	for (size_t k = n; k-- > 0;) { /* the latest first */
 		size_t end = edge_at(s->edge, s->n_edges, v[k].off + v[k].len);
 
-		for (size_t i = stretch_free(s->next, edge_at(s->edge, s->n_edges, v[k].off)); i < end; i = stretch_free(s->next, i)) {
+		for (size_t i = stretch_free(s->next, edge_at(s->edge, s->n_edges, v[k].off)); i < end;
+		     i = stretch_free(s->next, i)) {
 			s->owner[i] = k;
 			s->next[i] = i + 1; /* the last edge is never painted */
 			painted++;

@@ -6,8 +6,8 @@
  *   |-----------------|---------------------------|------------------ …
  *   0                base                         end
  *
- * `lock` guards everything.  One reader at a time pulls (`pulling`), into a chunk of its own and without the lock, so that the others
- * get what is there; they wait on `more`.  The end of the stream, and an error, are kept and wake everybody.
+ * `lock` guards everything.  One reader at a time pulls (`pulling`), into a chunk of its own and without the lock, so that the
+ * others get what is there; they wait on `more`.  The end of the stream, and an error, are kept and wake everybody.
  * Released ranges beyond base wait in `gone`, sorted and joined, until base reaches them.
  */
 #include "io/kind.h"
@@ -78,7 +78,8 @@ static void base_advance(struct pipe_in *p)
 	chunks_trim(p);
 }
 
-/* Adds [off, end) to `gone`.  Without memory for it the range stays charged to the window: a later read may then fail, but none is wrong. */
+/* Adds [off, end) to `gone`.  Without memory for it the range stays charged to the window: a later read may then fail, but none is
+   wrong. */
 static void gone_add(struct pipe_in *p, uint64_t off, uint64_t end)
 {
 	size_t i = 0, j;
@@ -212,7 +213,8 @@ static int range_await(struct pipe_in *p, uint64_t off, uint64_t *want, vd_error
 		to = UINT64_MAX;
 	for (;;) {
 		if (off < p->base)
-			return vd_fail(err, VDISK_INVALID, off, "%s: comes through a pipe, and offset %" PRIu64 " has gone by (at %" PRIu64 " now)",
+			return vd_fail(err, VDISK_INVALID, off,
+			               "%s: comes through a pipe, and offset %" PRIu64 " has gone by (at %" PRIu64 " now)",
 			               p->file.name, off, p->base);
 		if (p->end >= to || p->eof) {
 			*want = off < p->end ? vd_min(to, p->end) - off : 0;
@@ -223,8 +225,9 @@ static int range_await(struct pipe_in *p, uint64_t off, uint64_t *want, vd_error
 			                           : vd_fail_errno(err, p->failed, p->end, "%s: cannot read", p->file.name);
 		if (to - p->base > p->window)
 			return vd_fail(err, VDISK_NOMEM, off,
-			               "%s: comes through a pipe, and reaching offset %" PRIu64 " needs more than %" PRIu64 " bytes kept (from %" PRIu64
-			               " on)", p->file.name, to, p->window, p->base);
+			               "%s: comes through a pipe, and reaching offset %" PRIu64 " needs more than %" PRIu64
+			               " bytes kept (from %" PRIu64 " on)",
+			               p->file.name, to, p->window, p->base);
 		if (p->pulling)
 			pthread_cond_wait(&p->more, &p->lock);
 		else

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Appending to a pipe, socket, terminal or whatever else standard output is.  `lock` guards `busy` and `failed`; the size (the file's
- * head) is what has been written.  A write whose turn it is sets `busy` and works without the lock; the others wait.  An error
- * is kept and wakes everybody: nothing that comes after a gap can be written.
+ * Appending to a pipe, socket, terminal or whatever else standard output is.  `lock` guards `busy` and `failed`; the size (the
+ * file's head) is what has been written.  A write whose turn it is sets `busy` and works without the lock; the others wait.  An
+ * error is kept and wakes everybody: nothing that comes after a gap can be written.
  */
 #include "io/kind.h"
 #include "base/alloc.h"
@@ -89,8 +89,9 @@ static int turn_take(struct pipe_out *p, uint64_t off, vd_error *err)
 	pthread_mutex_unlock(&p->lock);
 	if (e)
 		return vd_fail_errno(err, e, off, "%s: cannot write", p->file.name);
-	return vd_fail(err, VDISK_UNSUPPORTED, off, "%s: goes to a pipe, where what was written (up to %" PRIu64 ") cannot be changed at %" PRIu64,
-	               p->file.name, vd_file_size(&p->file), off);
+	return vd_fail(err, VDISK_UNSUPPORTED, off,
+	               "%s: goes to a pipe, where what was written (up to %" PRIu64 ") cannot be changed at %" PRIu64, p->file.name,
+	               vd_file_size(&p->file), off);
 }
 
 static int turn_give(struct pipe_out *p, uint64_t end, int e, vd_error *err)
@@ -144,7 +145,8 @@ static int pipe_truncate(struct vd_file *f, uint64_t size, vd_error *err)
 {
 	if (size == vd_file_size(f))
 		return 0;
-	return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "%s: goes to a pipe and cannot be made %" PRIu64 " bytes long", f->name, size);
+	return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "%s: goes to a pipe and cannot be made %" PRIu64 " bytes long",
+	               f->name, size);
 }
 
 /* Standard output may be a file after all. */

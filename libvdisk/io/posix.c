@@ -44,7 +44,8 @@ static int posix_preadv(struct vd_file *f, const struct iovec *iov, int n, size_
 		if (r < 0 && errno == EINTR)
 			continue;
 		if (r < 0)
-			return vd_fail_errno(err, errno, off + *got, "%s: cannot read %zu bytes at offset %" PRIu64, f->name, total, off);
+			return vd_fail_errno(err, errno, off + *got, "%s: cannot read %zu bytes at offset %" PRIu64, f->name, total,
+			                     off);
 		*got += (size_t)r;
 		if (*got == total || !r)
 			return 0;
@@ -53,9 +54,9 @@ static int posix_preadv(struct vd_file *f, const struct iovec *iov, int n, size_
 	}
 }
 
-/* Linux gives the page cache a folio as long as the write.  Large ones come from memory that a guest's kernel has not had for long, or has
-   just handed back to its hypervisor (free page reporting), and that is dear to touch: seen with 1 MiB writes, 0.8 to 1.9 s for a
-   conversion that takes 0.37 s with these. */
+/* Linux gives the page cache a folio as long as the write.  Large ones come from memory that a guest's kernel has not had for long,
+   or has just handed back to its hypervisor (free page reporting), and that is dear to touch: seen with 1 MiB writes, 0.8 to 1.9 s
+   for a conversion that takes 0.37 s with these. */
 #define WRITE_PIECE (256u << 10)
 
 /* The first of n pieces of memory that hold `limit` bytes, the last one cut. */
@@ -85,7 +86,8 @@ static int write_all(struct vd_file *f, const struct iovec *iov, int n, size_t t
 		if (r < 0 && errno == EINTR)
 			continue;
 		if (r <= 0)
-			return vd_fail_errno(err, r ? errno : ENOSPC, at, "%s: cannot write %zu bytes at offset %" PRIu64, f->name, total, off);
+			return vd_fail_errno(err, r ? errno : ENOSPC, at, "%s: cannot write %zu bytes at offset %" PRIu64, f->name,
+			                     total, off);
 		done += (size_t)r;
 	}
 	return 0;
@@ -99,8 +101,8 @@ static int write_at(struct vd_file *f, const struct iovec *iov, int n, size_t to
 	if (off + total <= vd_file_size(f))
 		return write_all(f, iov, n, total, off, err);
 	if (f->flags & VD_FILE_BLOCKDEV)
-		return vd_fail_errno(err, ENOSPC, off, "%s: cannot write %zu bytes at offset %" PRIu64 " of %" PRIu64, f->name, total, off,
-		                     vd_file_size(f));
+		return vd_fail_errno(err, ENOSPC, off, "%s: cannot write %zu bytes at offset %" PRIu64 " of %" PRIu64, f->name,
+		                     total, off, vd_file_size(f));
 	pthread_rwlock_rdlock(&p->growth);
 	r = write_all(f, iov, n, total, off, err);
 	if (!r)

@@ -10,8 +10,8 @@
 
 struct posix_file {
 	struct vd_file file;
-	/* Shared: writes that go past the known size.  Exclusive: truncation, so that growing the file by ftruncate() never cuts off what
-	   another thread is appending. */
+	/* Shared: writes that go past the known size.  Exclusive: truncation, so that growing the file by ftruncate() never cuts
+	   off what another thread is appending. */
 	pthread_rwlock_t growth;
 	uint32_t sector;          /* block device: alignment of discards and zeroing */
 	_Atomic bool no_punch;    /* the host said that it cannot: do not ask again */

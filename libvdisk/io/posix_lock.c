@@ -95,11 +95,15 @@ int vd_posix_lock(struct vd_file *f, bool write, vd_error *err)
 	bytes_unlock(f->fd);
 	if (r > 0 || e == EAGAIN || e == EACCES) {
 		if (write)
-			return vd_fail(err, VDISK_BUSY, VDISK_NO_OFFSET,
-			               "%s: another program has it open (by its lock); writing needs it alone: close the other one first", f->name);
-		return vd_fail(err, VDISK_BUSY, VDISK_NO_OFFSET,
-		               "%s: another program has it open for writing (by its lock); close that one first, or read what may be an "
-		               "inconsistent state with --force-share (VDISK_OPEN_NO_LOCK)", f->name);
+			return vd_fail(
+				err, VDISK_BUSY, VDISK_NO_OFFSET,
+				"%s: another program has it open (by its lock); writing needs it alone: close the other one first",
+				f->name);
+		return vd_fail(
+			err, VDISK_BUSY, VDISK_NO_OFFSET,
+			"%s: another program has it open for writing (by its lock); close that one first, or read what may be an "
+			"inconsistent state with --force-share (VDISK_OPEN_NO_LOCK)",
+			f->name);
 	}
 	if (no_locks_here(e))
 		return 0;

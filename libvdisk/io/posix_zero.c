@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Zeroing and giving back space.  The host's own ways come first (fallocate(2), the block layer's ioctls), for the aligned inner part;
- * ragged edges and hosts without such ways get zeros written from a small static buffer.
+ * Zeroing and giving back space.  The host's own ways come first (fallocate(2), the block layer's ioctls), for the aligned inner
+ * part; ragged edges and hosts without such ways get zeros written from a small static buffer.
  */
 #include "io/posix.h"
 #include "base/bytes.h"
@@ -95,7 +95,8 @@ int vd_posix_zero(struct vd_file *f, uint64_t off, uint64_t len, bool may_punch,
 
 	if (end > size) {
 		if (f->flags & VD_FILE_BLOCKDEV)
-			return vd_fail_errno(err, ENOSPC, off, "%s: cannot zero %" PRIu64 " bytes at offset %" PRIu64 " of %" PRIu64, f->name, len,
+			return vd_fail_errno(err, ENOSPC, off,
+			                     "%s: cannot zero %" PRIu64 " bytes at offset %" PRIu64 " of %" PRIu64, f->name, len,
 			                     off, size);
 		/* What the file grows over is a hole and reads as zeros; where space is wanted too, it is filled in below. */
 		if (vd_posix_grow(p, end, err))

@@ -23,8 +23,8 @@ int vd_file_fault(struct vd_file *inner, struct vd_fault *fault, struct vd_file 
 /*
  * crash: a memory file with a journal of what was written since the last flush (writes split at 512-byte sectors; truncations,
  * zeros and punches too).  vd_crash_image() builds what a disk may hold after a power cut at operation `upto`: everything before
- * the last flush completed at or before that, and of the later ones a subset chosen by `seed` (VD_CRASH_KEEP all, DROP none, RANDOM some, whole
- * sectors; TEAR: some, and one sector half).
+ * the last flush completed at or before that, and of the later ones a subset chosen by `seed` (VD_CRASH_KEEP all, DROP none, RANDOM
+ * some, whole sectors; TEAR: some, and one sector half).
  * Several files share one clock, so that the order between an image's files holds.
  */
 struct vd_crash; /* the clock and the journals of up to 16 files */
@@ -36,7 +36,7 @@ int vd_file_crash(struct vd_crash *c, struct vd_file *inner, struct vd_file **ou
 /* Number of operations so far; a crash point is any number from 0 to it. */
 unsigned long vd_crash_ops(const struct vd_crash *c);
 /* Returns owned in *out: a memory file with what file `id` may hold after a crash just after operation `upto`. */
-int vd_crash_image(struct vd_crash *c, unsigned id, unsigned long upto, enum vd_crash_mode mode, uint64_t seed, struct vd_file **out,
-                   vd_error *err);
+int vd_crash_image(struct vd_crash *c, unsigned id, unsigned long upto, enum vd_crash_mode mode, uint64_t seed,
+                   struct vd_file **out, vd_error *err);
 
 #endif

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Owns the chunks of a file that were passed last.  `lock` guards them; asking the kernel and waiting for writeback are done without it.
+ * Owns the chunks of a file that were passed last.  `lock` guards them; asking the kernel and waiting for writeback are done
+ * without it.
  *
- * T1. A chunk's pages are dropped when TRAIL_CHUNKS others were passed after it, or at the end; so what a file leaves in the cache is
- *     bounded while it is being worked on.
- * T2. What was in the cache when a chunk was first passed stays, to the granule.  The kernel reads ahead, so that a chunk is looked at
- *     when the one before it is passed.
- * T3. Pages are written out before they are dropped: dirty ones cannot be.  That waits in the thread which passes; since the disk has
- *     had TRAIL_CHUNKS of time, mostly for nothing.
+ * T1. A chunk's pages are dropped when TRAIL_CHUNKS others were passed after it, or at the end; so what a file leaves in the cache
+ *     is bounded while it is being worked on.
+ * T2. What was in the cache when a chunk was first passed stays, to the granule.  The kernel reads ahead, so that a chunk is looked
+ *     at when the one before it is passed.
+ * T3. Pages are written out before they are dropped: dirty ones cannot be.  That waits in the thread which passes; since the disk
+ *     has had TRAIL_CHUNKS of time, mostly for nothing.
  *
  * mincore(2) answers "cached" for all of a file that one may not write to, so that nothing of it is dropped.
  */
@@ -72,12 +73,14 @@ static int chunk_drop(const struct vd_trail *t, const struct chunk *c)
 		return 0;
 	if (t->own && sync_file_range(t->fd, (off64_t)c->at, (off64_t)TRAIL_CHUNK,
 	                              SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER))
-		rc = errno == EIO || errno == ENOSPC || errno == EDQUOT ? errno : 0; /* others: it cannot do that, and fdatasync() will tell */
+		rc = errno == EIO || errno == ENOSPC || errno == EDQUOT ? errno : 0; /* others: it cannot do that, and fdatasync()
+		                                                                        will tell */
 	for (size_t g = 0, end; g < GRANULES; g = end) {
 		for (end = g + 1; end < GRANULES && c->hot[end] == c->hot[g]; end++)
 			;
 		if (!c->hot[g])
-			(void)posix_fadvise(t->fd, (off_t)(c->at + g * TRAIL_GRANULE), (off_t)((end - g) * TRAIL_GRANULE), POSIX_FADV_DONTNEED);
+			(void)posix_fadvise(t->fd, (off_t)(c->at + g * TRAIL_GRANULE), (off_t)((end - g) * TRAIL_GRANULE),
+			                    POSIX_FADV_DONTNEED);
 	}
 	return rc;
 }

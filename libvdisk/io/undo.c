@@ -65,7 +65,8 @@ int vd_undo_peek(struct vd_file *journal, enum vd_undo_state *state, vd_error *e
 		return 0;
 	s = le32_get(sector + 20);
 	if (le32_get(sector + 16) != 1 || s < VD_UNDO_ACTIVE || s > VD_UNDO_UNDOING)
-		return vd_fail(err, VDISK_UNSUPPORTED, 16, "%s: an undo journal of version %" PRIu32 ", state %" PRIu32 ": a newer program wrote it",
+		return vd_fail(err, VDISK_UNSUPPORTED, 16,
+		               "%s: an undo journal of version %" PRIu32 ", state %" PRIu32 ": a newer program wrote it",
 		               journal->name, le32_get(sector + 16), s);
 	*state = (enum vd_undo_state)s;
 	return 0;
@@ -80,7 +81,8 @@ static int state_write(struct vd_undo *u, enum vd_undo_state state, vd_error *er
 	le32_put(sector + 16, 1);
 	le32_put(sector + 20, state);
 	le32_put(sector + 508, (uint32_t)crc32_z(0, sector, 508));
-	if (u->failed || vd_file_flush(u->journal, err) || vd_file_pwrite(u->journal, sector, sizeof(sector), 0, err) || vd_file_flush(u->journal, err)) {
+	if (u->failed || vd_file_flush(u->journal, err) || vd_file_pwrite(u->journal, sector, sizeof(sector), 0, err) ||
+	    vd_file_flush(u->journal, err)) {
 		u->failed = true;
 		return -1;
 	}
@@ -170,7 +172,8 @@ int vd_undo_new(struct vd_file *journal, const char *meta, struct vd_undo **out,
 	if (!u->meta)
 		vd_fail_nomem(err, strlen(meta));
 	else if (r.len > UNDO_TEXT)
-		vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "%s: %" PRIu64 " bytes about an undo journal are too many", journal->name, r.len);
+		vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "%s: %" PRIu64 " bytes about an undo journal are too many",
+		        journal->name, r.len);
 	else if (!vd_file_truncate(journal, 0, err) && !vd_file_pwrite(journal, nothing, sizeof(nothing), 0, err)) {
 		u->end = UNDO_SECTOR;
 		if (!vd_undo_append(u, &r, meta, err)) {

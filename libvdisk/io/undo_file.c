@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A file whose changes an undo journal guards: before each, the journal has what it takes to take it back (U1, U2).  The length of the inner
- * file moves with what is done here.  No lock of its own: the journal's is held while something is logged, and given up before the change.
+ * A file whose changes an undo journal guards: before each, the journal has what it takes to take it back (U1, U2).  The length of
+ * the inner file moves with what is done here.  No lock of its own: the journal's is held while something is logged, and given up
+ * before the change.
  */
 #include "io/kind.h"
 #include "io/undo_journal.h"
@@ -103,7 +104,8 @@ static int enter(struct vd_undo *u, struct vd_file *inner, const char *name, uns
 		return vd_fail_nomem(err, strlen(name));
 	r.len = strlen(text);
 	if (r.len > UNDO_TEXT)
-		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "%s: its name is too long for an undo journal", inner->name);
+		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "%s: its name is too long for an undo journal",
+		               inner->name);
 	if (vd_undo_file_add(u, name, r.off, &id, i, err))
 		return -1;
 	r.file = *i;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Reading an undo journal, and giving files their old bytes by it.  It may come from anybody: each length is judged before it is believed, and
-   names are the caller's affair. */
+/* Reading an undo journal, and giving files their old bytes by it.  It may come from anybody: each length is judged before it is
+   believed, and names are the caller's affair. */
 #include "io/undo_journal.h"
 #include "base/alloc.h"
 #include "base/bytes.h"
@@ -32,7 +32,8 @@ static uint64_t record_bytes(const struct undo_record *r) { return UNDO_HEAD + (
 
 static int odd(const struct vd_undo *u, uint64_t at, const char *what, vd_error *err)
 {
-	return vd_fail(err, VDISK_CORRUPT, at, "%s: the record at offset %" PRIu64 " of this undo journal %s", u->journal->name, at, what);
+	return vd_fail(err, VDISK_CORRUPT, at, "%s: the record at offset %" PRIu64 " of this undo journal %s", u->journal->name, at,
+	               what);
 }
 
 /* "inode N\nbirth N\nname TEXT" */
@@ -45,8 +46,8 @@ static int file_take(struct vd_undo *u, uint64_t at, const struct undo_record *r
 
 	if (!text)
 		return vd_fail_nomem(err, r->len);
-	if (sscanf(text, "inode %" SCNu64 "\nbirth %" SCNu64 "\nname%n", &id.ino, &id.birth, &n) < 2 || !n || text[n] != ' ' || r->file != u->n_files || r->off > INT64_MAX ||
-	    strlen(text) != r->len)
+	if (sscanf(text, "inode %" SCNu64 "\nbirth %" SCNu64 "\nname%n", &id.ino, &id.birth, &n) < 2 || !n || text[n] != ' ' ||
+	    r->file != u->n_files || r->off > INT64_MAX || strlen(text) != r->len)
 		return odd(u, at, "names no file as it should", err);
 	return vd_undo_file_add(u, text + n + 1, r->off, &id, &i, err);
 }
@@ -96,7 +97,8 @@ static int records_read(struct vd_undo *u, vd_error *err)
 	if (rc)
 		return -1;
 	if (!u->meta || !u->n_files)
-		return vd_fail(err, VDISK_CORRUPT, VDISK_NO_OFFSET, "%s: is an undo journal that tells of nothing", u->journal->name);
+		return vd_fail(err, VDISK_CORRUPT, VDISK_NO_OFFSET, "%s: is an undo journal that tells of nothing",
+		               u->journal->name);
 	/* What a crash left behind the last one must not be taken for records later. */
 	if (u->journal->flags & VD_FILE_RDONLY || vd_file_size(u->journal) == u->end)
 		return 0;
@@ -148,7 +150,8 @@ int vd_undo_restore(struct vd_undo *u, unsigned i, struct vd_file *f, vd_error *
 		rc = 0;
 		if (r.file != i || (r.kind != UNDO_BYTES && r.kind != UNDO_ZEROS))
 			continue;
-		rc = r.kind == UNDO_ZEROS ? vd_file_zero(f, r.off, r.len, true, err) : vd_file_pwrite(f, u->buf + UNDO_HEAD, (size_t)r.len, r.off, err);
+		rc = r.kind == UNDO_ZEROS ? vd_file_zero(f, r.off, r.len, true, err)
+		                          : vd_file_pwrite(f, u->buf + UNDO_HEAD, (size_t)r.len, r.off, err);
 	}
 	if (!rc)
 		rc = vd_file_truncate(f, u->files[i].size, err) || vd_file_flush(f, err) ? -1 : 0;

@@ -110,7 +110,9 @@ static int list_get(const char *path, char **list, bool *can, vd_error *err)
 	}
 	(*list)[0] = '\0';
 	*can = errno != ENOTSUP;
-	return errno == ENODATA || errno == ENOTSUP ? 0 : vd_fail_errno(err, errno, VDISK_NO_OFFSET, "%s: attribute %s", path, CHILDREN);
+	return errno == ENODATA || errno == ENOTSUP
+	               ? 0
+	               : vd_fail_errno(err, errno, VDISK_NO_OFFSET, "%s: attribute %s", path, CHILDREN);
 }
 
 static int list_put(const char *path, const char *list, vd_error *err)
@@ -154,7 +156,8 @@ int vd_children_protect(vdisk_image *img, const char *child, vd_error *err)
 	int fd = img->top->files[0]->fd;
 
 	if (fd < 0 || fstat(fd, &st) || !S_ISREG(st.st_mode))
-		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "%s: is no file, and cannot be protected as a parent", img->path);
+		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "%s: is no file, and cannot be protected as a parent",
+		               img->path);
 	if (vd_children_add(img->top->path, child, err))
 		return -1;
 	for (unsigned i = 0; i < img->top->n_files; i++) {

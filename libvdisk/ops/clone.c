@@ -3,8 +3,8 @@
  * vdisk_clone(): a disk of its own, or a layer over the source.
  *
  * Linked, the source is protected before the layer exists: no write permission, and the layer's path in the extended attribute
- * "user.vdisk.children", one on a line (core/open.c refuses to write to such an image unless it is forced to).  A kill in between leaves a
- * protected image with the name of a layer that does not exist.
+ * "user.vdisk.children", one on a line (core/open.c refuses to write to such an image unless it is forced to).  A kill in between
+ * leaves a protected image with the name of a layer that does not exist.
  */
 #include "ops/surgery.h"
 #include "ops/children.h"
@@ -142,8 +142,8 @@ static int clone_full(vdisk_image *src, const char *path, const struct vdisk_clo
 	if (vdisk_layer_values(src, 0, trait_see, &t, err))
 		return -1;
 	if (t.encrypted)
-		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "%s: is encrypted, and its clone would not be: convert it with the options wanted",
-		               src->path);
+		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET,
+		               "%s: is encrypted, and its clone would not be: convert it with the options wanted", src->path);
 	variant_options(src->top, text, options);
 	return vdisk_convert(src, path, &c, NULL, err);
 }

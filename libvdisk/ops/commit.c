@@ -44,7 +44,8 @@ static int ancestor_find(struct commit *c, vdisk_image *img, vd_error *err)
 	while (c->o->to && c->depth < img->n_layers && !is_named(img->chain[c->depth], c->o->to, img->path))
 		c->depth++;
 	if (c->depth == img->n_layers)
-		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "%s: '%s' is none of its %u ancestors", img->path, c->o->to, img->n_layers - 1);
+		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "%s: '%s' is none of its %u ancestors", img->path, c->o->to,
+		               img->n_layers - 1);
 	c->into = vd_strdup(img->chain[c->depth]->path);
 	c->format = vd_strdup(img->chain[c->depth]->drv->info.name);
 	c->leaf_format = vd_strdup(img->top->drv->info.name);
@@ -82,7 +83,8 @@ static int both_open(struct commit *c, const char *path, vd_error *err)
 		return -1;
 	if (vd_parent_judge(c->top, c->top->chain[c->depth - 1], c->to->top, err))
 		return -1;
-	return keep ? vd_snapshots_judge(c->top, "it cannot be committed", err) : vd_surgery_judge(c->top, "it cannot be committed", err);
+	return keep ? vd_snapshots_judge(c->top, "it cannot be committed", err)
+	            : vd_surgery_judge(c->top, "it cannot be committed", err);
 }
 
 /* What lies between reads differently afterwards: it may be nobody else's ground, and nothing that is to be kept. */
@@ -139,12 +141,15 @@ static int undo_judge(const struct commit *c, const char *path, vd_error *err)
 {
 	if (!(c->o->flags & VDISK_COMMIT_UNDO))
 		return c->o->keep_undo || c->o->flags & VDISK_COMMIT_HOLD
-		               ? vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "%s: without an undo journal there is none to keep", path)
+		               ? vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "%s: without an undo journal there is none to keep",
+		                         path)
 		               : 0;
 	if (c->o->keep_undo && c->o->flags & VDISK_COMMIT_HOLD)
-		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "%s: an undo journal that stays in force cannot be kept elsewhere", path);
+		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET,
+		               "%s: an undo journal that stays in force cannot be kept elsewhere", path);
 	if (!(c->o->flags & VDISK_COMMIT_KEEP))
-		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "%s: a commit that can be undone leaves the layer as it is", path);
+		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "%s: a commit that can be undone leaves the layer as it is",
+		               path);
 	return 0;
 }
 
@@ -173,7 +178,8 @@ int vdisk_commit(const char *path, const struct vdisk_commit_options *o, struct 
 	return rc;
 }
 
-int vdisk_commit_resume(const char *path, const struct vdisk_commit_options *o, struct vdisk_commit_report *report, vdisk_error *err)
+int vdisk_commit_resume(const char *path, const struct vdisk_commit_options *o, struct vdisk_commit_report *report,
+                        vdisk_error *err)
 {
 	const struct vdisk_commit_options as = { .flags = VDISK_COMMIT_KEEP | VDISK_COMMIT_UNDO, .job = o->job };
 	struct vdisk_open_options open = o->open ? *o->open : (struct vdisk_open_options){ 0 };

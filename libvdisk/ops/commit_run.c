@@ -3,10 +3,11 @@
  * A commit: what the layers above an ancestor say goes into the ancestor; then the leaf lies over it, and is emptied.
  *
  * At each moment the leaf reads the same, because
- *  - the ancestor is changed only where a layer above it hides it, to what that layer says, and keeps the identity that the child checks;
+ *  - the ancestor is changed only where a layer above it hides it, to what that layer says, and keeps the identity that the child
+ *    checks;
  *  - it is durable, all of it, before anything of the leaf goes;
- *  - where there were layers in between, the leaf is pointed at the ancestor (the same content, now) before it is emptied, since they
- *    would show through;
+ *  - where there were layers in between, the leaf is pointed at the ancestor (the same content, now) before it is emptied, since
+ *    they would show through;
  *  - what goes from the leaf is shown by the ancestor with the same bytes.
  * So the next run, whatever the last one came to, begins anew and finishes.
  */
@@ -38,7 +39,9 @@ static int ancestor_grow(struct vd_commit *c, vd_error *err)
 		below = vd_max(below, c->to->chain[i]->size);
 	if (below > old)
 		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET,
-		               "%s: has to grow from %" PRIu64 " to %" PRIu64 " bytes, but lies over a longer image: resize it first", c->path, old, size);
+		               "%s: has to grow from %" PRIu64 " to %" PRIu64
+		               " bytes, but lies over a longer image: resize it first",
+		               c->path, old, size);
 	return vdisk_resize(c->to, size, 0, err) || vdisk_flush(c->to, err) ? -1 : 0;
 }
 
@@ -56,8 +59,11 @@ static int data_copy(struct vd_commit *c, const struct vd_extent *x, vd_error *e
 
 uint64_t vd_commit_from(const struct vd_commit *c, const struct vd_extent *x)
 {
-	/* What the last of the layers leaves to the ancestor stays.  Past the end of a layer in between there are zeros, whatever lies below. */
-	return x->kind == VD_ABSENT && x->depth == c->top->n_layers - 1 ? vd_max(x->off, vd_min(x->off + x->len, c->top->chain[x->depth]->size)) : x->off;
+	/* What the last of the layers leaves to the ancestor stays.  Past the end of a layer in between there are zeros, whatever
+	   lies below. */
+	return x->kind == VD_ABSENT && x->depth == c->top->n_layers - 1
+	               ? vd_max(x->off, vd_min(x->off + x->len, c->top->chain[x->depth]->size))
+	               : x->off;
 }
 
 static int extent_copy(struct vd_commit *c, const struct vd_extent *x, uint64_t *copied, vd_error *err)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * vdisk_compact(): space that holds what nobody misses goes back to the host, in place.  The map is the coordinator's, units are read and
- * judged on the pool, and all discards are the coordinator's again.  Discarding keeps the crash invariants by itself (driver.h), so that
- * it may be stopped anywhere.
+ * vdisk_compact(): space that holds what nobody misses goes back to the host, in place.  The map is the coordinator's, units are
+ * read and judged on the pool, and all discards are the coordinator's again.  Discarding keeps the crash invariants by itself
+ * (driver.h), so that it may be stopped anywhere.
  */
 #include "ops/flow.h"
 #include "ops/scan.h"
@@ -239,8 +239,8 @@ static int compact(struct compactor *c, vd_error *err)
 	vd_walk_init(&c->walk, img, img->top->size, 0);
 	c->walk.skip = c->o->skip;
 	c->walk.n_skip = c->o->n_skip;
-	if (vdisk_flush(img, err) || allocated(img, &c->report.allocated_before, err) || ranges_discard(c, err) || zeros_discard(c, err) ||
-	    vdisk_flush(img, err) || allocated(img, &c->report.allocated_after, err))
+	if (vdisk_flush(img, err) || allocated(img, &c->report.allocated_before, err) || ranges_discard(c, err) ||
+	    zeros_discard(c, err) || vdisk_flush(img, err) || allocated(img, &c->report.allocated_after, err))
 		return -1;
 	c->progress.done = c->progress.total;
 	vd_pacer_show(&c->pacer, &c->progress, true);

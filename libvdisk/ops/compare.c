@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * vdisk_compare(): windows where both maps say zeros cost nothing, the others are read on the pool.  Steps run in guest order, so the
- * first window that differs has the first byte that differs.
+ * vdisk_compare(): windows where both maps say zeros cost nothing, the others are read on the pool.  Steps run in guest order, so
+ * the first window that differs has the first byte that differs.
  */
 #include "ops/digest.h"
 #include "ops/scan.h"
@@ -192,7 +192,8 @@ int vdisk_compare(vdisk_image *a, vdisk_image *b, bool strict, const struct vdis
 	c->progress.total = c->size;
 	vd_walk_init(&c->walk_a, a, c->size, VD_SCAN_WINDOW);
 	vd_walk_init(&c->walk_b, b, c->size, VD_SCAN_WINDOW);
-	rc = vd_flow_init(&c->flow, &compare_ops, c, vd_max(vd_scan_threads(a, o->threads), vd_scan_threads(b, o->threads)), o->cancel, err);
+	rc = vd_flow_init(&c->flow, &compare_ops, c, vd_max(vd_scan_threads(a, o->threads), vd_scan_threads(b, o->threads)),
+	                  o->cancel, err);
 	if (!rc)
 		rc = compare_run(c, o, err);
 	vd_flow_free(&c->flow);

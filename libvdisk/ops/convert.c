@@ -195,17 +195,21 @@ static int conv_judge(const char *path, const struct vdisk_convert_options *o, v
 	if (o->flags & (VDISK_CONVERT_RESUME | VDISK_CONVERT_PUNCH_SOURCE) && !(o->flags & VDISK_CONVERT_CHECKPOINT))
 		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "a conversion that keeps no record cannot be resumed");
 	if (o->n_same && (!o->backing || o->flags & VDISK_CONVERT_CHECKPOINT))
-		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "what has not changed is left out over a backing image, without a record");
+		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET,
+		               "what has not changed is left out over a backing image, without a record");
 	if (o->sparse_bytes && (!vd_is_pow2(o->sparse_bytes) || o->sparse_bytes < 512 || o->sparse_bytes > 1u << 30))
-		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "sparse size %u is not a power of two from 512 to 1 GiB", o->sparse_bytes);
+		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "sparse size %u is not a power of two from 512 to 1 GiB",
+		               o->sparse_bytes);
 	return 0;
 }
 
 static int skip_judge(vdisk_image *src, const struct vdisk_convert_options *o, vd_error *err)
 {
 	if (o->n_skip && vd_image_is_forward(src))
-		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "%s: of what comes from a pipe nothing can be left out", src->path);
-	return vd_skip_judge(o->skip, o->n_skip, src->top->size, err) || vd_skip_judge(o->same, o->n_same, src->top->size, err) ? -1 : 0;
+		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "%s: of what comes from a pipe nothing can be left out",
+		               src->path);
+	return vd_skip_judge(o->skip, o->n_skip, src->top->size, err) || vd_skip_judge(o->same, o->n_same, src->top->size, err) ? -1
+	                                                                                                                        : 0;
 }
 
 /* What of the target decides how windows are cut and judged. */
@@ -345,7 +349,8 @@ static int conv_make(struct vd_conv *c, const char *path, vd_error *err)
 	    vd_image_create(&n, &c->dst, &c->size, err))
 		return -1;
 	c->report.skipped = s.skipped;
-	c->spare = o->cache == VDISK_CACHE_SPARE || (o->cache == VDISK_CACHE_AUTO && (vd_image_is_forward(c->src) || s.data > CACHE_LARGE));
+	c->spare = o->cache == VDISK_CACHE_SPARE ||
+	           (o->cache == VDISK_CACHE_AUTO && (vd_image_is_forward(c->src) || s.data > CACHE_LARGE));
 	if (dry_run) {
 		c->report.size = c->size;
 		return o->manifest ? vd_manifest_judge(o->manifest, c->src, o->flags & VDISK_CONVERT_OVERWRITE, err) : 0;

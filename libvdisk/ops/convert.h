@@ -13,8 +13,8 @@
  *   punch.c           the source's space given back as the target becomes durable
  *   convert.c         the whole of it
  *
- * A target whose bytes have fixed places (VD_LAYER_FIXED) needs no decision between reading and writing: there the place comes first
- * and one job reads and writes (`direct`).
+ * A target whose bytes have fixed places (VD_LAYER_FIXED) needs no decision between reading and writing: there the place comes
+ * first and one job reads and writes (`direct`).
  */
 #ifndef VD_OPS_CONVERT_H
 #define VD_OPS_CONVERT_H
@@ -148,7 +148,8 @@ int vd_resume_save(struct vd_conv *c, uint64_t *pos, vd_error *err);
 void vd_resume_settle(struct vd_conv *c);
 /* vd_image_commit(), but what an earlier run had done is not thrown away if that fails. */
 int vd_resume_commit(struct vd_conv *c, vd_error *err);
-/* After a failure, the image being open still: leaves what can be gone on with, if it is to be; then vd_image_abort() removes nothing. */
+/* After a failure, the image being open still: leaves what can be gone on with, if it is to be; then vd_image_abort() removes
+   nothing. */
 void vd_resume_leave(struct vd_conv *c, const vd_error *why);
 /* Removes the record, unless it was left; frees. */
 void vd_resume_end(struct vd_conv *c);

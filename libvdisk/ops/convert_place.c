@@ -3,8 +3,8 @@
  * Space in the target.  Listing what is needed is the pool's; asking for it and publishing is the coordinator's, in ticket order.
  *
  * In each of the target's allocation units there is one place at most, from the first byte that has to change to the last one: the
- * target hands the unit out once.  It holds data if anything in it is data, or if zeros said by the presence grain would cover bytes
- * that are the backing image's.
+ * target hands the unit out once.  It holds data if anything in it is data, or if zeros said by the presence grain would cover
+ * bytes that are the backing image's.
  */
 #include "ops/convert.h"
 #include "base/alloc.h"

@@ -86,8 +86,8 @@ static int runs_known_zero(struct vd_conv *c, struct vd_window *w, size_t from, 
 }
 
 /*
- * Cuts the window into runs.  `loaded` is where the stretch of loaded bytes that is not yet looked at begins; a zero extent ends it at
- * the first whole block inside, so that blocks are judged whole.
+ * Cuts the window into runs.  `loaded` is where the stretch of loaded bytes that is not yet looked at begins; a zero extent ends it
+ * at the first whole block inside, so that blocks are judged whole.
  */
 static int window_runs(struct vd_conv *c, struct vd_window *w, vd_error *err)
 {

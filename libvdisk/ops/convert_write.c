@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A window's bytes into the space that was reserved for them; on the pool, under no lock.  Pieces that lie next to each other in the
- * host's file, whatever guest offsets they have, go in one pwritev().
+ * A window's bytes into the space that was reserved for them; on the pool, under no lock.  Pieces that lie next to each other in
+ * the host's file, whatever guest offsets they have, go in one pwritev().
  */
 #include "ops/convert.h"
 #include "base/bytes.h"
@@ -63,13 +63,14 @@ static int write_bytes(struct vd_conv *c, struct vd_window *w, struct writer *wr
 	return vd_layer_write_at(c->to, &part, w->buf + from, to - from, err);
 }
 
-static int share_bytes(struct vd_conv *c, struct vd_window *w, struct writer *wr, const struct vd_resv *r, struct vd_run *run, size_t from,
-                       size_t to, vd_error *err)
+static int share_bytes(struct vd_conv *c, struct vd_window *w, struct writer *wr, const struct vd_resv *r, struct vd_run *run,
+                       size_t from, size_t to, vd_error *err)
 {
 	const struct vd_extent *x = &w->src.v[run->extent];
 	uint64_t src_host = x->host + (w->off + from - x->off);
 
-	if (vd_offload_share(vd_extent_file(c->src, x), src_host, c->to->files[r->file], r->host + (w->off + from - r->off), to - from)) {
+	if (vd_offload_share(vd_extent_file(c->src, x), src_host, c->to->files[r->file], r->host + (w->off + from - r->off),
+	                     to - from)) {
 		w->offloaded += to - from;
 		return 0;
 	}

@@ -116,7 +116,8 @@ static int lines_parse(struct vd_dict *d, vd_error *err)
 			char text[DICT_KEY_MAX];
 
 			return vd_fail(err, VDISK_CORRUPT, VDISK_NO_OFFSET, "\"%s\" is there twice, and not the same",
-			               vd_printable(text, sizeof(text), d->v[i].key, vd_min(strlen(d->v[i].key), (size_t)DICT_KEY_MAX / 4 - 1)));
+			               vd_printable(text, sizeof(text), d->v[i].key,
+			                            vd_min(strlen(d->v[i].key), (size_t)DICT_KEY_MAX / 4 - 1)));
 		}
 	return 0;
 }
@@ -166,7 +167,8 @@ int vd_dict_load(const char *path, struct vd_dict *d, vd_error *err)
 	size = vd_file_size(f);
 	if (size > VD_DICT_BYTES_MAX) {
 		vd_file_close(f);
-		return vd_fail(err, VDISK_CORRUPT, VDISK_NO_OFFSET, "%s: %" PRIu64 " bytes are more than %u", path, size, VD_DICT_BYTES_MAX);
+		return vd_fail(err, VDISK_CORRUPT, VDISK_NO_OFFSET, "%s: %" PRIu64 " bytes are more than %u", path, size,
+		               VD_DICT_BYTES_MAX);
 	}
 	bytes = vd_malloc(size + 1);
 	rc = bytes ? vd_file_pread(f, bytes, size, 0, err) : vd_fail_nomem(err, size);

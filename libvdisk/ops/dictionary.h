@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * VMware's dictionary files (.vmsd, .vmx), and ours beside a disk with external snapshots: lines of `key = "value"`, # begins a comment; in
- * a value |XX is the character with that hexadecimal number.  Keys are the same whatever their case.
+ * VMware's dictionary files (.vmsd, .vmx), and ours beside a disk with external snapshots: lines of `key = "value"`, # begins a
+ * comment; in a value |XX is the character with that hexadecimal number.  Keys are the same whatever their case.
  */
 #ifndef VD_OPS_DICTIONARY_H
 #define VD_OPS_DICTIONARY_H

@@ -148,7 +148,8 @@ static void digester_end(struct digester *d, int rc)
 	vd_pacer_show(&d->pacer, &d->progress, true);
 }
 
-int vd_digest_image(vdisk_image *img, const struct vdisk_job_options *opts, struct vd_leaf_sink *sink, uint8_t digest[32], vd_error *err)
+int vd_digest_image(vdisk_image *img, const struct vdisk_job_options *opts, struct vd_leaf_sink *sink, uint8_t digest[32],
+                    vd_error *err)
 {
 	static const struct vdisk_job_options none;
 	const struct vdisk_job_options *o = opts ? opts : &none;

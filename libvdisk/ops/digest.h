@@ -25,7 +25,8 @@ int vd_tree_zeros(struct vd_tree *t, uint64_t to, vd_error *err);
 int vd_tree_end(struct vd_tree *t, uint8_t digest[32], vd_error *err);
 
 /* vdisk_digest(), with somebody who is told. */
-int vd_digest_image(vdisk_image *img, const struct vdisk_job_options *opts, struct vd_leaf_sink *sink, uint8_t digest[32], vd_error *err);
+int vd_digest_image(vdisk_image *img, const struct vdisk_job_options *opts, struct vd_leaf_sink *sink, uint8_t digest[32],
+                    vd_error *err);
 
 /* Length of the leaf that begins at `off`. */
 static inline uint64_t vd_leaf_len(uint64_t size, uint64_t off)

@@ -67,8 +67,8 @@ static int file_line(struct lines *l, const char *what, unsigned depth, unsigned
 	if (vd_file_pread_some(f, head, HEAD_BYTES, 0, &got, err) || vd_sha256_of(head, got, sum, err))
 		return -1;
 	if (f->flags & VD_FILE_REMOTE) {
-		line_add(l, "%s %u.%u at %s version %s size %" PRIu64 " head %016" PRIx64, what, depth, index, f->name, vd_file_http_version(f),
-			 vd_file_size(f), be64_get(sum));
+		line_add(l, "%s %u.%u at %s version %s size %" PRIu64 " head %016" PRIx64, what, depth, index, f->name,
+		         vd_file_http_version(f), vd_file_size(f), be64_get(sum));
 		return 0;
 	}
 	mtime = mtime && S_ISREG(st.st_mode);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * vdisk_flatten(): the parents' bytes come into the leaf, durably, and only then does the leaf forget its parent, at one stroke.  Killed
- * at any moment, the chain reads the same; the next run finds less to copy.
+ * vdisk_flatten(): the parents' bytes come into the leaf, durably, and only then does the leaf forget its parent, at one stroke.
+ * Killed at any moment, the chain reads the same; the next run finds less to copy.
  */
 #include "ops/children.h"
 #include "ops/surgery.h"
@@ -14,7 +14,9 @@ static int flatten_piece(void *ctx, uint64_t off, uint64_t len, uint64_t *copied
 
 int vdisk_flatten(vdisk_image *img, const struct vdisk_job_options *opts, uint64_t *copied, vdisk_error *err)
 {
-	struct vd_sweep s = { .opts = opts, .size = img->top->size, .grain = img->top->alloc_grain, .ctx = img, .piece = flatten_piece };
+	struct vd_sweep s = {
+		.opts = opts, .size = img->top->size, .grain = img->top->alloc_grain, .ctx = img, .piece = flatten_piece
+	};
 
 	if (copied)
 		*copied = 0;

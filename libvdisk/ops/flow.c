@@ -200,7 +200,8 @@ int vd_flow_run(struct vd_flow *f, struct vd_ticket **ring, unsigned n_ring, vd_
 	return -1;
 }
 
-int vd_flow_init(struct vd_flow *f, const struct vd_flow_ops *ops, void *ctx, unsigned threads, const volatile int *cancel, vd_error *err)
+int vd_flow_init(struct vd_flow *f, const struct vd_flow_ops *ops, void *ctx, unsigned threads, const volatile int *cancel,
+                 vd_error *err)
 {
 	pthread_condattr_t attr;
 

@@ -5,8 +5,8 @@
  *
  *   plan → [pool: work, stage 0] → step, stage 0 → [pool: work, stage 1] → step, stage 1 → …
  *
- *  F1. Everything that decides what the output looks like happens in plan() and step(), which run on one thread in ticket order: the
- *      number of threads and their timing change nothing.
+ *  F1. Everything that decides what the output looks like happens in plan() and step(), which run on one thread in ticket order:
+ *      the number of threads and their timing change nothing.
  *  F2. The lowest failing ticket's error is the flow's: tickets below it run on to their end, those above are dropped unstepped.
  *  F3. vd_flow_run() returns with nothing in flight, whatever the result.
  *  F4. Each wait ends when a ticket is done, and after 100 ms at the latest, to see the cancel flag and show progress.
@@ -67,7 +67,8 @@ struct vd_flow {
 };
 
 /* `ring`: the tickets, n_ring ≥ 1 of them, the caller's.  threads: as for vd_pool_new().  Pair with vd_flow_free(). */
-int vd_flow_init(struct vd_flow *f, const struct vd_flow_ops *ops, void *ctx, unsigned threads, const volatile int *cancel, vd_error *err);
+int vd_flow_init(struct vd_flow *f, const struct vd_flow_ops *ops, void *ctx, unsigned threads, const volatile int *cancel,
+                 vd_error *err);
 void vd_flow_free(struct vd_flow *f);
 int vd_flow_run(struct vd_flow *f, struct vd_ticket **ring, unsigned n_ring, vd_error *err);
 

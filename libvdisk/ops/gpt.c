@@ -46,8 +46,8 @@ static bool header_valid(const uint8_t *sector, uint32_t sector_bytes, uint64_t 
 	static const uint8_t none[4];
 	uLong crc;
 
-	if (h->header_bytes < 92 || h->header_bytes > sector_bytes || h->self != lba || h->entry_bytes < 128 || h->entry_bytes % 8 ||
-	    !h->n_entries || (uint64_t)h->n_entries * h->entry_bytes > GPT_ENTRIES_BYTES_MAX)
+	if (h->header_bytes < 92 || h->header_bytes > sector_bytes || h->self != lba || h->entry_bytes < 128 ||
+	    h->entry_bytes % 8 || !h->n_entries || (uint64_t)h->n_entries * h->entry_bytes > GPT_ENTRIES_BYTES_MAX)
 		return false;
 	crc = crc32(0, sector, 16);
 	crc = crc32(crc, none, 4);
@@ -55,8 +55,8 @@ static bool header_valid(const uint8_t *sector, uint32_t sector_bytes, uint64_t 
 	return crc == le32_get(sector + 16);
 }
 
-static int entry_add(const struct vd_disk *d, uint32_t sector_bytes, unsigned number, const uint8_t *p, struct vd_partition_list *list,
-                     vd_error *err)
+static int entry_add(const struct vd_disk *d, uint32_t sector_bytes, unsigned number, const uint8_t *p,
+                     struct vd_partition_list *list, vd_error *err)
 {
 	static const uint8_t unused[16];
 	uint64_t first = le64_get(p + 32), last = le64_get(p + 40);
@@ -68,8 +68,8 @@ static int entry_add(const struct vd_disk *d, uint32_t sector_bytes, unsigned nu
 		return 0;
 	if (last < first || last >= d->size / sector_bytes)
 		return vd_fail(err, VDISK_CORRUPT, VDISK_NO_OFFSET,
-		               "partition %u (sectors %" PRIu64 " to %" PRIu64 ") is not within the disk (%" PRIu64 " bytes)", number, first, last,
-		               d->size);
+		               "partition %u (sectors %" PRIu64 " to %" PRIu64 ") is not within the disk (%" PRIu64 " bytes)",
+		               number, first, last, d->size);
 	part.off = first * sector_bytes;
 	part.len = (last - first + 1) * sector_bytes;
 	guid_format(part.type, p);
@@ -136,6 +136,7 @@ int vd_gpt_read(const struct vd_disk *d, uint32_t sector_bytes, bool protective,
 		t->from_backup = *found;
 	}
 	if (!*found && (first || second))
-		return vd_fail(err, VDISK_CORRUPT, sector_bytes, "a GUID partition table is there, but neither of its two copies is whole");
+		return vd_fail(err, VDISK_CORRUPT, sector_bytes,
+		               "a GUID partition table is there, but neither of its two copies is whole");
 	return 0;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A GUID partition table counted anew, in other sectors, UEFI 2.10 section 5.3.  Every partition keeps its bytes; what cannot be said in the new
- * sectors, and what would be overwritten by the tables at their new places, is refused.
+ * A GUID partition table counted anew, in other sectors, UEFI 2.10 section 5.3.  Every partition keeps its bytes; what cannot be
+ * said in the new sectors, and what would be overwritten by the tables at their new places, is refused.
  */
 #include "ops/sectors.h"
 #include "base/alloc.h"
@@ -41,16 +41,17 @@ static int header_read(struct scale *s, vd_error *err)
 	s->entries_at = le64_get(s->header + 72);
 	s->n_entries = le32_get(s->header + 80);
 	s->entry_bytes = le32_get(s->header + 84);
-	if (memcmp(s->header, "EFI PART", 8) || s->header_bytes < 92 || s->header_bytes > s->from || s->entry_bytes < 128 || !s->n_entries ||
-	    (uint64_t)s->n_entries * s->entry_bytes > ENTRIES_BYTES_MAX || s->entries_at > s->d->size / s->from)
+	if (memcmp(s->header, "EFI PART", 8) || s->header_bytes < 92 || s->header_bytes > s->from || s->entry_bytes < 128 ||
+	    !s->n_entries || (uint64_t)s->n_entries * s->entry_bytes > ENTRIES_BYTES_MAX || s->entries_at > s->d->size / s->from)
 		return vd_fail(err, VDISK_CORRUPT, s->from, "the first header of the partition table is damaged");
 	if (s->header_bytes > s->to)
-		return vd_fail(err, VDISK_UNSUPPORTED, s->from, "the partition table's header takes %" PRIu32 " bytes, more than a sector", s->header_bytes);
+		return vd_fail(err, VDISK_UNSUPPORTED, s->from,
+		               "the partition table's header takes %" PRIu32 " bytes, more than a sector", s->header_bytes);
 	s->entries_at *= s->from;
 	s->entries_len = (size_t)s->n_entries * s->entry_bytes;
 	if (s->entries_at > HEAD_MAX || !vd_within(s->entries_at, s->entries_len, s->d->size))
-		return vd_fail(err, VDISK_UNSUPPORTED, s->entries_at, "the partition entries do not stand at the disk's beginning, but at byte %" PRIu64,
-		               s->entries_at);
+		return vd_fail(err, VDISK_UNSUPPORTED, s->entries_at,
+		               "the partition entries do not stand at the disk's beginning, but at byte %" PRIu64, s->entries_at);
 	s->reserved = vd_max(vd_div_up(s->entries_len, s->to), ENTRIES_BYTES_MIN / s->to);
 	return 0;
 }
@@ -68,8 +69,8 @@ static int entry_scale(struct scale *s, unsigned number, uint8_t *p, vd_error *e
 	last = (last + 1) * s->from;
 	if (first % s->to || last % s->to)
 		return vd_fail(err, VDISK_UNSUPPORTED, first % s->to ? first : last,
-		               "partition %u %s at byte %" PRIu64 ", which is no multiple of %" PRIu32, number, first % s->to ? "begins" : "ends",
-		               first % s->to ? first : last, s->to);
+		               "partition %u %s at byte %" PRIu64 ", which is no multiple of %" PRIu32, number,
+		               first % s->to ? "begins" : "ends", first % s->to ? first : last, s->to);
 	le64_put(p + 32, first / s->to);
 	le64_put(p + 40, last / s->to - 1);
 	s->first = vd_min(s->first, first);
@@ -98,12 +99,13 @@ static int room_judge(struct scale *s, vd_error *err)
 
 	if (s->first < head)
 		return vd_fail(err, VDISK_UNSUPPORTED, s->first,
-		               "a partition begins at byte %" PRIu64 ", where the table of %" PRIu32 "-byte sectors needs the first %" PRIu64, s->first,
-		               s->to, head);
+		               "a partition begins at byte %" PRIu64 ", where the table of %" PRIu32
+		               "-byte sectors needs the first %" PRIu64,
+		               s->first, s->to, head);
 	if (s->size < head + tail || s->last > s->size - tail)
 		return vd_fail(err, VDISK_UNSUPPORTED, s->last,
-		               "a partition ends %" PRIu64 " bytes before the disk's end, where the table of %" PRIu32 "-byte sectors needs %" PRIu64
-		               "; vdisk resize makes a disk longer",
+		               "a partition ends %" PRIu64 " bytes before the disk's end, where the table of %" PRIu32
+		               "-byte sectors needs %" PRIu64 "; vdisk resize makes a disk longer",
 		               s->size - vd_min(s->last, s->size), s->to, tail);
 	if (s->entries_at + s->entries_len > s->first)
 		return vd_fail(err, VDISK_CORRUPT, s->entries_at, "the partition entries lie in a partition");
@@ -125,7 +127,8 @@ static int ends_read(struct scale *s, vd_error *err)
 	o->tail = vd_calloc(1, o->tail_len);
 	if (!o->head || !o->tail)
 		return vd_fail_nomem(err, o->head_len + o->tail_len);
-	if (s->d->read(s->d->ctx, o->head, o->head_len, 0, err) || s->d->read(s->d->ctx, o->tail, (size_t)(old - o->tail_off), o->tail_off, err))
+	if (s->d->read(s->d->ctx, o->head, o->head_len, 0, err) ||
+	    s->d->read(s->d->ctx, o->tail, (size_t)(old - o->tail_off), o->tail_off, err))
 		return -1;
 	memset(o->head + s->from, 0, s->header_bytes);
 	memset(o->head + s->entries_at, 0, s->entries_len);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Writing a manifest.  One thread at a time.  The same disk makes the same bytes, wherever its zeros came from: runs of zeros are joined
- * here, and the tree tells of zeros that were read like of those that were not.
+ * Writing a manifest.  One thread at a time.  The same disk makes the same bytes, wherever its zeros came from: runs of zeros are
+ * joined here, and the tree tells of zeros that were read like of those that were not.
  */
 #include "ops/manifest.h"
 #include "core/staging.h"
@@ -98,7 +98,8 @@ int vd_manifest_new(const char *path, vdisk_image *src, uint64_t size, bool over
 {
 	struct vd_manifest *m;
 	char head[128];
-	int len = snprintf(head, sizeof(head), "vdisk-manifest 1\nhash sha256\nleaf %u\nsize %" PRIu64 "\n", VDISK_DIGEST_LEAF, size);
+	int len =
+		snprintf(head, sizeof(head), "vdisk-manifest 1\nhash sha256\nleaf %u\nsize %" PRIu64 "\n", VDISK_DIGEST_LEAF, size);
 
 	if (vd_manifest_judge(path, src, overwrite, err))
 		return -1;

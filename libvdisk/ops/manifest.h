@@ -33,8 +33,8 @@ int vd_manifest_open(const char *path, struct vd_manifest_reader **out, vd_error
 int vd_manifest_open_file(struct vd_file *f, struct vd_manifest_reader **out, vd_error *err);
 void vd_manifest_close(struct vd_manifest_reader *r);
 uint64_t vd_manifest_size(const struct vd_manifest_reader *r); /* of the disk */
-/* The next line of the body: *zeros leaves of zeros, or one leaf where that is 0.  *end: there is none, and `leaf` is the disk's digest;
-   the number of leaves and the end of the file were right. */
+/* The next line of the body: *zeros leaves of zeros, or one leaf where that is 0.  *end: there is none, and `leaf` is the disk's
+   digest; the number of leaves and the end of the file were right. */
 int vd_manifest_next(struct vd_manifest_reader *r, uint64_t *zeros, uint8_t leaf[32], bool *end, vd_error *err);
 /* Back to the first line of the body. */
 void vd_manifest_rewind(struct vd_manifest_reader *r);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Reading a manifest, line after line.  One thread at a time; memory is one buffer, whatever the disk.  The grammar is the narrow one of
- * vdisk-digest(5): there is one way to write each disk's manifest, and nothing else is one.
+ * Reading a manifest, line after line.  One thread at a time; memory is one buffer, whatever the disk.  The grammar is the narrow
+ * one of vdisk-digest(5): there is one way to write each disk's manifest, and nothing else is one.
  */
 #include "ops/manifest.h"
 #include "base/alloc.h"
@@ -75,7 +75,8 @@ static bool number_get(const char *p, size_t len, uint64_t *v)
 	if (!len || (*p == '0' && len > 1))
 		return false;
 	for (; len; len--, p++)
-		if (*p < '0' || *p > '9' || __builtin_mul_overflow(*v, 10u, v) || __builtin_add_overflow(*v, (unsigned)(*p - '0'), v))
+		if (*p < '0' || *p > '9' || __builtin_mul_overflow(*v, 10u, v) ||
+		    __builtin_add_overflow(*v, (unsigned)(*p - '0'), v))
 			return false;
 	return true;
 }
@@ -108,7 +109,8 @@ static int head_get(struct vd_manifest_reader *r, const char *word, char *value,
 	if (line_get(r, &line, &len, err))
 		return -1;
 	if (!begins(line, len, word) || len - n >= cap || memchr(line, 0, len))
-		return bad(r, line, len, r->line == 1 ? "is not how a manifest begins" : "is not what stands there in a manifest's head", err);
+		return bad(r, line, len,
+		           r->line == 1 ? "is not how a manifest begins" : "is not what stands there in a manifest's head", err);
 	memcpy(value, line + n, len - n);
 	value[len - n] = '\0';
 	line_end(r, len);
@@ -123,8 +125,8 @@ static int head_fixed(struct vd_manifest_reader *r, const char *word, const char
 		return -1;
 	if (!strcmp(value, want))
 		return 0;
-	return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "%s: %s'%s' of a manifest is not supported, only '%s'", r->file->name, word,
-	               vd_printable(text, sizeof(text), value, strlen(value)), want);
+	return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "%s: %s'%s' of a manifest is not supported, only '%s'",
+	               r->file->name, word, vd_printable(text, sizeof(text), value, strlen(value)), want);
 }
 
 static int head_read(struct vd_manifest_reader *r, vd_error *err)
@@ -132,8 +134,8 @@ static int head_read(struct vd_manifest_reader *r, vd_error *err)
 	char size[32], leaf[16];
 
 	snprintf(leaf, sizeof(leaf), "%u", VDISK_DIGEST_LEAF);
-	if (head_fixed(r, "vdisk-manifest ", "1", err) || head_fixed(r, "hash ", "sha256", err) || head_fixed(r, "leaf ", leaf, err) ||
-	    head_get(r, "size ", size, sizeof(size), err))
+	if (head_fixed(r, "vdisk-manifest ", "1", err) || head_fixed(r, "hash ", "sha256", err) ||
+	    head_fixed(r, "leaf ", leaf, err) || head_get(r, "size ", size, sizeof(size), err))
 		return -1;
 	if (!number_get(size, strlen(size), &r->size) || r->size > INT64_MAX)
 		return vd_fail(err, VDISK_CORRUPT, VDISK_NO_OFFSET, "%s: '%s' is no size of a disk", r->file->name, size);

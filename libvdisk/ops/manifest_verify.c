@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * vdisk_manifest_make() and vdisk_manifest_verify().  A manifest is read twice: once to see that its leaves make the digest that it ends
- * with, before anything of the image is read, and once beside the image's own leaves.  One of a disk of another size is only read, so that what it
- * claims costs nothing: a line of a manifest can stand for hours of hashing.
+ * vdisk_manifest_make() and vdisk_manifest_verify().  A manifest is read twice: once to see that its leaves make the digest that it
+ * ends with, before anything of the image is read, and once beside the image's own leaves.  One of a disk of another size is only
+ * read, so that what it claims costs nothing: a line of a manifest can stand for hours of hashing.
  */
 #include "ops/manifest.h"
 #include "ops/walk.h"
@@ -11,8 +11,8 @@
 
 #include <string.h>
 
-int vdisk_manifest_make(vdisk_image *img, const char *path, bool overwrite, const struct vdisk_job_options *opts, uint8_t digest[32],
-                        vdisk_error *err)
+int vdisk_manifest_make(vdisk_image *img, const char *path, bool overwrite, const struct vdisk_job_options *opts,
+                        uint8_t digest[32], vdisk_error *err)
 {
 	struct vd_manifest *m = NULL;
 
@@ -117,7 +117,8 @@ static int sink_zeros(struct vd_leaf_sink *sink, uint64_t n, vd_error *err)
 }
 
 /* All lines; `t` (may be NULL) takes the leaves.  digest: the last one's. */
-static int manifest_read(struct vd_manifest_reader *r, struct vd_tree *t, const volatile int *cancel, uint8_t digest[32], vd_error *err)
+static int manifest_read(struct vd_manifest_reader *r, struct vd_tree *t, const volatile int *cancel, uint8_t digest[32],
+                         vd_error *err)
 {
 	uint64_t pos = 0, zeros;
 	uint8_t leaf[32];
@@ -140,7 +141,8 @@ static int manifest_read(struct vd_manifest_reader *r, struct vd_tree *t, const 
 }
 
 /* The leaves make the digest. */
-static int manifest_judge(struct vd_manifest_reader *r, const char *path, const volatile int *cancel, uint8_t digest[32], vd_error *err)
+static int manifest_judge(struct vd_manifest_reader *r, const char *path, const volatile int *cancel, uint8_t digest[32],
+                          vd_error *err)
 {
 	struct vd_tree *t;
 	uint8_t made[32];
@@ -172,8 +174,8 @@ static int verify(vdisk_image *img, struct verifier *v, const char *path, const 
 	return 0;
 }
 
-int vdisk_manifest_verify(vdisk_image *img, const char *path, const struct vdisk_job_options *opts, vdisk_differs_fn differs, void *ctx,
-                          struct vdisk_manifest_result *out, vdisk_error *err)
+int vdisk_manifest_verify(vdisk_image *img, const char *path, const struct vdisk_job_options *opts, vdisk_differs_fn differs,
+                          void *ctx, struct vdisk_manifest_result *out, vdisk_error *err)
 {
 	struct verifier v = { .sink = { .leaf = sink_leaf, .zeros = sink_zeros }, .fn = differs, .ctx = ctx, .out = out };
 	int rc;
@@ -183,7 +185,8 @@ int vdisk_manifest_verify(vdisk_image *img, const char *path, const struct vdisk
 		return -1;
 	out->size = vd_manifest_size(v.r);
 	out->size_differs = out->size != img->top->size;
-	rc = out->size_differs ? manifest_read(v.r, NULL, opts ? opts->cancel : NULL, out->digest, err) : verify(img, &v, path, opts, err);
+	rc = out->size_differs ? manifest_read(v.r, NULL, opts ? opts->cancel : NULL, out->digest, err)
+	                       : verify(img, &v, path, opts, err);
 	vd_manifest_close(v.r);
 	return rc;
 }

@@ -47,15 +47,16 @@ static int entry_add(const struct vd_disk *d, uint32_t id, unsigned number, uint
 
 	if (!vd_within(p.off, p.len, d->size))
 		return vd_fail(err, VDISK_CORRUPT, VDISK_NO_OFFSET,
-		               "partition %u (sectors %" PRIu64 "+%" PRIu32 ") sticks out over the disk's end (%" PRIu64 " bytes)", number, start,
-		               e->sectors, d->size);
+		               "partition %u (sectors %" PRIu64 "+%" PRIu32 ") sticks out over the disk's end (%" PRIu64 " bytes)",
+		               number, start, e->sectors, d->size);
 	snprintf(p.type, sizeof(p.type), "0x%02x", e->type);
 	snprintf(p.uuid, sizeof(p.uuid), "%08" PRIx32 "-%02x", id, number);
 	vd_partition_add(list, &p);
 	return 0;
 }
 
-static int logical_read(const struct vd_disk *d, uint32_t id, const struct mbr_entry *extended, struct vd_partition_list *list, vd_error *err)
+static int logical_read(const struct vd_disk *d, uint32_t id, const struct mbr_entry *extended, struct vd_partition_list *list,
+                        vd_error *err)
 {
 	uint64_t at = extended->start;
 
@@ -64,11 +65,13 @@ static int logical_read(const struct vd_disk *d, uint32_t id, const struct mbr_e
 		uint8_t sector[512];
 
 		if (!vd_within(at * 512, 512, d->size))
-			return vd_fail(err, VDISK_CORRUPT, VDISK_NO_OFFSET, "extended boot record at sector %" PRIu64 " is outside the disk", at);
+			return vd_fail(err, VDISK_CORRUPT, VDISK_NO_OFFSET,
+			               "extended boot record at sector %" PRIu64 " is outside the disk", at);
 		if (d->read(d->ctx, sector, sizeof(sector), at * 512, err))
 			return -1;
 		if (sector[510] != 0x55 || sector[511] != 0xaa)
-			return vd_fail(err, VDISK_CORRUPT, at * 512, "extended boot record at sector %" PRIu64 " lacks its signature", at);
+			return vd_fail(err, VDISK_CORRUPT, at * 512,
+			               "extended boot record at sector %" PRIu64 " lacks its signature", at);
 		part = entry_get(sector, 0);
 		next = entry_get(sector, 1);
 		if (part.sectors && part.type && entry_add(d, id, 5 + i, at + part.start, &part, list, err))
@@ -77,11 +80,12 @@ static int logical_read(const struct vd_disk *d, uint32_t id, const struct mbr_e
 			return 0;
 		at = (uint64_t)extended->start + next.start;
 	}
-	return vd_fail(err, VDISK_CORRUPT, VDISK_NO_OFFSET, "more than %d logical partitions: the chain of extended boot records loops",
-	               MBR_LOGICAL_MAX);
+	return vd_fail(err, VDISK_CORRUPT, VDISK_NO_OFFSET,
+	               "more than %d logical partitions: the chain of extended boot records loops", MBR_LOGICAL_MAX);
 }
 
-int vd_mbr_read(const struct vd_disk *d, const uint8_t *sector, struct vdisk_partition_table *t, struct vd_partition_list *list, vd_error *err)
+int vd_mbr_read(const struct vd_disk *d, const uint8_t *sector, struct vdisk_partition_table *t, struct vd_partition_list *list,
+                vd_error *err)
 {
 	uint32_t id = le32_get(sector + 440);
 

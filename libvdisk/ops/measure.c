@@ -6,7 +6,9 @@
 int vdisk_measure(vdisk_image *src, uint64_t size, const char *format, const char *const *options, struct vdisk_measure_result *out,
                   vdisk_error *err)
 {
-	struct vd_new_image n = { .path = "", .format = format, .size = src ? src->top->size : size, .options = options, .round_up = true };
+	struct vd_new_image n = {
+		.path = "", .format = format, .size = src ? src->top->size : size, .options = options, .round_up = true
+	};
 	struct vd_survey s = { 0 };
 
 	if (!format || !vdisk_format_find(format))

@@ -6,8 +6,8 @@
  * depend on what a first ticket happens to meet.  Shared stretches are not looked at for zeros.
  *
  * copy_file_range() is left out on purpose.  Where it does not reflink it copies through the page cache like anybody else: on ext4,
- * 800 MiB of a 3 GiB disk, two threads, source cached, took 0.34 to 0.9 s (fsync 0.43 s more) against 0.20 to 0.25 s (0.34 to 0.41 s
- * more) for read, zero detection and write, which moreover leaves holes for zeros.
+ * 800 MiB of a 3 GiB disk, two threads, source cached, took 0.34 to 0.9 s (fsync 0.43 s more) against 0.20 to 0.25 s (0.34 to 0.41
+ * s more) for read, zero detection and write, which moreover leaves holes for zeros.
  */
 #include "ops/convert.h"
 #include "base/alloc.h"
@@ -113,8 +113,8 @@ bool vd_offload_takes(const struct vd_offload *o, const struct vd_extent *x)
 	return x->len >= SHARE_MIN && !((x->off | x->host | x->len) % SHARE_ALIGN);
 }
 
-/* Measured with the conversion above: flush included, 0.36 to 0.5 s instead of 0.54 to 0.77 s.  Whole pages only: what follows in the
-   last one is still to be written. */
+/* Measured with the conversion above: flush included, 0.36 to 0.5 s instead of 0.54 to 0.77 s.  Whole pages only: what follows in
+   the last one is still to be written. */
 void vd_writeback_start(struct vd_file *f, uint64_t off, uint64_t len)
 {
 	uint64_t from = vd_down(off, 4096), to = vd_down(off + len, 4096);

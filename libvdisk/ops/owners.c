@@ -3,8 +3,8 @@
  * Two guest ranges that own one piece of host space: a bitmap by host unit for each file of each layer that has a map of its own
  * (raw and flat ones cannot err).
  *
- *  - The unit is 64 KiB where no layer has a smaller grain; an extent that is not aligned to that sets it to 512 bytes, and the pass
- *    is done again.
+ *  - The unit is 64 KiB where no layer has a smaller grain; an extent that is not aligned to that sets it to 512 bytes, and the
+ *    pass is done again.
  *  - A packed unit owns the whole sectors inside its range only: neighbours share the sectors at its ends (qcow2, "Compressed
  *    Clusters Descriptor").
  *  - All bitmaps together stay within OWNERS_BYTES: what is beyond in host space is looked at in further passes.
@@ -153,7 +153,8 @@ static int owners_report(struct vd_owners *o, const struct vd_extent *first, vd_
 	uint64_t host = vd_max(first->host, x->host);
 
 	return vd_fail(err, VDISK_CORRUPT, host,
-	               "%s: guest offsets %" PRIu64 " and %" PRIu64 " both own the file's bytes at %#" PRIx64, name, first->off, x->off, host);
+	               "%s: guest offsets %" PRIu64 " and %" PRIu64 " both own the file's bytes at %#" PRIx64, name, first->off,
+	               x->off, host);
 }
 
 static int owners_search(struct vd_owners *o, const struct vd_extent *x, vd_error *err)

@@ -20,7 +20,8 @@ struct vd_partition_list {
 int vd_partitions_read(const struct vd_disk *d, struct vdisk_partition_table *t, struct vd_partition_list *list, vd_error *err);
 
 /* sector: the disk's first 512 bytes, which carry the signature 55 aa. */
-int vd_mbr_read(const struct vd_disk *d, const uint8_t *sector, struct vdisk_partition_table *t, struct vd_partition_list *list, vd_error *err);
+int vd_mbr_read(const struct vd_disk *d, const uint8_t *sector, struct vdisk_partition_table *t, struct vd_partition_list *list,
+                vd_error *err);
 /* The sector holds a protective or hybrid entry (type 0xee). */
 bool vd_mbr_is_protective(const uint8_t *sector);
 /* *found: a header of the GPT is there (at sector 1, or the last one where `protective` says that there should be one). */

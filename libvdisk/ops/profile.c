@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What the importers of other systems take: one table of facts, and what follows from it for an image that is made.  The table is constant;
- * vdisk-formats(7) shows it with the sources of each row.  Formats are looked for among those of the build when they are asked for.
+ * What the importers of other systems take: one table of facts, and what follows from it for an image that is made.  The table is
+ * constant; vdisk-formats(7) shows it with the sources of each row.  Formats are looked for among those of the build when they are
+ * asked for.
  */
 #include "base/bytes.h"
 #include "base/error.h"
@@ -85,22 +86,68 @@ static const struct vdisk_profile_form kvm[] = {
 };
 
 static const struct vdisk_profile profiles[] = {
-	{ .name = "esxi", .long_name = "VMware ESXi", .forms = esxi, .size_multiple = 512, .firmware = BOTH, .sectors = 512, .digest = "sha256" },
-	{ .name = "workstation", .long_name = "VMware Workstation", .forms = workstation, .size_multiple = 512, .firmware = BOTH, .sectors = 512,
+	{ .name = "esxi",
+	  .long_name = "VMware ESXi",
+	  .forms = esxi,
+	  .size_multiple = 512,
+	  .firmware = BOTH,
+	  .sectors = 512,
+	  .digest = "sha256" },
+	{ .name = "workstation",
+	  .long_name = "VMware Workstation",
+	  .forms = workstation,
+	  .size_multiple = 512,
+	  .firmware = BOTH,
+	  .sectors = 512,
 	  .parents = true },
-	{ .name = "hyperv-gen1", .long_name = "Hyper-V, generation 1", .forms = hyperv_gen1, .size_multiple = 512,
-	  .firmware = VDISK_FIRMWARE_BIOS, .sectors = 512, .parents = true },
-	{ .name = "hyperv-gen2", .long_name = "Hyper-V, generation 2", .forms = hyperv_gen2, .size_multiple = 512,
-	  .firmware = VDISK_FIRMWARE_UEFI, .sectors = 512 | 4096, .parents = true },
-	{ .name = "azure", .long_name = "Microsoft Azure", .forms = azure, .size_multiple = MIB, .size_min = 20 * MIB, .firmware = BOTH,
+	{ .name = "hyperv-gen1",
+	  .long_name = "Hyper-V, generation 1",
+	  .forms = hyperv_gen1,
+	  .size_multiple = 512,
+	  .firmware = VDISK_FIRMWARE_BIOS,
+	  .sectors = 512,
+	  .parents = true },
+	{ .name = "hyperv-gen2",
+	  .long_name = "Hyper-V, generation 2",
+	  .forms = hyperv_gen2,
+	  .size_multiple = 512,
+	  .firmware = VDISK_FIRMWARE_UEFI,
+	  .sectors = 512 | 4096,
+	  .parents = true },
+	{ .name = "azure",
+	  .long_name = "Microsoft Azure",
+	  .forms = azure,
+	  .size_multiple = MIB,
+	  .size_min = 20 * MIB,
+	  .firmware = BOTH,
 	  .sectors = 512 },
-	{ .name = "xcp-ng", .long_name = "XCP-ng and XenServer", .forms = xcp_ng, .size_multiple = 512, .firmware = BOTH, .sectors = 512 },
-	{ .name = "virtualbox", .long_name = "VirtualBox", .forms = virtualbox, .size_multiple = 512, .firmware = BOTH, .sectors = 512,
+	{ .name = "xcp-ng",
+	  .long_name = "XCP-ng and XenServer",
+	  .forms = xcp_ng,
+	  .size_multiple = 512,
+	  .firmware = BOTH,
+	  .sectors = 512 },
+	{ .name = "virtualbox",
+	  .long_name = "VirtualBox",
+	  .forms = virtualbox,
+	  .size_multiple = 512,
+	  .firmware = BOTH,
+	  .sectors = 512,
 	  .parents = true },
-	{ .name = "openstack", .long_name = "OpenStack", .forms = openstack, .size_multiple = 512, .firmware = BOTH, .sectors = 512,
+	{ .name = "openstack",
+	  .long_name = "OpenStack",
+	  .forms = openstack,
+	  .size_multiple = 512,
+	  .firmware = BOTH,
+	  .sectors = 512,
 	  .digest = "sha512" },
 	{ .name = "proxmox", .long_name = "Proxmox VE", .forms = proxmox, .size_multiple = 512, .firmware = BOTH, .sectors = 512 },
-	{ .name = "kvm", .long_name = "QEMU and KVM by libvirt", .forms = kvm, .size_multiple = 512, .firmware = BOTH, .sectors = 512 | 4096,
+	{ .name = "kvm",
+	  .long_name = "QEMU and KVM by libvirt",
+	  .forms = kvm,
+	  .size_multiple = 512,
+	  .firmware = BOTH,
+	  .sectors = 512 | 4096,
 	  .parents = true },
 };
 
@@ -158,10 +205,11 @@ static int form_choose(const struct vdisk_profile *p, const char *format, const 
 		               format ? format : p->forms->format);
 	*form = vdisk_profile_form(p, info->name);
 	if (!*form)
-		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "format %s contradicts the profile %s: %s takes %s", info->name, p->name,
-		               p->long_name, vdisk_profile_formats(p, names, sizeof(names)));
+		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "format %s contradicts the profile %s: %s takes %s", info->name,
+		               p->name, p->long_name, vdisk_profile_formats(p, names, sizeof(names)));
 	if (!(info->caps & VDISK_FORMAT_CREATE))
-		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "profile %s: format %s can be read, but not made", p->name, info->name);
+		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "profile %s: format %s can be read, but not made", p->name,
+		               info->name);
 	return 0;
 }
 
@@ -177,8 +225,8 @@ static const char *value_given(const char *const *options, const char *name)
 	return value;
 }
 
-int vdisk_profile_choose(const struct vdisk_profile *p, const char *format, const char *const *options, struct vdisk_profile_choice *out,
-                         vd_error *err)
+int vdisk_profile_choose(const struct vdisk_profile *p, const char *format, const char *const *options,
+                         struct vdisk_profile_choice *out, vd_error *err)
 {
 	size_t n = 0;
 
@@ -189,21 +237,24 @@ int vdisk_profile_choose(const struct vdisk_profile *p, const char *format, cons
 		const char *given = value_given(options, o->name);
 
 		if (given && !vdisk_profile_takes(o->takes, given))
-			return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "option %s=%s contradicts the profile %s, which takes %s%s", o->name,
-			               given, p->name, *o->takes ? "" : "none", o->takes);
+			return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET,
+			               "option %s=%s contradicts the profile %s, which takes %s%s", o->name, given, p->name,
+			               *o->takes ? "" : "none", o->takes);
 		if (!given && o->set && n < VDISK_PROFILE_OPTIONS_MAX)
 			out->options[n++] = o->set;
 	}
 	return 0;
 }
 
-int vdisk_profile_size(const struct vdisk_profile *p, const struct vdisk_profile_form *form, uint64_t size, uint64_t *made, vd_error *err)
+int vdisk_profile_size(const struct vdisk_profile *p, const struct vdisk_profile_form *form, uint64_t size, uint64_t *made,
+                       vd_error *err)
 {
 	uint64_t max = form->size_max ? form->size_max : UINT64_C(1) << 62;
 
 	if (size > max)
-		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "a disk of %" PRIu64 " bytes is past what %s takes as %s, %" PRIu64 " GiB",
-		               size, p->long_name, form->format, max / GIB);
+		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET,
+		               "a disk of %" PRIu64 " bytes is past what %s takes as %s, %" PRIu64 " GiB", size, p->long_name,
+		               form->format, max / GIB);
 	*made = vd_up(vd_max(size, p->size_min), p->size_multiple);
 	return 0;
 }

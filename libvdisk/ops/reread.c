@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Reading back what was just made.  The files still have their temporary names, so that the new layer gets duplicates of the open
- * descriptors: the named file first, then the extents in the order in which the format made them, which is the order in which it names
- * them.  Cached pages are given up before, so that the bytes come from the disk where the host obliges.
+ * descriptors: the named file first, then the extents in the order in which the format made them, which is the order in which it
+ * names them.  Cached pages are given up before, so that the bytes come from the disk where the host obliges.
  */
 #include "ops/reread.h"
 #include "base/alloc.h"
@@ -75,7 +75,8 @@ static bool option_opens(const struct vdisk_option_info *table, const char *kv)
 	return false;
 }
 
-/* The option of opening that says what this one of creating said; NULL: none.  A key file is "encrypt.key-file" there, "key-file" here. */
+/* The option of opening that says what this one of creating said; NULL: none.  A key file is "encrypt.key-file" there, "key-file"
+   here. */
 static const char *option_again(const struct vdisk_option_info *table, const char *kv)
 {
 	static const char prefix[] = "encrypt.";
@@ -133,7 +134,9 @@ int vd_reread(vdisk_image *dst, const char *const *create_options, vdisk_image *
 			k++;
 	if (size)
 		options[k++] = size;
-	rh.host = (struct vd_host){ .ctx = &rh, .open_file = host_open_file, .create_file = host_create_file, .base_name = dst->path, .log = host_log };
+	rh.host = (struct vd_host){
+		.ctx = &rh, .open_file = host_open_file, .create_file = host_create_file, .base_name = dst->path, .log = host_log
+	};
 	if (file_again(dst->top->files[0], &f, err))
 		return -1;
 	if (parent_again(dst, &parent, err)) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A disk shown with logical sectors of another length: everything stays where it is, but its partition table is counted anew, in a layer in memory over
- * the image.  What would not be understood in the other sectors is looked for before, and refused by its name.
+ * A disk shown with logical sectors of another length: everything stays where it is, but its partition table is counted anew, in a
+ * layer in memory over the image.  What would not be understood in the other sectors is looked for before, and refused by its name.
  */
 #include "ops/sectors.h"
 #include "base/alloc.h"
@@ -31,7 +31,8 @@ static int src_read(void *ctx, void *buf, size_t len, uint64_t off, vd_error *er
 
 static int fail_in_way(const struct view *w, vd_error *err, const char *who, const char *why)
 {
-	return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "%s: cannot have sectors of %" PRIu32 " bytes: %s %s", w->src->path, w->to, who, why);
+	return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "%s: cannot have sectors of %" PRIu32 " bytes: %s %s", w->src->path,
+	               w->to, who, why);
 }
 
 static int range_judge(struct view *w, const char *who, uint64_t off, uint64_t len, vd_error *err)
@@ -135,18 +136,21 @@ static int layer_make(struct view *w, uint64_t size, const struct vd_gpt_scaled 
 static int table_judge(struct view *w, uint64_t size, vd_error *err)
 {
 	if (vd_image_is_forward(w->src))
-		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "%s: what comes from a pipe cannot be looked at before it is converted", w->src->path);
+		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET,
+		               "%s: what comes from a pipe cannot be looked at before it is converted", w->src->path);
 	if (vd_image_whole(w->src, err) || vdisk_partitions(w->src, &w->table, w->v, PARTITIONS_MAX, &w->n, err))
 		return -1;
 	if (w->n > PARTITIONS_MAX)
 		return fail_in_way(w, err, "it has", "more than 256 partitions");
 	if (w->table.kind == VDISK_TABLE_MBR && w->to != 512)
-		return fail_in_way(w, err, "its partition table", "is an MBR, whose sectors have 512 bytes; make it a GPT before (sgdisk --mbrtogpt)");
+		return fail_in_way(w, err, "its partition table",
+		                   "is an MBR, whose sectors have 512 bytes; make it a GPT before (sgdisk --mbrtogpt)");
 	if (w->table.from_backup)
 		return fail_in_way(w, err, "its partition table", "has a damaged first header");
 	if (size % w->to)
 		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET,
-		               "%s: a disk of %" PRIu64 " bytes is no whole number of sectors of %" PRIu32 " bytes; --size-rounding up makes it so",
+		               "%s: a disk of %" PRIu64 " bytes is no whole number of sectors of %" PRIu32
+		               " bytes; --size-rounding up makes it so",
 		               w->src->path, size, w->to);
 	return 0;
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* File systems, told by their superblocks, and the sectors that they can lie on.  What is not known is not believed to fit longer ones. */
+/* File systems, told by their superblocks, and the sectors that they can lie on.  What is not known is not believed to fit longer
+   ones. */
 #include "ops/sectors.h"
 #include "base/bytes.h"
 
@@ -83,7 +84,9 @@ enum vd_content vd_content_judge(const uint8_t *b, size_t len, uint32_t to, char
 		return written == to ? VD_CONTENT_FINE : bad(why, cap, "holds %s with sectors of %" PRIu32 " bytes", name, written);
 	block = block_bytes(b, len, &name);
 	if (block)
-		return block >= to ? VD_CONTENT_FINE : bad(why, cap, "holds %s with blocks of %" PRIu64 " bytes, less than a sector of %" PRIu32, name, block, to);
+		return block >= to ? VD_CONTENT_FINE
+		                   : bad(why, cap, "holds %s with blocks of %" PRIu64 " bytes, less than a sector of %" PRIu32,
+		                         name, block, to);
 	for (size_t i = 0; i < 4; i++)
 		if (has(b, len, i * 512, "LABELONE", 8))
 			return VD_CONTENT_VOLUMES;

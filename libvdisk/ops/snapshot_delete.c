@@ -2,9 +2,11 @@
 /*
  * vdisk_layer_delete(): a snapshot's image F goes; what lies right over it keeps its content.
  *
- *  Up:   each image over F takes over what it reads from F, and lies over F's parent then (a rebase).  When nobody lies over F, its file
+ *  Up:   each image over F takes over what it reads from F, and lies over F's parent then (a rebase).  When nobody lies over F, its
+ *  file
  *        goes, and last its line in the record.
- *  Down: the only image C over F is committed into F.  From the first byte on F does not hold the snapshot any more, so the record says
+ *  Down: the only image C over F is committed into F.  From the first byte on F does not hold the snapshot any more, so the record
+ *  says
  *        before that that it is going.  Those over C are pointed at F.  A C that the disk goes on in is replaced by F, by a rename;
  *        another one's line in the record is given F, and then C's file goes.
  * Each step leaves a chain that reads the same, and is found done by the next run.
@@ -239,8 +241,9 @@ static int over_judge(const struct removal *r, vd_error *err)
 		int rc = facts_get(r, child, vd_same_path(child, r->leaf) ? r->open.format : NULL, &c, err);
 
 		if (!rc && c.snapshots)
-			rc = vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "%s: its %u internal snapshots rely on %s, too: delete these first", child,
-				     c.snapshots, r->file);
+			rc = vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET,
+			             "%s: its %u internal snapshots rely on %s, too: delete these first", child, c.snapshots,
+			             r->file);
 		facts_free(&c);
 		if (rc)
 			return -1;
@@ -308,7 +311,8 @@ static int child_commit(struct removal *r, const char *child, vd_error *err)
 		open.options = NULL;
 	}
 	open.flags |= VDISK_OPEN_FORCE;
-	if (writable(r->file, &ignored, &stamp, err) || writable(child, &mode, &stamp, err) || vdisk_commit(child, &c, &report, err))
+	if (writable(r->file, &ignored, &stamp, err) || writable(child, &mode, &stamp, err) ||
+	    vdisk_commit(child, &c, &report, err))
 		return -1;
 	r->report.copied += report.copied;
 	return chmod(child, mode) ? vd_fail_errno(err, errno, VDISK_NO_OFFSET, "%s", child) : 0;
@@ -403,7 +407,8 @@ static int removal_load(struct removal *r, const char *which, vd_error *err)
 	r->missing = stat(r->file, &st) && errno == ENOENT;
 	if (r->missing)
 		return 0;
-	return facts_get(r, r->file, r->t.v[r->at].format, &r->f, err) || vd_children_find(r->file, &r->open, &r->over, err) ? -1 : 0;
+	return facts_get(r, r->file, r->t.v[r->at].format, &r->f, err) || vd_children_find(r->file, &r->open, &r->over, err) ? -1
+	                                                                                                                     : 0;
 }
 
 static int removal_run(struct removal *r, const char *which, vd_error *err)
@@ -421,7 +426,8 @@ static int removal_run(struct removal *r, const char *which, vd_error *err)
 			       "%s: holds %u internal snapshots, which would go with it: delete these first", r->file,
 			       r->f.snapshots);
 	if (!r->over.n && vd_same_path(r->file, r->leaf)) /* the disk goes on in it: only the name goes */
-		return vd_children_clear(r->file, r->t.v[r->at].mode ? r->t.v[r->at].mode : 0644, err) || record_drop(r, err) ? -1 : 0;
+		return vd_children_clear(r->file, r->t.v[r->at].mode ? r->t.v[r->at].mode : 0644, err) || record_drop(r, err) ? -1
+		                                                                                                              : 0;
 	rc = down_judge(r, &down, &above, err);
 	if (!rc)
 		rc = down ? merge_down(r, &above, err) : merge_up(r, err);

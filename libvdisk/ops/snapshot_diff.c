@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Where two images differ, sector by sector, or may do so.  Clusters that snapshots share, and layers that chains share, are not read. */
+/* Where two images differ, sector by sector, or may do so.  Clusters that snapshots share, and layers that chains share, are not
+   read. */
 #include "ops/surgery.h"
 #include "ops/walk.h"
 #include "base/alloc.h"
@@ -81,7 +82,8 @@ static bool extents_same(const struct diff *d, const struct vd_extent *a, const 
 {
 	if (a->kind != VD_DATA && b->kind != VD_DATA)
 		return true;
-	if (a->kind != VD_DATA || b->kind != VD_DATA || ((a->flags ^ b->flags) & (VD_EXT_COMPRESSED | VD_EXT_CIPHERED | VD_EXT_MAPPED)))
+	if (a->kind != VD_DATA || b->kind != VD_DATA ||
+	    ((a->flags ^ b->flags) & (VD_EXT_COMPRESSED | VD_EXT_CIPHERED | VD_EXT_MAPPED)))
 		return false;
 	if (a->flags & VD_EXT_COMPRESSED ? a->host != b->host || a->unit_off != b->unit_off :
 	                                   a->host + (off - a->off) != b->host + (off - b->off))
@@ -97,7 +99,8 @@ static int piece_read(struct side *s, const struct vd_extent *x, uint64_t off, s
 	return 0;
 }
 
-static int piece_compare(struct diff *d, const struct vd_extent *a, const struct vd_extent *b, uint64_t off, uint64_t end, vd_error *err)
+static int piece_compare(struct diff *d, const struct vd_extent *a, const struct vd_extent *b, uint64_t off, uint64_t end,
+                         vd_error *err)
 {
 	while (off < end) {
 		size_t n = vd_min(DIFF_BUFFER - off % DIFF_SECTOR, end - off);
@@ -170,7 +173,8 @@ int vdisk_diff(vdisk_image *a, vdisk_image *b, const struct vdisk_job_options *o
 	return diff_run(a, b, false, opts, fn, ctx, err);
 }
 
-int vdisk_diff_places(vdisk_image *a, vdisk_image *b, const struct vdisk_job_options *opts, vdisk_diff_fn fn, void *ctx, vdisk_error *err)
+int vdisk_diff_places(vdisk_image *a, vdisk_image *b, const struct vdisk_job_options *opts, vdisk_diff_fn fn, void *ctx,
+                      vdisk_error *err)
 {
 	return diff_run(a, b, true, opts, fn, ctx, err);
 }

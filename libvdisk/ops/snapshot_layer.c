@@ -2,8 +2,8 @@
 /*
  * External snapshots made and applied.
  *
- * Made: the new leaf first, then the record, which is what makes the image a snapshot, then the protection.  Applied: the leaf is replaced
- * by an empty one over the snapshot, by a rename.
+ * Made: the new leaf first, then the record, which is what makes the image a snapshot, then the protection.  Applied: the leaf is
+ * replaced by an empty one over the snapshot, by a rename.
  */
 #include "ops/snapshot_tree.h"
 #include "ops/surgery.h"
@@ -62,7 +62,8 @@ static unsigned long number_last(const char *folder, const char *stem, int n)
 	return most;
 }
 
-static int leaf_name(const char *path, const char *name, const struct vdisk_format_info *format, bool same, char *leaf, vd_error *err)
+static int leaf_name(const char *path, const char *name, const struct vdisk_format_info *format, bool same, char *leaf,
+                     vd_error *err)
 {
 	int folder = vd_folder_length(path), stem;
 	VD_AUTO_FREE char *dir = vd_asprintf("%.*s", folder, path);
@@ -73,7 +74,8 @@ static int leaf_name(const char *path, const char *name, const struct vdisk_form
 	if (!dir)
 		return vd_fail_nomem(err, (size_t)folder);
 	if (name && (!*name || strchr(name, '/')))
-		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "the new layer lies beside %s: '%s' is no file name", path, name);
+		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "the new layer lies beside %s: '%s' is no file name", path,
+		               name);
 	stem = stem_length(base, &dot);
 	number = name ? 0 : number_last(dir, base, stem) + 1;
 	if (number > LEAF_MAX)
@@ -186,8 +188,8 @@ int vdisk_layer_snapshot(const char *path, const struct vdisk_layer_options *o, 
 
 /* ---------------------------------------------------------------- apply */
 
-static int apply_judge(const vdisk_image *img, const struct vd_snap_tree *t, const struct vd_snap *s, const struct vdisk_open_options *open,
-                       vd_error *err)
+static int apply_judge(const vdisk_image *img, const struct vd_snap_tree *t, const struct vd_snap *s,
+                       const struct vdisk_open_options *open, vd_error *err)
 {
 	struct vd_paths over = { 0 };
 	int kept = vd_snap_tree_by_path(t, img->path), rc;

@@ -49,7 +49,8 @@ static int entry_get(const struct vd_dict *d, int i, struct vd_snap_tree *t, vd_
 	    text_get(d, i, "description", false, &s->description, err) || text_get(d, i, "format", true, &s->format, err))
 		return -1;
 	if (!uid || (uint64_t)uid > t->last_uid)
-		return vd_fail(err, VDISK_CORRUPT, VDISK_NO_OFFSET, "snapshot%d.uid is %" PRId64 ", not 1 to snapshot.lastUID", i, uid);
+		return vd_fail(err, VDISK_CORRUPT, VDISK_NO_OFFSET, "snapshot%d.uid is %" PRId64 ", not 1 to snapshot.lastUID", i,
+		               uid);
 	if (!*file || strchr(file, '/'))
 		return vd_fail(err, VDISK_CORRUPT, VDISK_NO_OFFSET, "snapshot%d.fileName names no file of the folder", i);
 	if (vd_snapshot_name_judge(s->name, err))
@@ -94,7 +95,8 @@ static int record_take(const struct vd_dict *d, struct vd_snap_tree *t, vd_error
 	    vd_dict_number(d, "snapshot.numSnapshots", 0, VD_SNAPSHOTS_MAX, 0, &n, err))
 		return -1;
 	if (version != RECORD_VERSION)
-		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "its version is %" PRId64 ", not %d", version, RECORD_VERSION);
+		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "its version is %" PRId64 ", not %d", version,
+		               RECORD_VERSION);
 	t->last_uid = (uint64_t)last;
 	for (int i = 0; i < n; i++)
 		if (entry_get(d, i, t, err))
@@ -159,7 +161,8 @@ static int record_write(const char *path, const struct vd_dict_text *text, vd_er
 	int rc;
 
 	if (text->len > VD_DICT_BYTES_MAX)
-		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "%s: would be longer than %u bytes", path, VD_DICT_BYTES_MAX);
+		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "%s: would be longer than %u bytes", path,
+		               VD_DICT_BYTES_MAX);
 	if (vd_staging_new(path, true, &s, &f, err))
 		return -1;
 	rc = vd_file_pwrite(f, text->s, text->len, 0, err) || vd_file_flush(f, err);

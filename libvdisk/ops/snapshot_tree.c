@@ -132,7 +132,8 @@ static int problem_set(struct vd_snap *s, const char *text, vd_error *err)
 /* What is below a recorded snapshot, from its own image. */
 static int branch_join(struct vd_snap_tree *t, size_t i, const struct vdisk_open_options *o, vd_error *err)
 {
-	struct vdisk_open_options open = { .format = t->v[i].format, .flags = VDISK_OPEN_INFO | VDISK_OPEN_CHAIN | VDISK_OPEN_NO_LOCK };
+	struct vdisk_open_options open = { .format = t->v[i].format,
+		                           .flags = VDISK_OPEN_INFO | VDISK_OPEN_CHAIN | VDISK_OPEN_NO_LOCK };
 	vdisk_image *img;
 	vd_error why = { 0 };
 	int rc;
@@ -318,7 +319,8 @@ static int snap_tell(const struct vd_snap_tree *t, const struct vd_snap *s, vdis
 static int branch_tell(const struct vd_snap_tree *t, int parent, size_t left, vdisk_snapshot_node_fn fn, void *ctx, vd_error *err)
 {
 	for (size_t i = 0; left && i < t->n; i++)
-		if (t->v[i].parent == parent && (snap_tell(t, &t->v[i], fn, ctx, err) || branch_tell(t, (int)i, left - 1, fn, ctx, err)))
+		if (t->v[i].parent == parent &&
+		    (snap_tell(t, &t->v[i], fn, ctx, err) || branch_tell(t, (int)i, left - 1, fn, ctx, err)))
 			return -1;
 	return 0;
 }
@@ -346,7 +348,8 @@ static bool ends_in(const char *path, const char *suffix)
 	return n > k && !strcasecmp(path + n - k, suffix);
 }
 
-int vdisk_snapshot_tree(const char *path, const struct vdisk_open_options *o, vdisk_snapshot_node_fn fn, void *ctx, vdisk_error *err)
+int vdisk_snapshot_tree(const char *path, const struct vdisk_open_options *o, vdisk_snapshot_node_fn fn, void *ctx,
+                        vdisk_error *err)
 {
 	struct vd_snap_tree t = { 0 };
 	struct stat st;

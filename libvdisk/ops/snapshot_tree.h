@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The external snapshots of a disk: what their record says (IMAGE.snapshots beside the first image that was kept), joined with the chain of
- * the leaf.  Which image lies over which is read from the images; the record has names, dates and what permissions to give back.
+ * The external snapshots of a disk: what their record says (IMAGE.snapshots beside the first image that was kept), joined with the
+ * chain of the leaf.  Which image lies over which is read from the images; the record has names, dates and what permissions to give
+ * back.
  */
 #ifndef VD_OPS_SNAPSHOT_TREE_H
 #define VD_OPS_SNAPSHOT_TREE_H

@@ -16,7 +16,8 @@ int vd_sweep_run(struct vd_sweep *s, vd_error *err)
 		uint64_t len = vd_min(step, s->size - off);
 
 		if (o->cancel && *o->cancel)
-			return vd_fail(err, VDISK_CANCELLED, VDISK_NO_OFFSET, "stopped on request: what was done so far stays, and the content is the same");
+			return vd_fail(err, VDISK_CANCELLED, VDISK_NO_OFFSET,
+			               "stopped on request: what was done so far stays, and the content is the same");
 		if (s->piece(s->ctx, off, len, &s->copied, err))
 			return -1;
 		p.done = off + len;
@@ -38,7 +39,8 @@ int vd_surgery_judge(vdisk_image *img, const char *what, vd_error *err)
 	if (!img->claims)
 		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "%s: not open for writing", img->path);
 	if (!img->top->drv->set_parent)
-		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "%s: %s images have no parents", img->path, img->top->drv->info.name);
+		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "%s: %s images have no parents", img->path,
+		               img->top->drv->info.name);
 	return vd_snapshots_judge(img, what, err);
 }
 
@@ -49,7 +51,7 @@ int vd_snapshots_judge(vdisk_image *img, const char *what, vd_error *err)
 	if (vdisk_snapshots(img, snapshot_count, &snapshots, err))
 		return -1;
 	if (snapshots)
-		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "%s: its %u internal snapshots rely on the parent, too: %s", img->path,
-		               snapshots, what);
+		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "%s: its %u internal snapshots rely on the parent, too: %s",
+		               img->path, snapshots, what);
 	return 0;
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Commits under an undo journal, and what is done with a journal that was left behind or kept.  ops/undo.h has the order of things. */
+/* Commits under an undo journal, and what is done with a journal that was left behind or kept.  ops/undo.h has the order of
+   things. */
 #include "ops/undo.h"
 #include "ops/children.h"
 #include "base/alloc.h"
@@ -58,7 +59,8 @@ static int leaf_name(const char *image, const char *leaf, char name[NAME_MAX + 1
 	if (vd_path_real(image, &a, err) || vd_path_real(leaf, &b, err))
 		return -1;
 	if (vd_folder_length(a) != vd_folder_length(b) || strncmp(a, b, (size_t)vd_folder_length(a)) || strchr(b, '\n'))
-		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "%s: does not lie in the folder of %s, as a commit with an undo journal wants it", leaf, image);
+		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET,
+		               "%s: does not lie in the folder of %s, as a commit with an undo journal wants it", leaf, image);
 	snprintf(name, NAME_MAX + 1, "%s", b + vd_folder_length(b));
 	return 0;
 }
@@ -91,7 +93,8 @@ int vd_undo_begin(struct vd_undo_run *r, const char *image, const char *leaf, co
 	if (stat(image, &st))
 		return vd_fail_errno(err, errno, VDISK_NO_OFFSET, "%s", image);
 	if (!S_ISREG(st.st_mode))
-		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "%s: is no file, and an undo journal has no lasting place beside it", image);
+		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET,
+		               "%s: is no file, and an undo journal has no lasting place beside it", image);
 	if (keep && (!lstat(keep, &st) || strchr(keep, '\n')))
 		return vd_fail(err, VDISK_REFUSED, VDISK_NO_OFFSET, "%s: exists", keep);
 	if (leaf_name(image, leaf, name, err) || run_init(r, image, err))
@@ -132,7 +135,8 @@ static int extent_foresee(struct vd_commit *c, const struct vd_extent *x, vd_err
 		if (vd_image_map(c->to, off, end - off, 0, &e, err))
 			return -1;
 		for (size_t i = 0; i < e.n; i++)
-			if (!v[i].depth && (v[i].flags & VD_EXT_MAPPED) && vd_file_undo_log(vd_extent_file(c->to, &v[i]), v[i].host, v[i].host_len, err))
+			if (!v[i].depth && (v[i].flags & VD_EXT_MAPPED) &&
+			    vd_file_undo_log(vd_extent_file(c->to, &v[i]), v[i].host, v[i].host_len, err))
 				return -1;
 		off = e.next;
 	}
@@ -165,14 +169,16 @@ static int file_open(const struct vd_undo_run *r, const struct vd_undo_file *wan
 	struct vd_trust t = { .image = r->image, .said = true, .format = "its", .allow_dirs = r->allow_dirs };
 	struct vd_identity now;
 
-	if (want->name[0] ? vd_trust_open(&t, want->name, true, f, NULL, err) : vd_file_posix(AT_FDCWD, r->image, r->image, VD_POSIX_RDWR, f, err))
+	if (want->name[0] ? vd_trust_open(&t, want->name, true, f, NULL, err)
+	                  : vd_file_posix(AT_FDCWD, r->image, r->image, VD_POSIX_RDWR, f, err))
 		return -1;
 	if (!vd_file_lock(*f, true, err)) {
 		if (as_left || !want->id.ino)
 			return 0;
 		if (!vd_identity_of((*f)->fd, &now, err) && vd_identity_same(&now, &want->id))
 			return 0;
-		vd_fail(err, VDISK_REFUSED, VDISK_NO_OFFSET, "%s: is not the file that was being changed; if it is in order, remove %s", (*f)->name, r->journal);
+		vd_fail(err, VDISK_REFUSED, VDISK_NO_OFFSET,
+		        "%s: is not the file that was being changed; if it is in order, remove %s", (*f)->name, r->journal);
 	}
 	vd_file_close(*f);
 	return -1;
@@ -236,7 +242,8 @@ int vd_undo_again(struct vd_undo_run *r, const char *image, char **leaf, char **
 	if (!*leaf)
 		vd_fail_nomem(err, strlen(name));
 	else if (access(*leaf, R_OK))
-		vd_fail_errno(err, errno, VDISK_NO_OFFSET, "%s: the layer that holds the changes (--undo takes back what was done)", *leaf);
+		vd_fail_errno(err, errno, VDISK_NO_OFFSET, "%s: the layer that holds the changes (--undo takes back what was done)",
+		              *leaf);
 	else if (!files_restore(r, false, err))
 		return 0;
 	vd_free(*leaf);
@@ -322,7 +329,8 @@ int vd_undo_end(struct vd_undo_run *r, bool failed, vd_error *err)
 	if (failed) {
 		rc = (in_force && files_restore(r, false, &why)) || journal_remove(r, &why) ? -1 : 0;
 		if (rc && err) {
-			vd_fail_in(err, "%s: could not be brought back to what it was (%.200s), 'vdisk adapt --undo' tries again", r->image, why.message);
+			vd_fail_in(err, "%s: could not be brought back to what it was (%.200s), 'vdisk adapt --undo' tries again",
+			           r->image, why.message);
 		}
 		rc = -1;
 	} else if (r->hold) {
@@ -382,7 +390,8 @@ int vdisk_undo_end(const char *path, vdisk_error *err)
 	if (vdisk_undo_find(path, &info, err) || run_init(&r, path, err))
 		return -1;
 	rc = !info.active ? vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "%s: no change of it can be undone", path)
-	                  : journal_open(r.journal, false, &f, err) || vd_undo_load(f, &r.u, err) || journal_remove(&r, err) ? -1 : 0;
+	     : journal_open(r.journal, false, &f, err) || vd_undo_load(f, &r.u, err) || journal_remove(&r, err) ? -1
+	                                                                                                        : 0;
 	run_clear(&r);
 	return rc;
 }
@@ -400,7 +409,8 @@ static int unchanged(const struct vd_undo_run *r, const char *kept, vd_error *er
 			return -1;
 		same = !fstat(f->fd, &st) && want->has_after && (uint64_t)st.st_size == want->after && mtime_ns(&st) == want->mtime;
 		if (!same)
-			vd_fail(err, VDISK_REFUSED, VDISK_NO_OFFSET, "%s: was changed since %s was written, and cannot be brought back by it", f->name, kept);
+			vd_fail(err, VDISK_REFUSED, VDISK_NO_OFFSET,
+			        "%s: was changed since %s was written, and cannot be brought back by it", f->name, kept);
 		vd_file_close(f);
 		if (!same)
 			return -1;
@@ -416,8 +426,9 @@ static int kept_enforce(struct vd_undo_run *r, const char *kept, vd_error *err)
 
 	if (vd_file_posix(AT_FDCWD, kept, kept, 0, &f, err) || vd_undo_load(f, &r->u, err))
 		return -1;
-	rc = vd_undo_state(r->u) != VD_UNDO_KEPT ? vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "%s: is not the journal of a complete change", kept)
-	                                         : unchanged(r, kept, err);
+	rc = vd_undo_state(r->u) != VD_UNDO_KEPT
+	             ? vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "%s: is not the journal of a complete change", kept)
+	             : unchanged(r, kept, err);
 	vd_undo_free(r->u);
 	r->u = NULL;
 	if (rc)

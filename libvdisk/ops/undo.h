@@ -2,9 +2,9 @@
 /*
  * A commit under an undo journal: ".NAME.vdisk-undo" beside the ancestor (core/undone.h), locked while somebody works with it.
  *
- * It begins empty, without force.  The bytes that the commit is known to overwrite are logged first, so that few flushes are due later; its first
- * change of a file puts it in force.  It ends by being removed, or kept under another name: after the ancestor is closed, whole and
- * durable.  Whatever fails in between, the files are brought back.
+ * It begins empty, without force.  The bytes that the commit is known to overwrite are logged first, so that few flushes are due
+ * later; its first change of a file puts it in force.  It ends by being removed, or kept under another name: after the ancestor is
+ * closed, whole and durable.  Whatever fails in between, the files are brought back.
  */
 #ifndef VD_OPS_UNDO_H
 #define VD_OPS_UNDO_H

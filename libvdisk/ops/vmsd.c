@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * VMware's .vmsd: the snapshots of a virtual machine, of all its disks together.  snapshot.numSnapshots of the numbered groups count, in
- * ascending order; what is left of older ones is passed over.  Times are microseconds since 1970 in two 32-bit halves, each written as a
- * signed number.
+ * VMware's .vmsd: the snapshots of a virtual machine, of all its disks together.  snapshot.numSnapshots of the numbered groups
+ * count, in ascending order; what is left of older ones is passed over.  Times are microseconds since 1970 in two 32-bit halves,
+ * each written as a signed number.
  */
 #include "ops/dictionary.h"
 #include "ops/snapshot_tree.h"
@@ -105,7 +105,8 @@ static int parents_take(const struct vd_dict *d, const int *numbers, size_t firs
 
 		for (int at = t->v[i].parent; at >= 0; at = t->v[at].parent)
 			if (++steps > t->n)
-				return vd_fail(err, VDISK_CORRUPT, VDISK_NO_OFFSET, "snapshot%d is its own ancestor", numbers[i - first]);
+				return vd_fail(err, VDISK_CORRUPT, VDISK_NO_OFFSET, "snapshot%d is its own ancestor",
+				               numbers[i - first]);
 	}
 	return 0;
 }

@@ -42,7 +42,8 @@ int vd_image_whole(const vdisk_image *img, vd_error *err)
 
 	if (!last->parent_ref.n_names)
 		return 0;
-	return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "%s: its parent, %s, was not opened", last->path, last->parent_ref.names[0]);
+	return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "%s: its parent, %s, was not opened", last->path,
+	               last->parent_ref.names[0]);
 }
 
 void vd_walk_init(struct vd_walk *w, vdisk_image *img, uint64_t size, uint64_t forward_piece)
@@ -67,7 +68,8 @@ int vd_skip_judge(const struct vdisk_range *skip, size_t n, uint64_t size, vd_er
 	for (size_t i = 0; i < n; i++) {
 		if (!skip[i].len || skip[i].off < end || !vd_within(skip[i].off, skip[i].len, size))
 			return vd_fail(err, VDISK_INVALID, skip[i].off,
-			               "range %zu to be left out, %" PRIu64 " bytes at offset %" PRIu64 ", is empty, out of order or outside the disk",
+			               "range %zu to be left out, %" PRIu64 " bytes at offset %" PRIu64
+			               ", is empty, out of order or outside the disk",
 			               i, skip[i].len, skip[i].off);
 		end = skip[i].off + skip[i].len;
 	}

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A file is written beside the old one, gets its mode, owner, labels and times, and takes its name.  On file systems that know none of these, or
- * others (FAT, NTFS), it is written over the old one.
+ * A file is written beside the old one, gets its mode, owner, labels and times, and takes its name.  On file systems that know none
+ * of these, or others (FAT, NTFS), it is written over the old one.
  */
 #include "apply.h"
 
@@ -99,7 +99,10 @@ static struct place *place_of(struct places *p, const char *path)
 	return best;
 }
 
-static bool has_owners(const struct place *w) { return strcmp(w->type, "vfat") && strcmp(w->type, "ntfs") && strcmp(w->type, "exfat") && strcmp(w->type, "msdos"); }
+static bool has_owners(const struct place *w)
+{
+	return strcmp(w->type, "vfat") && strcmp(w->type, "ntfs") && strcmp(w->type, "exfat") && strcmp(w->type, "msdos");
+}
 
 /* ---------------------------------------------------------------- room */
 
@@ -142,11 +145,11 @@ static int place_judge(guestfs_h *g, const struct place *w, vdisk_error *err)
 	need += need / 50 + 16 * BLOCK; /* metadata: extents, folders, journals */
 	have = (uint64_t)s->bfree * (uint64_t)(s->frsize > 0 ? s->frsize : s->bsize);
 	if (have < need)
-		rc = fail(err, VDISK_REFUSED, "%s: has %llu KiB free, and %llu are needed: make room in the guest first", w->mountpoint,
-		          (unsigned long long)(have >> 10), (unsigned long long)(need >> 10));
+		rc = fail(err, VDISK_REFUSED, "%s: has %llu KiB free, and %llu are needed: make room in the guest first",
+		          w->mountpoint, (unsigned long long)(have >> 10), (unsigned long long)(need >> 10));
 	else if (s->files > 0 && s->ffree >= 0 && (uint64_t)s->ffree < w->names + 8) /* FAT and btrfs have no such number */
-		rc = fail(err, VDISK_REFUSED, "%s: has %lld inodes free, and %llu are needed: make room in the guest first", w->mountpoint, (long long)s->ffree,
-		          (unsigned long long)w->names + 8);
+		rc = fail(err, VDISK_REFUSED, "%s: has %lld inodes free, and %llu are needed: make room in the guest first",
+		          w->mountpoint, (long long)s->ffree, (unsigned long long)w->names + 8);
 	guestfs_free_statvfs(s);
 	return rc;
 }
@@ -230,7 +233,8 @@ static int attributes_give(guestfs_h *g, const struct change *c, const char *new
 		if (rc <= 0)
 			return rc;
 	}
-	if (guestfs_chmod(g, (int)(c->mode & 07777), new) || ((c->uid || c->gid) && guestfs_chown(g, (int)c->uid, (int)c->gid, new)))
+	if (guestfs_chmod(g, (int)(c->mode & 07777), new) ||
+	    ((c->uid || c->gid) && guestfs_chown(g, (int)c->uid, (int)c->gid, new)))
 		return fail_at(g, err, c->path);
 	return 0;
 }
@@ -245,8 +249,8 @@ static int file_write(guestfs_h *g, struct places *places, const struct change *
 	const struct place *w = place_of(places, c->path);
 	char new[PATH_ROOM];
 
-	/* NTFS keeps what is not seen from here (access lists, short names, attributes) with the file: it stays the same one.  All of this is a
-	   layer of its own, so that nobody sees it half written. */
+	/* NTFS keeps what is not seen from here (access lists, short names, attributes) with the file: it stays the same one.  All
+	   of this is a layer of its own, so that nobody sees it half written. */
 	if (w && !has_owners(w))
 		return upload(g, c->path, &c->content, err);
 	if (beside(c->path, new, err) || upload(g, new, &c->content, err) || attributes_give(g, c, new, err))
@@ -284,7 +288,8 @@ static int change_do(guestfs_h *g, struct places *places, const struct change *c
 	case CHANGE_REMOVE: return guestfs_rm(g, c->path) ? fail_at(g, err, c->path) : 0;
 	case CHANGE_RUN: break;
 	}
-	return run ? program_run(g, c, err) : fail(err, VDISK_REFUSED, "%s: would run a program of the guest, which --regenerate allows", c->content.at);
+	return run ? program_run(g, c, err)
+	           : fail(err, VDISK_REFUSED, "%s: would run a program of the guest, which --regenerate allows", c->content.at);
 }
 
 int apply_plan(guestfs_h *g, const struct plan *p, bool run, vdisk_error *err)

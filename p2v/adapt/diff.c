@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Lines that both texts begin and end with are left out of the search; the rest is compared by the longest common subsequence, in a table.  Where
- * that would be too large, all of the rest counts as changed, which is right, if not short.
+ * Lines that both texts begin and end with are left out of the search; the rest is compared by the longest common subsequence, in a
+ * table.  Where that would be too large, all of the rest counts as changed, which is right, if not short.
  */
 #include "diff.h"
 

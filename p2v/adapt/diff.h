@@ -5,7 +5,8 @@
 
 #include "bytes.h"
 
-/* Appends hunks ("@@ …" and lines with ' ', '-' or '+' before them, three lines of context) to *out; nothing where the texts are the same. */
+/* Appends hunks ("@@ …" and lines with ' ', '-' or '+' before them, three lines of context) to *out; nothing where the texts are
+   the same. */
 void diff_unified(const char *a, size_t a_len, const char *b, size_t b_len, struct bytes *out);
 
 #endif

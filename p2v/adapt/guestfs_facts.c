@@ -65,7 +65,8 @@ static int fs_add(const struct guest *t, struct facts *f, const struct guest_dev
 	s->mount = strdup("");
 	s->subvolume = strdup("");
 	s->fstab = strdup("");
-	return s->where && s->device && s->type && s->uuid && s->label && s->partuuid && s->partlabel && s->mount && s->subvolume && s->fstab
+	return s->where && s->device && s->type && s->uuid && s->label && s->partuuid && s->partlabel && s->mount && s->subvolume &&
+	                       s->fstab
 	               ? 0
 	               : fail(err, VDISK_NOMEM, "out of memory");
 }

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * libguestfs's inspection takes as long as all else together under emulation.  So where nothing but Linux' plain file systems are on the disks, those are
- * mounted here one after the other, and a root tells by its fstab where the others belong.  Whatever is not quite clear (Windows, btrfs and its
- * subvolumes, no system at all, a root without os-release, a name in fstab that nothing here has) is left to the inspection, for all of them.
+ * libguestfs's inspection takes as long as all else together under emulation.  So where nothing but Linux' plain file systems are
+ * on the disks, those are mounted here one after the other, and a root tells by its fstab where the others belong.  Whatever is not
+ * quite clear (Windows, btrfs and its subvolumes, no system at all, a root without os-release, a name in fstab that nothing here
+ * has) is left to the inspection, for all of them.
  */
 #include "guestfs_roots.h"
 
@@ -46,11 +47,21 @@ static bool is_plain(const char *type)
 static int fs_copy(const struct fact_fs *from, struct fact_fs *to, vdisk_error *err)
 {
 	*to = (struct fact_fs){
-		.where = strdup(from->where), .device = strdup(from->device), .type = strdup(from->type), .uuid = strdup(from->uuid), .label = strdup(from->label),
-		.partuuid = strdup(from->partuuid), .partlabel = strdup(from->partlabel), .mount = strdup(from->mount), .subvolume = strdup(from->subvolume),
-		.fstab = strdup(from->fstab), .size = from->size, .disk = from->disk,
+		.where = strdup(from->where),
+		.device = strdup(from->device),
+		.type = strdup(from->type),
+		.uuid = strdup(from->uuid),
+		.label = strdup(from->label),
+		.partuuid = strdup(from->partuuid),
+		.partlabel = strdup(from->partlabel),
+		.mount = strdup(from->mount),
+		.subvolume = strdup(from->subvolume),
+		.fstab = strdup(from->fstab),
+		.size = from->size,
+		.disk = from->disk,
 	};
-	return to->where && to->device && to->type && to->uuid && to->label && to->partuuid && to->partlabel && to->mount && to->subvolume && to->fstab
+	return to->where && to->device && to->type && to->uuid && to->label && to->partuuid && to->partlabel && to->mount &&
+	                       to->subvolume && to->fstab
 	               ? 0
 	               : fail_nomem(err);
 }
@@ -165,7 +176,8 @@ static int fstab_judge(struct look *l)
 }
 
 /* The root `i` of the disk's file systems: what it mounts where, into *p. */
-static int places_find(const struct guest *t, const struct guest_roots *r, size_t i, struct tree *tree, struct places *p, vdisk_error *err)
+static int places_find(const struct guest *t, const struct guest_roots *r, size_t i, struct tree *tree, struct places *p,
+                       vdisk_error *err)
 {
 	struct facts f = { .esp = strdup("") };
 	struct look l = { .f = &f, .t = tree, .err = err };
@@ -189,7 +201,8 @@ static int places_find(const struct guest *t, const struct guest_roots *r, size_
 /* Is it one?  *root says; UNCLEAR: somebody else has to tell. */
 static int root_judge(struct tree *t, bool *root, vdisk_error *err)
 {
-	static const char *const marks[] = { "/etc/fstab", "/etc/os-release", "/usr/lib/os-release", "/etc/passwd", "/etc/rc.conf", NULL };
+	static const char *const marks[] = { "/etc/fstab",  "/etc/os-release", "/usr/lib/os-release",
+		                             "/etc/passwd", "/etc/rc.conf",    NULL };
 	bool there[5];
 
 	for (unsigned i = 0; marks[i]; i++) {

@@ -48,7 +48,8 @@ static bool is_dynamic(struct guest *t, const char *disk, const char *partition)
 	} else if (kind && number > 0 && !strcmp(kind, "gpt")) {
 		char *type = guestfs_part_get_gpt_type(t->g, disk, number);
 
-		yes = type && (!strcasecmp(type, "AF9B60A0-1431-4F62-BC68-3311714A69AD") || !strcasecmp(type, "5808C8AA-7E8F-42E0-85D2-E1E90434CFB3"));
+		yes = type && (!strcasecmp(type, "AF9B60A0-1431-4F62-BC68-3311714A69AD") ||
+		               !strcasecmp(type, "5808C8AA-7E8F-42E0-85D2-E1E90434CFB3"));
 		free(type);
 	}
 	free(kind);
@@ -110,7 +111,8 @@ int guestfs_barriers(struct guest *t, const char *device, struct windows_barrier
 /* The partition of the disk that has the type of an EFI system partition, and a FAT on it; owned, NULL: none. */
 static char *esp_find(struct guest *t, const char *disk)
 {
-	char *kind = guestfs_part_get_parttype(t->g, disk), **parts = kind && !strcmp(kind, "gpt") ? guestfs_list_partitions(t->g) : NULL, *found = NULL;
+	char *kind = guestfs_part_get_parttype(t->g, disk),
+	     **parts = kind && !strcmp(kind, "gpt") ? guestfs_list_partitions(t->g) : NULL, *found = NULL;
 
 	for (char **p = parts; p && *p && !found; p++) {
 		char *of = guestfs_part_to_dev(t->g, *p), *type = NULL, *fs = NULL;
@@ -133,7 +135,8 @@ static char *esp_find(struct guest *t, const char *disk)
 
 int guestfs_esp(struct guest *t, const char *device, char *path, size_t room, vdisk_error *err)
 {
-	char *type = guestfs_inspect_get_type(t->g, device), *disk = type && !strcmp(type, "windows") ? guestfs_part_to_dev(t->g, device) : NULL;
+	char *type = guestfs_inspect_get_type(t->g, device),
+	     *disk = type && !strcmp(type, "windows") ? guestfs_part_to_dev(t->g, device) : NULL;
 	char *esp = disk ? esp_find(t, disk) : NULL, *at = esp ? guestfs_case_sensitive_path(t->g, "/Windows/Temp") : NULL;
 	int rc = 0;
 

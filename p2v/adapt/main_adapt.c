@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * vdisk-adapt.  Each image gets a layer, which our NBD server shows libguestfs as a raw disk; the plan is made and carried out there; when all of
- * it has succeeded, the appliance is gone and the layers are closed, they are committed under an undo journal.  Until then the images are
- * untouched, and a signal just clears the layers away; from then on it has the commit stopped, which brings the image back.
+ * vdisk-adapt.  Each image gets a layer, which our NBD server shows libguestfs as a raw disk; the plan is made and carried out
+ * there; when all of it has succeeded, the appliance is gone and the layers are closed, they are committed under an undo journal.
+ * Until then the images are untouched, and a signal just clears the layers away; from then on it has the commit stopped, which
+ * brings the image back.
  */
 #include "common/fail.h"
 #include "common/say.h"
@@ -107,9 +108,12 @@ static int roots_adapt(struct work *w, const struct guest_roots *roots, vdisk_er
 	if (!rc && !n && !names.len)
 		rc = guestfs_hidden(&w->guest, w->a->disks[0], err);
 	if (!rc && !n && w->guest.locked[0])
-		rc = fail(err, VDISK_INVALID, "%s: is encrypted, and no system was found beside it; --key-file FILE gives its passphrase", w->guest.locked);
+		rc = fail(err, VDISK_INVALID,
+		          "%s: is encrypted, and no system was found beside it; --key-file FILE gives its passphrase",
+		          w->guest.locked);
 	else if (!rc && !n)
-		rc = names.len ? fail(err, VDISK_INVALID, "%s: has no system on %s; there is %.400s", w->a->disks[0], w->a->root, names.at)
+		rc = names.len ? fail(err, VDISK_INVALID, "%s: has no system on %s; there is %.400s", w->a->disks[0], w->a->root,
+		                      names.at)
 		               : fail(err, VDISK_INVALID, "%s: no system was found", w->a->disks[0]);
 	bytes_destroy(&names);
 	return rc;
@@ -119,7 +123,12 @@ static int guest_adapt(struct work *w, vdisk_error *err)
 {
 	const char *sockets[DISKS_MAX];
 	struct guest_options o = {
-		.program = "vdisk-adapt", .image = w->a->disks[0], .sockets = sockets, .n_sockets = w->opened, .key_files = w->a->key_files, .n_keys = w->a->n_keys,
+		.program = "vdisk-adapt",
+		.image = w->a->disks[0],
+		.sockets = sockets,
+		.n_sockets = w->opened,
+		.key_files = w->a->key_files,
+		.n_keys = w->a->n_keys,
 		.rw = w->a->mode != MODE_PLAN,
 	};
 	struct guest_roots roots;
@@ -146,7 +155,9 @@ static int print(const struct work *w, vdisk_error *err)
 	int rc;
 
 	if (!w->a->json)
-		return fwrite(w->out.text.at ? w->out.text.at : "", 1, w->out.text.len, stdout) != w->out.text.len || fflush(stdout) ? fail_errno(err, "standard output") : 0;
+		return fwrite(w->out.text.at ? w->out.text.at : "", 1, w->out.text.len, stdout) != w->out.text.len || fflush(stdout)
+		               ? fail_errno(err, "standard output")
+		               : 0;
 	o = json_object_new_object();
 	json_object_object_add(o, "schema-version", json_object_new_int(1));
 	json_object_object_add(o, "command", json_object_new_string("adapt"));
@@ -156,7 +167,9 @@ static int print(const struct work *w, vdisk_error *err)
 	if (w->a->keep_undo)
 		json_object_object_add(o, "undo", json_object_new_string(w->a->keep_undo));
 	json_object_object_add(o, "systems", json_object_get(w->out.systems));
-	rc = puts(json_object_to_json_string_ext(o, JSON_C_TO_STRING_PRETTY)) < 0 || fflush(stdout) ? fail_errno(err, "standard output") : 0;
+	rc = puts(json_object_to_json_string_ext(o, JSON_C_TO_STRING_PRETTY)) < 0 || fflush(stdout)
+	             ? fail_errno(err, "standard output")
+	             : 0;
 	json_object_put(o);
 	return rc;
 }
@@ -203,7 +216,9 @@ int main(int argc, char **argv)
 		return rc < 0 ? 2 : 0;
 	say_open("vdisk adapt", false);
 	signals_take();
-	rc = a.mode == MODE_RESUME ? layers_resume(&a, &cancel, &err) : a.mode == MODE_UNDO ? layers_undo(&a, &err) : adapt(&a, &err);
+	rc = a.mode == MODE_RESUME ? layers_resume(&a, &cancel, &err)
+	     : a.mode == MODE_UNDO ? layers_undo(&a, &err)
+	                           : adapt(&a, &err);
 	if (rc)
 		say(LOG_ERR, "%s", err.message);
 	return rc ? 2 : 0;

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A layer of a run that was killed before its commit is thrown away; one whose commit was broken off is what --resume goes on with, and the image
- * cannot even be opened until then.
+ * A layer of a run that was killed before its commit is thrown away; one whose commit was broken off is what --resume goes on with,
+ * and the image cannot even be opened until then.
  *
- * Several disks: their commits are held (VDISK_COMMIT_HOLD) until the last is done, from the first disk on, and are then ended from the first one
- * on.  So while the first one's journal is in force, all can be undone (from the last one on), or resumed; when it is not and another's is, the
- * end had begun, and there is only that way.
+ * Several disks: their commits are held (VDISK_COMMIT_HOLD) until the last is done, from the first disk on, and are then ended from
+ * the first one on.  So while the first one's journal is in force, all can be undone (from the last one on), or resumed; when it is
+ * not and another's is, the end had begun, and there is only that way.
  */
 #include "main_layer.h"
 
@@ -35,7 +35,8 @@ static int beside_name(const char *image, char out[4096], vdisk_error *err)
 /* Another run may be at work with it right now. */
 static int leftover_clear(const char *path, vdisk_error *err)
 {
-	const struct vdisk_open_options o = { .format = "qcow2", .flags = VDISK_OPEN_RW | VDISK_OPEN_NO_PARENT | VDISK_OPEN_KEEP_ID };
+	const struct vdisk_open_options o = { .format = "qcow2",
+		                              .flags = VDISK_OPEN_RW | VDISK_OPEN_NO_PARENT | VDISK_OPEN_KEEP_ID };
 	vdisk_error why = { 0 };
 	vdisk_image *img;
 
@@ -48,20 +49,24 @@ static int leftover_clear(const char *path, vdisk_error *err)
 	return unlink(path) && errno != ENOENT ? fail_errno(err, "%s", path) : 0;
 }
 
-/* Before anything that takes long: what the commit would say of an image that cannot be written to, is protected, or half changed. */
+/* Before anything that takes long: what the commit would say of an image that cannot be written to, is protected, or half
+   changed. */
 static int image_judge(const struct adapt_args *a, const char *image, vdisk_error *err)
 {
 	const struct vdisk_open_options o = {
-		.format = a->format, .flags = VDISK_OPEN_RW | VDISK_OPEN_KEEP_ID | (a->force ? VDISK_OPEN_FORCE : 0), .allow_dirs = a->allow,
+		.format = a->format,
+		.flags = VDISK_OPEN_RW | VDISK_OPEN_KEEP_ID | (a->force ? VDISK_OPEN_FORCE : 0),
+		.allow_dirs = a->allow,
 	};
 	vdisk_image *img;
 	struct stat st;
 
 	if (!stat(image, &st) && S_ISBLK(st.st_mode))
-		return fail(err, VDISK_UNSUPPORTED,
-		            "%s: is a block device, and the way back has no lasting place beside it: --overlay FILE leaves the changes in a layer, for "
-		            "vdisk commit",
-		            image);
+		return fail(
+			err, VDISK_UNSUPPORTED,
+			"%s: is a block device, and the way back has no lasting place beside it: --overlay FILE leaves the changes in a layer, for "
+			"vdisk commit",
+			image);
 	return vdisk_open(image, &o, &img, err) ? -1 : vdisk_close(img, err);
 }
 
@@ -98,7 +103,10 @@ static int one_commit(const char *layer, const struct adapt_args *a, uint32_t fl
 {
 	struct vdisk_open_options open = open_options(a, "qcow2", a->allow);
 	struct vdisk_commit_options o = {
-		.open = &open, .flags = VDISK_COMMIT_KEEP | VDISK_COMMIT_UNDO | flags, .keep_undo = a->keep_undo, .job = { .cancel = cancel },
+		.open = &open,
+		.flags = VDISK_COMMIT_KEEP | VDISK_COMMIT_UNDO | flags,
+		.keep_undo = a->keep_undo,
+		.job = { .cancel = cancel },
 	};
 
 	return vdisk_commit(layer, &o, NULL, err);
@@ -187,8 +195,9 @@ static int left_resume(const struct left *l, const struct adapt_args *a, const v
 	for (size_t i = 0; i < a->n_disks; i++) {
 		char name[4096];
 
-		if (l->v[i].active ? one_resume(a->disks[i], a, flags, cancel, err)
-		                   : l->v[0].active && (beside_name(a->disks[i], name, err) || one_commit(name, a, flags, cancel, err)))
+		if (l->v[i].active
+		            ? one_resume(a->disks[i], a, flags, cancel, err)
+		            : l->v[0].active && (beside_name(a->disks[i], name, err) || one_commit(name, a, flags, cancel, err)))
 			return -1;
 	}
 	return flags ? all_end(a, err) : 0;
@@ -214,7 +223,8 @@ int layers_undo(const struct adapt_args *a, vdisk_error *err)
 	if (left_find(&l, a, err))
 		return -1;
 	if (!l.v[0].active)
-		return fail(err, VDISK_REFUSED, "%s: the change was complete, and some disks had said so: only --resume is left", a->disks[0]);
+		return fail(err, VDISK_REFUSED, "%s: the change was complete, and some disks had said so: only --resume is left",
+		            a->disks[0]);
 	if (held_undo(a, err))
 		return -1;
 	leaves_drop(a);

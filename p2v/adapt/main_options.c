@@ -36,7 +36,20 @@ static const char usage[] =
 	"  -v, --verbose           say what is being done, and show each difference\n"
 	"  -h, --help              this text\n";
 
-enum { OPT_JSON = 256, OPT_OVERLAY, OPT_KEEP, OPT_RESUME, OPT_UNDO, OPT_ROOT, OPT_KEY, OPT_DRIVERS, OPT_REGENERATE, OPT_SERIAL, OPT_ALLOW, OPT_FORCE };
+enum {
+	OPT_JSON = 256,
+	OPT_OVERLAY,
+	OPT_KEEP,
+	OPT_RESUME,
+	OPT_UNDO,
+	OPT_ROOT,
+	OPT_KEY,
+	OPT_DRIVERS,
+	OPT_REGENERATE,
+	OPT_SERIAL,
+	OPT_ALLOW,
+	OPT_FORCE
+};
 
 static const struct option longopts[] = {
 	{ "target", required_argument, NULL, 't' },
@@ -67,7 +80,9 @@ static int targets_take(struct adapt_args *a)
 	const char *wrong = NULL;
 
 	a->steps.targets = target_parse(optarg, &wrong);
-	return a->steps.targets ? 0 : bad("--target takes kvm, vmware, hyperv, xen and virtualbox, with commas between", wrong && *wrong ? wrong : optarg);
+	return a->steps.targets ? 0
+	                        : bad("--target takes kvm, vmware, hyperv, xen and virtualbox, with commas between",
+	                              wrong && *wrong ? wrong : optarg);
 }
 
 static int mode_take(struct adapt_args *a, enum adapt_mode mode)
@@ -131,7 +146,8 @@ static const char *judge(const struct adapt_args *a)
 static void service_tool_find(struct adapt_args *a)
 {
 	const char *folder = getenv("VIRT_TOOLS_DATA_DIR");
-	int n = snprintf(a->service_tool, sizeof(a->service_tool), "%s/rhsrvany.exe", folder && *folder ? folder : "/usr/share/virt-tools");
+	int n = snprintf(a->service_tool, sizeof(a->service_tool), "%s/rhsrvany.exe",
+	                 folder && *folder ? folder : "/usr/share/virt-tools");
 
 	if (n > 0 && (size_t)n < sizeof(a->service_tool) && !access(a->service_tool, R_OK))
 		a->steps.service_tool = a->service_tool;

@@ -44,8 +44,8 @@ static int report(struct system *s, struct outcome *out, vdisk_error *err)
 {
 	struct json_object *o;
 
-	bytes_format(&out->text, "%s%s on %s:%s\n", out->text.len ? "\n" : "", s->facts.product[0] ? s->facts.product : "a system", s->root,
-	             s->plan.n ? "" : " nothing is to be changed");
+	bytes_format(&out->text, "%s%s on %s:%s\n", out->text.len ? "\n" : "", s->facts.product[0] ? s->facts.product : "a system",
+	             s->root, s->plan.n ? "" : " nothing is to be changed");
 	if (plan_show(&s->plan, s->a->verbose || s->a->mode == MODE_PLAN, &out->text, err))
 		return -1;
 	out->changes += s->plan.n;
@@ -68,7 +68,8 @@ static void step_told(const struct system *s, const char *what)
 static int barriers_tell(struct system *s, vdisk_error *err)
 {
 	struct windows_facts *w = s->facts.windows;
-	char *dynamic = w ? strdup(s->barriers.dynamic) : NULL, *unclean = w ? strdup(s->barriers.unclean) : NULL, *esp = w ? strdup(s->esp) : NULL;
+	char *dynamic = w ? strdup(s->barriers.dynamic) : NULL, *unclean = w ? strdup(s->barriers.unclean) : NULL,
+	     *esp = w ? strdup(s->esp) : NULL;
 
 	if (!w)
 		return 0;
@@ -105,8 +106,8 @@ static int mounted(struct system *s, struct outcome *out, vdisk_error *err)
 	return apply_plan(s->t->g, &s->plan, s->a->steps.regenerate, err);
 }
 
-int system_adapt(struct guest *t, const struct guest_roots *roots, const struct guest_root *root, const struct adapt_args *a, struct outcome *out,
-	vdisk_error *err)
+int system_adapt(struct guest *t, const struct guest_roots *roots, const struct guest_root *root, const struct adapt_args *a,
+                 struct outcome *out, vdisk_error *err)
 {
 	struct system s = { .t = t, .roots = roots, .a = a };
 	bool windows = !root->places; /* or it may be */
@@ -114,7 +115,8 @@ int system_adapt(struct guest *t, const struct guest_roots *roots, const struct 
 
 	guest_name(t, root->device, s.root, sizeof(s.root));
 	step_told(&s, "mounting it");
-	if ((windows && guestfs_barriers(t, root->device, &s.barriers, err)) || guest_system_mount(t, root->device, root->places, err))
+	if ((windows && guestfs_barriers(t, root->device, &s.barriers, err)) ||
+	    guest_system_mount(t, root->device, root->places, err))
 		return -1;
 	if (windows && guestfs_esp(t, root->device, s.esp, sizeof(s.esp), err)) {
 		guest_system_unmount(t, NULL);

@@ -15,6 +15,7 @@ struct outcome {
 };
 
 /* The system with this root, one of those, unmounted before and after.  With MODE_PLAN, nothing is written.  0, or -1 with *err. */
-int system_adapt(struct guest *t, const struct guest_roots *roots, const struct guest_root *root, const struct adapt_args *a, struct outcome *out, vdisk_error *err);
+int system_adapt(struct guest *t, const struct guest_roots *roots, const struct guest_root *root, const struct adapt_args *a,
+                 struct outcome *out, vdisk_error *err);
 
 #endif

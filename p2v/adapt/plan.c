@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The list of changes.  Each is kept under its resolved path (no links on the way), in the order in which they are to be done; a path that is
- * changed again before it is moved away has one entry.  A change that leaves what stands there in the guest is none.
+ * The list of changes.  Each is kept under its resolved path (no links on the way), in the order in which they are to be done; a
+ * path that is changed again before it is moved away has one entry.  A change that leaves what stands there in the guest is none.
  */
 #include "plan.h"
 
@@ -216,7 +216,8 @@ static int owner_take(struct plan *p, const char *path, struct change *c, vdisk_
 	return rc < 0 ? -1 : 0;
 }
 
-static int write_new(struct plan *p, struct change *c, const char *path, const void *content, size_t len, const struct bytes *notes, vdisk_error *err)
+static int write_new(struct plan *p, struct change *c, const char *path, const void *content, size_t len, const struct bytes *notes,
+                     vdisk_error *err)
 {
 	c->path = strdup(path);
 	if (!c->path)
@@ -261,7 +262,8 @@ static int write_any(struct plan *p, struct change *c, const char *path, const v
 	return why_add(&old->why, why, args) ? nomem(err) : content_set(old, content, len, notes, err);
 }
 
-int plan_write(struct plan *p, const char *path, const void *content, size_t len, uint32_t mode, vdisk_error *err, const char *why, ...)
+int plan_write(struct plan *p, const char *path, const void *content, size_t len, uint32_t mode, vdisk_error *err, const char *why,
+               ...)
 {
 	struct change c = { .kind = CHANGE_WRITE, .mode = mode };
 	va_list args;
@@ -313,7 +315,8 @@ static int link_any(struct plan *p, const char *path, const char *target, vdisk_
 		return 0;
 	rc = plan_stat(p, at, &st, err);
 	if (rc < 0 || (rc && st.kind == TREE_FOLDER))
-		return rc < 0 ? -1 : fail(err, VDISK_UNSUPPORTED, "%s: is a folder in the guest, and a link is to be made there", path);
+		return rc < 0 ? -1
+		              : fail(err, VDISK_UNSUPPORTED, "%s: is a folder in the guest, and a link is to be made there", path);
 	old = change_at(p, at);
 	if (old && (old->kind == CHANGE_LINK || old->kind == CHANGE_WRITE || old->kind == CHANGE_REMOVE)) {
 		char *copy = strdup(target);
@@ -359,13 +362,16 @@ static int move_any(struct plan *p, const char *path, const char *to, vdisk_erro
 	struct tree_stat st;
 	int rc;
 
-	if (plan_resolve(p, path, false, from, err) || plan_resolve(p, to, false, at, err) || (rc = plan_stat(p, from, &st, err)) < 0)
+	if (plan_resolve(p, path, false, from, err) || plan_resolve(p, to, false, at, err) ||
+	    (rc = plan_stat(p, from, &st, err)) < 0)
 		return -1;
 	if (!rc)
 		return fail(err, VDISK_INVALID, "%s: is not there, and cannot be moved", path);
 	rc = plan_stat(p, at, &st, err);
 	if (rc)
-		return rc < 0 ? -1 : fail(err, VDISK_UNSUPPORTED, "%s: %s is to be moved there, and there is something already", to, path);
+		return rc < 0 ? -1
+		              : fail(err, VDISK_UNSUPPORTED, "%s: %s is to be moved there, and there is something already", to,
+		                     path);
 	if (folders(p, at, false, 0755, err))
 		return -1;
 	c.path = strdup(from);

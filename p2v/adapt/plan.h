@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What is to be changed in a guest, and why: steps add to it, `--plan` prints it, apply.h carries it out.  It holds at most one change of a
+/* What is to be changed in a guest, and why: steps add to it, `--plan` prints it, apply.h carries it out.  It holds at most one
+   change of a
    path: a second one replaces the content and adds its reason.  The plan's own tree shows the guest as it will be. */
 #ifndef ADAPT_PLAN_H
 #define ADAPT_PLAN_H
@@ -7,7 +8,8 @@
 #include "tree.h"
 
 enum change_kind {
-	CHANGE_WRITE,   /* the file's whole new content; kept mode, owner, labels and times where the file is there, else those given */
+	CHANGE_WRITE,   /* the file's whole new content; kept mode, owner, labels and times where the file is there, else those
+	                   given */
 	CHANGE_FOLDER,  /* made, with its parents, where it is not there */
 	CHANGE_LINK,    /* a symbolic link, in the place of whatever link or file is there */
 	CHANGE_MOVE,    /* renamed: from `path` to `target`, in one file system */
@@ -37,15 +39,18 @@ struct plan {
 void plan_init(struct plan *p, struct tree *guest);
 void plan_destroy(struct plan *p);
 
-/* Each is 0, or -1 with *err (VDISK_NOMEM, or what reading the guest said).  Nothing is added where the content is what stands there. */
-int plan_write(struct plan *p, const char *path, const void *content, size_t len, uint32_t mode, vdisk_error *err, const char *why, ...)
-	__attribute__((format(printf, 7, 8)));
+/* Each is 0, or -1 with *err (VDISK_NOMEM, or what reading the guest said).  Nothing is added where the content is what stands
+   there. */
+int plan_write(struct plan *p, const char *path, const void *content, size_t len, uint32_t mode, vdisk_error *err, const char *why,
+               ...) __attribute__((format(printf, 7, 8)));
 /* The same for what is no text; `notes` (may be NULL) is kept for `--plan`. */
 int plan_write_binary(struct plan *p, const char *path, const void *content, size_t len, uint32_t mode, const struct bytes *notes,
 	vdisk_error *err, const char *why, ...) __attribute__((format(printf, 8, 9)));
 int plan_folder(struct plan *p, const char *path, uint32_t mode, vdisk_error *err);
-int plan_link(struct plan *p, const char *path, const char *target, vdisk_error *err, const char *why, ...) __attribute__((format(printf, 5, 6)));
-int plan_move(struct plan *p, const char *path, const char *to, vdisk_error *err, const char *why, ...) __attribute__((format(printf, 5, 6)));
+int plan_link(struct plan *p, const char *path, const char *target, vdisk_error *err, const char *why, ...)
+	__attribute__((format(printf, 5, 6)));
+int plan_move(struct plan *p, const char *path, const char *to, vdisk_error *err, const char *why, ...)
+	__attribute__((format(printf, 5, 6)));
 int plan_remove(struct plan *p, const char *path, vdisk_error *err, const char *why, ...) __attribute__((format(printf, 4, 5)));
 int plan_run(struct plan *p, const char *line, vdisk_error *err, const char *why, ...) __attribute__((format(printf, 4, 5)));
 /* Something to tell that changes nothing. */

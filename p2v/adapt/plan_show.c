@@ -12,7 +12,8 @@
 static int nomem(vdisk_error *err) { return fail(err, VDISK_NOMEM, "out of memory"); }
 
 static const char *const kinds[] = {
-	[CHANGE_WRITE] = "write", [CHANGE_FOLDER] = "folder", [CHANGE_LINK] = "link", [CHANGE_MOVE] = "move", [CHANGE_REMOVE] = "remove", [CHANGE_RUN] = "run",
+	[CHANGE_WRITE] = "write", [CHANGE_FOLDER] = "folder", [CHANGE_LINK] = "link",
+	[CHANGE_MOVE] = "move",   [CHANGE_REMOVE] = "remove", [CHANGE_RUN] = "run",
 };
 
 /* What stands there before the change.  1, 0 or -1. */
@@ -78,7 +79,8 @@ static void lines_show(struct bytes *out, const char *before, const char *at, si
 static void head_show(const struct change *c, bool there, struct bytes *out)
 {
 	static const char *const words[] = {
-		[CHANGE_FOLDER] = "make folder", [CHANGE_LINK] = "link", [CHANGE_MOVE] = "rename", [CHANGE_REMOVE] = "remove", [CHANGE_RUN] = "run",
+		[CHANGE_FOLDER] = "make folder", [CHANGE_LINK] = "link", [CHANGE_MOVE] = "rename",
+		[CHANGE_REMOVE] = "remove",      [CHANGE_RUN] = "run",
 	};
 	const char *what = c->kind == CHANGE_RUN ? c->content.at : c->path;
 

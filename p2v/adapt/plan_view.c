@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The view walks links itself (walk.h), since a change may have made them or what they lead to: every path is resolved part by part, and what
- * stands at a resolved one is what the last change that touches it says, or the guest.  A move carries what is below it along.
+ * The view walks links itself (walk.h), since a change may have made them or what they lead to: every path is resolved part by
+ * part, and what stands at a resolved one is what the last change that touches it says, or the guest.  A move carries what is below
+ * it along.
  */
 #include "plan_view.h"
 
@@ -85,7 +86,10 @@ static int link_read(struct plan *p, const char *path, struct bytes *to, vdisk_e
 	return to->failed ? fail(err, VDISK_NOMEM, "out of memory") : 1;
 }
 
-static int source_stat(void *ctx, const char *path, struct tree_stat *out, vdisk_error *err) { return plan_stat(ctx, path, out, err); }
+static int source_stat(void *ctx, const char *path, struct tree_stat *out, vdisk_error *err)
+{
+	return plan_stat(ctx, path, out, err);
+}
 
 static int source_link(void *ctx, const char *path, struct bytes *to, vdisk_error *err) { return link_read(ctx, path, to, err); }
 
@@ -149,7 +153,8 @@ static int view_read(struct tree *t, const char *path, uint64_t max, struct byte
 	if (!s.change)
 		return p->guest->ops->read(p->guest, s.guest, max, out, err);
 	if (s.change->content.len > max)
-		return fail(err, VDISK_UNSUPPORTED, "%s: has %zu bytes, more than %llu", path, s.change->content.len, (unsigned long long)max);
+		return fail(err, VDISK_UNSUPPORTED, "%s: has %zu bytes, more than %llu", path, s.change->content.len,
+		            (unsigned long long)max);
 	return content_take(out, &s.change->content, SIZE_MAX, err);
 }
 
@@ -259,4 +264,6 @@ static int view_list(struct tree *t, const char *path, struct bytes *names, vdis
 	return rc;
 }
 
-const struct tree_ops plan_view_ops = { .stat = view_stat, .read = view_read, .list = view_list, .link = view_link, .head = view_head };
+const struct tree_ops plan_view_ops = {
+	.stat = view_stat, .read = view_read, .list = view_list, .link = view_link, .head = view_head
+};

@@ -5,7 +5,8 @@
 
 #include <stdbool.h>
 
-enum target { TARGET_KVM = 1, TARGET_VMWARE = 2, TARGET_HYPERV = 4, TARGET_XEN = 8, TARGET_VIRTUALBOX = 16 }; /* a set is their sum */
+/* a set is their sum */
+enum target { TARGET_KVM = 1, TARGET_VMWARE = 2, TARGET_HYPERV = 4, TARGET_XEN = 8, TARGET_VIRTUALBOX = 16 };
 
 #define TARGET_N 5
 

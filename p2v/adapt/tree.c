@@ -26,7 +26,8 @@ int tree_text(struct tree *t, const char *path, struct bytes *out, vdisk_error *
 	return rc;
 }
 
-int tree_match(struct tree *t, const char *folder, const char *pattern, int (*each)(void *to, const char *path), void *to, vdisk_error *err)
+int tree_match(struct tree *t, const char *folder, const char *pattern, int (*each)(void *to, const char *path), void *to,
+               vdisk_error *err)
 {
 	struct bytes names = { 0 }, path = { 0 };
 	const char *slash = *folder && folder[strlen(folder) - 1] == '/' ? "" : "/";

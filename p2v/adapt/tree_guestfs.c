@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Owns the folders and files that were read, for as long as the tree lives.  Paths are resolved here (walk.h), so the appliance gets none with a link
- * on the way, and one listing answers for every name in a folder.
+ * Owns the folders and files that were read, for as long as the tree lives.  Paths are resolved here (walk.h), so the appliance
+ * gets none with a link on the way, and one listing answers for every name in a folder.
  */
 #include "tree_guestfs.h"
 
@@ -119,7 +119,10 @@ static int entries_make(struct guestfs_tree *g, struct folder *f, char **names, 
 	return 0;
 }
 
-static int by_name(const void *a, const void *b) { return strcmp(((const struct child *)a)->name, ((const struct child *)b)->name); }
+static int by_name(const void *a, const void *b)
+{
+	return strcmp(((const struct child *)a)->name, ((const struct child *)b)->name);
+}
 
 /* A folder that is known to be one. */
 static int folder_get(struct guestfs_tree *g, const char *path, const struct folder **out, vdisk_error *err)
@@ -227,8 +230,8 @@ static int g_stat(struct tree *t, const char *path, bool follow, struct tree_sta
 	return rc <= 0 ? rc : source_stat(tree_of(t), at, out, err);
 }
 
-/* Pieces of a file one after the other, `len` bytes at most.  libguestfs's own way to read a file begins a transfer each time, which takes a tenth of a second
-   and more under emulation, where a message and its answer take hundredths. */
+/* Pieces of a file one after the other, `len` bytes at most.  libguestfs's own way to read a file begins a transfer each time,
+   which takes a tenth of a second and more under emulation, where a message and its answer take hundredths. */
 static int pieces_read(struct guestfs_tree *g, const char *path, uint64_t len, struct bytes *out, vdisk_error *err)
 {
 	size_t n;
@@ -302,7 +305,8 @@ static int g_read(struct tree *t, const char *path, uint64_t max, struct bytes *
 	if (rc <= 0 || st.kind != TREE_FILE)
 		return rc < 0 ? -1 : 0;
 	if (st.size > max)
-		return fail(err, VDISK_UNSUPPORTED, "%s: has %llu bytes, more than %llu", path, (unsigned long long)st.size, (unsigned long long)max);
+		return fail(err, VDISK_UNSUPPORTED, "%s: has %llu bytes, more than %llu", path, (unsigned long long)st.size,
+		            (unsigned long long)max);
 	kept = tfind(&at, &g->files, by_path);
 	if (!kept)
 		return content_read(g, at, st.size, max, out, err);

@@ -14,8 +14,9 @@ struct walk_source {
 	void *ctx;
 };
 
-/* The path without links and without "." and ".."; of its last part only if `follow`.  Parts that are not there stay as they are.  0, or -1
-   with *err: VDISK_CORRUPT (more than 40 links), VDISK_UNSUPPORTED (too long), VDISK_INVALID (not absolute), or what the source said. */
+/* The path without links and without "." and ".."; of its last part only if `follow`.  Parts that are not there stay as they are.
+   0, or -1 with *err: VDISK_CORRUPT (more than 40 links), VDISK_UNSUPPORTED (too long), VDISK_INVALID (not absolute), or what the
+   source said. */
 int walk_path(const struct walk_source *s, const char *path, bool follow, char out[PATH_ROOM], vdisk_error *err);
 
 #endif

@@ -74,7 +74,9 @@ static int members_find(struct package *p, vdisk_error *err)
 			rc = fail(err, VDISK_UNSUPPORTED, "%s: has more than %u members", p->path, MEMBERS_MAX);
 			break;
 		}
-		more = p->n_members & (p->n_members - 1) ? p->members : realloc(p->members, (p->n_members ? 2 * p->n_members : 1) * sizeof(*more));
+		more = p->n_members & (p->n_members - 1)
+		               ? p->members
+		               : realloc(p->members, (p->n_members ? 2 * p->n_members : 1) * sizeof(*more));
 		if (!more) {
 			rc = fail_nomem(err);
 			break;
@@ -106,10 +108,11 @@ int ova_open(struct package *p, vdisk_error *err)
 		package_note(p, "the descriptor %s is not the first member, as it should be", shown(m->name, text));
 	for (const struct member *other = m + 1; other < p->members + p->n_members; other++)
 		if (ends_with(other->name, ".ovf"))
-			return fail(err, VDISK_CORRUPT, "%s: has more than one descriptor: %s and another", p->path, shown(m->name, text));
+			return fail(err, VDISK_CORRUPT, "%s: has more than one descriptor: %s and another", p->path,
+			            shown(m->name, text));
 	if (m->size > PACKAGE_DESCRIPTION_MAX)
-		return fail(err, VDISK_UNSUPPORTED, "%s: the descriptor %s has %llu bytes; at most %zu are read", p->path, shown(m->name, text),
-		            (unsigned long long)m->size, PACKAGE_DESCRIPTION_MAX);
+		return fail(err, VDISK_UNSUPPORTED, "%s: the descriptor %s has %llu bytes; at most %zu are read", p->path,
+		            shown(m->name, text), (unsigned long long)m->size, PACKAGE_DESCRIPTION_MAX);
 	p->desc_name = strdup(m->name);
 	p->desc_len = (size_t)m->size;
 	p->desc = malloc(p->desc_len + 1);
@@ -132,8 +135,8 @@ static const struct member *piece_behind(const struct package *p, const char *re
 	size_t len = strlen(ref);
 
 	for (const struct member *m = p->members; m < p->members + p->n_members; m++)
-		if (!strncmp(m->name, ref, len) && m->name[len] == '.' && strspn(m->name + len + 1, "0123456789") == 9 && !m->name[len + 10] &&
-		    strtoul(m->name + len + 1, NULL, 10) > n)
+		if (!strncmp(m->name, ref, len) && m->name[len] == '.' && strspn(m->name + len + 1, "0123456789") == 9 &&
+		    !m->name[len + 10] && strtoul(m->name + len + 1, NULL, 10) > n)
 			return m;
 	return NULL;
 }
@@ -156,19 +159,21 @@ static int chunks_want(struct package *p, struct slot *s, const struct package_d
 		if (!i && !chunk)
 			chunk = m->size;
 		if (before && before->size != chunk)
-			return fail(err, VDISK_CORRUPT, "%s: the piece before '%s' has %llu bytes, where each has %llu", p->path, shown(name, text),
-			            (unsigned long long)before->size, (unsigned long long)chunk);
+			return fail(err, VDISK_CORRUPT, "%s: the piece before '%s' has %llu bytes, where each has %llu", p->path,
+			            shown(name, text), (unsigned long long)before->size, (unsigned long long)chunk);
 		if (slot_part_add(p, s, s->len, m->size, m->off, err))
 			return -1;
 		s->len += m->size;
 	}
 	if (!before)
-		return fail(err, VDISK_CORRUPT, "%s: the descriptor names '%s', which is not there, whole or in pieces", p->path, shown(d->ref, text));
+		return fail(err, VDISK_CORRUPT, "%s: the descriptor names '%s', which is not there, whole or in pieces", p->path,
+		            shown(d->ref, text));
 	if (before->size > chunk)
-		return fail(err, VDISK_CORRUPT, "%s: the last piece of '%s' has %llu bytes, more than the others' %llu", p->path, shown(d->ref, text),
-		            (unsigned long long)before->size, (unsigned long long)chunk);
+		return fail(err, VDISK_CORRUPT, "%s: the last piece of '%s' has %llu bytes, more than the others' %llu", p->path,
+		            shown(d->ref, text), (unsigned long long)before->size, (unsigned long long)chunk);
 	if (piece_behind(p, d->ref, i) || (!packed && d->file_size > s->len)) /* of what is packed some tell the size before */
-		return fail(err, VDISK_CORRUPT, "%s: a piece of '%s' is missing: '%s'", p->path, shown(d->ref, text), shown(strrchr(name, '.'), number));
+		return fail(err, VDISK_CORRUPT, "%s: a piece of '%s' is missing: '%s'", p->path, shown(d->ref, text),
+		            shown(strrchr(name, '.'), number));
 	return 0;
 }
 
@@ -182,7 +187,8 @@ int ova_want(struct package *p, struct slot *s, const struct package_disk *d, vd
 		ref += 2;
 	why = name_judge(ref);
 	if (why || strlen(ref) > NAME_MAX_BYTES)
-		return fail(err, VDISK_REFUSED, "%s: the descriptor names '%s', which %s", p->path, shown(d->ref, text), why ? why : "is too long");
+		return fail(err, VDISK_REFUSED, "%s: the descriptor names '%s', which %s", p->path, shown(d->ref, text),
+		            why ? why : "is too long");
 	m = ova_member(p, ref);
 	if (m && !d->chunk_size) {
 		s->len = m->size;
@@ -196,11 +202,13 @@ int ova_want(struct package *p, struct slot *s, const struct package_disk *d, vd
 			return -1;
 	}
 	if (d->file_size && d->file_size != s->len)
-		package_note(p, "%s has %llu bytes; the descriptor says %llu", shown(ref, text), (unsigned long long)s->len, (unsigned long long)d->file_size);
+		package_note(p, "%s has %llu bytes; the descriptor says %llu", shown(ref, text), (unsigned long long)s->len,
+		             (unsigned long long)d->file_size);
 	if (d->compression && !strcasecmp(d->compression, "gzip"))
 		s->gzip = true;
 	else if (d->compression && *d->compression && strcasecmp(d->compression, "identity"))
-		return fail(err, VDISK_UNSUPPORTED, "%s: '%s' is packed by '%s'; gzip is read", p->path, shown(ref, text), d->compression);
+		return fail(err, VDISK_UNSUPPORTED, "%s: '%s' is packed by '%s'; gzip is read", p->path, shown(ref, text),
+		            d->compression);
 	s->size = 0;
 	return 0;
 }

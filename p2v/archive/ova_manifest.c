@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* An OVA's manifest (DSP0243, "Manifest"): "SHA256(name)= digits" a line.  Blanks may stand between its words, and blank lines anywhere. */
+/* An OVA's manifest (DSP0243, "Manifest"): "SHA256(name)= digits" a line.  Blanks may stand between its words, and blank lines
+   anywhere. */
 #include "package_own.h"
 
 #include "common/fail.h"
@@ -37,7 +38,8 @@ static char *skip_blanks(char *p)
 	return p;
 }
 
-/* The name may hold parentheses: it ends at the last one that an "=" follows.  NULL: fine, else what is wrong with the line, which is cut up. */
+/* The name may hold parentheses: it ends at the last one that an "=" follows.  NULL: fine, else what is wrong with the line, which
+   is cut up. */
 static const char *line_parse(char *text, struct line *l)
 {
 	static const struct { const char *name; gnutls_digest_algorithm_t alg; size_t len; } algs[] = {
@@ -78,7 +80,8 @@ struct checking {
 	uint64_t done;
 };
 
-static int member_digest(struct checking *c, const struct member *m, gnutls_digest_algorithm_t alg, uint8_t out[64], vdisk_error *err)
+static int member_digest(struct checking *c, const struct member *m, gnutls_digest_algorithm_t alg, uint8_t out[64],
+                         vdisk_error *err)
 {
 	gnutls_hash_hd_t hash;
 	int rc = 0;
@@ -112,14 +115,17 @@ static int line_check(struct checking *c, char *text, unsigned long number, vdis
 		return fail(err, VDISK_CORRUPT, "%s: line %lu of the manifest %s", c->p->path, number, why);
 	m = ova_member(c->p, strncmp(l.name, "./", 2) ? l.name : l.name + 2);
 	if (!m)
-		return fail(err, VDISK_CORRUPT, "%s: the manifest tells of '%s', which is not there", c->p->path, shown(l.name, name));
+		return fail(err, VDISK_CORRUPT, "%s: the manifest tells of '%s', which is not there", c->p->path,
+		            shown(l.name, name));
 	if (c->listed[m - c->p->members]) /* a short manifest could make work of any length */
-		return fail(err, VDISK_CORRUPT, "%s: line %lu of the manifest tells of '%s' again", c->p->path, number, shown(l.name, name));
+		return fail(err, VDISK_CORRUPT, "%s: line %lu of the manifest tells of '%s' again", c->p->path, number,
+		            shown(l.name, name));
 	c->listed[m - c->p->members] = true;
 	if (member_digest(c, m, l.alg, digest, err))
 		return -1;
 	if (memcmp(digest, l.digest, l.digest_len))
-		return fail(err, VDISK_CORRUPT, "%s: '%s' does not have the %s that the manifest says (--no-check takes it as it is)", c->p->path,
+		return fail(err, VDISK_CORRUPT,
+		            "%s: '%s' does not have the %s that the manifest says (--no-check takes it as it is)", c->p->path,
 		            shown(l.name, name), l.alg_name);
 	return 0;
 }
@@ -159,19 +165,25 @@ static void unlisted_note(const struct checking *c, const struct member *manifes
 
 int ova_manifest_check(struct package *p, const struct member *m, const struct package_job *job, vdisk_error *err)
 {
-	struct checking c = { .p = p, .job = job, .fd = open(p->path, O_RDONLY | O_CLOEXEC), .buf = malloc(BLOCK), .listed = calloc(p->n_members, 1) };
+	struct checking c = { .p = p,
+		              .job = job,
+		              .fd = open(p->path, O_RDONLY | O_CLOEXEC),
+		              .buf = malloc(BLOCK),
+		              .listed = calloc(p->n_members, 1) };
 	char *text = m->size <= MANIFEST_MAX ? malloc((size_t)m->size + 1) : NULL;
 	int rc;
 
 	if (m->size > MANIFEST_MAX)
-		rc = fail(err, VDISK_UNSUPPORTED, "%s: the manifest has %llu bytes; at most %zu are read", p->path, (unsigned long long)m->size, MANIFEST_MAX);
+		rc = fail(err, VDISK_UNSUPPORTED, "%s: the manifest has %llu bytes; at most %zu are read", p->path,
+		          (unsigned long long)m->size, MANIFEST_MAX);
 	else if (c.fd < 0)
 		rc = fail_errno(err, "%s", p->path);
 	else
 		rc = c.buf && c.listed && text ? file_read(c.fd, p->path, text, (size_t)m->size, m->off, err) : fail_nomem(err);
 	if (!rc) {
 		text[m->size] = '\0';
-		rc = strlen(text) == m->size ? lines_check(&c, text, err) : fail(err, VDISK_CORRUPT, "%s: the manifest is no text", p->path);
+		rc = strlen(text) == m->size ? lines_check(&c, text, err)
+		                             : fail(err, VDISK_CORRUPT, "%s: the manifest is no text", p->path);
 	}
 	if (!rc)
 		unlisted_note(&c, m);

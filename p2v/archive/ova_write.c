@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The conversion writes to a pipe; a thread of ours takes what comes out, hashes it and puts it where the member lies.  While it runs the thread owns
- * `out`; before and after, the caller's thread owns everything.
+ * The conversion writes to a pipe; a thread of ours takes what comes out, hashes it and puts it where the member lies.  While it
+ * runs the thread owns `out`; before and after, the caller's thread owns everything.
  */
 #include "ova_write.h"
 
@@ -157,13 +157,24 @@ static void *drain_thread(void *arg)
 	return NULL;
 }
 
-static int disk_convert(struct drain *d, vdisk_image *src, const struct vdisk_convert_options *how, struct vdisk_convert_report *report, vdisk_error *err)
+static int disk_convert(struct drain *d, vdisk_image *src, const struct vdisk_convert_options *how,
+                        struct vdisk_convert_report *report, vdisk_error *err)
 {
 	static const char *const options[] = { "subformat=streamOptimized", NULL };
 	struct vdisk_convert_options o = {
-		.format = "vmdk", .options = options, .flags = how->flags & (VDISK_CONVERT_DIGEST | VDISK_CONVERT_ROUND_UP), .level = how->level, .threads = how->threads,
-		.memory_bytes = how->memory_bytes, .progress = how->progress, .progress_ctx = how->progress_ctx, .cancel = how->cancel, .lost = how->lost,
-		.lost_ctx = how->lost_ctx, .log = how->log, .log_ctx = how->log_ctx,
+		.format = "vmdk",
+		.options = options,
+		.flags = how->flags & (VDISK_CONVERT_DIGEST | VDISK_CONVERT_ROUND_UP),
+		.level = how->level,
+		.threads = how->threads,
+		.memory_bytes = how->memory_bytes,
+		.progress = how->progress,
+		.progress_ctx = how->progress_ctx,
+		.cancel = how->cancel,
+		.lost = how->lost,
+		.lost_ctx = how->lost_ctx,
+		.log = how->log,
+		.log_ctx = how->log_ctx,
 	};
 	pthread_t thread;
 	int fds[2], rc;
@@ -191,8 +202,8 @@ static int disk_convert(struct drain *d, vdisk_image *src, const struct vdisk_co
 	return rc;
 }
 
-int ova_writer_disk(struct ova_writer *w, const char *name, vdisk_image *src, const struct vdisk_convert_options *how, uint64_t *file_size,
-                    struct vdisk_convert_report *report, vdisk_error *err)
+int ova_writer_disk(struct ova_writer *w, const char *name, vdisk_image *src, const struct vdisk_convert_options *how,
+                    uint64_t *file_size, struct vdisk_convert_report *report, vdisk_error *err)
 {
 	struct drain d = { .w = w, .at = w->at + TAR_HEADER_BYTES };
 	uint8_t head[TAR_HEADER_BYTES], digest[32];
@@ -202,7 +213,8 @@ int ova_writer_disk(struct ova_writer *w, const char *name, vdisk_image *src, co
 		return fail_nomem(err);
 	rc = disk_convert(&d, src, how, report, err);
 	gnutls_hash_deinit(d.hash, digest);
-	if (rc || tar_header(name, d.len, w->mtime, head, err) || file_write(w, head, sizeof(head), w->at, err) || manifest_add(w, name, digest, err))
+	if (rc || tar_header(name, d.len, w->mtime, head, err) || file_write(w, head, sizeof(head), w->at, err) ||
+	    manifest_add(w, name, digest, err))
 		return -1;
 	w->at = d.at + up(d.len);
 	*file_size = d.len;
@@ -211,7 +223,8 @@ int ova_writer_disk(struct ova_writer *w, const char *name, vdisk_image *src, co
 
 /* ---------------------------------------------------------------- the rest */
 
-static int member_write(const struct ova_writer *w, const char *suffix, const void *bytes, size_t len, uint64_t at, vdisk_error *err)
+static int member_write(const struct ova_writer *w, const char *suffix, const void *bytes, size_t len, uint64_t at,
+                        vdisk_error *err)
 {
 	char name[NAME_MAX_BYTES + 8];
 	uint8_t head[TAR_HEADER_BYTES];
@@ -229,7 +242,8 @@ static int descriptor_write(struct ova_writer *w, const char *descriptor, size_t
 	int rc;
 
 	if (len > w->room)
-		return fail(err, VDISK_INVALID, "%s: the descriptor takes %zu bytes, for which there are %zu", w->path, len, w->room);
+		return fail(err, VDISK_INVALID, "%s: the descriptor takes %zu bytes, for which there are %zu", w->path, len,
+		            w->room);
 	padded = malloc(w->room);
 	if (!padded)
 		return fail_nomem(err);
@@ -246,7 +260,8 @@ static int descriptor_write(struct ova_writer *w, const char *descriptor, size_t
 int ova_writer_finish(struct ova_writer *w, const char *descriptor, size_t len, vdisk_error *err)
 {
 	uint64_t end;
-	int rc = descriptor_write(w, descriptor, len, err) || member_write(w, ".mf", w->manifest, w->manifest_len, w->at, err) ? -1 : 0;
+	int rc = descriptor_write(w, descriptor, len, err) || member_write(w, ".mf", w->manifest, w->manifest_len, w->at, err) ? -1
+	                                                                                                                       : 0;
 
 	/* Two blocks of zeros, and the length that tar's own records have. */
 	end = w->at + TAR_HEADER_BYTES + up(w->manifest_len) + 2 * TAR_HEADER_BYTES;

@@ -15,7 +15,9 @@
 
 const char *package_kind_name(enum package_kind kind)
 {
-	static const char *const names[] = { [PACKAGE_NONE] = "none", [PACKAGE_OVA] = "OVA", [PACKAGE_XVA] = "XVA", [PACKAGE_VMA] = "VMA" };
+	static const char *const names[] = {
+		[PACKAGE_NONE] = "none", [PACKAGE_OVA] = "OVA", [PACKAGE_XVA] = "XVA", [PACKAGE_VMA] = "VMA"
+	};
 
 	return names[kind];
 }
@@ -78,7 +80,8 @@ int file_read(int fd, const char *path, void *buf, size_t len, uint64_t off, vdi
 		if (n < 0)
 			return fail_errno(err, "%s", path);
 		if (!n)
-			return fail(err, VDISK_CORRUPT, "%s: is cut short: %zu bytes at offset %llu are not there", path, len - done, (unsigned long long)(off + done));
+			return fail(err, VDISK_CORRUPT, "%s: is cut short: %zu bytes at offset %llu are not there", path,
+			            len - done, (unsigned long long)(off + done));
 		done += (size_t)n;
 	}
 	return 0;
@@ -279,7 +282,9 @@ int package_check(struct package *p, const struct package_job *job, vdisk_error 
 
 	if (p->streamed)
 		return fail(err, VDISK_INVALID, "%s: is packed as a whole, and can only be read as a stream", p->path);
-	rc = p->kind == PACKAGE_OVA ? ova_check(p, job, err) : p->kind == PACKAGE_XVA ? xva_scan(p, job, NULL, NULL, err) : vma_scan(p, job, NULL, NULL, err);
+	rc = p->kind == PACKAGE_OVA   ? ova_check(p, job, err)
+	     : p->kind == PACKAGE_XVA ? xva_scan(p, job, NULL, NULL, err)
+	                              : vma_scan(p, job, NULL, NULL, err);
 	for (size_t i = 0; !rc && p->kind == PACKAGE_VMA && i < p->n_slots; i++)
 		if (p->slots[i].n)
 			qsort(p->slots[i].parts, p->slots[i].n, sizeof(struct vdisk_part), parts_compare);
@@ -304,7 +309,12 @@ int package_disk_open(struct package *p, size_t disk, vdisk_log_fn log, void *lo
 {
 	const struct slot *s = &p->slots[disk];
 	struct vdisk_open_options o = {
-		.format = *s->format ? s->format : NULL, .parts = s->parts, .n_parts = s->n, .parts_len = s->len, .log = log, .log_ctx = log_ctx,
+		.format = *s->format ? s->format : NULL,
+		.parts = s->parts,
+		.n_parts = s->n,
+		.parts_len = s->len,
+		.log = log,
+		.log_ctx = log_ctx,
 	};
 	static const struct vdisk_part none[1];
 	int fd = -1, rc;
@@ -318,7 +328,11 @@ int package_disk_open(struct package *p, size_t disk, vdisk_log_fn log, void *lo
 		return vdisk_open(p->path, &o, &out->img, err);
 	if (unpack_start(p, s, &out->unpack, &fd, err))
 		return -1;
-	o = (struct vdisk_open_options){ .format = *s->format ? s->format : "vmdk", .flags = VDISK_OPEN_STREAM, .stream_fd = fd, .log = log, .log_ctx = log_ctx };
+	o = (struct vdisk_open_options){ .format = *s->format ? s->format : "vmdk",
+		                         .flags = VDISK_OPEN_STREAM,
+		                         .stream_fd = fd,
+		                         .log = log,
+		                         .log_ctx = log_ctx };
 	rc = vdisk_open("-", &o, &out->img, err);
 	close(fd);
 	if (rc) {

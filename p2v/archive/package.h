@@ -2,11 +2,13 @@
 /*
  * A machine in one file: OVA (DMTF's OVF, a tar), XVA (XenServer's export, a tar of 1 MiB chunks) and VMA (Proxmox' backup).
  *
- * Nothing is unpacked: a disk is opened where it lies in the file.  Where the file is packed as a whole (.xva.gz, .vma.zst, .vma.lzo), or a disk
- * cannot be read but from front to back, it comes as a stream.  Order: package_open(), package_description(), package_want() with the disks that
- * the description names, package_check(), then package_disk_open() for each; or package_feed() where package_streamed().
+ * Nothing is unpacked: a disk is opened where it lies in the file.  Where the file is packed as a whole (.xva.gz, .vma.zst,
+ * .vma.lzo), or a disk cannot be read but from front to back, it comes as a stream.  Order: package_open(), package_description(),
+ * package_want() with the disks that the description names, package_check(), then package_disk_open() for each; or package_feed()
+ * where package_streamed().
  *
- * Nothing in the file is believed: names, numbers and lengths are judged before they count, and so are checksums.  One thread at a time.
+ * Nothing in the file is believed: names, numbers and lengths are judged before they count, and so are checksums.  One thread at a
+ * time.
  */
 #ifndef PACKAGE_H
 #define PACKAGE_H
@@ -63,8 +65,8 @@ struct package_image {
 	struct package_unpack *unpack; /* its bytes come through a pipe */
 };
 int package_disk_open(struct package *p, size_t disk, vdisk_log_fn log, void *log_ctx, struct package_image *out, vdisk_error *err);
-/* -1: what went through the pipe was damaged, although the image might not have told.  whole: all of it was read, and the rest is unpacked for its
-   checksum's sake; otherwise it may stop where it is. */
+/* -1: what went through the pipe was damaged, although the image might not have told.  whole: all of it was read, and the rest is
+   unpacked for its checksum's sake; otherwise it may stop where it is. */
 int package_disk_close(struct package_image *i, bool whole, vdisk_error *err);
 
 /* What is odd without being wrong (no checksum, a member that nobody names), one line each; NULL past the last. */

@@ -13,8 +13,16 @@ static bool is_tar(const uint8_t *head, size_t len) { return len >= PACKAGE_HEAD
 
 static bool is_packed(const uint8_t *head, size_t len)
 {
-	static const struct { const char *magic; size_t len; } known[] = {
-		{ "\x1f\x8b\x08", 3 }, { "\x28\xb5\x2f\xfd", 4 }, { "\xfd" "7zXZ", 6 }, { "BZh", 3 }, { "\x04\x22\x4d\x18", 4 }, { "\x89LZO", 5 },
+	static const struct { const char *magic; size_t len;
+	} known[] = {
+		{ "\x1f\x8b\x08", 3 },
+		{ "\x28\xb5\x2f\xfd", 4 },
+		{ "\xfd"
+		  "7zXZ",
+		  6 },
+		{ "BZh", 3 },
+		{ "\x04\x22\x4d\x18", 4 },
+		{ "\x89LZO", 5 },
 	};
 
 	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
@@ -70,12 +78,14 @@ int package_kind_find(struct package *p, const uint8_t *head, size_t len, vdisk_
 		else if (!rc && is_tar(inner, len))
 			rc = tar_kind(p, err);
 		if (!rc && p->kind == PACKAGE_OVA)
-			return fail(err, VDISK_UNSUPPORTED, "%s: is a packed archive that is no XVA or VMA: unpack it first", p->path);
+			return fail(err, VDISK_UNSUPPORTED, "%s: is a packed archive that is no XVA or VMA: unpack it first",
+			            p->path);
 		return rc;
 	}
 	if (!named(p->path, ".ova") && !named(p->path, ".xva") && !named(p->path, ".vma"))
 		return 0;
 	if (named(p->path, ".vma") || tar_kind(p, err))
-		return fail(err, VDISK_INVALID, "%s: its name says %s, its bytes do not: damaged or cut short?", p->path, p->path + strlen(p->path) - 3);
+		return fail(err, VDISK_INVALID, "%s: its name says %s, its bytes do not: damaged or cut short?", p->path,
+		            p->path + strlen(p->path) - 3);
 	return 0;
 }

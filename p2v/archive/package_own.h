@@ -23,7 +23,8 @@ struct slot { /* a disk that is wanted */
 	size_t n, cap;
 	uint64_t len;            /* of the image's file */
 	/* XVA */
-	uint64_t next, empties;  /* the lowest number that may come; chunks without bytes so far, which take a number and no space */
+	uint64_t next, empties;  /* the lowest number that may come; chunks without bytes so far, which take a number and no
+	                            space */
 	uint64_t end;            /* where the last chunk ended */
 	/* VMA */
 	uint8_t *seen;           /* bit map of clusters */
@@ -67,7 +68,8 @@ void job_done(const struct package *p, const struct package_job *job);
 const char *name_judge(const char *name);
 int file_read(int fd, const char *path, void *buf, size_t len, uint64_t off, vdisk_error *err);
 
-/* package_kind.c: sets kind and streamed by the file's first bytes.  PACKAGE_NONE, and 0: what it is, is somebody else's question. */
+/* package_kind.c: sets kind and streamed by the file's first bytes.  PACKAGE_NONE, and 0: what it is, is somebody else's
+   question. */
 #define PACKAGE_HEAD 512u
 int package_kind_find(struct package *p, const uint8_t *head, size_t len, vdisk_error *err);
 /* ova.c */

@@ -48,7 +48,8 @@ static int archive_fail(struct archive *a, const char *path, vdisk_error *err)
 	const char *why = archive_error_string(a);
 	char text[200];
 
-	return fail(err, archive_errno(a) == ENOMEM ? VDISK_NOMEM : VDISK_CORRUPT, "%s: %s", path, shown(why ? why : "is damaged", text));
+	return fail(err, archive_errno(a) == ENOMEM ? VDISK_NOMEM : VDISK_CORRUPT, "%s: %s", path,
+	            shown(why ? why : "is damaged", text));
 }
 
 static struct archive *reader_open(const char *path, bool packed, bool raw, int *fd, uint64_t *size, vdisk_error *err)
@@ -127,14 +128,16 @@ static int entry_judge(struct tar *t, struct archive_entry *x, struct tar_entry 
 	why = name_judge(t->name);
 	if (why)
 		return fail(err, VDISK_REFUSED, "%s: the member '%s' %s", t->path, shown(t->name, text), why);
-	if (archive_entry_filetype(x) != AE_IFREG || archive_entry_hardlink(x) || archive_entry_symlink(x) || archive_entry_sparse_count(x))
+	if (archive_entry_filetype(x) != AE_IFREG || archive_entry_hardlink(x) || archive_entry_symlink(x) ||
+	    archive_entry_sparse_count(x))
 		return fail(err, VDISK_REFUSED, "%s: the member '%s' is no plain file", t->path, shown(t->name, text));
 	if (size < 0 || at < 0)
 		return fail(err, VDISK_CORRUPT, "%s: the member '%s' has no size", t->path, shown(t->name, text));
 	*e = (struct tar_entry){ .name = t->name, .off = (uint64_t)at, .size = (uint64_t)size };
 	if (!t->packed && (e->off > t->file_size || e->size > t->file_size - e->off))
-		return fail(err, VDISK_CORRUPT, "%s: is cut short: the member '%s' has %llu bytes, of which %llu are there", t->path, shown(t->name, text),
-		            (unsigned long long)e->size, (unsigned long long)(t->file_size - (e->off < t->file_size ? e->off : t->file_size)));
+		return fail(err, VDISK_CORRUPT, "%s: is cut short: the member '%s' has %llu bytes, of which %llu are there",
+		            t->path, shown(t->name, text), (unsigned long long)e->size,
+		            (unsigned long long)(t->file_size - (e->off < t->file_size ? e->off : t->file_size)));
 	return 1;
 }
 
@@ -163,7 +166,8 @@ int tar_read(struct tar *t, void *buf, size_t len, vdisk_error *err)
 		if (n < 0)
 			return archive_fail(t->a, t->path, err);
 		if (!n)
-			return fail(err, VDISK_CORRUPT, "%s: is cut short: the member '%s' ends after %zu of %zu bytes", t->path, t->name, done, len);
+			return fail(err, VDISK_CORRUPT, "%s: is cut short: the member '%s' ends after %zu of %zu bytes", t->path,
+			            t->name, done, len);
 		done += (size_t)n;
 	}
 	return 0;
@@ -273,7 +277,8 @@ int tar_header(const char *name, uint64_t size, uint64_t mtime, uint8_t out[TAR_
 out:
 	archive_entry_free(x);
 	if (a)
-		archive_write_close(a); /* fails where there is no room for the bytes that the header promises, and frees all the same */
+		archive_write_close(a); /* fails where there is no room for the bytes that the header promises, and frees all the
+		                           same */
 	archive_write_free(a);
 	return rc;
 }

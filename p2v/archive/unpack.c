@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A disk of an OVA that is packed by gzip (ovf:compression), unpacked by a thread of its own into a pipe.  The thread owns everything but
- * `abandon`, which tells it that nobody wants the rest; what failed is told when it was joined.
+ * A disk of an OVA that is packed by gzip (ovf:compression), unpacked by a thread of its own into a pipe.  The thread owns
+ * everything but `abandon`, which tells it that nobody wants the rest; what failed is told when it was joined.
  */
 #include "package_own.h"
 
@@ -52,7 +52,9 @@ static int out_write(struct package_unpack *u, size_t len)
 	if (!u->unread)
 		return 0;
 	u->rest += len;
-	return u->rest <= REST_MAX ? 0 : fail(&u->err, VDISK_CORRUPT, "%s: %s: much more comes out of it than the image takes", u->path, u->ref);
+	return u->rest <= REST_MAX
+	               ? 0
+	               : fail(&u->err, VDISK_CORRUPT, "%s: %s: much more comes out of it than the image takes", u->path, u->ref);
 }
 
 /* One block of packed bytes; *end: the stream ended with it, and another may begin. */
@@ -69,7 +71,8 @@ static int block_unpack(struct package_unpack *u, size_t len, bool *end)
 		if (rc == Z_MEM_ERROR)
 			return fail_nomem(&u->err);
 		if (rc != Z_OK && rc != Z_STREAM_END && rc != Z_BUF_ERROR)
-			return fail(&u->err, VDISK_CORRUPT, "%s: %s: cannot be unpacked: %s", u->path, u->ref, u->z.msg ? u->z.msg : "no gzip");
+			return fail(&u->err, VDISK_CORRUPT, "%s: %s: cannot be unpacked: %s", u->path, u->ref,
+			            u->z.msg ? u->z.msg : "no gzip");
 		if (out_write(u, BLOCK - u->z.avail_out))
 			return -1;
 		*end = rc == Z_STREAM_END;

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Reading VMA, Proxmox' backup: a header with the configuration and up to 255 devices, then extents: a header of 512 bytes that says which 59
- * clusters of 64 KiB come, each as a mask of its blocks of 4 KiB that are not zeros, and then those blocks.  All numbers are big-endian; both kinds of
- * headers carry an MD5 of themselves.  Every cluster of every device comes, if only to say that it is zeros: so a file that lost its end is seen.
+ * Reading VMA, Proxmox' backup: a header with the configuration and up to 255 devices, then extents: a header of 512 bytes that
+ * says which 59 clusters of 64 KiB come, each as a mask of its blocks of 4 KiB that are not zeros, and then those blocks.  All
+ * numbers are big-endian; both kinds of headers carry an MD5 of themselves.  Every cluster of every device comes, if only to say
+ * that it is zeros: so a file that lost its end is seen.
  */
 #include "vma.h"
 
@@ -32,7 +33,8 @@ int vma_want(struct package *p, struct slot *s, size_t index, vdisk_error *err)
 		s->seen = calloc(1, (size_t)(d->size / VMA_CLUSTER / 8) + 1);
 		return s->seen ? 0 : fail_nomem(err);
 	}
-	return fail(err, VDISK_CORRUPT, "%s: the configuration names the disk '%s', which is not there", p->path, shown(s->ref, text));
+	return fail(err, VDISK_CORRUPT, "%s: the configuration names the disk '%s', which is not there", p->path,
+	            shown(s->ref, text));
 }
 
 /* ---------------------------------------------------------------- extents */
@@ -67,31 +69,33 @@ static const char *extent_decode(uint8_t *head, const uint8_t uuid[16], struct e
 }
 
 /* A run of blocks that are there, side by side: as a part, or handed out. */
-static int run_take(struct package *p, struct slot *s, uint64_t off, uint64_t len, uint64_t host, const uint8_t *bytes, package_sink sink, void *ctx,
-                    vdisk_error *err)
+static int run_take(struct package *p, struct slot *s, uint64_t off, uint64_t len, uint64_t host, const uint8_t *bytes,
+                    package_sink sink, void *ctx, vdisk_error *err)
 {
 	if (off >= s->size)
-		return fail(err, VDISK_CORRUPT, "%s: has a block of %s at %llu, behind its end (%llu bytes)", p->path, s->ref, (unsigned long long)off,
-		            (unsigned long long)s->size);
+		return fail(err, VDISK_CORRUPT, "%s: has a block of %s at %llu, behind its end (%llu bytes)", p->path, s->ref,
+		            (unsigned long long)off, (unsigned long long)s->size);
 	if (len > s->size - off)
 		len = s->size - off;
 	return sink ? sink(ctx, (size_t)(s - p->slots), off, bytes, (size_t)len, err) : slot_part_add(p, s, off, len, host, err);
 }
 
-static int cluster_take(struct package *p, const struct extent *x, unsigned i, unsigned before, const uint8_t *data, package_sink sink, void *ctx,
-                        vdisk_error *err)
+static int cluster_take(struct package *p, const struct extent *x, unsigned i, unsigned before, const uint8_t *data,
+                        package_sink sink, void *ctx, vdisk_error *err)
 {
 	const struct device *d = &p->devices[x->info[i].dev];
 	uint32_t cluster = x->info[i].cluster;
 	struct slot *s;
 
 	if (!d->name)
-		return fail(err, VDISK_CORRUPT, "%s: an extent tells of device %u, which the header does not", p->path, x->info[i].dev);
+		return fail(err, VDISK_CORRUPT, "%s: an extent tells of device %u, which the header does not", p->path,
+		            x->info[i].dev);
 	if (d->slot < 0)
 		return 0;
 	s = &p->slots[d->slot];
 	if ((uint64_t)cluster * VMA_CLUSTER >= s->size)
-		return fail(err, VDISK_CORRUPT, "%s: has cluster %u of %s, behind its end (%llu bytes)", p->path, cluster, s->ref, (unsigned long long)s->size);
+		return fail(err, VDISK_CORRUPT, "%s: has cluster %u of %s, behind its end (%llu bytes)", p->path, cluster, s->ref,
+		            (unsigned long long)s->size);
 	if (s->seen[cluster / 8] & 1u << cluster % 8)
 		return fail(err, VDISK_CORRUPT, "%s: has cluster %u of %s twice", p->path, cluster, s->ref);
 	s->seen[cluster / 8] |= (uint8_t)(1u << cluster % 8);
@@ -101,8 +105,8 @@ static int cluster_take(struct package *p, const struct extent *x, unsigned i, u
 
 		while (b + n < 16 && x->info[i].mask >> (b + n) & 1)
 			n++;
-		if (n && run_take(p, s, (uint64_t)cluster * VMA_CLUSTER + b * BLOCK, (uint64_t)n * BLOCK, x->data + (uint64_t)before * BLOCK,
-		                  data ? data + (size_t)before * BLOCK : NULL, sink, ctx, err))
+		if (n && run_take(p, s, (uint64_t)cluster * VMA_CLUSTER + b * BLOCK, (uint64_t)n * BLOCK,
+		                  x->data + (uint64_t)before * BLOCK, data ? data + (size_t)before * BLOCK : NULL, sink, ctx, err))
 			return -1;
 		before += n;
 		b += n ? n : 1;
@@ -110,7 +114,8 @@ static int cluster_take(struct package *p, const struct extent *x, unsigned i, u
 	return 0;
 }
 
-static int extent_take(struct package *p, const struct extent *x, const uint8_t *data, package_sink sink, void *ctx, vdisk_error *err)
+static int extent_take(struct package *p, const struct extent *x, const uint8_t *data, package_sink sink, void *ctx,
+                       vdisk_error *err)
 {
 	unsigned before = 0;
 
@@ -118,14 +123,15 @@ static int extent_take(struct package *p, const struct extent *x, const uint8_t 
 		if (x->info[i].dev && cluster_take(p, x, i, before, data, sink, ctx, err))
 			return -1;
 		if (!x->info[i].dev && x->info[i].mask)
-			return fail(err, VDISK_CORRUPT, "%s: the extent before offset %llu holds blocks of no device", p->path, (unsigned long long)x->data);
+			return fail(err, VDISK_CORRUPT, "%s: the extent before offset %llu holds blocks of no device", p->path,
+			            (unsigned long long)x->data);
 		before += (unsigned)__builtin_popcount(x->info[i].mask);
 	}
 	return 0;
 }
 
-static int extents_take(struct package *p, struct vma_source *src, uint8_t *data, const struct package_job *job, package_sink sink, void *ctx,
-                        vdisk_error *err)
+static int extents_take(struct package *p, struct vma_source *src, uint8_t *data, const struct package_job *job, package_sink sink,
+                        void *ctx, vdisk_error *err)
 {
 	uint8_t head[EXTENT_BYTES];
 	struct extent x;
@@ -151,9 +157,11 @@ static int extents_take(struct package *p, struct vma_source *src, uint8_t *data
 			src->at += got;
 		}
 		if (got < (size_t)x.blocks * BLOCK)
-			return fail(err, VDISK_CORRUPT, "%s: is cut short: the extent at %llu has %u blocks, which are not all there", p->path,
+			return fail(err, VDISK_CORRUPT,
+			            "%s: is cut short: the extent at %llu has %u blocks, which are not all there", p->path,
 			            (unsigned long long)at, x.blocks);
-		if (extent_take(p, &x, sink ? data : NULL, sink, ctx, err) || job_tick(p, job, src->s ? stream_used(src->s) : src->at, err))
+		if (extent_take(p, &x, sink ? data : NULL, sink, ctx, err) ||
+		    job_tick(p, job, src->s ? stream_used(src->s) : src->at, err))
 			return -1;
 	}
 }
@@ -193,8 +201,8 @@ int vma_scan(struct package *p, const struct package_job *job, package_sink sink
 		uint64_t due = s->size / VMA_CLUSTER + (s->size % VMA_CLUSTER != 0);
 
 		if (s->clusters != due)
-			rc = fail(err, VDISK_CORRUPT, "%s: is cut short: %llu of the %llu clusters of %s are there", p->path, (unsigned long long)s->clusters,
-			          (unsigned long long)due, s->ref);
+			rc = fail(err, VDISK_CORRUPT, "%s: is cut short: %llu of the %llu clusters of %s are there", p->path,
+			          (unsigned long long)s->clusters, (unsigned long long)due, s->ref);
 	}
 	for (unsigned i = 1; !rc && i < 256; i++)
 		if (p->devices[i].name && p->devices[i].slot < 0)

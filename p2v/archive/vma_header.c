@@ -103,11 +103,12 @@ static int devices_take(struct package *p, const uint8_t *head, size_t len, vdis
 			return fail(err, VDISK_CORRUPT, "%s: the name of device %u is not where the header says", p->path, i);
 		p->devices[i].size = be64_get(d + 8);
 		if (name_judge(p->devices[i].name) || !p->devices[i].size || p->devices[i].size > (uint64_t)VMA_CLUSTER << 32)
-			return fail(err, VDISK_CORRUPT, "%s: device %u, '%s', has %llu bytes, or a name that is none", p->path, i, shown(p->devices[i].name, text),
-			            (unsigned long long)p->devices[i].size);
+			return fail(err, VDISK_CORRUPT, "%s: device %u, '%s', has %llu bytes, or a name that is none", p->path, i,
+			            shown(p->devices[i].name, text), (unsigned long long)p->devices[i].size);
 		for (unsigned k = 1; k < i; k++)
 			if (p->devices[k].name && !strcmp(p->devices[k].name, p->devices[i].name))
-				return fail(err, VDISK_CORRUPT, "%s: has two devices named '%s'", p->path, shown(p->devices[i].name, text));
+				return fail(err, VDISK_CORRUPT, "%s: has two devices named '%s'", p->path,
+				            shown(p->devices[i].name, text));
 	}
 	return 0;
 }
@@ -170,7 +171,8 @@ int vma_open(struct package *p, vdisk_error *err)
 		rc = more ? vma_source_read(&x, head + HEADER_BYTES, len - HEADER_BYTES, &got, err) : fail_nomem(err);
 	}
 	if (!rc && got < len - HEADER_BYTES)
-		rc = fail(err, VDISK_CORRUPT, "%s: is cut short: the header has %zu bytes, of which %zu are there", p->path, len, HEADER_BYTES + got);
+		rc = fail(err, VDISK_CORRUPT, "%s: is cut short: the header has %zu bytes, of which %zu are there", p->path, len,
+		          HEADER_BYTES + got);
 	if (!rc && !vma_md5_holds(head, len, AT_MD5))
 		rc = fail(err, VDISK_CORRUPT, "%s: the header does not have the MD5 that it carries", p->path);
 	if (!rc)

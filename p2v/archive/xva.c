@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Reading XVA: ova.xml, then for each disk, in the order of their names, members "Ref:12/00000007" of 1 MiB (the last one short), each followed by
- * one with its checksum: "….checksum" (SHA-1) or "….xxhash" (XXH64).  Chunks of zeros are left out, but for the first and the last one.  One without
- * bytes, which the exporting side sends to keep a connection alive, takes a number and no space.
+ * Reading XVA: ova.xml, then for each disk, in the order of their names, members "Ref:12/00000007" of 1 MiB (the last one short),
+ * each followed by one with its checksum: "….checksum" (SHA-1) or "….xxhash" (XXH64).  Chunks of zeros are left out, but for the
+ * first and the last one.  One without bytes, which the exporting side sends to keep a connection alive, takes a number and no
+ * space.
  */
 #include "package_own.h"
 
@@ -44,7 +45,8 @@ int xva_open(struct package *p, vdisk_error *err)
 	if (rc > 0 && strcmp(e.name, "ova.xml"))
 		rc = fail(err, VDISK_INVALID, "%s: does not begin with ova.xml: no XVA", p->path);
 	if (rc > 0 && e.size > PACKAGE_DESCRIPTION_MAX)
-		rc = fail(err, VDISK_UNSUPPORTED, "%s: ova.xml has %llu bytes; at most %zu are read", p->path, (unsigned long long)e.size, PACKAGE_DESCRIPTION_MAX);
+		rc = fail(err, VDISK_UNSUPPORTED, "%s: ova.xml has %llu bytes; at most %zu are read", p->path,
+		          (unsigned long long)e.size, PACKAGE_DESCRIPTION_MAX);
 	if (rc > 0) {
 		p->desc_len = (size_t)e.size;
 		p->desc_name = strdup("ova.xml");
@@ -93,14 +95,16 @@ static int checksum_take(struct scan *s, const struct tar_entry *e, const char *
 	char text[CHECKSUM_MAX + 1], name[200];
 
 	if (e->size > CHECKSUM_MAX)
-		return fail(err, VDISK_CORRUPT, "%s: the checksum '%s' has %llu bytes", s->p->path, shown(e->name, name), (unsigned long long)e->size);
+		return fail(err, VDISK_CORRUPT, "%s: the checksum '%s' has %llu bytes", s->p->path, shown(e->name, name),
+		            (unsigned long long)e->size);
 	if (s->read) {
 		if (tar_read(s->t, text, (size_t)e->size, err))
 			return -1;
 		text[e->size] = '\0';
 		text[strcspn(text, " \r\n")] = '\0';
 		if (!checksum_holds(s, kind, text))
-			return fail(err, VDISK_CORRUPT, "%s: '%s' does not have the checksum that stands beside it", s->p->path, shown(s->name, name));
+			return fail(err, VDISK_CORRUPT, "%s: '%s' does not have the checksum that stands beside it", s->p->path,
+			            shown(s->name, name));
 	}
 	s->name[0] = '\0';
 	return 0;
@@ -108,23 +112,28 @@ static int checksum_take(struct scan *s, const struct tar_entry *e, const char *
 
 /* ---------------------------------------------------------------- chunks */
 
-static int chunk_judge(const struct package *p, const struct slot *s, const struct tar_entry *e, uint64_t number, uint64_t *off, vdisk_error *err)
+static int chunk_judge(const struct package *p, const struct slot *s, const struct tar_entry *e, uint64_t number, uint64_t *off,
+                       vdisk_error *err)
 {
 	char name[200];
 
 	if (number < s->next)
 		return fail(err, VDISK_CORRUPT, "%s: '%s' comes again, or too late", p->path, shown(e->name, name));
 	if (e->size > CHUNK)
-		return fail(err, VDISK_CORRUPT, "%s: '%s' has %llu bytes; a chunk has at most %zu", p->path, shown(e->name, name), (unsigned long long)e->size, CHUNK);
+		return fail(err, VDISK_CORRUPT, "%s: '%s' has %llu bytes; a chunk has at most %zu", p->path, shown(e->name, name),
+		            (unsigned long long)e->size, CHUNK);
 	*off = (number - s->empties) * CHUNK; /* both have at most 18 digits */
 	if (number - s->empties > s->size / CHUNK || e->size > s->size - *off)
-		return fail(err, VDISK_CORRUPT, "%s: '%s' lies outside its disk (%llu bytes)", p->path, shown(e->name, name), (unsigned long long)s->size);
+		return fail(err, VDISK_CORRUPT, "%s: '%s' lies outside its disk (%llu bytes)", p->path, shown(e->name, name),
+		            (unsigned long long)s->size);
 	if (e->size && e->size < CHUNK && *off + e->size != s->size)
-		return fail(err, VDISK_CORRUPT, "%s: '%s' has %llu bytes, and is not the last chunk of its disk", p->path, shown(e->name, name), (unsigned long long)e->size);
+		return fail(err, VDISK_CORRUPT, "%s: '%s' has %llu bytes, and is not the last chunk of its disk", p->path,
+		            shown(e->name, name), (unsigned long long)e->size);
 	return 0;
 }
 
-static int chunk_take(struct scan *c, struct slot *s, const struct tar_entry *e, uint64_t number, bool read, uint64_t *off, vdisk_error *err)
+static int chunk_take(struct scan *c, struct slot *s, const struct tar_entry *e, uint64_t number, bool read, uint64_t *off,
+                      vdisk_error *err)
 {
 	if (chunk_judge(c->p, s, e, number, off, err))
 		return -1;
@@ -172,8 +181,10 @@ static int stranger_take(struct scan *c, const struct tar_entry *e, vdisk_error 
 	const char *slash = strrchr(e->name, '/');
 
 	if (slash && !strncmp(slash, "/chunk-", 7))
-		return fail(err, VDISK_UNSUPPORTED, "%s: is of XenServer's first kind (members '%s'), which is not read", c->p->path, shown(e->name, name));
-	if (!strcmp(e->name, "ova.xml") || (n > 9 && !strcmp(e->name + n - 9, ".checksum")) || (n > 7 && !strcmp(e->name + n - 7, ".xxhash")))
+		return fail(err, VDISK_UNSUPPORTED, "%s: is of XenServer's first kind (members '%s'), which is not read",
+		            c->p->path, shown(e->name, name));
+	if (!strcmp(e->name, "ova.xml") || (n > 9 && !strcmp(e->name + n - 9, ".checksum")) ||
+	    (n > 7 && !strcmp(e->name + n - 7, ".xxhash")))
 		return 0;
 	if (!c->strangers++)
 		package_note(c->p, "nothing in ova.xml tells of %s", shown(e->name, name));
@@ -234,7 +245,8 @@ int xva_scan(struct package *p, const struct package_job *job, package_sink sink
 		rc = members_take(&c, job, sink, ctx, err);
 	for (size_t i = 0; !rc && i < p->n_slots; i++)
 		if (p->slots[i].end != p->slots[i].size)
-			rc = fail(err, VDISK_CORRUPT, "%s: is cut short: the last chunk of %s is not there", p->path, p->slots[i].ref);
+			rc = fail(err, VDISK_CORRUPT, "%s: is cut short: the last chunk of %s is not there", p->path,
+			          p->slots[i].ref);
 	if (!rc && c.unchecked)
 		package_note(p, "%llu chunks have no checksum", (unsigned long long)c.unchecked);
 	tar_close(c.t);

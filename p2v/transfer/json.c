@@ -57,7 +57,8 @@ static json_object *member(json_object *o, const char *key, json_type type, vdis
 	}
 	if (json_object_is_type(v, type))
 		return v;
-	fail(err, VDISK_INVALID, "\"%s\" is of type %s, not %s", key, json_type_to_name(json_object_get_type(v)), json_type_to_name(type));
+	fail(err, VDISK_INVALID, "\"%s\" is of type %s, not %s", key, json_type_to_name(json_object_get_type(v)),
+	     json_type_to_name(type));
 	return NULL;
 }
 
@@ -106,7 +107,8 @@ void transfer_json_error(const void *body, size_t len, unsigned status, char out
 	json_object *o = len ? transfer_json(body, len, NULL) : NULL;
 	json_object *v = NULL;
 
-	if (o && json_object_object_get_ex(o, "error", &v) && json_object_is_type(v, json_type_string) && json_object_get_string_len(v))
+	if (o && json_object_object_get_ex(o, "error", &v) && json_object_is_type(v, json_type_string) &&
+	    json_object_get_string_len(v))
 		snprintf(out, VDISK_ERROR_MESSAGE_MAX, "%s", json_object_get_string(v));
 	else
 		snprintf(out, VDISK_ERROR_MESSAGE_MAX, "HTTP status %u", status);

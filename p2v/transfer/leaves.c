@@ -32,7 +32,8 @@ int transfer_leaves_open(struct transfer_leaves *l, int dir, const char *name, u
 	else if (fstat(l->fd, &st))
 		fail_errno(err, "%s", name);
 	else if (!S_ISREG(st.st_mode) || (uint64_t)st.st_size != l->chunks * 32)
-		fail(err, VDISK_CORRUPT, "%s: has %jd bytes, not 32 for each of %" PRIu64 " chunks", name, (intmax_t)st.st_size, l->chunks);
+		fail(err, VDISK_CORRUPT, "%s: has %jd bytes, not 32 for each of %" PRIu64 " chunks", name, (intmax_t)st.st_size,
+		     l->chunks);
 	else
 		return 0;
 	transfer_leaves_close(l);
@@ -105,8 +106,8 @@ uint64_t transfer_leaves_skip(const struct transfer_leaves *l, uint64_t at)
 }
 
 /* Calls `fn` with all of them, piece by piece; with `there` not with all that are none. */
-static int walk(const struct transfer_leaves *l, bool there, int (*fn)(void *, const uint8_t (*)[32], size_t, vdisk_error *), void *ctx,
-                vdisk_error *err)
+static int walk(const struct transfer_leaves *l, bool there, int (*fn)(void *, const uint8_t (*)[32], size_t, vdisk_error *),
+                void *ctx, vdisk_error *err)
 {
 	uint8_t (*piece)[32] = malloc(PIECE * 32);
 	int rc = piece ? 0 : fail_nomem(err);

@@ -50,8 +50,8 @@ void transfer_folder_make(const char *host, const char *uuid, time_t when, char 
 	transfer_name_make(host, name);
 	transfer_name_make(uuid, id);
 	gmtime_r(&when, &tm);
-	snprintf(out, TRANSFER_FOLDER_MAX, "%s-%04u%02u%02u-%.8s", name, (unsigned)(tm.tm_year + 1900) % 10000, (unsigned)(tm.tm_mon + 1) % 100,
-	         (unsigned)tm.tm_mday % 100, id);
+	snprintf(out, TRANSFER_FOLDER_MAX, "%s-%04u%02u%02u-%.8s", name, (unsigned)(tm.tm_year + 1900) % 10000,
+	         (unsigned)(tm.tm_mon + 1) % 100, (unsigned)tm.tm_mday % 100, id);
 }
 
 void transfer_hex(const uint8_t *bytes, size_t n, char *out)
@@ -99,7 +99,8 @@ void transfer_pin(const uint8_t fingerprint[32], char out[64])
 	char *p = out + sprintf(out, "sha256//");
 
 	for (size_t i = 0; i < 33; i += 3) { /* 32 bytes: the last three lack one */
-		uint32_t v = (uint32_t)fingerprint[i] << 16 | (uint32_t)fingerprint[i + 1] << 8 | (i + 2 < 32 ? fingerprint[i + 2] : 0u);
+		uint32_t v =
+			(uint32_t)fingerprint[i] << 16 | (uint32_t)fingerprint[i + 1] << 8 | (i + 2 < 32 ? fingerprint[i + 2] : 0u);
 
 		*p++ = digits[v >> 18];
 		*p++ = digits[v >> 12 & 63];

@@ -17,7 +17,8 @@ static bool add(json_object *o, const char *key, json_object *v) /* takes v */
 
 static json_object *range_json(const struct vdisk_range *r)
 {
-	json_object *pair = json_object_new_array_ext(2), *off = json_object_new_uint64(r->off), *len = json_object_new_uint64(r->len);
+	json_object *pair = json_object_new_array_ext(2), *off = json_object_new_uint64(r->off),
+		    *len = json_object_new_uint64(r->len);
 
 	if (pair && off && len && !json_object_array_add(pair, off)) {
 		off = NULL;
@@ -80,7 +81,9 @@ static int ranges_read(json_object *list, uint64_t size, struct vdisk_range *out
 		    !number(json_object_array_get_idx(pair, 0), &r->off) || !number(json_object_array_get_idx(pair, 1), &r->len))
 			return fail(err, VDISK_INVALID, "entry %zu of \"bad\" is no pair of offset and length", i);
 		if (!r->len || r->off < end || r->off > size || r->len > size - r->off)
-			return fail(err, VDISK_INVALID, "entry %zu of \"bad\", %" PRIu64 " bytes at %" PRIu64 ", is not behind the one before and inside the disk",
+			return fail(err, VDISK_INVALID,
+			            "entry %zu of \"bad\", %" PRIu64 " bytes at %" PRIu64
+			            ", is not behind the one before and inside the disk",
 			            i, r->len, r->off);
 		end = r->off + r->len;
 	}

@@ -35,7 +35,8 @@ static int judge_zeros(const struct transfer_record *r, uint64_t chunks, vdisk_e
 	static const uint8_t none[32];
 
 	if (!r->count || r->count > chunks - r->index)
-		return fail(err, VDISK_CORRUPT, "a record of zeros from chunk %" PRIu64 " on counts %" PRIu32 ", the disk has %" PRIu64 " chunks",
+		return fail(err, VDISK_CORRUPT,
+		            "a record of zeros from chunk %" PRIu64 " on counts %" PRIu32 ", the disk has %" PRIu64 " chunks",
 		            r->index, r->count, chunks);
 	if (r->packed || memcmp(r->sha256, none, 32))
 		return fail(err, VDISK_CORRUPT, "a record of zeros at chunk %" PRIu64 " with bytes or a digest", r->index);
@@ -49,10 +50,11 @@ static int judge_data(const struct transfer_record *r, uint64_t size, vdisk_erro
 	if (r->count != 1)
 		return fail(err, VDISK_CORRUPT, "the record of chunk %" PRIu64 " counts %" PRIu32 ", not 1", r->index, r->count);
 	if (r->kind == TRANSFER_DATA && r->packed != len)
-		return fail(err, VDISK_CORRUPT, "the record of chunk %" PRIu64 " has %" PRIu32 " bytes, the chunk %zu", r->index, r->packed, len);
+		return fail(err, VDISK_CORRUPT, "the record of chunk %" PRIu64 " has %" PRIu32 " bytes, the chunk %zu", r->index,
+		            r->packed, len);
 	if (r->kind == TRANSFER_ZSTD && (!r->packed || r->packed >= len))
-		return fail(err, VDISK_CORRUPT, "the record of chunk %" PRIu64 " has %" PRIu32 " packed bytes, the chunk %zu", r->index, r->packed,
-		            len);
+		return fail(err, VDISK_CORRUPT, "the record of chunk %" PRIu64 " has %" PRIu32 " packed bytes, the chunk %zu",
+		            r->index, r->packed, len);
 	return 0;
 }
 
@@ -64,7 +66,8 @@ int transfer_record_get(const uint8_t in[TRANSFER_RECORD_BYTES], uint64_t size, 
 	*out = (struct transfer_record){ .index = le64_get(in + 8), .count = le32_get(in + 16), .packed = le32_get(in + 20) };
 	memcpy(out->sha256, in + 24, 32);
 	if (le32_get(in) != TRANSFER_RECORD_MAGIC)
-		return fail(err, VDISK_CORRUPT, "what should be a record begins with %#" PRIx32 ", not %#x", le32_get(in), TRANSFER_RECORD_MAGIC);
+		return fail(err, VDISK_CORRUPT, "what should be a record begins with %#" PRIx32 ", not %#x", le32_get(in),
+		            TRANSFER_RECORD_MAGIC);
 	if (kind < TRANSFER_DATA || kind > TRANSFER_ZEROS)
 		return fail(err, VDISK_CORRUPT, "records of kind %u are not known", kind);
 	out->kind = (enum transfer_kind)kind;

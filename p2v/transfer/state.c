@@ -118,8 +118,8 @@ static json_object *disks_json(const struct transfer_state *s)
 	for (size_t i = 0; list && i < s->n_disks; i++) {
 		json_object *d = json_object_new_object();
 
-		if (!d || !add(d, "name", json_object_new_string(s->disks[i].name)) || !add(d, "size", json_object_new_uint64(s->disks[i].size)) ||
-		    json_object_array_add(list, d)) {
+		if (!d || !add(d, "name", json_object_new_string(s->disks[i].name)) ||
+		    !add(d, "size", json_object_new_uint64(s->disks[i].size)) || json_object_array_add(list, d)) {
 			json_object_put(d);
 			json_object_put(list);
 			return NULL;
@@ -131,11 +131,13 @@ static json_object *disks_json(const struct transfer_state *s)
 static json_object *state_json(const struct transfer_state *s)
 {
 	json_object *o = json_object_new_object();
-	bool ok = o && add(o, "schema-version", json_object_new_int(TRANSFER_STATE_SCHEMA)) && add(o, "id", json_object_new_string(s->id)) &&
-		add(o, "state", json_object_new_string(s->whole ? "whole" : "partial")) && add(o, "folder", json_object_new_string(s->folder)) &&
-		add(o, "host", json_object_new_string(s->host)) && add(o, "machine", json_object_new_string(s->machine)) &&
-		add(o, "format", json_object_new_string(s->format)) && add(o, "begun", json_object_new_uint64(s->begun)) &&
-		add(o, "ended", json_object_new_uint64(s->ended)) && add(o, "disks", disks_json(s));
+	bool ok = o && add(o, "schema-version", json_object_new_int(TRANSFER_STATE_SCHEMA)) &&
+	          add(o, "id", json_object_new_string(s->id)) &&
+	          add(o, "state", json_object_new_string(s->whole ? "whole" : "partial")) &&
+	          add(o, "folder", json_object_new_string(s->folder)) && add(o, "host", json_object_new_string(s->host)) &&
+	          add(o, "machine", json_object_new_string(s->machine)) && add(o, "format", json_object_new_string(s->format)) &&
+	          add(o, "begun", json_object_new_uint64(s->begun)) && add(o, "ended", json_object_new_uint64(s->ended)) &&
+	          add(o, "disks", disks_json(s));
 
 	ok = ok && (!s->received || (add(o, "secret", hex_json(s->secret)) && add(o, "token", hex_json(s->token))));
 	ok = ok && (!s->work || add(o, "work", json_object_get(s->work)));
@@ -203,7 +205,8 @@ static int take_disks(json_object *o, struct transfer_state *s, vdisk_error *err
 
 		if (!json_object_is_type(v, json_type_object))
 			return fail(err, VDISK_CORRUPT, "disk %zu is no object", i);
-		if (!take_text(v, "name", d->name, sizeof(d->name), err) || !transfer_json_u64(v, "size", TRANSFER_SIZE_MAX, &d->size, err))
+		if (!take_text(v, "name", d->name, sizeof(d->name), err) ||
+		    !transfer_json_u64(v, "size", TRANSFER_SIZE_MAX, &d->size, err))
 			return -1;
 		if (!transfer_name_good(d->name, strlen(d->name)) || !d->size)
 			return fail(err, VDISK_CORRUPT, "disk %zu, \"%s\" of %" PRIu64 " bytes, cannot be", i, d->name, d->size);
@@ -227,8 +230,10 @@ static int state_take(json_object *o, struct transfer_state *s, vdisk_error *err
 		return fail(err, VDISK_UNSUPPORTED, "schema-version %" PRIu64 " is not known", schema);
 	if (!take_text(o, "id", s->id, sizeof(s->id), err) || !take_text(o, "state", state, sizeof(state), err) ||
 	    !take_name(o, "folder", s->folder, sizeof(s->folder), err) || !take_name(o, "host", s->host, sizeof(s->host), err) ||
-	    !take_name(o, "machine", s->machine, sizeof(s->machine), err) || !take_name(o, "format", s->format, sizeof(s->format), err) ||
-	    !transfer_json_u64(o, "begun", UINT64_MAX, &s->begun, err) || !transfer_json_u64(o, "ended", UINT64_MAX, &s->ended, err))
+	    !take_name(o, "machine", s->machine, sizeof(s->machine), err) ||
+	    !take_name(o, "format", s->format, sizeof(s->format), err) ||
+	    !transfer_json_u64(o, "begun", UINT64_MAX, &s->begun, err) ||
+	    !transfer_json_u64(o, "ended", UINT64_MAX, &s->ended, err))
 		return -1;
 	if (!transfer_unhex(s->id, false, id, 16))
 		return fail(err, VDISK_CORRUPT, "\"id\" is none: \"%s\"", s->id);

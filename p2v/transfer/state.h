@@ -9,7 +9,8 @@
  *   DISK.pass        the last pass that was found good (struct transfer_pass as JSON): digest, bad ranges
  *   DISK.manifest    vdisk-digest(5), when all is whole
  *
- * It is called NAME.partial until it is whole.  Files are replaced at one stroke, durably.  A state belongs to one thread at a time.
+ * It is called NAME.partial until it is whole.  Files are replaced at one stroke, durably.  A state belongs to one thread at a
+ * time.
  */
 #ifndef TRANSFER_STATE_H
 #define TRANSFER_STATE_H
@@ -45,7 +46,8 @@ struct transfer_state {
 void transfer_file(const char *disk, const char *ending, char out[TRANSFER_FILE_MAX]);
 /* Replaces the file `name` in the folder at one stroke, durably. */
 int transfer_file_write(int dir, const char *name, const void *text, size_t len, vdisk_error *err);
-/* The file's bytes, at most TRANSFER_BODY_MAX of a regular file, NUL behind them; NULL with *err, sys_errno ENOENT where there is none.  Returns owned. */
+/* The file's bytes, at most TRANSFER_BODY_MAX of a regular file, NUL behind them; NULL with *err, sys_errno ENOENT where there is
+   none.  Returns owned. */
 char *transfer_file_read(int dir, const char *name, size_t *len, vdisk_error *err);
 
 int transfer_state_write(int dir, const struct transfer_state *s, vdisk_error *err);

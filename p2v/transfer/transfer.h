@@ -3,10 +3,12 @@
  * The transfer protocol, version 1, that captures and receivers speak (man/vdisk-transfer.5): what both have to know alike.
  *
  * A disk is cut into chunks, which are the leaves of its tree digest (man/vdisk-digest.5).  They travel as records in the body of
- * POST /v1/captures/ID/disks/NAME/chunks: a header of TRANSFER_RECORD_BYTES and `packed` bytes behind it, one record behind the other.
+ * POST /v1/captures/ID/disks/NAME/chunks: a header of TRANSFER_RECORD_BYTES and `packed` bytes behind it, one record behind the
+ * other.
  *
- * The fingerprint by which a client knows the receiver is the SHA-256 of the public key in its certificate (the SubjectPublicKeyInfo, DER), as 64
- * hexadecimal digits: what CURLOPT_PINNEDPUBLICKEY takes as "sha256//" and the same 32 bytes in base64 (transfer_pin()).
+ * The fingerprint by which a client knows the receiver is the SHA-256 of the public key in its certificate (the
+ * SubjectPublicKeyInfo, DER), as 64 hexadecimal digits: what CURLOPT_PINNEDPUBLICKEY takes as "sha256//" and the same 32 bytes in
+ * base64 (transfer_pin()).
  *
  * Nothing here has state; a packer and an unpacker belong to one thread at a time.
  */
@@ -49,7 +51,8 @@ void transfer_tree_free(struct transfer_tree *t);
 /* ---------------------------------------------------------------- records */
 
 #define TRANSFER_RECORD_MAGIC 0x31525456u /* "VTR1" in the order of the bytes */
-#define TRANSFER_RECORD_BYTES 56u         /* magic u32, kind u16, flags u16 (0), index u64, count u32, packed u32, sha256[32]; little-endian */
+#define TRANSFER_RECORD_BYTES 56u         /* magic u32, kind u16, flags u16 (0), index u64, count u32, packed u32, sha256[32];
+                                             little-endian */
 #define TRANSFER_PACKED_MAX   TRANSFER_CHUNK /* what does not get smaller goes as it is */
 
 enum transfer_kind {
@@ -67,15 +70,16 @@ struct transfer_record {
 };
 
 void transfer_record_put(const struct transfer_record *r, uint8_t out[TRANSFER_RECORD_BYTES]);
-/* Decodes and validates it for a disk of `size` bytes: afterwards index, count and packed can be trusted.  VDISK_CORRUPT otherwise. */
+/* Decodes and validates it for a disk of `size` bytes: afterwards index, count and packed can be trusted.  VDISK_CORRUPT
+   otherwise. */
 int transfer_record_get(const uint8_t in[TRANSFER_RECORD_BYTES], uint64_t size, struct transfer_record *out, vdisk_error *err);
 
 struct transfer_packer;
 /* level: zstd's, 1 to 19; 0: never pack, only DATA and ZEROS.  NULL: out of memory. */
 struct transfer_packer *transfer_packer_new(int level);
 void transfer_packer_free(struct transfer_packer *p);
-/* A record of one chunk with these bytes (`sha256`: its digest, the caller has it).  *body: r->packed bytes to send behind the header, `buf`
-   itself or the packer's own, valid until its next call. */
+/* A record of one chunk with these bytes (`sha256`: its digest, the caller has it).  *body: r->packed bytes to send behind the
+   header, `buf` itself or the packer's own, valid until its next call. */
 int transfer_pack(struct transfer_packer *p, uint64_t index, const void *buf, size_t len, const uint8_t sha256[32],
                   struct transfer_record *r, const void **body, vdisk_error *err);
 
@@ -91,12 +95,13 @@ int transfer_unpack(struct transfer_unpacker *u, const struct transfer_record *r
 
 #define TRANSFER_NAME_MAX 64u
 
-/* A disk's name is also a file's: 1 to 64 of A-Z a-z 0-9 . _ - and not a dot or hyphen first.  No two of a capture that differ in case alone. */
+/* A disk's name is also a file's: 1 to 64 of A-Z a-z 0-9 . _ - and not a dot or hyphen first.  No two of a capture that differ in
+   case alone. */
 bool transfer_name_good(const char *name, size_t len);
 /* Makes such a name of any text: what may not stand in it becomes '-'; "x" where nothing is left. */
 void transfer_name_make(const char *text, char out[TRANSFER_NAME_MAX + 1]);
-/* A capture's folder in a store: the host's name made safe, date (UTC) and the beginning of the machine's UUID: "web1-20261122-4c4c4544".
-   While it is incomplete TRANSFER_PARTIAL stands behind it. */
+/* A capture's folder in a store: the host's name made safe, date (UTC) and the beginning of the machine's UUID:
+   "web1-20261122-4c4c4544".  While it is incomplete TRANSFER_PARTIAL stands behind it. */
 #define TRANSFER_FOLDER_MAX (TRANSFER_NAME_MAX + 32u)
 #define TRANSFER_PARTIAL ".partial"
 void transfer_folder_make(const char *host, const char *uuid, time_t when, char out[TRANSFER_FOLDER_MAX]);
@@ -104,13 +109,14 @@ void transfer_folder_make(const char *host, const char *uuid, time_t when, char 
 /* ---------------------------------------------------------------- texts */
 
 void transfer_hex(const uint8_t *bytes, size_t n, char *out); /* 2n digits and NUL */
-/* `text` of exactly 2n hexadecimal digits (with `colons`: pairs may be parted by ':', a "sha256:" may stand in front); false: it is not. */
+/* `text` of exactly 2n hexadecimal digits (with `colons`: pairs may be parted by ':', a "sha256:" may stand in front); false: it is
+   not. */
 bool transfer_unhex(const char *text, bool colons, uint8_t *out, size_t n);
 /* "sha256//BASE64" for CURLOPT_PINNEDPUBLICKEY. */
 void transfer_pin(const uint8_t fingerprint[32], char out[64]);
 
-/* Strict JSON of at most TRANSFER_BODY_MAX bytes, an object, nothing behind it, nested at most 16 deep.  Returns owned (json_object_put()), NULL with
-   *err. */
+/* Strict JSON of at most TRANSFER_BODY_MAX bytes, an object, nothing behind it, nested at most 16 deep.  Returns owned
+   (json_object_put()), NULL with *err. */
 json_object *transfer_json(const void *text, size_t len, vdisk_error *err);
 /* Members of an object: false with *err (VDISK_INVALID, naming it) where it is not there or not of this type. */
 bool transfer_json_u64(json_object *o, const char *key, uint64_t max, uint64_t *out, vdisk_error *err);

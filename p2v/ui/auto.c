@@ -92,7 +92,8 @@ static const char *missing(const struct settings *s, const struct machine *m)
 
 		snprintf(name, sizeof(name), "%.*s", (int)n, p);
 		for (size_t i = 0; i < m->disks_n; i++)
-			found = found || (m->disks[i].name && !strcmp(m->disks[i].name, !strncmp(name, "/dev/", 5) ? name + 5 : name));
+			found = found ||
+			        (m->disks[i].name && !strcmp(m->disks[i].name, !strncmp(name, "/dev/", 5) ? name + 5 : name));
 		if (!found)
 			return name;
 		p += n + (p[n] == ',');
@@ -140,7 +141,8 @@ static void progress_tell(const struct consoles *out, const struct job *j)
 	list_size(total, total_text);
 	list_size((uint64_t)j->rate, rate);
 	if (j->left >= 0)
-		tell(out, "vdisk: %s%s%s of %s, %s/s, %.0f s left", d ? d->name : "", d ? ": " : "", done_text, total_text, rate, j->left);
+		tell(out, "vdisk: %s%s%s of %s, %s/s, %.0f s left", d ? d->name : "", d ? ": " : "", done_text, total_text, rate,
+		     j->left);
 	else
 		tell(out, "vdisk: %s%s%s of %s, %s/s", d ? d->name : "", d ? ": " : "", done_text, total_text, rate);
 }
@@ -223,7 +225,8 @@ int auto_run(const struct options *o, const char *capture)
 
 	consoles_open(&out, o->iso);
 	if (!o->settings.server[0] || !o->settings.token[0]) {
-		tell(&out, "vdisk: an unattended capture needs %s", o->settings.server[0] ? "a token (vdisk.token=)" : "a server (vdisk.server=)");
+		tell(&out, "vdisk: an unattended capture needs %s",
+		     o->settings.server[0] ? "a token (vdisk.token=)" : "a server (vdisk.server=)");
 		return 2;
 	}
 	for (unsigned n = 1;; n++) {

@@ -5,8 +5,8 @@
 
 #include "options.h"
 
-/* Captures what the options say, by the program `capture`, again as often as they say.  Lines go to standard output, on the ISO to all consoles.  Returns
-   the exit status. */
+/* Captures what the options say, by the program `capture`, again as often as they say.  Lines go to standard output, on the ISO to
+   all consoles.  Returns the exit status. */
 int auto_run(const struct options *o, const char *capture);
 /* Runs the power program; only where there is one does this say 0. */
 int power_switch(const struct options *o, enum after how);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Owns the child, its pipe and the folder with the token.  Whatever the child says is shown, so control characters are taken out. */
+/* Owns the child, its pipe and the folder with the token.  Whatever the child says is shown, so control characters are taken
+   out. */
 #include "job.h"
 
 #include "common/fail.h"
@@ -61,7 +62,8 @@ static double number_of(json_object *o, const char *key, double unknown)
 {
 	json_object *v;
 
-	if (!json_object_object_get_ex(o, key, &v) || (!json_object_is_type(v, json_type_int) && !json_object_is_type(v, json_type_double)))
+	if (!json_object_object_get_ex(o, key, &v) ||
+	    (!json_object_is_type(v, json_type_int) && !json_object_is_type(v, json_type_double)))
 		return unknown;
 	return json_object_get_double(v);
 }
@@ -190,7 +192,8 @@ static void child_be(const char *program, char *const argv[], int out, pid_t par
 }
 
 /* Words of its command line; those that begin with a slash or are no name are taken as they are. */
-static void words_make(const struct job *j, const struct settings *s, const char *const disks[], size_t n, const char *argv[], char token[4200])
+static void words_make(const struct job *j, const struct settings *s, const char *const disks[], size_t n, const char *argv[],
+                       char token[4200])
 {
 	size_t w = 0;
 
@@ -213,8 +216,8 @@ static void words_make(const struct job *j, const struct settings *s, const char
 	argv[w] = NULL;
 }
 
-int job_start(struct job *j, const char *program, const struct settings *s, const char *const disks[], const uint64_t expects[], size_t n,
-	      vdisk_error *err)
+int job_start(struct job *j, const char *program, const struct settings *s, const char *const disks[], const uint64_t expects[],
+              size_t n, vdisk_error *err)
 {
 	const char *argv[SETTINGS_DISKS_MAX + 16];
 	char token[4200];
@@ -292,8 +295,8 @@ void job_stop(struct job *j)
 
 void job_command(const struct settings *s, const char *const disks[], size_t n, char *out, size_t room)
 {
-	size_t used = (size_t)snprintf(out, room, "vdisk capture --to %s --token-file FILE%s%s", s->server, s->fingerprint[0] ? " --fingerprint " : "",
-	                               s->fingerprint);
+	size_t used = (size_t)snprintf(out, room, "vdisk capture --to %s --token-file FILE%s%s", s->server,
+	                               s->fingerprint[0] ? " --fingerprint " : "", s->fingerprint);
 
 	for (size_t i = 0; i < n && used < room; i++)
 		used += (size_t)snprintf(out + used, room - used, " %s", disks[i]);

@@ -2,8 +2,8 @@
 /*
  * A capture under way: the program vdisk-capture as a child, and what its lines say.
  *
- * Its errors and log come as lines of text, its progress as JSON lines (`vdisk capture --progress json`).  The token reaches it by a file that only
- * this user can read, not by the command line, which everybody can.  One thread.
+ * Its errors and log come as lines of text, its progress as JSON lines (`vdisk capture --progress json`).  The token reaches it by
+ * a file that only this user can read, not by the command line, which everybody can.  One thread.
  */
 #ifndef UI_JOB_H
 #define UI_JOB_H
@@ -43,8 +43,8 @@ struct job {
 };
 
 /* Starts `program` for these disks (names or paths); expects[i] bytes each for the bars before it says more. */
-int job_start(struct job *j, const char *program, const struct settings *s, const char *const disks[], const uint64_t expects[], size_t n,
-	      vdisk_error *err);
+int job_start(struct job *j, const char *program, const struct settings *s, const char *const disks[], const uint64_t expects[],
+              size_t n, vdisk_error *err);
 /* Takes what can be read from j->fd.  1: it goes on; 0: it has ended, j->status. */
 int job_read(struct job *j);
 /* Asks it to end; job_read() tells when it has. */

@@ -125,9 +125,10 @@ void list_machine(const struct machine *m, char *out, size_t room)
 	const char *firmware = machine_firmware_name(m->firmware);
 
 	list_size(m->memory, memory);
-	snprintf(out, room, "%s%s%s%s%s%u CPU%s, %s%s%s", m->host.vendor ? m->host.vendor : "", m->host.vendor ? " " : "", m->host.product ? m->host.product : "",
-	         m->host.product || m->host.vendor ? ", " : "", "", m->cpus, m->cpus == 1 ? "" : "s", memory,
-	         m->firmware != MACHINE_FIRMWARE_UNKNOWN && firmware ? ", " : "", m->firmware != MACHINE_FIRMWARE_UNKNOWN && firmware ? firmware : "");
+	snprintf(out, room, "%s%s%s%s%s%u CPU%s, %s%s%s", m->host.vendor ? m->host.vendor : "", m->host.vendor ? " " : "",
+	         m->host.product ? m->host.product : "", m->host.product || m->host.vendor ? ", " : "", "", m->cpus,
+	         m->cpus == 1 ? "" : "s", memory, m->firmware != MACHINE_FIRMWARE_UNKNOWN && firmware ? ", " : "",
+	         m->firmware != MACHINE_FIRMWARE_UNKNOWN && firmware ? firmware : "");
 }
 
 void list_disk(const struct machine *m, const struct machine_disk *d, char *out, size_t room)
@@ -142,7 +143,8 @@ void list_disk(const struct machine *m, const struct machine_disk *d, char *out,
 
 		if (!p->fs || !p->disk || !d->name || strcmp(p->disk, d->name))
 			continue;
-		n += (size_t)snprintf(out + n, room - n, "%s%s%s%s%s", kinds++ ? ", " : ": ", p->fs, p->label ? " \"" : "", p->label ? p->label : "", p->label ? "\"" : "");
+		n += (size_t)snprintf(out + n, room - n, "%s%s%s%s%s", kinds++ ? ", " : ": ", p->fs, p->label ? " \"" : "",
+		                      p->label ? p->label : "", p->label ? "\"" : "");
 	}
 }
 

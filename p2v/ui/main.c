@@ -43,7 +43,8 @@ static const char *capture_find(char path[4096])
 
 static void screens_run(struct ui *u)
 {
-	static enum screen (*const screens[])(struct ui *) = { screen_server, screen_network, screen_disks, screen_run, screen_end };
+	static enum screen (*const screens[])(struct ui *) = { screen_server, screen_network, screen_disks, screen_run,
+		                                               screen_end };
 	enum screen at = SCREEN_SERVER;
 
 	while (at != SCREEN_LEAVE)

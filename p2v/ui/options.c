@@ -12,26 +12,39 @@
 #include <unistd.h>
 
 static const char usage[] =
-    "usage: vdisk capture-ui [OPTION]...\n"
-    "\n"
-    "A text interface for vdisk capture: the server, the disks, go.\n"
-    "\n"
-    "      --server HOST[:PORT]    where the captures are received, as vdisk receive says it\n"
-    "      --token-file FILE       the token that vdisk receive printed\n"
-    "      --fingerprint HEX       the receiver's, that it printed, too\n"
-    "      --disks NAME,...        these disks and no others; \"all\"\n"
-    "      --after ACTION          poweroff or reboot when the capture is complete\n"
-    "      --auto                  no screens: capture at once, lines on standard output\n"
-    "      --tries N               with --auto, times that a capture is tried (1); 0 is until it is done\n"
-    "      --iso                   this is the capture ISO: the settings stand on the kernel's command line, too, networks are set up\n"
-    "                              and the power is switched from here\n"
-    "      --cmdline FILE          read settings as from the kernel's command line (/proc/cmdline with --iso)\n"
-    "      --net-program FILE      what sets up network cards (/usr/lib/vdisk/net with --iso)\n"
-    "      --power-program FILE    what is run with \"poweroff\" or \"reboot\" (systemctl with --iso)\n"
-    "      --capture-program FILE  instead of vdisk-capture\n"
-    "  -h, --help                  this text\n";
+	"usage: vdisk capture-ui [OPTION]...\n"
+	"\n"
+	"A text interface for vdisk capture: the server, the disks, go.\n"
+	"\n"
+	"      --server HOST[:PORT]    where the captures are received, as vdisk receive says it\n"
+	"      --token-file FILE       the token that vdisk receive printed\n"
+	"      --fingerprint HEX       the receiver's, that it printed, too\n"
+	"      --disks NAME,...        these disks and no others; \"all\"\n"
+	"      --after ACTION          poweroff or reboot when the capture is complete\n"
+	"      --auto                  no screens: capture at once, lines on standard output\n"
+	"      --tries N               with --auto, times that a capture is tried (1); 0 is until it is done\n"
+	"      --iso                   this is the capture ISO: the settings stand on the kernel's command line, too, networks are set up\n"
+	"                              and the power is switched from here\n"
+	"      --cmdline FILE          read settings as from the kernel's command line (/proc/cmdline with --iso)\n"
+	"      --net-program FILE      what sets up network cards (/usr/lib/vdisk/net with --iso)\n"
+	"      --power-program FILE    what is run with \"poweroff\" or \"reboot\" (systemctl with --iso)\n"
+	"      --capture-program FILE  instead of vdisk-capture\n"
+	"  -h, --help                  this text\n";
 
-enum { OPT_SERVER = 256, OPT_TOKEN, OPT_FINGERPRINT, OPT_DISKS, OPT_AFTER, OPT_AUTO, OPT_TRIES, OPT_ISO, OPT_CMDLINE, OPT_NET, OPT_POWER, OPT_CAPTURE };
+enum {
+	OPT_SERVER = 256,
+	OPT_TOKEN,
+	OPT_FINGERPRINT,
+	OPT_DISKS,
+	OPT_AFTER,
+	OPT_AUTO,
+	OPT_TRIES,
+	OPT_ISO,
+	OPT_CMDLINE,
+	OPT_NET,
+	OPT_POWER,
+	OPT_CAPTURE
+};
 
 static const struct option longopts[] = {
 	{ "server", required_argument, NULL, OPT_SERVER },

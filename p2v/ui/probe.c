@@ -81,8 +81,9 @@ static int key_digest(const gnutls_datum_t *certificate, char out[65])
 
 	if (gnutls_x509_crt_init(&crt))
 		return -1;
-	if (!gnutls_pubkey_init(&key) && !gnutls_x509_crt_import(crt, certificate, GNUTLS_X509_FMT_DER) && !gnutls_pubkey_import_x509(key, crt, 0) &&
-	    !gnutls_pubkey_export2(key, GNUTLS_X509_FMT_DER, &der) && !gnutls_hash_fast(GNUTLS_DIG_SHA256, der.data, der.size, digest)) {
+	if (!gnutls_pubkey_init(&key) && !gnutls_x509_crt_import(crt, certificate, GNUTLS_X509_FMT_DER) &&
+	    !gnutls_pubkey_import_x509(key, crt, 0) && !gnutls_pubkey_export2(key, GNUTLS_X509_FMT_DER, &der) &&
+	    !gnutls_hash_fast(GNUTLS_DIG_SHA256, der.data, der.size, digest)) {
 		for (size_t i = 0; i < sizeof(digest); i++)
 			snprintf(out + 2 * i, 3, "%02x", digest[i]);
 		rc = 0;
@@ -134,10 +135,11 @@ static int token_ask(gnutls_session_t tls, const struct settings *s, const char 
 	char text[1024];
 	unsigned nothing = 0; /* records of TLS itself count as such, and so does a wait */
 	size_t got = 0;
-	int status = 0, n = snprintf(text, sizeof(text),
-	                             "POST /v1/captures HTTP/1.1\r\nHost: %s\r\nAuthorization: Bearer %s\r\nContent-Type: application/json\r\n"
-	                             "Content-Length: 2\r\nConnection: close\r\n\r\n{}",
-	                             host, s->token);
+	int status = 0,
+	    n = snprintf(text, sizeof(text),
+	                 "POST /v1/captures HTTP/1.1\r\nHost: %s\r\nAuthorization: Bearer %s\r\nContent-Type: application/json\r\n"
+	                 "Content-Length: 2\r\nConnection: close\r\n\r\n{}",
+	                 host, s->token);
 
 	if (n < 0 || (size_t)n >= sizeof(text) || all_send(tls, text, (size_t)n))
 		return fail(err, VDISK_IO, "%s closed the connection", s->server);

@@ -36,8 +36,9 @@ static bool is_sure(const struct ui *u)
 	for (size_t i = 0; i < u->chosen_n; i++)
 		bytes += u->chosen[i]->size;
 	list_size(bytes, size);
-	snprintf(text, sizeof(text), "%zu disk%s (%s, of which what is in use is sent) to\n%.200s\n\nNothing on the disks of this machine is changed.", u->chosen_n,
-	         u->chosen_n == 1 ? "" : "s", size, u->s.server);
+	snprintf(text, sizeof(text),
+	         "%zu disk%s (%s, of which what is in use is sent) to\n%.200s\n\nNothing on the disks of this machine is changed.",
+	         u->chosen_n, u->chosen_n == 1 ? "" : "s", size, u->s.server);
 	return screen_ask("Begin?", "Begin", "Back", text);
 }
 
@@ -60,11 +61,13 @@ enum screen screen_disks(struct ui *u)
 			continue;
 		list_disk(u->m, d, text, sizeof(text));
 		text[64] = '\0';
-		newtCheckboxTreeAddItem(tree, text, d, chosen_before(u, d) ? NEWT_FLAG_SELECTED : 0, NEWT_ARG_APPEND, NEWT_ARG_LAST);
+		newtCheckboxTreeAddItem(tree, text, d, chosen_before(u, d) ? NEWT_FLAG_SELECTED : 0, NEWT_ARG_APPEND,
+		                        NEWT_ARG_LAST);
 	}
 	start = newtButton(12, 14, "Begin");
 	back = newtButton(46, 14, "Back");
-	newtFormAddComponents(form, newtLabel(2, 1, "Which disks are to be captured? All of those that the system needs."), tree, start, back, NULL);
+	newtFormAddComponents(form, newtLabel(2, 1, "Which disks are to be captured? All of those that the system needs."), tree,
+	                      start, back, NULL);
 	newtPushHelpLine(" Space: choose a disk or not   Tab: next   Enter: go on");
 	while (then == SCREEN_DISKS) {
 		at = newtRunForm(form);

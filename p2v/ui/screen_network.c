@@ -71,7 +71,8 @@ static size_t cards_read(struct card cards[CARDS_MAX])
 		fact_read(c->name, "address", mac, sizeof(mac));
 		fact_read(c->name, "carrier", link, sizeof(link));
 		address_read(c->name, address);
-		snprintf(c->line, sizeof(c->line), "%-12.12s %-17.17s  %-8s  %.24s", c->name, mac, !strcmp(link, "1") ? "cable" : "no cable", address);
+		snprintf(c->line, sizeof(c->line), "%-12.12s %-17.17s  %-8s  %.24s", c->name, mac,
+		         !strcmp(link, "1") ? "cable" : "no cable", address);
 		n++;
 	}
 	if (d)
@@ -132,7 +133,8 @@ static void static_set(const struct ui *u, const char *card)
 	const char *argv[] = { "net", "static", card, NULL, NULL, NULL, NULL };
 
 	for (;;) {
-		int key = newtWinEntries((char *)"Address", (char *)"As 192.0.2.7/24; gateway and name server may stay empty.", 50, 5, 5, 30, entries, (char *)"OK", (char *)"Back", NULL);
+		int key = newtWinEntries((char *)"Address", (char *)"As 192.0.2.7/24; gateway and name server may stay empty.", 50,
+		                         5, 5, 30, entries, (char *)"OK", (char *)"Back", NULL);
 
 		if (key == 2)
 			return;
@@ -169,8 +171,8 @@ enum screen screen_network(struct ui *u)
 		for (size_t i = 0; i < n; i++)
 			items[i] = cards[i].line;
 		items[n] = NULL;
-		key = newtWinMenu((char *)"Network cards", (char *)"All of them ask for an address (DHCP) by themselves.", 70, 5, 5, 8, items, &choice, (char *)"DHCP",
-		                  (char *)"Address", (char *)"Back", NULL);
+		key = newtWinMenu((char *)"Network cards", (char *)"All of them ask for an address (DHCP) by themselves.", 70, 5, 5,
+		                  8, items, &choice, (char *)"DHCP", (char *)"Address", (char *)"Back", NULL);
 		if (key == 3 || choice < 0 || (size_t)choice >= n)
 			return SCREEN_SERVER;
 		if (key == 2) {

@@ -96,7 +96,8 @@ static void view_update(struct view *v, const struct ui *u)
 	list_size((uint64_t)j->rate, r);
 	time_text(j->left, left);
 	snprintf(text, sizeof(text), "%s of %s   %s/s   %s   %s", a, b, r, left, j->phase);
-	snprintf(text + strlen(text), sizeof(text) - strlen(text), "%*s", WIDTH - 4 > (int)strlen(text) ? WIDTH - 4 - (int)strlen(text) : 0, "");
+	snprintf(text + strlen(text), sizeof(text) - strlen(text), "%*s",
+	         WIDTH - 4 > (int)strlen(text) ? WIDTH - 4 - (int)strlen(text) : 0, "");
 	text[WIDTH - 4] = '\0';
 	newtLabelSetText(v->rate, text);
 	log_show(v, j);
@@ -137,7 +138,8 @@ enum screen screen_run(struct ui *u)
 		if (es.reason == NEWT_EXIT_FDREADY)
 			on = job_read(&u->job) == 1;
 		else if (es.reason == NEWT_EXIT_COMPONENT && es.u.co == v.stop && !u->job.stopped &&
-		         screen_ask("Stop?", "Go on", "Stop", "What was sent is kept: the same capture can be gone on with later.") == false)
+		         screen_ask("Stop?", "Go on", "Stop",
+		                    "What was sent is kept: the same capture can be gone on with later.") == false)
 			job_stop(&u->job);
 		if (es.reason != NEWT_EXIT_FDREADY)
 			view_update(&v, u);
@@ -152,7 +154,8 @@ enum screen screen_run(struct ui *u)
 
 static void log_window(const struct job *j)
 {
-	newtComponent form = newtForm(NULL, NULL, 0), box = newtTextbox(1, 1, WIDTH - 3, 14, NEWT_FLAG_SCROLL | NEWT_FLAG_WRAP), ok = newtButton(32, 16, "OK");
+	newtComponent form = newtForm(NULL, NULL, 0), box = newtTextbox(1, 1, WIDTH - 3, 14, NEWT_FLAG_SCROLL | NEWT_FLAG_WRAP),
+		      ok = newtButton(32, 16, "OK");
 	char *text = malloc(JOB_LINES * (JOB_LINE_MAX + 1) + 1);
 	size_t n = 0;
 
@@ -194,7 +197,8 @@ enum screen screen_end(struct ui *u)
 	if (!j->status)
 		strcpy(text, "The capture is complete. The server has all disks of it and goes on by itself.");
 	else
-		snprintf(text, sizeof(text), "%s\n\nWhat was sent is kept: \"Again\" goes on there.", j->error[0] ? j->error : "The capture is not complete.");
+		snprintf(text, sizeof(text), "%s\n\nWhat was sent is kept: \"Again\" goes on there.",
+		         j->error[0] ? j->error : "The capture is not complete.");
 	for (;;) {
 		switch (end_choose(u, text)) {
 		case 1: {

@@ -39,13 +39,16 @@ static bool fields_take(struct ui *u, const struct fields *f)
 	return true;
 }
 
-/* A server that nothing vouches for: somebody compares its fingerprint with what stands on the receiver's screen.  true: it is the one. */
+/* A server that nothing vouches for: somebody compares its fingerprint with what stands on the receiver's screen.  true: it is the
+   one. */
 static bool stranger_ask(struct ui *u, const struct fields *f, const struct probe *p)
 {
 	char text[512];
 
-	snprintf(text, sizeof(text), "The server answers. Nothing vouches for it: compare its fingerprint with the one that vdisk receive printed.\n\n%.32s\n%s\n\nIs it the same?",
-	         p->fingerprint, p->fingerprint + 32);
+	snprintf(
+		text, sizeof(text),
+		"The server answers. Nothing vouches for it: compare its fingerprint with the one that vdisk receive printed.\n\n%.32s\n%s\n\nIs it the same?",
+		p->fingerprint, p->fingerprint + 32);
 	if (!screen_ask("Fingerprint", "It is the same", "It is not", text))
 		return false;
 	strcpy(u->s.fingerprint, p->fingerprint);
@@ -97,7 +100,8 @@ static void fields_draw(struct ui *u, struct fields *f)
 	else
 		strcpy(text, "This machine's disks cannot be listed.");
 	text[68] = '\0';
-	newtFormAddComponents(f->form, newtLabel(2, 1, text), newtLabel(2, 3, "On the server, vdisk receive printed these three:"), NULL);
+	newtFormAddComponents(f->form, newtLabel(2, 1, text), newtLabel(2, 3, "On the server, vdisk receive printed these three:"),
+	                      NULL);
 	f->server = entry(f->form, 5, "Server", u->s.server);
 	f->token = entry(f->form, 7, "Token", u->s.token);
 	f->fingerprint = entry(f->form, 9, "Fingerprint", u->s.fingerprint);

@@ -169,8 +169,8 @@ static const struct {
 	const char *name;
 	int (*take)(struct settings *, const char *, vdisk_error *);
 } words[] = {
-	{ "vdisk.server=", settings_server },           { "vdisk.token=", settings_token }, { "vdisk.fingerprint=", settings_fingerprint },
-	{ "vdisk.disks=", settings_disks }, { "vdisk.after=", settings_after },
+	{ "vdisk.server=", settings_server }, { "vdisk.token=", settings_token }, { "vdisk.fingerprint=", settings_fingerprint },
+	{ "vdisk.disks=", settings_disks },   { "vdisk.after=", settings_after },
 };
 
 static int word_take(struct settings *s, const char *word, vdisk_error *err)

@@ -21,8 +21,8 @@ struct settings {
 	enum after after;
 };
 
-/* Reads vdisk.server=, vdisk.token=, vdisk.fingerprint=, vdisk.disks=, vdisk.after= and vdisk.auto out of a kernel's command line; other words are not
-   ours.  A value may stand in double quotes.  -1: a word of ours is wrong, *err says which. */
+/* Reads vdisk.server=, vdisk.token=, vdisk.fingerprint=, vdisk.disks=, vdisk.after= and vdisk.auto out of a kernel's command line;
+   other words are not ours.  A value may stand in double quotes.  -1: a word of ours is wrong, *err says which. */
 int settings_from_kernel(struct settings *s, const char *line, vdisk_error *err);
 /* Each checks and takes one, -1 where it cannot be one.  A server without "https://" gets it, "http://" is refused. */
 int settings_server(struct settings *s, const char *text, vdisk_error *err);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* A guest of a few files, for the steps of adapting: a folder made from a list of them before and after, a step run over it, each file of the plan's
-   view compared; then the plan is carried out in the folder and the step run again, which must find nothing left to do. */
+/* A guest of a few files, for the steps of adapting: a folder made from a list of them before and after, a step run over it, each
+   file of the plan's view compared; then the plan is carried out in the folder and the step run again, which must find nothing left
+   to do. */
 #ifndef TESTS_ADAPT_GUEST_H
 #define TESTS_ADAPT_GUEST_H
 
@@ -33,7 +34,10 @@ struct guest {
 	struct plan plan;
 };
 
-static inline void host_path(const struct guest *g, const char *path, char out[4096]) { snprintf(out, 4096, "%s%s", g->folder, path); }
+static inline void host_path(const struct guest *g, const char *path, char out[4096])
+{
+	snprintf(out, 4096, "%s%s", g->folder, path);
+}
 
 static inline void host_folders(const char *path)
 {
@@ -167,7 +171,8 @@ static inline void guest_remarks(const struct guest *g, const char *part)
 }
 
 /* The whole of it; the guest stays for further looks. */
-static inline void guest_run(struct guest *g, step_fn step, const struct facts *f, const struct adapt_options *o, const struct edit *edits, const char *remark)
+static inline void guest_run(struct guest *g, step_fn step, const struct facts *f, const struct adapt_options *o,
+                             const struct edit *edits, const char *remark)
 {
 	guest_make(g, edits);
 	guest_step(g, step, f, o);
@@ -181,7 +186,8 @@ static inline void guest_run(struct guest *g, step_fn step, const struct facts *
 		guest_expect(g, e->path, e->after ? e->after : e->before ? e->before : GONE);
 }
 
-static inline void guest_check(step_fn step, const struct facts *f, const struct adapt_options *o, const struct edit *edits, const char *remark)
+static inline void guest_check(step_fn step, const struct facts *f, const struct adapt_options *o, const struct edit *edits,
+                               const char *remark)
 {
 	struct guest g;
 
@@ -192,12 +198,17 @@ static inline void guest_check(step_fn step, const struct facts *f, const struct
 /* ---------------------------------------------------------------- facts */
 
 /* A file system; strings that the tests do not say are "". */
-#define FS(number, kind, id, at, ...) \
-	{ .where = "partitions/" #number, .device = "", .type = kind, .uuid = id, .label = "", .partuuid = "aabbccdd-0" #number, .partlabel = "", \
-	  .mount = at, .subvolume = "", .fstab = "", __VA_ARGS__ }
+#define FS(number, kind, id, at, ...)                                                                                              \
+	{                                                                                                                          \
+		.where = "partitions/" #number, .device = "", .type = kind, .uuid = id, .label = "",                               \
+		.partuuid = "aabbccdd-0" #number, .partlabel = "", .mount = at, .subvolume = "", .fstab = "", __VA_ARGS__          \
+	}
 
-#define FACTS(list) \
-	{ .kind = GUEST_LINUX, .os = "debian", .like = "", .product = "", .version = "12", .arch = "x86_64", .hostname = "", .loader_config = "", \
-	  .esp = "", .init = "systemd", .package_format = "deb", .fs = (struct fact_fs *)(uintptr_t)(list), .fs_n = sizeof(list) / sizeof((list)[0]) }
+#define FACTS(list)                                                                                                                \
+	{                                                                                                                          \
+		.kind = GUEST_LINUX, .os = "debian", .like = "", .product = "", .version = "12", .arch = "x86_64", .hostname = "", \
+		.loader_config = "", .esp = "", .init = "systemd", .package_format = "deb",                                        \
+		.fs = (struct fact_fs *)(uintptr_t)(list), .fs_n = sizeof(list) / sizeof((list)[0])                                \
+	}
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* A Windows of a few files and two hives, for the steps that adapt it: hives are made from nothing (an empty one, byte by byte) and filled and
-   looked at through libhivex alone, not through the code under test. */
+/* A Windows of a few files and two hives, for the steps that adapt it: hives are made from nothing (an empty one, byte by byte) and
+   filled and looked at through libhivex alone, not through the code under test. */
 #ifndef TESTS_ADAPT_WINDOWS_H
 #define TESTS_ADAPT_WINDOWS_H
 

@@ -17,27 +17,38 @@
 #define HDC "Control\\Class\\{4D36E96A-E325-11CE-BFC1-08002BE10318}"
 
 #define NSI6 "Control\\Nsi\\{eb004a01-9b1a-11d4-9123-0050047759bc}\\10"
-#define LASTING_64 "\377\377\377\377\377\377\377\377\1\0\0\0\1\0\0\0\100\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0" /* 48 bytes with their NUL */
+/* 48 bytes with their NUL */
+#define LASTING_64 "\377\377\377\377\377\377\377\377\1\0\0\0\1\0\0\0\100\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0"
 
 #define REG_LAST { NULL, NULL, REG_END, NULL, 0 }
 
 /* A server on VMware, with a service of everything. */
 static const struct reg system_2019[] = {
-	R_DWORD("Select", "Current", 1), R_DWORD("Select", "Default", 1), R_DWORD("Select", "Failed", 0), R_DWORD("Select", "LastKnownGood", 2),
+	R_DWORD("Select", "Current", 1),
+	R_DWORD("Select", "Default", 1),
+	R_DWORD("Select", "Failed", 0),
+	R_DWORD("Select", "LastKnownGood", 2),
 	R_SZ("DriverDatabase", "Architecture", "x"),
 	R_SZ(CS1 "Control\\Session Manager\\Environment", "PROCESSOR_ARCHITECTURE", "AMD64"),
 	R_SZ(CS1 "Control\\ComputerName\\ComputerName", "ComputerName", "SRV"),
 	R_SZ(CS1 "Control", "SystemStartOptions", " NOEXECUTE=OPTOUT"),
-	R_DWORD(CS1 "Services\\storahci", "Start", 3), R_DWORD(CS1 "Services\\storahci\\StartOverride", "0", 3),
-	R_SZ(CS1 "Services\\storahci", "Group", "SCSI Miniport"), R_DWORD(CS1 "Services\\storahci", "Tag", 64),
+	R_DWORD(CS1 "Services\\storahci", "Start", 3),
+	R_DWORD(CS1 "Services\\storahci\\StartOverride", "0", 3),
+	R_SZ(CS1 "Services\\storahci", "Group", "SCSI Miniport"),
+	R_DWORD(CS1 "Services\\storahci", "Tag", 64),
 	R_DWORD(CS2 "Services\\storahci", "Start", 3),
-	R_DWORD(CS1 "Services\\storvsc", "Start", 3), R_DWORD(CS1 "Services\\vmbus", "Start", 3),
-	R_DWORD(CS1 "Services\\LSI_SAS", "Start", 0), R_SZ(CS1 "Services\\LSI_SAS", "Group", "SCSI miniport"),
+	R_DWORD(CS1 "Services\\storvsc", "Start", 3),
+	R_DWORD(CS1 "Services\\vmbus", "Start", 3),
+	R_DWORD(CS1 "Services\\LSI_SAS", "Start", 0),
+	R_SZ(CS1 "Services\\LSI_SAS", "Group", "SCSI miniport"),
 	R_DWORD(CS1 "Services\\LSI_SAS", "Tag", 21),
-	R_DWORD(CS1 "Services\\VMTools", "Start", 2), R_DWORD(CS2 "Services\\VMTools", "Start", 2),
-	R_DWORD(CS1 "Services\\xenfilt", "Start", 0), R_DWORD(CS1 "Services\\vmicvss", "Start", 2),
+	R_DWORD(CS1 "Services\\VMTools", "Start", 2),
+	R_DWORD(CS2 "Services\\VMTools", "Start", 2),
+	R_DWORD(CS1 "Services\\xenfilt", "Start", 0),
+	R_DWORD(CS1 "Services\\vmicvss", "Start", 2),
 	R_DWORD(CS1 "Services\\Netlogon", "Start", 2),
-	R_MULTI(CS1 HDC, "UpperFilters", "xenfilt|goodfilt"), R_MULTI(CS1 HDC, "LowerFilters", "prl_strg"),
+	R_MULTI(CS1 HDC, "UpperFilters", "xenfilt|goodfilt"),
+	R_MULTI(CS1 HDC, "LowerFilters", "prl_strg"),
 	{ CS1 "Control\\GroupOrderList", "SCSI miniport", REG_BIN, "\2\0\0\0\2\0\0\0\106\0\0\0", 12 },
 	R_DWORD(CS1 "Services\\Tcpip\\Parameters\\Interfaces\\" NIC, "EnableDHCP", 0),
 	R_MULTI(CS1 "Services\\Tcpip\\Parameters\\Interfaces\\" NIC, "IPAddress", "192.0.2.5|192.0.2.6|'; evil"),
@@ -50,7 +61,8 @@ static const struct reg system_2019[] = {
 	R_SZ(CS1 "Control\\Network\\" NET "\\" NIC "\\Connection", "PnpInstanceID", "PCI\\VEN_15AD&DEV_07B0\\4&1"),
 	R_SZ(CS1 "Enum\\PCI\\VEN_15AD&DEV_07B0\\4&1", "Service", "vmxnet3ndis6"),
 	R_SZ(CS1 "Control\\Class\\" NET "\\0007", "NetCfgInstanceId", NIC),
-	R_DWORD(CS1 "Control\\Class\\" NET "\\0007", "NetLuidIndex", 0x8009), R_DWORD(CS1 "Control\\Class\\" NET "\\0007", "*IfType", 6),
+	R_DWORD(CS1 "Control\\Class\\" NET "\\0007", "NetLuidIndex", 0x8009),
+	R_DWORD(CS1 "Control\\Class\\" NET "\\0007", "*IfType", 6),
 	{ CS1 NSI6, "000000098000060020010DB8000000000000000000000005", REG_BIN, LASTING_64, 48 },
 	{ CS1 NSI6, "0000000980000600fe800000000000000000000000000005", REG_BIN, LASTING_64, 48 }, /* of the link */
 	{ CS1 NSI6, "000000088000060020010db8000000000000000000000006", REG_BIN, LASTING_64, 48 }, /* of another adapter */
@@ -65,13 +77,15 @@ static const struct reg system_2019[] = {
 	REG_LAST
 };
 
-static const struct reg software_2019[] = {
-	R_SZ(NT, "ProductName", "Windows Server 2019 Standard"), R_SZ(NT, "CurrentVersion", "6.3"), R_DWORD(NT, "CurrentMajorVersionNumber", 10),
-	R_DWORD(NT, "CurrentMinorVersionNumber", 0), R_SZ(NT, "CurrentBuildNumber", "17763"), R_SZ(NT, "EditionID", "ServerStandard"),
-	R_SZ(NT, "InstallationType", "Server"),
-	R_EXPAND("Microsoft\\Windows\\CurrentVersion", "DevicePath", "%SystemRoot%\\inf"),
-	REG_LAST
-};
+static const struct reg software_2019[] = { R_SZ(NT, "ProductName", "Windows Server 2019 Standard"),
+	                                    R_SZ(NT, "CurrentVersion", "6.3"),
+	                                    R_DWORD(NT, "CurrentMajorVersionNumber", 10),
+	                                    R_DWORD(NT, "CurrentMinorVersionNumber", 0),
+	                                    R_SZ(NT, "CurrentBuildNumber", "17763"),
+	                                    R_SZ(NT, "EditionID", "ServerStandard"),
+	                                    R_SZ(NT, "InstallationType", "Server"),
+	                                    R_EXPAND("Microsoft\\Windows\\CurrentVersion", "DevicePath", "%SystemRoot%\\inf"),
+	                                    REG_LAST };
 
 static const struct reg system_2008[] = {
 	R_DWORD("Select", "Current", 1), R_DWORD("Select", "Default", 1),
@@ -81,11 +95,9 @@ static const struct reg system_2008[] = {
 	REG_LAST
 };
 
-static const struct reg software_2008[] = {
-	R_SZ(NT, "ProductName", "Windows Server 2008 R2 Standard"), R_SZ(NT, "CurrentVersion", "6.1"), R_SZ(NT, "CurrentBuildNumber", "7601"),
-	R_SZ(NT, "InstallationType", "Server"),
-	REG_LAST
-};
+static const struct reg software_2008[] = { R_SZ(NT, "ProductName", "Windows Server 2008 R2 Standard"),
+	                                    R_SZ(NT, "CurrentVersion", "6.1"), R_SZ(NT, "CurrentBuildNumber", "7601"),
+	                                    R_SZ(NT, "InstallationType", "Server"), REG_LAST };
 
 /* ---------------------------------------------------------------- a guest and its drivers */
 
@@ -151,7 +163,8 @@ static inline void expect_refusal(struct windows *w, enum vdisk_error_kind kind,
 	if (!step_windows(&w->g.plan, &w->f, &w->o, &err))
 		fail_msg("not refused; due: %s", part);
 	if (err.kind != kind || !strstr(err.message, part))
-		fail_msg("due: %s: %s; it is: %s: %s", vdisk_error_kind_name(kind), part, vdisk_error_kind_name(err.kind), err.message);
+		fail_msg("due: %s: %s; it is: %s: %s", vdisk_error_kind_name(kind), part, vdisk_error_kind_name(err.kind),
+		         err.message);
 }
 
 #endif

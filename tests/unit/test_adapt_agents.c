@@ -3,7 +3,8 @@
 #include "adapt_guest.h"
 
 static const struct fact_fs disk[] = { FS(1, "ext4", "11111111-1111-4111-8111-111111111111", "/") };
-static const struct adapt_options kvm = { .targets = TARGET_KVM }, vmware = { .targets = TARGET_VMWARE }, both = { .targets = TARGET_KVM | TARGET_VMWARE };
+static const struct adapt_options kvm = { .targets = TARGET_KVM }, vmware = { .targets = TARGET_VMWARE },
+				  both = { .targets = TARGET_KVM | TARGET_VMWARE };
 
 static void test_systemd(void **state)
 {
@@ -72,14 +73,24 @@ static void test_sysv(void **state)
 
 static void test_modprobe(void **state)
 {
-	struct fact_kernel kernel = { .release = "2.6.18-x", .path = "", .initrd = "", .modules = "/lib/modules/2.6.18-x", .is_default = true, .installed = true, .storage = "", .network = "" };
+	struct fact_kernel kernel = { .release = "2.6.18-x",
+		                      .path = "",
+		                      .initrd = "",
+		                      .modules = "/lib/modules/2.6.18-x",
+		                      .is_default = true,
+		                      .installed = true,
+		                      .storage = "",
+		                      .network = "" };
 	struct facts f = FACTS(disk);
 	const struct edit edits[] = {
 		{ "/lib/modules/2.6.18-x/modules.dep",
-		  "kernel/drivers/block/virtio_blk.ko:\nkernel/drivers/net/virtio_net.ko:\nkernel/drivers/scsi/mptspi.ko:\nkernel/drivers/net/e1000.ko:\n", SAME },
-		{ "/etc/modprobe.conf", "alias eth0 tg3\nalias scsi_hostadapter megaraid_sas\nalias scsi_hostadapter1 ata_piix\nalias scsi_hostadapter2 usb-storage\nalias snd-card-0 x\n",
+		  "kernel/drivers/block/virtio_blk.ko:\nkernel/drivers/net/virtio_net.ko:\nkernel/drivers/scsi/mptspi.ko:\nkernel/drivers/net/e1000.ko:\n",
+		  SAME },
+		{ "/etc/modprobe.conf",
+		  "alias eth0 tg3\nalias scsi_hostadapter megaraid_sas\nalias scsi_hostadapter1 ata_piix\nalias scsi_hostadapter2 usb-storage\nalias snd-card-0 x\n",
 		  "# vdisk: alias eth0 tg3\nalias eth0 virtio_net\n# vdisk: alias scsi_hostadapter megaraid_sas\nalias scsi_hostadapter virtio_blk\nalias scsi_hostadapter3 mptspi\nalias scsi_hostadapter1 ata_piix\n# vdisk: alias scsi_hostadapter2 usb-storage\nalias snd-card-0 x\n" },
-		{ "/etc/modprobe.d/blacklist.conf", "# blacklist virtio_net\nblacklist virtio-net\nblacklist floppy\ninstall virtio_blk /bin/true\ninstall virtio_scsi /sbin/modprobe --ignore-install virtio_scsi\ninstall usb-storage /bin/true\n",
+		{ "/etc/modprobe.d/blacklist.conf",
+		  "# blacklist virtio_net\nblacklist virtio-net\nblacklist floppy\ninstall virtio_blk /bin/true\ninstall virtio_scsi /sbin/modprobe --ignore-install virtio_scsi\ninstall usb-storage /bin/true\n",
 		  "# blacklist virtio_net\n# vdisk: blacklist virtio-net\nblacklist floppy\n# vdisk: install virtio_blk /bin/true\ninstall virtio_scsi /sbin/modprobe --ignore-install virtio_scsi\ninstall usb-storage /bin/true\n" },
 		{ 0 },
 	};
@@ -94,8 +105,11 @@ static void test_xorg(void **state)
 {
 	const struct facts f = FACTS(disk);
 	const struct edit edits[] = {
-		{ "/etc/X11/xorg.conf", "Section \"InputDevice\"\n Driver \"kbd\"\nEndSection\nSection \"Device\"\n\tIdentifier \"x\"\n\tDriver \"nvidia\"\nEndSection\n", GONE },
-		{ "/etc/X11/xorg.conf.vdisk-off", NULL, "Section \"InputDevice\"\n Driver \"kbd\"\nEndSection\nSection \"Device\"\n\tIdentifier \"x\"\n\tDriver \"nvidia\"\nEndSection\n" },
+		{ "/etc/X11/xorg.conf",
+		  "Section \"InputDevice\"\n Driver \"kbd\"\nEndSection\nSection \"Device\"\n\tIdentifier \"x\"\n\tDriver \"nvidia\"\nEndSection\n",
+		  GONE },
+		{ "/etc/X11/xorg.conf.vdisk-off", NULL,
+		  "Section \"InputDevice\"\n Driver \"kbd\"\nEndSection\nSection \"Device\"\n\tIdentifier \"x\"\n\tDriver \"nvidia\"\nEndSection\n" },
 		{ "/etc/X11/xorg.conf.d/10.conf", "Section \"Device\"\nDriver \"vesa\"\nEndSection\n", SAME },
 		{ "/etc/X11/xorg.conf.d/20.conf", "Section \"InputClass\"\nDriver \"nvidia\"\nEndSection\n", SAME },
 		{ "/etc/X11/xorg.conf.d/30.conf", "Section \"Device\"\nDriver \"vmware\"\nEndSection\n", SAME },
@@ -114,7 +128,9 @@ static void test_selinux(void **state)
 		{ "/.autorelabel", NULL, "" },
 		{ 0 },
 	};
-	const struct edit old[] = { { "/etc/modprobe.d/x.conf", "blacklist virtio_net\n", "# vdisk: blacklist virtio_net\n" }, { "/.autorelabel", NULL, GONE }, { 0 } };
+	const struct edit old[] = { { "/etc/modprobe.d/x.conf", "blacklist virtio_net\n", "# vdisk: blacklist virtio_net\n" },
+		                    { "/.autorelabel", NULL, GONE },
+		                    { 0 } };
 	struct guest g;
 
 	(void)state;
@@ -130,7 +146,9 @@ static void test_selinux(void **state)
 static void test_remarks(void **state)
 {
 	const struct facts f = FACTS(disk);
-	const struct edit edits[] = { { "/etc/adjtime", "0.0 0 0.0\n0\nLOCAL\n", SAME }, { "/etc/machine-id", "0123456789abcdef0123456789abcdef\n", SAME }, { 0 } };
+	const struct edit edits[] = { { "/etc/adjtime", "0.0 0 0.0\n0\nLOCAL\n", SAME },
+		                      { "/etc/machine-id", "0123456789abcdef0123456789abcdef\n", SAME },
+		                      { 0 } };
 	struct guest g;
 
 	(void)state;
@@ -142,8 +160,9 @@ static void test_remarks(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_systemd), cmocka_unit_test(test_targets), cmocka_unit_test(test_sysv), cmocka_unit_test(test_modprobe),
-		cmocka_unit_test(test_xorg), cmocka_unit_test(test_selinux), cmocka_unit_test(test_remarks),
+		cmocka_unit_test(test_systemd),  cmocka_unit_test(test_targets), cmocka_unit_test(test_sysv),
+		cmocka_unit_test(test_modprobe), cmocka_unit_test(test_xorg),    cmocka_unit_test(test_selinux),
+		cmocka_unit_test(test_remarks),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -9,7 +9,8 @@
 #define HOME "33333333-3333-4333-8333-333333333333"
 #define LUKS "44444444-4444-4444-8444-444444444444"
 
-static const struct fact_fs one_disk[] = { FS(1, "ext4", ROOT, "/"), FS(2, "swap", SWAP, ""), FS(3, "xfs", HOME, ""), FS(5, "crypto_LUKS", LUKS, "") };
+static const struct fact_fs one_disk[] = { FS(1, "ext4", ROOT, "/"), FS(2, "swap", SWAP, ""), FS(3, "xfs", HOME, ""),
+	                                   FS(5, "crypto_LUKS", LUKS, "") };
 static const struct fact_fs open_disk[] = { FS(1, "ext4", ROOT, "/"), FS(2, "swap", SWAP, ""), FS(3, "xfs", HOME, "") };
 static const struct fact_fs two_disks[] = {
 	FS(1, "ext4", ROOT, "/"), FS(2, "swap", SWAP, ""), FS(1, "xfs", HOME, "", .disk = 1), FS(2, "ext4", LUKS, "", .disk = 1),
@@ -44,9 +45,33 @@ static const struct {
 	{ "/dev/mapper/3600508b4000156d7000120000b000001-part12", "/dev/mapper/3600508b4000156d7000120000b000001", 12, -1 },
 	{ "/dev/mapper/isw_bbgdgj_Volume0p5", "/dev/mapper/isw_bbgdgj_Volume0", 5, -1 },
 };
-static const char *const no_names[] = { "/dev/vg0/root", "/dev/mapper/vg0-root", "UUID=" ROOT, "LABEL=sda1", "/dev/md0", "/dev/sr0", "/dev/fd0", "tmpfs", "/dev/disk/by-uuid/" ROOT,
-	"/dev/disk/by-id/md-uuid-1:2:3:4", "/dev/disk/by-id/dm-name-vg0-root", "/dev/disk/by-id/lvm-pv-uuid-x", "/dev/zram0", "/dev/sdA1", "/dev/sda1x", "/dev/sda0", "/dev/sd1",
-	"/dev/sdaaaa1", "/dev/nvme0", "/dev/nvme0n1x2", "/dev/mapper/3abc", "/dev/mapper/cryptroot", "/dev/", "", "/dev/sda99999999999", "/swapfile", "/dev/disk/by-id/" };
+static const char *const no_names[] = { "/dev/vg0/root",
+	                                "/dev/mapper/vg0-root",
+	                                "UUID=" ROOT,
+	                                "LABEL=sda1",
+	                                "/dev/md0",
+	                                "/dev/sr0",
+	                                "/dev/fd0",
+	                                "tmpfs",
+	                                "/dev/disk/by-uuid/" ROOT,
+	                                "/dev/disk/by-id/md-uuid-1:2:3:4",
+	                                "/dev/disk/by-id/dm-name-vg0-root",
+	                                "/dev/disk/by-id/lvm-pv-uuid-x",
+	                                "/dev/zram0",
+	                                "/dev/sdA1",
+	                                "/dev/sda1x",
+	                                "/dev/sda0",
+	                                "/dev/sd1",
+	                                "/dev/sdaaaa1",
+	                                "/dev/nvme0",
+	                                "/dev/nvme0n1x2",
+	                                "/dev/mapper/3abc",
+	                                "/dev/mapper/cryptroot",
+	                                "/dev/",
+	                                "",
+	                                "/dev/sda99999999999",
+	                                "/swapfile",
+	                                "/dev/disk/by-id/" };
 
 static void test_names(void **state)
 {
@@ -57,7 +82,8 @@ static void test_names(void **state)
 		if (!device_parse(names[i].name, &d))
 			fail_msg("%s is the name of a disk", names[i].name);
 		if (strcmp(d.disk, names[i].disk) || d.part != names[i].part || d.index != names[i].index)
-			fail_msg("%s: due %s, %u, %d, and it is %s, %u, %d", names[i].name, names[i].disk, names[i].part, names[i].index, d.disk, d.part, d.index);
+			fail_msg("%s: due %s, %u, %d, and it is %s, %u, %d", names[i].name, names[i].disk, names[i].part,
+			         names[i].index, d.disk, d.part, d.index);
 	}
 	for (size_t i = 0; i < sizeof(no_names) / sizeof(no_names[0]); i++)
 		if (device_parse(no_names[i], &d))
@@ -93,12 +119,16 @@ static void test_fstab(void **state)
 		  "/dev/sdb1 /data ext4 defaults,noatime,nofail 0 2\n"
 		  "/dev/sdc1 /usb vfat noauto 0 0\n"
 		  "/dev/sdb2\tnone\tswap defaults,nofail" },
-		{ "/etc/crypttab", "# name source key\ndata /dev/sda5 none luks\ncswap /dev/sda2 /dev/urandom swap,cipher=aes-xts-plain64\nfar /dev/sdb7 /dev/sdc1:/key luks\n",
-		  "# name source key\ndata UUID=" LUKS " none luks\ncswap PARTUUID=aabbccdd-02 /dev/urandom swap,cipher=aes-xts-plain64\n"
+		{ "/etc/crypttab",
+		  "# name source key\ndata /dev/sda5 none luks\ncswap /dev/sda2 /dev/urandom swap,cipher=aes-xts-plain64\nfar /dev/sdb7 /dev/sdc1:/key luks\n",
+		  "# name source key\ndata UUID=" LUKS
+		  " none luks\ncswap PARTUUID=aabbccdd-02 /dev/urandom swap,cipher=aes-xts-plain64\n"
 		  "far /dev/sdb7 /dev/sdc1:/key luks,nofail\n" },
 		{ "/etc/initramfs-tools/conf.d/resume", "RESUME=/dev/sda2\n", "RESUME=UUID=" SWAP "\n" },
-		{ "/etc/uswsusp.conf", "# x\nresume device = /dev/sda2\ncompress = y\n", "# x\nresume device = /dev/disk/by-uuid/" SWAP "\ncompress = y\n" },
-		{ "/etc/dracut.conf.d/a.conf", "hostonly=\"yes\"\nkernel_cmdline=\"rd.luks=0 resume=/dev/sda2\"\n", "hostonly=\"yes\"\nkernel_cmdline=\"rd.luks=0 resume=UUID=" SWAP "\"\n" },
+		{ "/etc/uswsusp.conf", "# x\nresume device = /dev/sda2\ncompress = y\n",
+		  "# x\nresume device = /dev/disk/by-uuid/" SWAP "\ncompress = y\n" },
+		{ "/etc/dracut.conf.d/a.conf", "hostonly=\"yes\"\nkernel_cmdline=\"rd.luks=0 resume=/dev/sda2\"\n",
+		  "hostonly=\"yes\"\nkernel_cmdline=\"rd.luks=0 resume=UUID=" SWAP "\"\n" },
 		{ 0 },
 	};
 
@@ -111,8 +141,11 @@ static void test_anchor(void **state)
 {
 	const struct facts f = FACTS(open_disk);
 	const struct edit edits[] = {
-		{ "/etc/fstab", "/dev/sdb1 / ext4 defaults 0 1\n/dev/sda1 /data ext4 defaults 0 2\n/dev/sdb3 /home xfs defaults 0 2\nUUID=" LUKS " /gone ext4 defaults 0 2\nLABEL=x /l ext4 nofail 0 0\n",
-		  "UUID=" ROOT " / ext4 defaults 0 1\n/dev/sda1 /data ext4 defaults,nofail 0 2\nUUID=" HOME " /home xfs defaults 0 2\nUUID=" LUKS " /gone ext4 defaults,nofail 0 2\nLABEL=x /l ext4 nofail 0 0\n" },
+		{ "/etc/fstab",
+		  "/dev/sdb1 / ext4 defaults 0 1\n/dev/sda1 /data ext4 defaults 0 2\n/dev/sdb3 /home xfs defaults 0 2\nUUID=" LUKS
+		  " /gone ext4 defaults 0 2\nLABEL=x /l ext4 nofail 0 0\n",
+		  "UUID=" ROOT " / ext4 defaults 0 1\n/dev/sda1 /data ext4 defaults,nofail 0 2\nUUID=" HOME
+		  " /home xfs defaults 0 2\nUUID=" LUKS " /gone ext4 defaults,nofail 0 2\nLABEL=x /l ext4 nofail 0 0\n" },
 		{ 0 },
 	};
 
@@ -124,8 +157,10 @@ static void test_two_disks(void **state)
 {
 	const struct facts f = FACTS(two_disks);
 	const struct edit edits[] = {
-		{ "/etc/fstab", "/dev/sdb1 / ext4 defaults 0 1\n/dev/sda1 /data xfs defaults 0 2\n/dev/disk/by-id/wwn-0x5-part2 /more ext4 defaults 0 0\n/dev/sdc1 /usb ext4 defaults 0 0\n",
-		  "UUID=" ROOT " / ext4 defaults 0 1\nUUID=" HOME " /data xfs defaults 0 2\nUUID=" LUKS " /more ext4 defaults 0 0\n/dev/sdc1 /usb ext4 defaults,nofail 0 0\n" },
+		{ "/etc/fstab",
+		  "/dev/sdb1 / ext4 defaults 0 1\n/dev/sda1 /data xfs defaults 0 2\n/dev/disk/by-id/wwn-0x5-part2 /more ext4 defaults 0 0\n/dev/sdc1 /usb ext4 defaults 0 0\n",
+		  "UUID=" ROOT " / ext4 defaults 0 1\nUUID=" HOME " /data xfs defaults 0 2\nUUID=" LUKS
+		  " /more ext4 defaults 0 0\n/dev/sdc1 /usb ext4 defaults,nofail 0 0\n" },
 		{ 0 },
 	};
 
@@ -136,11 +171,14 @@ static void test_two_disks(void **state)
 /* A stick was mounted by its own name: its first partition is not the disk's. */
 static void test_stick(void **state)
 {
-	const struct fact_fs esp[] = { FS(1, "vfat", "AAAA-BBBB", "/boot/efi"), FS(1, "vfat", "AAAA-BBBB", "/mnt/usb"), FS(2, "ext4", ROOT, "/") };
+	const struct fact_fs esp[] = { FS(1, "vfat", "AAAA-BBBB", "/boot/efi"), FS(1, "vfat", "AAAA-BBBB", "/mnt/usb"),
+		                       FS(2, "ext4", ROOT, "/") };
 	const struct facts f = FACTS(esp);
 	const struct edit edits[] = {
-		{ "/etc/fstab", "/dev/sda2 / ext4 defaults 0 1\nUUID=AAAA-BBBB /boot/efi vfat defaults 0 0\n/dev/disk/by-id/usb-Stick-0:0-part1 /mnt/usb vfat defaults 0 0\n",
-		  "UUID=" ROOT " / ext4 defaults 0 1\nUUID=AAAA-BBBB /boot/efi vfat defaults 0 0\n/dev/disk/by-id/usb-Stick-0:0-part1 /mnt/usb vfat defaults,nofail 0 0\n" },
+		{ "/etc/fstab",
+		  "/dev/sda2 / ext4 defaults 0 1\nUUID=AAAA-BBBB /boot/efi vfat defaults 0 0\n/dev/disk/by-id/usb-Stick-0:0-part1 /mnt/usb vfat defaults 0 0\n",
+		  "UUID=" ROOT
+		  " / ext4 defaults 0 1\nUUID=AAAA-BBBB /boot/efi vfat defaults 0 0\n/dev/disk/by-id/usb-Stick-0:0-part1 /mnt/usb vfat defaults,nofail 0 0\n" },
 		{ 0 },
 	};
 
@@ -151,11 +189,14 @@ static void test_stick(void **state)
 /* Subvolumes: one file system, an entry of the facts for each place. */
 static void test_btrfs(void **state)
 {
-	const struct fact_fs disks[] = { FS(1, "btrfs", ROOT, "/"), FS(1, "btrfs", HOME, "/srv", .disk = 1), FS(1, "btrfs", HOME, "/var/lib", .disk = 1) };
+	const struct fact_fs disks[] = { FS(1, "btrfs", ROOT, "/"), FS(1, "btrfs", HOME, "/srv", .disk = 1),
+		                         FS(1, "btrfs", HOME, "/var/lib", .disk = 1) };
 	const struct facts f = FACTS(disks);
 	const struct edit edits[] = {
-		{ "/etc/fstab", "/dev/sda1 / btrfs subvol=@ 0 0\n/dev/sda1 /home btrfs subvol=@home 0 0\n/dev/disk/by-id/x-part1 /srv btrfs subvol=a 0 0\n/dev/disk/by-id/x-part1 /var/lib btrfs subvol=b 0 0\n",
-		  "UUID=" ROOT " / btrfs subvol=@ 0 0\nUUID=" ROOT " /home btrfs subvol=@home 0 0\nUUID=" HOME " /srv btrfs subvol=a 0 0\nUUID=" HOME " /var/lib btrfs subvol=b 0 0\n" },
+		{ "/etc/fstab",
+		  "/dev/sda1 / btrfs subvol=@ 0 0\n/dev/sda1 /home btrfs subvol=@home 0 0\n/dev/disk/by-id/x-part1 /srv btrfs subvol=a 0 0\n/dev/disk/by-id/x-part1 /var/lib btrfs subvol=b 0 0\n",
+		  "UUID=" ROOT " / btrfs subvol=@ 0 0\nUUID=" ROOT " /home btrfs subvol=@home 0 0\nUUID=" HOME
+		  " /srv btrfs subvol=a 0 0\nUUID=" HOME " /var/lib btrfs subvol=b 0 0\n" },
 		{ 0 },
 	};
 
@@ -166,12 +207,24 @@ static void test_btrfs(void **state)
 /* A volume group that lay on another disk. */
 static void test_volumes(void **state)
 {
-	const struct fact_fs disks[] = { FS(1, "ext4", ROOT, "/"), FS(2, "LVM2_member", SWAP, ""), { .where = "volumes/vg/srv", .device = "/dev/vg/srv", .type = "ext4", .uuid = HOME,
-		.label = "", .partuuid = "", .partlabel = "", .mount = "", .subvolume = "", .fstab = "" } };
+	const struct fact_fs disks[] = { FS(1, "ext4", ROOT, "/"),
+		                         FS(2, "LVM2_member", SWAP, ""),
+		                         { .where = "volumes/vg/srv",
+		                           .device = "/dev/vg/srv",
+		                           .type = "ext4",
+		                           .uuid = HOME,
+		                           .label = "",
+		                           .partuuid = "",
+		                           .partlabel = "",
+		                           .mount = "",
+		                           .subvolume = "",
+		                           .fstab = "" } };
 	const struct facts f = FACTS(disks);
 	const struct edit edits[] = {
-		{ "/etc/fstab", "/dev/sda1 / ext4 defaults 0 1\n/dev/vg/srv /srv ext4 defaults 0 2\n/dev/mapper/vg-srv /srv2 ext4 defaults 0 2\n/dev/mapper/data-lv /data ext4 defaults 0 2\n/dev/data/other /other ext4 noauto 0 2\n/dev/data/x /x xfs rw 0 0\n/dev/md/raid /r xfs rw 0 0\n/dev/mapper/luks-x /l xfs rw 0 0\n",
-		  "UUID=" ROOT " / ext4 defaults 0 1\n/dev/vg/srv /srv ext4 defaults 0 2\n/dev/mapper/vg-srv /srv2 ext4 defaults 0 2\n/dev/mapper/data-lv /data ext4 defaults,nofail 0 2\n/dev/data/other /other ext4 noauto 0 2\n/dev/data/x /x xfs rw,nofail 0 0\n/dev/md/raid /r xfs rw 0 0\n/dev/mapper/luks-x /l xfs rw 0 0\n" },
+		{ "/etc/fstab",
+		  "/dev/sda1 / ext4 defaults 0 1\n/dev/vg/srv /srv ext4 defaults 0 2\n/dev/mapper/vg-srv /srv2 ext4 defaults 0 2\n/dev/mapper/data-lv /data ext4 defaults 0 2\n/dev/data/other /other ext4 noauto 0 2\n/dev/data/x /x xfs rw 0 0\n/dev/md/raid /r xfs rw 0 0\n/dev/mapper/luks-x /l xfs rw 0 0\n",
+		  "UUID=" ROOT
+		  " / ext4 defaults 0 1\n/dev/vg/srv /srv ext4 defaults 0 2\n/dev/mapper/vg-srv /srv2 ext4 defaults 0 2\n/dev/mapper/data-lv /data ext4 defaults,nofail 0 2\n/dev/data/other /other ext4 noauto 0 2\n/dev/data/x /x xfs rw,nofail 0 0\n/dev/md/raid /r xfs rw 0 0\n/dev/mapper/luks-x /l xfs rw 0 0\n" },
 		{ 0 },
 	};
 
@@ -183,7 +236,8 @@ static void test_volumes(void **state)
 static void test_unknown(void **state)
 {
 	struct facts f = FACTS(one_disk);
-	const struct edit edits[] = { { "/etc/fstab", "/dev/sda1 / ext4 defaults 0 1\nLABEL=x /y ext4 defaults 0 0\n", SAME }, { 0 } };
+	const struct edit edits[] = { { "/etc/fstab", "/dev/sda1 / ext4 defaults 0 1\nLABEL=x /y ext4 defaults 0 0\n", SAME },
+		                      { 0 } };
 
 	(void)state;
 	f.fs_n = 0;
@@ -197,10 +251,13 @@ static void test_storage(void **state)
 		{ "/etc/lvm/lvm.conf",
 		  "devices {\n\tfilter = [ \"a|/dev/sda|\", \"r|.*|\" ]\n\tglobal_filter = [ \"a/.*/\" ]\n\tfilter=[\"a@^/dev/mapper/mpath.*@\",\"r@.*@\"]\n\tfilter = [ \"r|/dev/sdb|\", \"r|/dev/cdrom|\" ]\n\t# filter = [ \"r|.*|\" ]\n}\n",
 		  "devices {\n# vdisk: \tfilter = [ \"a|/dev/sda|\", \"r|.*|\" ]\n\tglobal_filter = [ \"a/.*/\" ]\n# vdisk: \tfilter=[\"a@^/dev/mapper/mpath.*@\",\"r@.*@\"]\n\tfilter = [ \"r|/dev/sdb|\", \"r|/dev/cdrom|\" ]\n\t# filter = [ \"r|.*|\" ]\n}\n" },
-		{ "/etc/lvm/lvmlocal.conf", "devices {\n\tglobal_filter = [\n\t\t\"a|^/dev/disk/by-id/x|\",\n\t\t\"r|.*|\" ]\n\tissue_discards = 1\n}\n",
+		{ "/etc/lvm/lvmlocal.conf",
+		  "devices {\n\tglobal_filter = [\n\t\t\"a|^/dev/disk/by-id/x|\",\n\t\t\"r|.*|\" ]\n\tissue_discards = 1\n}\n",
 		  "devices {\n# vdisk: \tglobal_filter = [\n# vdisk: \t\t\"a|^/dev/disk/by-id/x|\",\n# vdisk: \t\t\"r|.*|\" ]\n\tissue_discards = 1\n}\n" },
-		{ "/etc/lvm/devices/system.devices", "VERSION=1.1.1\nIDTYPE=sys_wwid IDNAME=naa.5000 DEVNAME=/dev/sda2 PVID=x PART=2\n", GONE },
-		{ "/etc/mdadm/mdadm.conf", "DEVICE /dev/sda1 /dev/sdb1\n  /dev/sdc1\nMAILADDR root\nARRAY /dev/md0 metadata=1.2 devices=/dev/sda1,/dev/sdb1 UUID=1:2:3:4\n",
+		{ "/etc/lvm/devices/system.devices",
+		  "VERSION=1.1.1\nIDTYPE=sys_wwid IDNAME=naa.5000 DEVNAME=/dev/sda2 PVID=x PART=2\n", GONE },
+		{ "/etc/mdadm/mdadm.conf",
+		  "DEVICE /dev/sda1 /dev/sdb1\n  /dev/sdc1\nMAILADDR root\nARRAY /dev/md0 metadata=1.2 devices=/dev/sda1,/dev/sdb1 UUID=1:2:3:4\n",
 		  "# vdisk: DEVICE /dev/sda1 /dev/sdb1\nDEVICE partitions\n# vdisk:   /dev/sdc1\nMAILADDR root\nARRAY /dev/md0 metadata=1.2 UUID=1:2:3:4\n" },
 		{ "/etc/mdadm.conf", "DEVICE partitions\nARRAY /dev/md1 devices=/dev/sda1\n", SAME },
 		{ 0 },
@@ -215,7 +272,8 @@ static void test_findmnt(void **state)
 {
 	const struct facts f = FACTS(one_disk);
 	const struct edit edits[] = {
-		{ "/etc/fstab", "/dev/sda1 / ext4 defaults 0 1\n/dev/sda2 none swap sw 0 0\n/dev/sdb1 /data ext4\n", "UUID=" ROOT " / ext4 defaults 0 1\nUUID=" SWAP " none swap sw 0 0\n/dev/sdb1 /data ext4 defaults,nofail\n" },
+		{ "/etc/fstab", "/dev/sda1 / ext4 defaults 0 1\n/dev/sda2 none swap sw 0 0\n/dev/sdb1 /data ext4\n",
+		  "UUID=" ROOT " / ext4 defaults 0 1\nUUID=" SWAP " none swap sw 0 0\n/dev/sdb1 /data ext4 defaults,nofail\n" },
 		{ 0 },
 	};
 	char command[256], line[256], all[1024] = "";
@@ -232,16 +290,18 @@ static void test_findmnt(void **state)
 	while (fgets(line, sizeof(line), p))
 		strncat(all, line, sizeof(all) - strlen(all) - 1);
 	assert_int_equal(pclose(p), 0);
-	assert_string_equal(all, "UUID=" ROOT " / ext4 defaults\nUUID=" SWAP " none swap sw\n/dev/sdb1 /data ext4 defaults,nofail\n");
+	assert_string_equal(all,
+	                    "UUID=" ROOT " / ext4 defaults\nUUID=" SWAP " none swap sw\n/dev/sdb1 /data ext4 defaults,nofail\n");
 	guest_destroy(&g);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_names), cmocka_unit_test(test_fstab), cmocka_unit_test(test_anchor), cmocka_unit_test(test_two_disks), cmocka_unit_test(test_stick),
-		cmocka_unit_test(test_btrfs), cmocka_unit_test(test_volumes),
-		cmocka_unit_test(test_unknown), cmocka_unit_test(test_storage), cmocka_unit_test(test_findmnt),
+		cmocka_unit_test(test_names),     cmocka_unit_test(test_fstab),   cmocka_unit_test(test_anchor),
+		cmocka_unit_test(test_two_disks), cmocka_unit_test(test_stick),   cmocka_unit_test(test_btrfs),
+		cmocka_unit_test(test_volumes),   cmocka_unit_test(test_unknown), cmocka_unit_test(test_storage),
+		cmocka_unit_test(test_findmnt),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

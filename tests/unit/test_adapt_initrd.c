@@ -21,7 +21,8 @@ static void newc(struct bytes *b, const char *path, uint32_t mode, const char *c
 {
 	size_t name = strlen(path) + 1, len = content ? strlen(content) : 0;
 
-	bytes_format(b, "070701%08X%08X%08X%08X%08X%08X%08zX%08X%08X%08X%08X%08zX%08X", ++inode, mode, 0, 0, 1, 0, len, 0, 0, 0, 0, name, 0);
+	bytes_format(b, "070701%08X%08X%08X%08X%08X%08X%08zX%08X%08X%08X%08X%08zX%08X", ++inode, mode, 0, 0, 1, 0, len, 0, 0, 0, 0,
+	             name, 0);
 	bytes_add(b, path, name);
 	while (b->len & 3)
 		bytes_add(b, "", 1);
@@ -161,16 +162,21 @@ static void links_stay_inside(void **state)
 	assert_true(initrd_resolve(&i, "usr/sbin/../sbin/new", out, sizeof(out)));
 	assert_string_equal(out, "sbin/new"); /* .. is of where the link leads */
 	assert_false(initrd_resolve(&i, "a", out, sizeof(out)));
-	assert_false(initrd_resolve(&i, "0123456789012345678901234567890123456789012345678901234567890123456789", out, sizeof(out)));
+	assert_false(
+		initrd_resolve(&i, "0123456789012345678901234567890123456789012345678901234567890123456789", out, sizeof(out)));
 	initrd_destroy(&i);
 	bytes_destroy(&cpio);
 }
 
 static void whose_it_is(void **state)
 {
-	static const struct { const char *path; enum initrd_tool tool; bool systemd; } v[] = {
-		{ "usr/lib/dracut/build-parameter.txt", INITRD_DRACUT, false }, { "init_functions", INITRD_MKINITCPIO, false },
-		{ "sbin/nlplug-findfs", INITRD_MKINITFS, false }, { "run_all.sh", INITRD_MKINITRD, false }, { "init", INITRD_UNKNOWN, false },
+	static const struct { const char *path; enum initrd_tool tool; bool systemd;
+	} v[] = {
+		{ "usr/lib/dracut/build-parameter.txt", INITRD_DRACUT, false },
+		{ "init_functions", INITRD_MKINITCPIO, false },
+		{ "sbin/nlplug-findfs", INITRD_MKINITFS, false },
+		{ "run_all.sh", INITRD_MKINITRD, false },
+		{ "init", INITRD_UNKNOWN, false },
 		{ "usr/lib/systemd/systemd", INITRD_UNKNOWN, true },
 	};
 
@@ -203,7 +209,8 @@ static void refuses(const void *at, size_t len, enum vdisk_error_kind kind, cons
 
 	assert_int_equal(initrd_read(&i, at, len, &err), -1);
 	if (err.kind != kind || !strstr(err.message, says))
-		fail_msg("due: %s, …%s…; came: %s, %s", vdisk_error_kind_name(kind), says, vdisk_error_kind_name(err.kind), err.message);
+		fail_msg("due: %s, …%s…; came: %s, %s", vdisk_error_kind_name(kind), says, vdisk_error_kind_name(err.kind),
+		         err.message);
 }
 
 static void what_is_none(void **state)
@@ -292,18 +299,23 @@ static void loads(enum initrd_tool tool, const char *file_path, const char *cont
 static void lists_of_what_to_load(void **state)
 {
 	(void)state;
-	loads(INITRD_INITRAMFS_TOOLS, "conf/modules", "ahci \nvirtio_blk  x=1", "conf/modules", "ahci \nvirtio_blk  x=1\nvirtio_pci\n");
+	loads(INITRD_INITRAMFS_TOOLS, "conf/modules", "ahci \nvirtio_blk  x=1", "conf/modules",
+	      "ahci \nvirtio_blk  x=1\nvirtio_pci\n");
 	loads(INITRD_MKINITFS, NULL, NULL, "etc/modules", "virtio_pci\nvirtio_blk\n");
 	loads(INITRD_DRACUT, NULL, NULL, "etc/cmdline.d/90-vdisk-adapt.conf", " rd.driver.pre=virtio_pci,virtio_blk\n");
-	loads(INITRD_DRACUT, "usr/lib/systemd/systemd-modules-load", "", "etc/modules-load.d/90-vdisk-adapt.conf", "virtio_pci\nvirtio_blk\n");
-	loads(INITRD_MKINITCPIO, "config", "MODULES=\"ahci\"\n", "config", "MODULES=\"ahci\"\nMODULES=\"$MODULES virtio_pci virtio_blk\"\n");
+	loads(INITRD_DRACUT, "usr/lib/systemd/systemd-modules-load", "", "etc/modules-load.d/90-vdisk-adapt.conf",
+	      "virtio_pci\nvirtio_blk\n");
+	loads(INITRD_MKINITCPIO, "config", "MODULES=\"ahci\"\n", "config",
+	      "MODULES=\"ahci\"\nMODULES=\"$MODULES virtio_pci virtio_blk\"\n");
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(each_packing), cmocka_unit_test(one_behind_the_other), cmocka_unit_test(links_stay_inside), cmocka_unit_test(whose_it_is),
-		cmocka_unit_test(what_is_none), cmocka_unit_test(changed_bytes), cmocka_unit_test(lists_of_what_to_load),
+		cmocka_unit_test(each_packing),          cmocka_unit_test(one_behind_the_other),
+		cmocka_unit_test(links_stay_inside),     cmocka_unit_test(whose_it_is),
+		cmocka_unit_test(what_is_none),          cmocka_unit_test(changed_bytes),
+		cmocka_unit_test(lists_of_what_to_load),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -15,7 +15,8 @@ static void member(struct bytes *b, const char *path, unsigned mode, const char 
 {
 	size_t name = strlen(path) + 1, len = strlen(content);
 
-	bytes_format(b, "070701%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x", 1, mode, 0, 0, 1, 0, (unsigned)len, 0, 0, 0, 0, (unsigned)name, 0);
+	bytes_format(b, "070701%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x", 1, mode, 0, 0, 1, 0, (unsigned)len, 0, 0, 0,
+	             0, (unsigned)name, 0);
 	bytes_add(b, path, name);
 	while (b->len & 3)
 		bytes_add(b, "", 1);
@@ -26,10 +27,13 @@ static void member(struct bytes *b, const char *path, unsigned mode, const char 
 
 static const struct edit old[] = {
 	{ "usr/etc/x", "", SAME },
-	{ "etc/lvm/lvm.conf", "devices {\n\tfilter = [ \"a|/dev/sda|\", \"r|.*|\" ]\n}\n", "devices {\n# vdisk: \tfilter = [ \"a|/dev/sda|\", \"r|.*|\" ]\n}\n" },
+	{ "etc/lvm/lvm.conf", "devices {\n\tfilter = [ \"a|/dev/sda|\", \"r|.*|\" ]\n}\n",
+	  "devices {\n# vdisk: \tfilter = [ \"a|/dev/sda|\", \"r|.*|\" ]\n}\n" },
 	{ "etc/lvm/devices/system.devices", "IDTYPE=sys_wwid IDNAME=naa.1\n", SAME },
-	{ "etc/lvm/lvmlocal.conf", "# own", "# own\n# vdisk: the physical volumes listed in system.devices have other identities on the new machine\ndevices {\n\tuse_devicesfile = 0\n}\n" },
-	{ "etc/modprobe.d/b.conf", "blacklist virtio_blk\nblacklist floppy\n", "# vdisk: blacklist virtio_blk\nblacklist floppy\n" },
+	{ "etc/lvm/lvmlocal.conf", "# own",
+	  "# own\n# vdisk: the physical volumes listed in system.devices have other identities on the new machine\ndevices {\n\tuse_devicesfile = 0\n}\n" },
+	{ "etc/modprobe.d/b.conf", "blacklist virtio_blk\nblacklist floppy\n",
+	  "# vdisk: blacklist virtio_blk\nblacklist floppy\n" },
 	{ "etc/modprobe.d/c.conf", "blacklist floppy\n", SAME },
 	{ "conf/conf.d/resume", "RESUME=/dev/sda2\n", "RESUME=UUID=" SWAP "\n" },
 	{ "cryptroot/crypttab", "swap_crypt /dev/sda2 /dev/urandom swap\n", "swap_crypt PARTUUID=aabbccdd-02 /dev/urandom swap\n" },
@@ -37,7 +41,9 @@ static const struct edit old[] = {
 	{ 0 },
 };
 
-static const char *const folders[] = { "bin", "conf", "cryptroot", "conf/conf.d", "etc", "etc/cmdline.d", "etc/lvm", "etc/lvm/devices", "etc/modprobe.d", "usr", "usr/etc", NULL };
+static const char *const folders[] = { "bin",           "conf",    "cryptroot",       "conf/conf.d",    "etc",
+	                               "etc/cmdline.d", "etc/lvm", "etc/lvm/devices", "etc/modprobe.d", "usr",
+	                               "usr/etc",       NULL };
 
 static void check(const struct edit *members, size_t due)
 {

@@ -36,7 +36,8 @@ static const struct {
 	{ "root=LABEL=/ rhgb", "root=LABEL=/ rhgb" },
 	{ "root='/dev/sda1' ro", "root='UUID=" ROOT "' ro" },
 	{ "\"root=/dev/sda1\" ro", "\"root=UUID=" ROOT "\" ro" },
-	{ "cryptdevice=/dev/sda5:root:allow-discards root=/dev/mapper/root", "cryptdevice=UUID=" LUKS ":root:allow-discards root=/dev/mapper/root" },
+	{ "cryptdevice=/dev/sda5:root:allow-discards root=/dev/mapper/root",
+	  "cryptdevice=UUID=" LUKS ":root:allow-discards root=/dev/mapper/root" },
 	{ "cryptopts=target=root,source=/dev/sda5,key=none", "cryptopts=target=root,source=UUID=" LUKS ",key=none" },
 	{ "cryptroot=/dev/sda5 cryptdm=root", "cryptroot=UUID=" LUKS " cryptdm=root" },
 	{ "root=/dev/sdb1 ro", "root=UUID=" ROOT " ro" }, /* of one disk, whatever it was called */
@@ -99,7 +100,7 @@ static void test_words(void **state)
 	"}\n" \
 	"menuentry 'Memory test' {\n\tlinux16 /boot/memtest86+.bin\n}\n"
 
-#define GRUB_SERIAL \
+#define GRUB_SERIAL                                                                                                                      \
 	"### vdisk: GRUB on the first serial line, too ###\nif serial --unit=0 --speed=115200; then\n\tterminal_input --append serial\n" \
 	"\tterminal_output --append serial\nfi\n"
 
@@ -107,16 +108,23 @@ static void test_grub2(void **state)
 {
 	struct facts f = FACTS(disk);
 	const struct edit edits[] = {
-		{ "/boot/grub/grub.cfg", GRUB_CFG("/dev/sda1", "/dev/sda1", ""), GRUB_CFG("UUID=" ROOT, "PARTUUID=aabbccdd-01", "") },
+		{ "/boot/grub/grub.cfg", GRUB_CFG("/dev/sda1", "/dev/sda1", ""),
+		  GRUB_CFG("UUID=" ROOT, "PARTUUID=aabbccdd-01", "") },
 		{ "/boot/grub/device.map", "(hd0)\t/dev/sda\n", GONE },
 		{ "/boot/grub/custom.cfg", "menuentry x {\n set root='hd1,msdos1'\n linux /vmlinuz root=/dev/sda1 $extra\n}\n",
 		  "menuentry x {\n set root='hd0,msdos1'\n linux /vmlinuz root=UUID=" ROOT " $extra\n}\n" },
 		{ "/etc/default/grub",
 		  "# comment\nGRUB_DEFAULT=0\nGRUB_CMDLINE_LINUX_DEFAULT=\"quiet\"\nGRUB_CMDLINE_LINUX='root=/dev/sda1 resume=/dev/sda2'\nGRUB_CMDLINE_XEN=\"x\"\nGRUB_CMDLINE_LINUX_RECOVERY=\"a=\\\"b c\\\" root=/dev/sda1\" # root=/dev/sda1\nGRUB_DISABLE_LINUX_UUID=true\n#GRUB_DISABLE_UUID=true\n",
-		  "# comment\nGRUB_DEFAULT=0\nGRUB_CMDLINE_LINUX_DEFAULT=\"quiet\"\nGRUB_CMDLINE_LINUX='root=UUID=" ROOT " resume=UUID=" SWAP "'\nGRUB_CMDLINE_XEN=\"x\"\nGRUB_CMDLINE_LINUX_RECOVERY=\"a=\\\"b c\\\" root=UUID=" ROOT "\" # root=/dev/sda1\n# vdisk: GRUB_DISABLE_LINUX_UUID=true\n#GRUB_DISABLE_UUID=true\n" },
-		{ "/etc/default/grub.d/50.cfg", "GRUB_CMDLINE_LINUX_DEFAULT=\"$GRUB_CMDLINE_LINUX_DEFAULT resume=/dev/sda2\"", "GRUB_CMDLINE_LINUX_DEFAULT=\"$GRUB_CMDLINE_LINUX_DEFAULT resume=UUID=" SWAP "\"" },
-		{ "/etc/grub.d/10_linux", "  linux\t${rel_dirname}/${basename} root=${linux_root_device_thisversion} ro ${args}\n", SAME },
-		{ "/etc/grub.d/40_custom", "#!/bin/sh\nexec tail -n +3 $0\nmenuentry y {\n linux /vmlinuz root=/dev/sda1\n initrd /i\n}\n", "#!/bin/sh\nexec tail -n +3 $0\nmenuentry y {\n linux /vmlinuz root=UUID=" ROOT "\n initrd /i\n}\n" },
+		  "# comment\nGRUB_DEFAULT=0\nGRUB_CMDLINE_LINUX_DEFAULT=\"quiet\"\nGRUB_CMDLINE_LINUX='root=UUID=" ROOT
+		  " resume=UUID=" SWAP "'\nGRUB_CMDLINE_XEN=\"x\"\nGRUB_CMDLINE_LINUX_RECOVERY=\"a=\\\"b c\\\" root=UUID=" ROOT
+		  "\" # root=/dev/sda1\n# vdisk: GRUB_DISABLE_LINUX_UUID=true\n#GRUB_DISABLE_UUID=true\n" },
+		{ "/etc/default/grub.d/50.cfg", "GRUB_CMDLINE_LINUX_DEFAULT=\"$GRUB_CMDLINE_LINUX_DEFAULT resume=/dev/sda2\"",
+		  "GRUB_CMDLINE_LINUX_DEFAULT=\"$GRUB_CMDLINE_LINUX_DEFAULT resume=UUID=" SWAP "\"" },
+		{ "/etc/grub.d/10_linux", "  linux\t${rel_dirname}/${basename} root=${linux_root_device_thisversion} ro ${args}\n",
+		  SAME },
+		{ "/etc/grub.d/40_custom",
+		  "#!/bin/sh\nexec tail -n +3 $0\nmenuentry y {\n linux /vmlinuz root=/dev/sda1\n initrd /i\n}\n",
+		  "#!/bin/sh\nexec tail -n +3 $0\nmenuentry y {\n linux /vmlinuz root=UUID=" ROOT "\n initrd /i\n}\n" },
 		{ 0 },
 	};
 
@@ -135,8 +143,10 @@ static void test_two_disks(void **state)
 	const struct fact_fs disks[] = { FS(1, "ext4", ROOT, "/"), FS(1, "ext4", LUKS, "", .disk = 1) };
 	const struct facts f = FACTS(disks);
 	const struct edit edits[] = {
-		{ "/etc/fstab", "/dev/sdb1 / ext4 defaults 0 1\n/dev/sda1 /data ext4 defaults 0 2\n", "UUID=" ROOT " / ext4 defaults 0 1\nUUID=" LUKS " /data ext4 defaults 0 2\n" },
-		{ "/boot/grub/grub.cfg", "linux /vmlinuz root=/dev/sdb1 ro\ninitrd /initrd.img\n", "linux /vmlinuz root=UUID=" ROOT " ro\ninitrd /initrd.img\n" },
+		{ "/etc/fstab", "/dev/sdb1 / ext4 defaults 0 1\n/dev/sda1 /data ext4 defaults 0 2\n",
+		  "UUID=" ROOT " / ext4 defaults 0 1\nUUID=" LUKS " /data ext4 defaults 0 2\n" },
+		{ "/boot/grub/grub.cfg", "linux /vmlinuz root=/dev/sdb1 ro\ninitrd /initrd.img\n",
+		  "linux /vmlinuz root=UUID=" ROOT " ro\ninitrd /initrd.img\n" },
 		{ 0 },
 	};
 
@@ -160,8 +170,10 @@ static void test_grub2_serial(void **state)
 	const struct edit edits[] = {
 		{ "/boot/grub/grub.cfg", GRUB_CFG("/dev/sda1", "/dev/sda1", ""),
 		  GRUB_CFG("UUID=" ROOT, "PARTUUID=aabbccdd-01", " console=tty0 console=ttyS0,115200n8") GRUB_SERIAL },
-		{ "/etc/default/grub", "GRUB_CMDLINE_LINUX=\"\"\nGRUB_TERMINAL=console\n", "GRUB_CMDLINE_LINUX=\"console=tty0 console=ttyS0,115200n8\"\nGRUB_TERMINAL=\"console serial\"\nGRUB_SERIAL_COMMAND=\"serial --unit=0 --speed=115200\"\n" },
-		{ "/etc/grub.d/10_linux", "  linux\t${rel_dirname}/${basename} root=${linux_root_device_thisversion} ro ${args}\n", SAME },
+		{ "/etc/default/grub", "GRUB_CMDLINE_LINUX=\"\"\nGRUB_TERMINAL=console\n",
+		  "GRUB_CMDLINE_LINUX=\"console=tty0 console=ttyS0,115200n8\"\nGRUB_TERMINAL=\"console serial\"\nGRUB_SERIAL_COMMAND=\"serial --unit=0 --speed=115200\"\n" },
+		{ "/etc/grub.d/10_linux", "  linux\t${rel_dirname}/${basename} root=${linux_root_device_thisversion} ro ${args}\n",
+		  SAME },
 		{ "/etc/securetty", "tty1\n", "tty1\nttyS0\n" },
 		{ 0 },
 	};
@@ -188,16 +200,25 @@ static char *environment(const char *text)
 static void test_bls(void **state)
 {
 	struct facts f = FACTS(disk);
-	char *before = environment("# GRUB Environment Block\nsaved_entry=abc-4.18.0\nkernelopts=root=/dev/sda1 ro crashkernel=auto resume=/dev/sda2 rhgb \nboot_success=0\n");
-	char *after = environment("# GRUB Environment Block\nsaved_entry=abc-4.18.0\nkernelopts=root=UUID=" ROOT " ro crashkernel=auto resume=UUID=" SWAP " rhgb console=tty0 console=ttyS0,115200n8 \nboot_success=0\n");
+	char *before = environment(
+		"# GRUB Environment Block\nsaved_entry=abc-4.18.0\nkernelopts=root=/dev/sda1 ro crashkernel=auto resume=/dev/sda2 rhgb \nboot_success=0\n");
+	char *after = environment("# GRUB Environment Block\nsaved_entry=abc-4.18.0\nkernelopts=root=UUID=" ROOT
+	                          " ro crashkernel=auto resume=UUID=" SWAP
+	                          " rhgb console=tty0 console=ttyS0,115200n8 \nboot_success=0\n");
 	const struct edit edits[] = {
 		{ "/boot/efi/EFI/redhat/grubenv", before, after },
 		{ "/boot/grub2/grubenv", LINK "../efi/EFI/redhat/grubenv", SAME },
-		{ "/boot/grub2/grub.cfg", "if [ -z \"${kernelopts}\" ]; then\n  set kernelopts=\"root=/dev/sda1 ro \"\nfi\nblscfg\n",
-		  "if [ -z \"${kernelopts}\" ]; then\n  set kernelopts=\"root=UUID=" ROOT " ro console=tty0 console=ttyS0,115200n8 \"\nfi\nblscfg\n" GRUB_SERIAL },
-		{ "/boot/loader/entries/abc-4.18.0.conf", "title RHEL\nversion 4.18.0\nlinux /vmlinuz-4.18.0\ninitrd /initramfs-4.18.0.img $tuned_initrd\noptions $kernelopts $tuned_params\n", SAME },
-		{ "/boot/loader/entries/abc-5.14.0.conf", "title RHEL\nlinux /vmlinuz-5.14.0\ninitrd /initramfs-5.14.0.img\noptions root=/dev/sda1 ro\ngrub_class rhel\n",
-		  "title RHEL\nlinux /vmlinuz-5.14.0\ninitrd /initramfs-5.14.0.img\noptions root=UUID=" ROOT " ro console=tty0 console=ttyS0,115200n8\ngrub_class rhel\n" },
+		{ "/boot/grub2/grub.cfg",
+		  "if [ -z \"${kernelopts}\" ]; then\n  set kernelopts=\"root=/dev/sda1 ro \"\nfi\nblscfg\n",
+		  "if [ -z \"${kernelopts}\" ]; then\n  set kernelopts=\"root=UUID=" ROOT
+		  " ro console=tty0 console=ttyS0,115200n8 \"\nfi\nblscfg\n" GRUB_SERIAL },
+		{ "/boot/loader/entries/abc-4.18.0.conf",
+		  "title RHEL\nversion 4.18.0\nlinux /vmlinuz-4.18.0\ninitrd /initramfs-4.18.0.img $tuned_initrd\noptions $kernelopts $tuned_params\n",
+		  SAME },
+		{ "/boot/loader/entries/abc-5.14.0.conf",
+		  "title RHEL\nlinux /vmlinuz-5.14.0\ninitrd /initramfs-5.14.0.img\noptions root=/dev/sda1 ro\ngrub_class rhel\n",
+		  "title RHEL\nlinux /vmlinuz-5.14.0\ninitrd /initramfs-5.14.0.img\noptions root=UUID=" ROOT
+		  " ro console=tty0 console=ttyS0,115200n8\ngrub_class rhel\n" },
 		{ "/etc/kernel/cmdline", "root=/dev/sda1 ro\n", "root=UUID=" ROOT " ro console=tty0 console=ttyS0,115200n8\n" },
 		{ 0 },
 	};
@@ -239,10 +260,13 @@ static void test_legacy(void **state)
 		{ "/boot/grub/menu.lst",
 		  "default 0\ntimeout 5\n## # kopt=root=/dev/hda1 ro\n# kopt=root=/dev/sda1 ro\n# groot=(hd1,0)\n\ntitle Debian\nroot (hd0,0)\nkernel /boot/vmlinuz-2.6.32 root=/dev/sda1 ro quiet\ninitrd /boot/initrd.img-2.6.32\n\n"
 		  "title plain\nroot (hd1,0)\nkernel (hd0,0)/boot/bzImage root=0801 ro\n\ntitle memtest\nkernel /boot/memtest86+.bin\n",
-		  "default 0\ntimeout 5\n## # kopt=root=/dev/hda1 ro\n# kopt=root=UUID=" ROOT " ro console=tty0 console=ttyS0,115200n8\n# groot=(hd0,0)\n\nserial --unit=0 --speed=115200\nterminal --timeout=5 console serial\ntitle Debian\nroot (hd0,0)\nkernel /boot/vmlinuz-2.6.32 root=UUID=" ROOT " ro quiet console=tty0 console=ttyS0,115200n8\ninitrd /boot/initrd.img-2.6.32\n\n"
+		  "default 0\ntimeout 5\n## # kopt=root=/dev/hda1 ro\n# kopt=root=UUID=" ROOT
+		  " ro console=tty0 console=ttyS0,115200n8\n# groot=(hd0,0)\n\nserial --unit=0 --speed=115200\nterminal --timeout=5 console serial\ntitle Debian\nroot (hd0,0)\nkernel /boot/vmlinuz-2.6.32 root=UUID=" ROOT
+		  " ro quiet console=tty0 console=ttyS0,115200n8\ninitrd /boot/initrd.img-2.6.32\n\n"
 		  "title plain\nroot (hd0,0)\nkernel (hd0,0)/boot/bzImage root=PARTUUID=aabbccdd-01 ro console=tty0 console=ttyS0,115200n8\n\ntitle memtest\nkernel /boot/memtest86+.bin\n" },
 		{ "/boot/grub/grub.conf", LINK "menu.lst", SAME },
-		{ "/etc/inittab", "id:2:initdefault:\n#T0:23:respawn:/sbin/getty -L ttyS0 9600 vt100\n", "id:2:initdefault:\n#T0:23:respawn:/sbin/getty -L ttyS0 9600 vt100\nS0:2345:respawn:/sbin/getty -L ttyS0 115200 vt100\n" },
+		{ "/etc/inittab", "id:2:initdefault:\n#T0:23:respawn:/sbin/getty -L ttyS0 9600 vt100\n",
+		  "id:2:initdefault:\n#T0:23:respawn:/sbin/getty -L ttyS0 9600 vt100\nS0:2345:respawn:/sbin/getty -L ttyS0 115200 vt100\n" },
 		{ "/sbin/getty", "x", SAME },
 		{ 0 },
 	};
@@ -256,11 +280,16 @@ static void test_alpine(void **state)
 {
 	struct facts f = FACTS(disk);
 	const struct edit edits[] = {
-		{ "/boot/extlinux.conf", "DEFAULT menu.c32\nLABEL lts\n  MENU LABEL Linux lts\n  LINUX vmlinuz-lts\n  INITRD initramfs-lts\n  APPEND root=/dev/sda1 modules=sd-mod,usb-storage,ext4 quiet rootfstype=ext4\n",
-		  "SERIAL 0 115200\nDEFAULT menu.c32\nLABEL lts\n  MENU LABEL Linux lts\n  LINUX vmlinuz-lts\n  INITRD initramfs-lts\n  APPEND root=UUID=" ROOT " modules=sd-mod,usb-storage,ext4 quiet rootfstype=ext4 console=tty0 console=ttyS0,115200n8\n" },
-		{ "/etc/update-extlinux.conf", "# x\noverwrite=1\ndefault_kernel_opts=\"quiet rootfstype=ext4\"\nmodules=sd-mod,usb-storage,ext4\nroot=/dev/sda1\nserial_port=\nserial_baud=115200\n",
-		  "# x\noverwrite=1\ndefault_kernel_opts=\"quiet rootfstype=ext4 console=tty0 console=ttyS0,115200n8\"\nmodules=sd-mod,usb-storage,ext4\nroot=UUID=" ROOT "\nserial_port=0\nserial_baud=115200\n" },
-		{ "/etc/inittab", "tty1::respawn:/sbin/getty 38400 tty1\n", "tty1::respawn:/sbin/getty 38400 tty1\nttyS0::respawn:/sbin/getty -L ttyS0 115200 vt100\n" },
+		{ "/boot/extlinux.conf",
+		  "DEFAULT menu.c32\nLABEL lts\n  MENU LABEL Linux lts\n  LINUX vmlinuz-lts\n  INITRD initramfs-lts\n  APPEND root=/dev/sda1 modules=sd-mod,usb-storage,ext4 quiet rootfstype=ext4\n",
+		  "SERIAL 0 115200\nDEFAULT menu.c32\nLABEL lts\n  MENU LABEL Linux lts\n  LINUX vmlinuz-lts\n  INITRD initramfs-lts\n  APPEND root=UUID=" ROOT
+		  " modules=sd-mod,usb-storage,ext4 quiet rootfstype=ext4 console=tty0 console=ttyS0,115200n8\n" },
+		{ "/etc/update-extlinux.conf",
+		  "# x\noverwrite=1\ndefault_kernel_opts=\"quiet rootfstype=ext4\"\nmodules=sd-mod,usb-storage,ext4\nroot=/dev/sda1\nserial_port=\nserial_baud=115200\n",
+		  "# x\noverwrite=1\ndefault_kernel_opts=\"quiet rootfstype=ext4 console=tty0 console=ttyS0,115200n8\"\nmodules=sd-mod,usb-storage,ext4\nroot=UUID=" ROOT
+		  "\nserial_port=0\nserial_baud=115200\n" },
+		{ "/etc/inittab", "tty1::respawn:/sbin/getty 38400 tty1\n",
+		  "tty1::respawn:/sbin/getty 38400 tty1\nttyS0::respawn:/sbin/getty -L ttyS0 115200 vt100\n" },
 		{ 0 },
 	};
 
@@ -275,7 +304,9 @@ static void test_systemd_boot(void **state)
 	struct facts f = FACTS(disk);
 	const struct edit edits[] = {
 		{ "/boot/loader/loader.conf", "default arch.conf\n", SAME },
-		{ "/boot/loader/entries/arch.conf", "title Arch\nlinux /vmlinuz-linux\ninitrd /initramfs-linux.img\noptions root=/dev/nvme0n1p1 rw\n", "title Arch\nlinux /vmlinuz-linux\ninitrd /initramfs-linux.img\noptions root=UUID=" ROOT " rw\n" },
+		{ "/boot/loader/entries/arch.conf",
+		  "title Arch\nlinux /vmlinuz-linux\ninitrd /initramfs-linux.img\noptions root=/dev/nvme0n1p1 rw\n",
+		  "title Arch\nlinux /vmlinuz-linux\ninitrd /initramfs-linux.img\noptions root=UUID=" ROOT " rw\n" },
 		{ "/boot/EFI/systemd/systemd-bootx64.efi", "sdboot", SAME },
 		{ "/boot/EFI/BOOT/BOOTX64.EFI", NULL, "sdboot" },
 		{ 0 },
@@ -342,13 +373,15 @@ static void test_fallback_shim(void **state)
 		{ "/boot/efi/EFI/debian/mmx64.efi", "mm", SAME },
 		{ "/boot/efi/EFI/debian/fbx64.efi", "fb", SAME },
 		{ "/boot/efi/EFI/debian/BOOTX64.CSV", "csv", SAME },
-		{ "/boot/efi/EFI/debian/grub.cfg", "search.fs_uuid " ROOT " root\nset prefix=($root)'/boot/grub'\nconfigfile $prefix/grub.cfg\n", SAME },
+		{ "/boot/efi/EFI/debian/grub.cfg",
+		  "search.fs_uuid " ROOT " root\nset prefix=($root)'/boot/grub'\nconfigfile $prefix/grub.cfg\n", SAME },
 		{ "/boot/efi/EFI/Microsoft/Boot/bootmgfw.efi", "windows", SAME },
 		{ "/boot/efi/EFI/BOOT/BOOTX64.EFI", NULL, "shim" },
 		{ "/boot/efi/EFI/BOOT/grubx64.efi", NULL, "grub (,gpt1)/EFI/debian" },
 		{ "/boot/efi/EFI/BOOT/mmx64.efi", NULL, "mm" },
 		{ "/boot/efi/EFI/BOOT/fbx64.efi", NULL, GONE },
-		{ "/boot/efi/EFI/BOOT/grub.cfg", NULL, "search.fs_uuid " ROOT " root\nset prefix=($root)'/boot/grub'\nconfigfile $prefix/grub.cfg\n" },
+		{ "/boot/efi/EFI/BOOT/grub.cfg", NULL,
+		  "search.fs_uuid " ROOT " root\nset prefix=($root)'/boot/grub'\nconfigfile $prefix/grub.cfg\n" },
 		{ 0 },
 	};
 
@@ -390,10 +423,13 @@ static void test_fallback_there(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_words), cmocka_unit_test(test_grub2), cmocka_unit_test(test_two_disks), cmocka_unit_test(test_grub2_serial), cmocka_unit_test(test_bls),
-		cmocka_unit_test(test_grubenv_full), cmocka_unit_test(test_legacy), cmocka_unit_test(test_alpine), cmocka_unit_test(test_systemd_boot),
-		cmocka_unit_test(test_lilo), cmocka_unit_test(test_uki), cmocka_unit_test(test_fallback_shim), cmocka_unit_test(test_fallback_grub),
-		cmocka_unit_test(test_fallback_there),
+		cmocka_unit_test(test_words),         cmocka_unit_test(test_grub2),
+		cmocka_unit_test(test_two_disks),     cmocka_unit_test(test_grub2_serial),
+		cmocka_unit_test(test_bls),           cmocka_unit_test(test_grubenv_full),
+		cmocka_unit_test(test_legacy),        cmocka_unit_test(test_alpine),
+		cmocka_unit_test(test_systemd_boot),  cmocka_unit_test(test_lilo),
+		cmocka_unit_test(test_uki),           cmocka_unit_test(test_fallback_shim),
+		cmocka_unit_test(test_fallback_grub), cmocka_unit_test(test_fallback_there),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -100,7 +100,8 @@ static void what_needs_what(void **state)
 	struct kmod k;
 
 	file_put(f, "modules.dep", deps);
-	file_put(f, "modules.softdep", "# Soft\nsoftdep soft pre: before crypto-crc32c post: after nowhere\nsoftdep after pre: soft\n");
+	file_put(f, "modules.softdep",
+	         "# Soft\nsoftdep soft pre: before crypto-crc32c post: after nowhere\nsoftdep after pre: soft\n");
 	file_put(f, "modules.alias", "alias crypto-crc32c crc32c_generic\nalias pci:* virtio_blk\n");
 	file_put(f, "modules.builtin", "kernel/x/xen-blkfront.ko\nkernel/x/sd_mod.ko\n\nodd\n");
 	opened(f, &k);
@@ -199,10 +200,13 @@ static void index_is_found(void **state)
 
 	(void)state;
 	bytes_text(&dep, deps);
-	bytes_text(&alias, "# c\nalias pci:v00001AF4d-x[a-z]* virtio-blk\nalias pci:v00001AF4 soft\nalias virtio:d1 before\nalias odd\nalias \xc3\xa4 soft\n");
+	bytes_text(
+		&alias,
+		"# c\nalias pci:v00001AF4d-x[a-z]* virtio-blk\nalias pci:v00001AF4 soft\nalias virtio:d1 before\nalias odd\nalias \xc3\xa4 soft\n");
 	assert_int_equal(kmod_index(KMOD_DEP, &dep, &dep, &out, &err), 0);
 	assert_int_equal(be32(&out, 0), 0xb007f457);
-	assert_string_equal(looked_up(&out, "virtio_blk"), "kernel/b/virtio-blk.ko.xz: kernel/a/virtio_ring.ko.xz kernel/a/virtio.ko.xz");
+	assert_string_equal(looked_up(&out, "virtio_blk"),
+	                    "kernel/b/virtio-blk.ko.xz: kernel/a/virtio_ring.ko.xz kernel/a/virtio.ko.xz");
 	assert_string_equal(looked_up(&out, "virtio"), "kernel/a/virtio.ko.xz:");
 	assert_string_equal(looked_up(&out, "soft"), "kernel/c/soft.ko:");
 	assert_null(looked_up(&out, "virtio_"));
@@ -243,7 +247,9 @@ static void what_targets_want(void **state)
 	assert_string_equal(bad, "qemu");
 	assert_int_equal(target_parse("kvm,", &bad), 0);
 	assert_int_equal(target_parse("", &bad), 0);
-	file_put(f, "modules.dep", "k/virtio_blk.ko:\nk/virtio_pci.ko:\nk/virtio_net.ko:\nk/hv_storvsc.ko:\nk/hv_vmbus.ko:\nk/sd_mod.ko:\nk/hv_netvsc.ko:\n");
+	file_put(
+		f, "modules.dep",
+		"k/virtio_blk.ko:\nk/virtio_pci.ko:\nk/virtio_net.ko:\nk/hv_storvsc.ko:\nk/hv_vmbus.ko:\nk/sd_mod.ko:\nk/hv_netvsc.ko:\n");
 	file_put(f, "modules.builtin", "k/virtio.ko\nk/virtio_ring.ko\n");
 	opened(f, &k);
 	wanted_of(&k, TARGET_HYPERV, &load, &extra);
@@ -293,8 +299,11 @@ static void packed_modules(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(what_needs_what, set_up, tear_down), cmocka_unit_test_setup_teardown(no_modules, set_up, tear_down),
-		cmocka_unit_test(names_of_modules), cmocka_unit_test(index_is_found), cmocka_unit_test_setup_teardown(what_targets_want, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(what_needs_what, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(no_modules, set_up, tear_down),
+		cmocka_unit_test(names_of_modules),
+		cmocka_unit_test(index_is_found),
+		cmocka_unit_test_setup_teardown(what_targets_want, set_up, tear_down),
 		cmocka_unit_test(packed_modules),
 	};
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Windows of several releases, as far as anybody looks: what is known of them, what is refused, and what their registry holds afterwards. */
+/* Windows of several releases, as far as anybody looks: what is known of them, what is refused, and what their registry holds
+   afterwards. */
 #include "adapt_windows_server.h"
 
 /* ---------------------------------------------------------------- facts */
@@ -54,19 +55,27 @@ static void test_facts(void **state)
 
 static void test_releases(void **state)
 {
-	static const struct { const char *version, *build, *type, *product, *name, *says; unsigned major; } all[] = {
-		{ "6.1", "7601", "Client", "Windows 7 Professional", "w7", NULL, 0 }, { "6.1", "7601", "Server", "x", "2k8R2", NULL, 0 },
-		{ "6.2", "9200", "Server Core", "x", "2k12", NULL, 0 },              { "6.3", "9600", "Client", "x", "w8.1", NULL, 0 },
-		{ "6.3", "14393", "Server", "x", "2k16", NULL, 10 },                 { "6.3", "19045", "Client", "Windows 10 Pro", "w10", NULL, 10 },
-		{ "6.3", "22631", "Client", "Windows 10 Pro", "w11", "Windows 11 Pro", 10 }, { "6.3", "20348", "Server", "x", "2k22", NULL, 10 },
-		{ "6.3", "26100", "Server", "x", "2k25", NULL, 10 },                 { "6.0", "6002", "Server", "x", "", NULL, 0 },
+	static const struct { const char *version, *build, *type, *product, *name, *says; unsigned major;
+	} all[] = {
+		{ "6.1", "7601", "Client", "Windows 7 Professional", "w7", NULL, 0 },
+		{ "6.1", "7601", "Server", "x", "2k8R2", NULL, 0 },
+		{ "6.2", "9200", "Server Core", "x", "2k12", NULL, 0 },
+		{ "6.3", "9600", "Client", "x", "w8.1", NULL, 0 },
+		{ "6.3", "14393", "Server", "x", "2k16", NULL, 10 },
+		{ "6.3", "19045", "Client", "Windows 10 Pro", "w10", NULL, 10 },
+		{ "6.3", "22631", "Client", "Windows 10 Pro", "w11", "Windows 11 Pro", 10 },
+		{ "6.3", "20348", "Server", "x", "2k22", NULL, 10 },
+		{ "6.3", "26100", "Server", "x", "2k25", NULL, 10 },
+		{ "6.0", "6002", "Server", "x", "", NULL, 0 },
 	};
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(all) / sizeof(*all); i++) {
-		struct reg software[] = { R_SZ(NT, "CurrentVersion", all[i].version), R_SZ(NT, "CurrentBuildNumber", all[i].build),
-			R_SZ(NT, "InstallationType", all[i].type), R_SZ(NT, "ProductName", all[i].product), R_DWORD(NT, "CurrentMajorVersionNumber", 10),
-			REG_LAST };
+		struct reg software[] = {
+			R_SZ(NT, "CurrentVersion", all[i].version),   R_SZ(NT, "CurrentBuildNumber", all[i].build),
+			R_SZ(NT, "InstallationType", all[i].type),    R_SZ(NT, "ProductName", all[i].product),
+			R_DWORD(NT, "CurrentMajorVersionNumber", 10), REG_LAST
+		};
 		const struct windows_facts *f;
 		struct windows w;
 
@@ -75,7 +84,8 @@ static void test_releases(void **state)
 		windows_make(&w, system_2008, software);
 		f = w.f.windows;
 		if (strcmp(f->name, all[i].name) || strcmp(f->product, all[i].says ? all[i].says : all[i].product))
-			fail_msg("%s.%s: due %s, %s; it is %s, %s", all[i].version, all[i].build, all[i].name, all[i].product, f->name, f->product);
+			fail_msg("%s.%s: due %s, %s; it is %s, %s", all[i].version, all[i].build, all[i].name, all[i].product,
+			         f->name, f->product);
 		if (!*all[i].name)
 			expect_refusal(&w, VDISK_UNSUPPORTED, "6.0.6002");
 		windows_destroy(&w);
@@ -84,7 +94,9 @@ static void test_releases(void **state)
 
 static void test_no_windows(void **state)
 {
-	static const struct edit files[] = { { "/Windows/System32/config/SYSTEM", "no hive", NULL }, { "/etc/fstab", "", NULL }, { NULL, NULL, NULL } };
+	static const struct edit files[] = { { "/Windows/System32/config/SYSTEM", "no hive", NULL },
+		                             { "/etc/fstab", "", NULL },
+		                             { NULL, NULL, NULL } };
 	struct windows_facts *f;
 	vdisk_error err = { 0 };
 	struct guest g;
@@ -209,7 +221,8 @@ static void test_start_types(void **state)
 	hivex_close(h);
 	guest_remarks(&w.g, "without --drivers");
 	guest_remarks(&w.g, "VMware Tools are turned off");
-	assert_non_null(strstr(plan_find(&w.g.plan, SYSTEM)->notes.at, "HKLM\\SYSTEM\\ControlSet001\\Services\\storahci: Start = 0, was 3\n"));
+	assert_non_null(strstr(plan_find(&w.g.plan, SYSTEM)->notes.at,
+	                       "HKLM\\SYSTEM\\ControlSet001\\Services\\storahci: Start = 0, was 3\n"));
 	guest_apply(&w.g);
 	guest_step(&w.g, step_windows, &w.f, &w.o);
 	guest_idle(&w.g);
@@ -250,9 +263,10 @@ static void test_firstboot(void **state)
 	expect_reg(h, CS1 "Services\\vdisk-firstboot\\Parameters", "CommandLine", "(none)");
 	hivex_close(h);
 	assert_int_equal(w.g.plan.view.ops->read(&w.g.plan.view, "/Windows/vdisk/network.ps1", 1 << 20, &text, NULL), 1);
-	if (!strstr(text.at, "@{ Guid = '" NIC "'; Mac = '00:0c:29:aa:bb:cc'; To = $null; Address = @('192.0.2.5', '192.0.2.6'); "
-	                     "Mask = @('255.255.255.0', '255.255.255.255'); Gateway = @('192.0.2.1'); Metric = 7; "
-	                     "Dns = @('192.0.2.53', '198.51.100.53'); Address6 = @('2001:db8::5/64'); Dns6 = @('2001:db8::53') }\r\n)"))
+	if (!strstr(text.at,
+	            "@{ Guid = '" NIC "'; Mac = '00:0c:29:aa:bb:cc'; To = $null; Address = @('192.0.2.5', '192.0.2.6'); "
+	            "Mask = @('255.255.255.0', '255.255.255.255'); Gateway = @('192.0.2.1'); Metric = 7; "
+	            "Dns = @('192.0.2.53', '198.51.100.53'); Address6 = @('2001:db8::5/64'); Dns6 = @('2001:db8::53') }\r\n)"))
 		fail_msg("%s", text.at);
 	assert_null(strstr(text.at, "evil"));
 	assert_null(strstr(text.at, "203.0.113.9"));
@@ -280,7 +294,8 @@ static void test_service_tool(void **state)
 	guest_step(&w.g, step_windows, &w.f, &w.o);
 	h = hive_after(&w.g, SYSTEM);
 	expect_reg(h, CS1 "Services\\vdisk-firstboot", "ImagePath", "%SystemRoot%\\vdisk\\rhsrvany.exe -s vdisk-firstboot");
-	expect_reg(h, CS1 "Services\\vdisk-firstboot\\Parameters", "CommandLine", "cmd.exe /c \"%SystemRoot%\\vdisk\\firstboot.cmd\"");
+	expect_reg(h, CS1 "Services\\vdisk-firstboot\\Parameters", "CommandLine",
+	           "cmd.exe /c \"%SystemRoot%\\vdisk\\firstboot.cmd\"");
 	hivex_close(h);
 	guest_expect(&w.g, "/Windows/vdisk/rhsrvany.exe", "MZ....");
 	*strrchr(w.drivers, '/') = '\0';
@@ -308,9 +323,10 @@ static void test_loader(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_facts), cmocka_unit_test(test_releases), cmocka_unit_test(test_no_windows), cmocka_unit_test(test_refusals),
-		cmocka_unit_test(test_sleep), cmocka_unit_test(test_start_types), cmocka_unit_test(test_stays_vmware), cmocka_unit_test(test_firstboot),
-		cmocka_unit_test(test_service_tool), cmocka_unit_test(test_loader),
+		cmocka_unit_test(test_facts),        cmocka_unit_test(test_releases),  cmocka_unit_test(test_no_windows),
+		cmocka_unit_test(test_refusals),     cmocka_unit_test(test_sleep),     cmocka_unit_test(test_start_types),
+		cmocka_unit_test(test_stays_vmware), cmocka_unit_test(test_firstboot), cmocka_unit_test(test_service_tool),
+		cmocka_unit_test(test_loader),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

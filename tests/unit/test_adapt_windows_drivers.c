@@ -1,28 +1,31 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Drivers put into a Windows: from a folder in each of the layouts that virtio-win had, and from an ISO; into the registry of systems with and without a driver
-   database; what is refused; and any hive at all. */
+/* Drivers put into a Windows: from a folder in each of the layouts that virtio-win had, and from an ISO; into the registry of
+   systems with and without a driver database; what is refused; and any hive at all. */
 #include "adapt_windows_server.h"
 
 /* The INFs are the shape of virtio-win's, with the words of their own. */
-#define STORAGE_INF(service, device, subsys, version) \
+#define STORAGE_INF(service, device, subsys, version)                                                                                         \
 	"; a comment\r\n[Version]\r\nSignature=\"$Windows NT$\"\r\nClass=SCSIAdapter\r\nClassGUID={4D36E97B-E325-11CE-BFC1-08002BE10318}\r\n" \
-	"Provider=%V%\r\nDriverVer=01/02/2021,100.85.104.20700\r\nCatalogFile=" service ".cat\r\n" \
-	"[SourceDisksFiles]\r\n" service ".sys = 1,,\r\n[Manufacturer]\r\n%V% = Models,NTamd64" version "\r\n" \
-	"[Models.NTamd64" version "]\r\n%D% = scsi_inst, PCI\\VEN_1AF4&DEV_" device "&SUBSYS_" subsys "1af4&REV_00, PCI\\VEN_1AF4&DEV_" device "\r\n" \
-	"[scsi_inst]\r\nCopyFiles=Files\r\n[Files]\r\n" service ".sys,,,2\r\n[scsi_inst.Services]\r\n" \
-	"AddService = " service ", 0x00000002 , Service_Inst, Log\r\n[Service_Inst]\r\nServiceType=%ONE%\r\nStartType=%ZERO% ; boot\r\nErrorControl=%ONE%\r\n" \
-	"ServiceBinary=%12%\\" service ".sys\r\nLoadOrderGroup=SCSI miniport\r\nAddReg=Params\r\n" \
+	"Provider=%V%\r\nDriverVer=01/02/2021,100.85.104.20700\r\nCatalogFile=" service ".cat\r\n"                                            \
+	"[SourceDisksFiles]\r\n" service ".sys = 1,,\r\n[Manufacturer]\r\n%V% = Models,NTamd64" version "\r\n"                                \
+	"[Models.NTamd64" version "]\r\n%D% = scsi_inst, PCI\\VEN_1AF4&DEV_" device "&SUBSYS_" subsys                                         \
+	"1af4&REV_00, PCI\\VEN_1AF4&DEV_" device "\r\n"                                                                                       \
+	"[scsi_inst]\r\nCopyFiles=Files\r\n[Files]\r\n" service ".sys,,,2\r\n[scsi_inst.Services]\r\n"                                        \
+	"AddService = " service                                                                                                               \
+	", 0x00000002 , Service_Inst, Log\r\n[Service_Inst]\r\nServiceType=%ONE%\r\nStartType=%ZERO% ; boot\r\nErrorControl=%ONE%\r\n"        \
+	"ServiceBinary=%12%\\" service ".sys\r\nLoadOrderGroup=SCSI miniport\r\nAddReg=Params\r\n"                                            \
 	"[Params]\r\nHKR, \"Parameters\\PnpInterface\", \"5\", 0x00010001, 1\r\nHKR, \"Parameters\", \"BusType\", 0x00010001, 0x0000000A\r\n" \
 	"[Strings]\r\nV=\"Somebody, \"\"Inc.\"\"\"\r\nD=\"A controller\"\r\nONE=1\r\nZERO=0\r\n"
 
-#define NET_INF \
+#define NET_INF                                                                                                                                      \
 	"[version]\r\nClass=Net\r\nClassGUID={4d36e972-e325-11ce-bfc1-08002be10318}\r\nCatalogFile=netkvm.cat\r\n[Manufacturer]\r\nV=N, NTamd64\r\n" \
-	"[N.NTamd64]\r\nD = k.ndi, PCI\\VEN_1AF4&DEV_1000\r\n[k.ndi]\r\nCopyFiles=k.Copy\r\n[k.Copy]\r\nnetkvm.sys,,,2\r\n[k.ndi.Services]\r\n" \
+	"[N.NTamd64]\r\nD = k.ndi, PCI\\VEN_1AF4&DEV_1000\r\n[k.ndi]\r\nCopyFiles=k.Copy\r\n[k.Copy]\r\nnetkvm.sys,,,2\r\n[k.ndi.Services]\r\n"      \
 	"AddService=netkvm, 2, k.S\r\n[k.S]\r\nServiceType=1\r\nStartType=3\r\nErrorControl=1\r\nServiceBinary=%12%\\netkvm.sys\r\nLoadOrderGroup=NDIS\r\n"
 
 static void drivers_make(struct windows *w, const char *system_name, const char *arch, unsigned machine, bool sealed, bool catalog)
 {
-	static const char blk[] = STORAGE_INF("viostor", "1001", "0002", ""), scsi[] = STORAGE_INF("vioscsi", "1004", "0008", ""), net[] = NET_INF;
+	static const char blk[] = STORAGE_INF("viostor", "1001", "0002", ""), scsi[] = STORAGE_INF("vioscsi", "1004", "0008", ""),
+			  net[] = NET_INF;
 	const struct { const char *name, *inf; size_t len; } all[] = {
 		{ "viostor", blk, sizeof(blk) - 1 }, { "vioscsi", scsi, sizeof(scsi) - 1 }, { "NetKVM", net, sizeof(net) - 1 } };
 	unsigned char b[1024];
@@ -72,7 +75,10 @@ static void test_drivers_database(void **state)
 		expect_reg(h, key, "ImagePath", "system32\\drivers\\viostor.sys");
 		/* 70 is in the group's list, 64 a service's; one driver comes after the other */
 		expect_reg(h, key, "Tag", set == 1 ? "72" : "2");
-		expect_reg(h, set == 1 ? CS1 "Services\\viostor\\Parameters\\PnpInterface" : CS2 "Services\\viostor\\Parameters\\PnpInterface", "5", "1");
+		expect_reg(h,
+		           set == 1 ? CS1 "Services\\viostor\\Parameters\\PnpInterface"
+		                    : CS2 "Services\\viostor\\Parameters\\PnpInterface",
+		           "5", "1");
 	}
 	expect_reg(h, CS1 "Services\\vioscsi", "Tag", "71");
 	expect_reg(h, CS1 "Services\\vioscsi\\Parameters", "BusType", "10");
@@ -82,7 +88,8 @@ static void test_drivers_database(void **state)
 	expect_reg(h, "DriverDatabase\\DriverInfFiles\\vdisk-viostor.inf", "", "vdisk-viostor.inf_tmp");
 	expect_reg(h, "DriverDatabase\\DriverInfFiles\\vdisk-viostor.inf", "Active", "vdisk-viostor.inf_tmp");
 	expect_reg(h, "DriverDatabase\\DriverInfFiles\\vdisk-viostor.inf", "Configurations", "scsi_inst");
-	expect_reg(h, PACKAGE, "Version", "00ff0900000000007be9364d25e3ce11bfc108002be10318000000000000000000000000000000000000000000000000");
+	expect_reg(h, PACKAGE, "Version",
+	           "00ff0900000000007be9364d25e3ce11bfc108002be10318000000000000000000000000000000000000000000000000");
 	expect_reg(h, PACKAGE "\\Configurations\\scsi_inst", "Service", "viostor");
 	expect_reg(h, PACKAGE "\\Configurations\\scsi_inst", "ConfigFlags", "0");
 	expect_reg(h, PACKAGE "\\Descriptors\\PCI\\VEN_1AF4&DEV_1001", "Configuration", "scsi_inst");
@@ -166,7 +173,8 @@ static void test_drivers_refused(void **state)
 /* The next best Windows' drivers, a folder that names nothing, the layout of the RPM. */
 static void test_drivers_layouts(void **state)
 {
-	static const char inf[] = STORAGE_INF("viostor", "1001", "0002", ".10.0"), later[] = STORAGE_INF("viostor", "1001", "0002", ".10.0...20000");
+	static const char inf[] = STORAGE_INF("viostor", "1001", "0002", ".10.0"),
+			  later[] = STORAGE_INF("viostor", "1001", "0002", ".10.0...20000");
 	unsigned char b[1024];
 	struct windows w;
 
@@ -224,7 +232,8 @@ static void test_drivers_iso(void **state)
 static void test_any_hive(void **state)
 {
 	const char *given = getenv("VDISK_SEED"), *rounds_given = getenv("VDISK_ITERATIONS");
-	unsigned seed = given ? (unsigned)strtoul(given, NULL, 0) : 20210104, rounds = rounds_given ? (unsigned)strtoul(rounds_given, NULL, 0) : 300;
+	unsigned seed = given ? (unsigned)strtoul(given, NULL, 0) : 20210104,
+		 rounds = rounds_given ? (unsigned)strtoul(rounds_given, NULL, 0) : 300;
 	struct windows w;
 	static unsigned char whole[2][1 << 20], b[1 << 20];
 	size_t len[2];
@@ -255,7 +264,8 @@ static void test_any_hive(void **state)
 		host_write(&w.g, SOFTWARE, (const char *)(k ? b : whole[1]), len[1], 0644);
 		windows_facts_free(w.f.windows);
 		w.f.windows = NULL;
-		if (windows_facts_read((struct windows_facts **)&w.f.windows, w.g.tree, &err) == 1 && step_windows(&w.g.plan, &w.f, &w.o, &err) && !*err.message)
+		if (windows_facts_read((struct windows_facts **)&w.f.windows, w.g.tree, &err) == 1 &&
+		    step_windows(&w.g.plan, &w.f, &w.o, &err) && !*err.message)
 			fail_msg("round %u: refused without a word", round);
 		plan_destroy(&w.g.plan);
 		plan_init(&w.g.plan, w.g.tree);
@@ -266,8 +276,9 @@ static void test_any_hive(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_drivers_database), cmocka_unit_test(test_drivers_critical), cmocka_unit_test(test_drivers_refused),
-		cmocka_unit_test(test_drivers_layouts), cmocka_unit_test(test_drivers_iso), cmocka_unit_test(test_any_hive),
+		cmocka_unit_test(test_drivers_database), cmocka_unit_test(test_drivers_critical),
+		cmocka_unit_test(test_drivers_refused),  cmocka_unit_test(test_drivers_layouts),
+		cmocka_unit_test(test_drivers_iso),      cmocka_unit_test(test_any_hive),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What of adapting a Windows looks outside of its tree: the state of an NTFS (made by mkntfs, marked by ntfsfix), an ISO of drivers. */
+/* What of adapting a Windows looks outside of its tree: the state of an NTFS (made by mkntfs, marked by ntfsfix), an ISO of
+   drivers. */
 #include "adapt_windows.h"
 #include "common/ntfs.h"
 #include "iso_tree.h"
@@ -59,7 +60,8 @@ static void ntfs_states(unsigned sector)
 
 	assert_true(d.fd >= 0);
 	assert_int_equal(ftruncate(d.fd, 8 << 20), 0);
-	snprintf(command, sizeof(command), "PATH=$PATH:/usr/sbin:/sbin; mkntfs -F -Q -q -s %u -p 0 -H 0 -S 0 %s >/dev/null 2>&1", sector, path);
+	snprintf(command, sizeof(command), "PATH=$PATH:/usr/sbin:/sbin; mkntfs -F -Q -q -s %u -p 0 -H 0 -S 0 %s >/dev/null 2>&1",
+	         sector, path);
 	if (system(command)) {
 		print_message("no mkntfs\n");
 		unlink(path);
@@ -81,7 +83,8 @@ static void ntfs_states(unsigned sector)
 	memset(log, 0, sizeof(log));
 	expect_state(&d, 0, "its log holds changes");
 	d.log = NULL;
-	snprintf(command, sizeof(command), "PATH=$PATH:/usr/sbin:/sbin; ntfsfix %s >/dev/null 2>&1", path); /* which asks Windows for a check */
+	/* which asks Windows for a check */
+	snprintf(command, sizeof(command), "PATH=$PATH:/usr/sbin:/sbin; ntfsfix %s >/dev/null 2>&1", path);
 	assert_int_equal(system(command), 0);
 	expect_state(&d, 0, "chkdsk");
 	snprintf(command, sizeof(command), "PATH=$PATH:/usr/sbin:/sbin; ntfsfix -d %s >/dev/null 2>&1", path);
@@ -116,7 +119,8 @@ static void test_ntfs_damage(void **state)
 	(void)state;
 	assert_true(d.fd >= 0);
 	assert_int_equal(ftruncate(d.fd, 8 << 20), 0);
-	snprintf(command, sizeof(command), "PATH=$PATH:/usr/sbin:/sbin; mkntfs -F -Q -q -s 512 -p 0 -H 0 -S 0 %s >/dev/null 2>&1", path);
+	snprintf(command, sizeof(command), "PATH=$PATH:/usr/sbin:/sbin; mkntfs -F -Q -q -s 512 -p 0 -H 0 -S 0 %s >/dev/null 2>&1",
+	         path);
 	if (system(command)) {
 		unlink(path);
 		skip();
@@ -176,10 +180,12 @@ static void test_iso(void **state)
 	(void)state;
 	assert_non_null(mkdtemp(folder));
 	snprintf(iso, sizeof(iso), "%s/drivers.iso", folder);
-	snprintf(command, sizeof(command),
-	         "cd %s && mkdir -p in/viostor/2k19/amd64 in/amd64/2k19 in/guest-agent && cd in && printf '[Version]' >viostor/2k19/amd64/viostor.inf && "
-	         "printf MZ >viostor/2k19/amd64/viostor.sys && ln viostor/2k19/amd64/viostor.sys amd64/2k19/ && printf MZ >guest-agent/setup.exe && "
-	         "ln -s /etc/passwd evil.inf && genisoimage -quiet -R -J -cache-inodes -o ../drivers.iso .", folder);
+	snprintf(
+		command, sizeof(command),
+		"cd %s && mkdir -p in/viostor/2k19/amd64 in/amd64/2k19 in/guest-agent && cd in && printf '[Version]' >viostor/2k19/amd64/viostor.inf && "
+		"printf MZ >viostor/2k19/amd64/viostor.sys && ln viostor/2k19/amd64/viostor.sys amd64/2k19/ && printf MZ >guest-agent/setup.exe && "
+		"ln -s /etc/passwd evil.inf && genisoimage -quiet -R -J -cache-inodes -o ../drivers.iso .",
+		folder);
 	if (system(command)) {
 		snprintf(command, sizeof(command), "rm -rf '%s'", folder);
 		assert_int_equal(system(command), 0);
@@ -217,7 +223,8 @@ static void test_iso(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(test_ntfs), cmocka_unit_test(test_ntfs_4k), cmocka_unit_test(test_ntfs_damage), cmocka_unit_test(test_iso) };
+	const struct CMUnitTest tests[] = { cmocka_unit_test(test_ntfs), cmocka_unit_test(test_ntfs_4k),
+		                            cmocka_unit_test(test_ntfs_damage), cmocka_unit_test(test_iso) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

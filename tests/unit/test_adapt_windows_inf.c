@@ -32,8 +32,9 @@ static void test_text(void **state)
 	const struct inf_section *s;
 
 	(void)state;
-	parse(&f, "junk before = 1\n; [no]\n[ One ]\n[one]\r\nA = 1 , \"two, ; \"\"2\"\"\" ;c\r\n  B=%x%%%%12%\\f,  %nobody%\r\nplain, , last  \r\n"
-	          "long = a, \\\r\n  b, \\ ; comment\r\n c\r\n[STRINGS]\nx = \" sp ace \" \n[One]\nagain=%X%\n");
+	parse(&f,
+	      "junk before = 1\n; [no]\n[ One ]\n[one]\r\nA = 1 , \"two, ; \"\"2\"\"\" ;c\r\n  B=%x%%%%12%\\f,  %nobody%\r\nplain, , last  \r\n"
+	      "long = a, \\\r\n  b, \\ ; comment\r\n c\r\n[STRINGS]\nx = \" sp ace \" \n[One]\nagain=%X%\n");
 	s = inf_section(&f, "ONE");
 	assert_non_null(s);
 	assert_int_equal(s->n, 5);
@@ -105,9 +106,11 @@ static void expect_devices(unsigned major, unsigned minor, unsigned build, bool 
 	if (rc < 0)
 		fail_msg("%s", err.message);
 	for (size_t i = 0; i < d.devices_n; i++)
-		snprintf(now + strlen(now), sizeof(now) - strlen(now), "%s%s%s", i ? " " : "", d.devices[i].id, d.devices[i].hardware ? "" : "?");
+		snprintf(now + strlen(now), sizeof(now) - strlen(now), "%s%s%s", i ? " " : "", d.devices[i].id,
+		         d.devices[i].hardware ? "" : "?");
 	if (rc != (*due != '\0') || strcmp(now, due))
-		fail_msg("%u.%u.%u %s %s: due \"%s\", and it is %d \"%s\"", major, minor, build, server ? "server" : "client", arch, due, rc, now);
+		fail_msg("%u.%u.%u %s %s: due \"%s\", and it is %d \"%s\"", major, minor, build, server ? "server" : "client", arch,
+		         due, rc, now);
 	inf_driver_destroy(&d);
 	inf_destroy(&f);
 }
@@ -124,7 +127,8 @@ static void test_decorations(void **state)
 	expect_devices(10, 0, 22000, false, "arm64", "");
 }
 
-static void expect_setting(const struct inf_service *s, const char *key, const char *name, uint32_t type, const char *value, size_t len)
+static void expect_setting(const struct inf_service *s, const char *key, const char *name, uint32_t type, const char *value,
+                           size_t len)
 {
 	for (size_t i = 0; i < s->settings_n; i++) {
 		const struct inf_setting *one = &s->settings[i];
@@ -196,13 +200,18 @@ static void expect_failure(const char *text, const char *part)
 static void test_damage(void **state)
 {
 	(void)state;
-	expect_failure("[Version]\nClassGuid=x\n[Manufacturer]\nV=M,NTamd64\n[M.NTamd64]\nD=i,PCI\\V\n", "its class is x, which is no GUID");
+	expect_failure("[Version]\nClassGuid=x\n[Manufacturer]\nV=M,NTamd64\n[M.NTamd64]\nD=i,PCI\\V\n",
+	               "its class is x, which is no GUID");
 	expect_failure(HEAD "AddService=a,2,nowhere\n", "the service a has no section");
 	expect_failure(HEAD "AddService=a,two,s\n[s]\n", "the service a has the flags two");
-	expect_failure(HEAD "AddService=a,2,s\n[s]\nServiceType=1\nStartType=9999999999\nErrorControl=1\n", "lacks its type, start or error control");
+	expect_failure(HEAD "AddService=a,2,s\n[s]\nServiceType=1\nStartType=9999999999\nErrorControl=1\n",
+	               "lacks its type, start or error control");
 	expect_failure(HEAD "AddService=a,2,s\n[s]\nServiceType=1\nStartType=0\nErrorControl=1\n", "lacks its file");
-	expect_failure(HEAD "AddService=a,2,s\n[s]\nServiceType=1\nStartType=0\nErrorControl=1\nServiceBinary=a/../b.sys\n", "the service a runs a/../b.sys");
-	expect_failure(HEAD "AddService=a,2,s\n[s]\nServiceType=1\nStartType=0\nErrorControl=1\nServiceBinary=a.sys\nAddReg=r\n[r]\nHKR,P,N,0x00010001,q\n",
+	expect_failure(HEAD "AddService=a,2,s\n[s]\nServiceType=1\nStartType=0\nErrorControl=1\nServiceBinary=a/../b.sys\n",
+	               "the service a runs a/../b.sys");
+	expect_failure(
+		HEAD
+		"AddService=a,2,s\n[s]\nServiceType=1\nStartType=0\nErrorControl=1\nServiceBinary=a.sys\nAddReg=r\n[r]\nHKR,P,N,0x00010001,q\n",
 		"the setting P\\N of a service cannot be read");
 }
 
@@ -245,8 +254,8 @@ static void test_any_bytes(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_text), cmocka_unit_test(test_encodings), cmocka_unit_test(test_decorations), cmocka_unit_test(test_driver),
-		cmocka_unit_test(test_damage), cmocka_unit_test(test_any_bytes),
+		cmocka_unit_test(test_text),   cmocka_unit_test(test_encodings), cmocka_unit_test(test_decorations),
+		cmocka_unit_test(test_driver), cmocka_unit_test(test_damage),    cmocka_unit_test(test_any_bytes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

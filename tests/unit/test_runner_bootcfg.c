@@ -135,7 +135,8 @@ static void grub_debian(void **state)
 	assert_string_equal("(hd0,msdos2)/boot/vmlinuz-5.10", c.kernel);
 	assert_int_equal(2, c.n_initrds);
 	assert_string_equal("(hd0,msdos2)/boot/early.img", c.initrds[0]);
-	grub_kernel(debian, "# x\nsaved_entry=Advanced options for Debian GNU/Linux>Debian, with Linux 5.10\n", "(hd0,msdos2)/boot/vmlinuz-5.10");
+	grub_kernel(debian, "# x\nsaved_entry=Advanced options for Debian GNU/Linux>Debian, with Linux 5.10\n",
+	            "(hd0,msdos2)/boot/vmlinuz-5.10");
 	grub_kernel(debian, "# x\nsaved_entry=1>1\n", "(hd0,msdos2)/boot/vmlinuz-5.10");
 	grub_kernel(debian, "# x\nsaved_entry=1>7\n", "(hd0,msdos2)/boot/vmlinuz-6.1");
 	grub_kernel(debian, "# x\nsaved_entry=gone\n", "(hd0,msdos2)/boot/vmlinuz-6.1");
@@ -189,15 +190,19 @@ static void grub_others(void **state)
 {
 	/* An EFI system partition's grub.cfg leads to the real one; Fedora's takes entries of the specification. */
 	const struct file fedora[] = {
-		{ "(hd0,gpt1)/EFI/fedora/grub.cfg", "search --no-floppy --fs-uuid --set=dev 1234-ABCD\nset prefix=($dev)/grub2\nexport $prefix\n"
-		                                    "configfile $prefix/grub.cfg\n" },
-		{ "(hd0,msdos2)/grub2/grub.cfg", "load_env -f ${prefix}/grubenv\nset default=\"${saved_entry}\"\nset root=hd0,msdos2\n"
-		                                 "if [ -z \"${kernelopts}\" ]; then\n set kernelopts=\"root=/dev/x ro\"\nfi\ninsmod blscfg\nblscfg\n" },
+		{ "(hd0,gpt1)/EFI/fedora/grub.cfg",
+		  "search --no-floppy --fs-uuid --set=dev 1234-ABCD\nset prefix=($dev)/grub2\nexport $prefix\n"
+		  "configfile $prefix/grub.cfg\n" },
+		{ "(hd0,msdos2)/grub2/grub.cfg",
+		  "load_env -f ${prefix}/grubenv\nset default=\"${saved_entry}\"\nset root=hd0,msdos2\n"
+		  "if [ -z \"${kernelopts}\" ]; then\n set kernelopts=\"root=/dev/x ro\"\nfi\ninsmod blscfg\nblscfg\n" },
 		{ "(hd0,msdos2)/grub2/grubenv", "# GRUB Environment Block\nsaved_entry=id-6.5.0\n" },
-		{ "(hd0,msdos2)/loader/entries/id-6.5.0.conf", "title F\nversion 6.5.0\nlinux /vmlinuz-6.5.0\ninitrd /initramfs-6.5.0.img $tuned_initrd\n"
-		                                               "options $kernelopts rhgb $tuned_params\ngrub_class kernel\n" },
+		{ "(hd0,msdos2)/loader/entries/id-6.5.0.conf",
+		  "title F\nversion 6.5.0\nlinux /vmlinuz-6.5.0\ninitrd /initramfs-6.5.0.img $tuned_initrd\n"
+		  "options $kernelopts rhgb $tuned_params\ngrub_class kernel\n" },
 		{ "(hd0,msdos2)/loader/entries/id-6.10.1.conf", "title F\nlinux /vmlinuz-6.10.1\noptions x\n" },
-		{ NULL } };
+		{ NULL }
+	};
 	struct boot_choice c;
 	vdisk_error err;
 
@@ -213,11 +218,12 @@ static void grub_others(void **state)
 
 static void loaders(void **state)
 {
-	const struct file boot[] = {
-		{ "(hd0,gpt1)/loader/loader.conf", "timeout 3\ndefault debian-6.9*\n" },
-		{ "(hd0,gpt1)/loader/entries/debian-6.9.conf", "linux /6.9/linux\ninitrd /6.9/initrd\noptions root=/dev/a\noptions quiet\n" },
-		{ "(hd0,gpt1)/loader/entries/debian-6.10.conf", "linux /6.10/linux\n" },
-		{ "(hd0,gpt1)/loader/entries/readme.txt", "x" }, { NULL } };
+	const struct file boot[] = { { "(hd0,gpt1)/loader/loader.conf", "timeout 3\ndefault debian-6.9*\n" },
+		                     { "(hd0,gpt1)/loader/entries/debian-6.9.conf",
+		                       "linux /6.9/linux\ninitrd /6.9/initrd\noptions root=/dev/a\noptions quiet\n" },
+		                     { "(hd0,gpt1)/loader/entries/debian-6.10.conf", "linux /6.10/linux\n" },
+		                     { "(hd0,gpt1)/loader/entries/readme.txt", "x" },
+		                     { NULL } };
 	struct boot_choice c;
 	vdisk_error err;
 
@@ -230,21 +236,28 @@ static void loaders(void **state)
 	assert_int_equal(0, bls_choose(&source, "hd0,gpt1", &c, &err));
 	assert_string_equal("(hd0,gpt1)/6.10/linux", c.kernel);
 
-	const struct file unified[] = { { "(hd0,gpt1)/EFI/Linux/a-1.efi", "MZ" }, { "(hd0,gpt1)/EFI/Linux/a-2.efi", "MZ" }, { NULL } };
+	const struct file unified[] = { { "(hd0,gpt1)/EFI/Linux/a-1.efi", "MZ" },
+		                        { "(hd0,gpt1)/EFI/Linux/a-2.efi", "MZ" },
+		                        { NULL } };
 	files = unified;
 	assert_int_equal(0, bls_choose(&source, "hd0,gpt1", &c, &err));
 	assert_string_equal("(hd0,gpt1)/EFI/Linux/a-2.efi", c.kernel);
 	assert_true(c.unified);
 
-	const struct file ext[] = { { "(hd0,msdos1)/boot/extlinux/extlinux.conf",
-		"DEFAULT menu.c32\nTIMEOUT 10\n# LABEL none\nLABEL first\n  MENU LABEL x\n  KERNEL ../vmlinuz\n  APPEND initrd=/initrd.gz root=/dev/a ro\n"
-		"LABEL second\n  linux /vmlinuz-2\n  initrd /a,/b\n  append root=/dev/b\n" }, { NULL } };
+	const struct file ext[] = {
+		{ "(hd0,msdos1)/boot/extlinux/extlinux.conf",
+		  "DEFAULT menu.c32\nTIMEOUT 10\n# LABEL none\nLABEL first\n  MENU LABEL x\n  KERNEL ../vmlinuz\n  APPEND initrd=/initrd.gz root=/dev/a ro\n"
+		  "LABEL second\n  linux /vmlinuz-2\n  initrd /a,/b\n  append root=/dev/b\n" },
+		{ NULL }
+	};
 	files = ext;
 	assert_int_equal(0, extlinux_choose(&source, ext[0].path, &c, &err));
 	assert_string_equal("(hd0,msdos1)/boot/extlinux/../vmlinuz", c.kernel);
 	assert_string_equal("root=/dev/a ro", c.append);
 	assert_string_equal("(hd0,msdos1)/initrd.gz", c.initrds[0]);
-	const struct file two[] = { { "(hd0,msdos1)/extlinux.conf", "default second\nlabel second\n linux /vmlinuz-2\n initrd /a,b\n append root=/dev/b\n" }, { NULL } };
+	const struct file two[] = { { "(hd0,msdos1)/extlinux.conf",
+		                      "default second\nlabel second\n linux /vmlinuz-2\n initrd /a,b\n append root=/dev/b\n" },
+		                    { NULL } };
 	files = two;
 	assert_int_equal(0, extlinux_choose(&source, two[0].path, &c, &err));
 	assert_string_equal("(hd0,msdos1)/vmlinuz-2", c.kernel);
@@ -291,8 +304,8 @@ static void unified(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(grub_debian), cmocka_unit_test(grub_language), cmocka_unit_test(grub_wrong), cmocka_unit_test(grub_others),
-		cmocka_unit_test(loaders), cmocka_unit_test(unified),
+		cmocka_unit_test(grub_debian), cmocka_unit_test(grub_language), cmocka_unit_test(grub_wrong),
+		cmocka_unit_test(grub_others), cmocka_unit_test(loaders),       cmocka_unit_test(unified),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -32,8 +32,8 @@ static void expect_verdict(const char *text, enum verdict verdict, const char *c
 	judge_tick(&j, 10 + JUDGE_SETTLE_MS - 1);
 	judge_tick(&j, 10 + JUDGE_SETTLE_MS);
 	if (j.verdict != verdict || (cause && strcmp(cause, j.cause)))
-		fail_msg("%s\n    expected: %s, %s\n    actual:   %s, %s", text, verdict_name(verdict), cause ? cause : "", verdict_name(j.verdict),
-		         j.cause);
+		fail_msg("%s\n    expected: %s, %s\n    actual:   %s, %s", text, verdict_name(verdict), cause ? cause : "",
+		         verdict_name(j.verdict), j.cause);
 	judge_destroy(&j);
 }
 
@@ -77,7 +77,8 @@ static void transcripts(void **state)
 		{ "debian-bios.txt", VERDICT_BOOTED, "Reached target getty.target - Login Prompts.", true, true },
 		{ "debian-uefi.txt", VERDICT_BOOTED, "Reached target getty.target - Login Prompts.", true, true },
 		{ "no-root.txt", VERDICT_FAILED, "ALERT!  /dev/sda9 does not exist.  Dropping to a shell!", false, false },
-		{ "panic.txt", VERDICT_FAILED, "Kernel panic - not syncing: VFS: Unable to mount root fs on unknown-block(0,0)", false, true },
+		{ "panic.txt", VERDICT_FAILED, "Kernel panic - not syncing: VFS: Unable to mount root fs on unknown-block(0,0)",
+		  false, true },
 		{ "emergency.txt", VERDICT_FAILED, "emergency", false, true },
 		{ "uefi-nothing.txt", VERDICT_FAILED, "the firmware found nothing to boot: its shell", true, false },
 		{ "grub-rescue.txt", VERDICT_FAILED, "its rescue prompt, after \"error: ", false, false },
@@ -97,8 +98,8 @@ static void transcripts(void **state)
 			begin(&j, NULL);
 			feed_cut(&j, bytes, len, cuts[c], &seed);
 			if (j.verdict != cases[i].verdict || !strstr(j.cause, cases[i].cause))
-				fail_msg("%s, cut %u: expected %s, %s; got %s, %s", cases[i].file, cuts[c], verdict_name(cases[i].verdict), cases[i].cause,
-				         verdict_name(j.verdict), j.cause);
+				fail_msg("%s, cut %u: expected %s, %s; got %s, %s", cases[i].file, cuts[c],
+				         verdict_name(cases[i].verdict), cases[i].cause, verdict_name(j.verdict), j.cause);
 			if (c == 0)
 				memcpy(first, j.cause, sizeof(first));
 			assert_string_equal(first, j.cause);
@@ -151,15 +152,17 @@ static void signs(void **state)
 	expect_verdict("error: no such partition.\r\nEntering rescue mode...\r\ngrub rescue> ", VERDICT_FAILED,
 	               "GRUB found no modules or configuration: its rescue prompt, after \"error: no such partition.\"");
 	expect_verdict("\r\n(initramfs) ", VERDICT_FAILED, "the initial RAM disk's shell");
-	expect_verdict("\r\n(initramfs) \r", VERDICT_FAILED, "the initial RAM disk's shell"); /* the line does not end with a return alone */
-	expect_verdict("Booting from Hard Disk...\r\nBoot failed: not a bootable disk\r\n\r\nNo bootable device.\r\n", VERDICT_FAILED,
-	               "No bootable device., after \"Boot failed: not a bootable disk\"");
+	expect_verdict("\r\n(initramfs) \r", VERDICT_FAILED, "the initial RAM disk's shell"); /* the line does not end with a return
+	                                                                                         alone */
+	expect_verdict("Booting from Hard Disk...\r\nBoot failed: not a bootable disk\r\n\r\nNo bootable device.\r\n",
+	               VERDICT_FAILED, "No bootable device., after \"Boot failed: not a bootable disk\"");
 	expect_verdict("BdsDxe: No bootable option or device was found.\r\n", VERDICT_FAILED, NULL);
 	expect_verdict("*** STOP: 0x0000007B (0xF78D2524,0xC0000034,0x00000000,0x00000000)\n", VERDICT_FAILED, NULL);
 	expect_verdict("<INSTANCE CLASSNAME=\"BLUESCREEN\">\n", VERDICT_FAILED, NULL);
 	expect_verdict("\r\nSAC>", VERDICT_BOOTED, "SAC>");
 	expect_verdict("mountroot> ", VERDICT_FAILED, NULL);
-	expect_verdict("[    1.000000] Kernel panic - not syncing: Attempted to kill init! exitcode=0x00000100\n", VERDICT_FAILED, NULL);
+	expect_verdict("[    1.000000] Kernel panic - not syncing: Attempted to kill init! exitcode=0x00000100\n", VERDICT_FAILED,
+	               NULL);
 	expect_verdict("", VERDICT_NONE, NULL);
 }
 

@@ -221,7 +221,8 @@ int acpi_place(struct acpi *a, struct vm *vm, uint64_t addr, uint64_t room, vdis
 	uint8_t *p = a->tables.bytes;
 
 	if (room < 64 || a->tables.len > room - 64)
-		return fail(err, VDISK_INVALID, "%zu bytes of ACPI tables do not fit in %llu", a->tables.len, (unsigned long long)room);
+		return fail(err, VDISK_INVALID, "%zu bytes of ACPI tables do not fit in %llu", a->tables.len,
+		            (unsigned long long)room);
 	for (unsigned i = 0; i < a->n_fixups; i++)
 		le32_put(p + a->fixups[i], le32_get(p + a->fixups[i]) + (uint32_t)tables);
 	for (unsigned i = 0; i < a->n_sums; i++)

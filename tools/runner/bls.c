@@ -182,12 +182,14 @@ static int label_line(const char *path, const char *key, char *value, struct boo
 
 	snprintf(device, sizeof(device), "%.*s", (int)(close - path) - 1, path + 1);
 	if (!strcasecmp(key, "kernel") || !strcasecmp(key, "linux")) {
-		snprintf(name, sizeof(name), "%.*s/%s", *value == '/' ? 0 : (int)(slash - close) - 1, close + 1, *value == '/' ? value + 1 : value);
+		snprintf(name, sizeof(name), "%.*s/%s", *value == '/' ? 0 : (int)(slash - close) - 1, close + 1,
+		         *value == '/' ? value + 1 : value);
 		return boot_path(out->kernel, device, name) ? 0 : fail(err, VDISK_INVALID, "a path is too long: %.200s", value);
 	}
 	if (!strcasecmp(key, "initrd"))
 		for (char *word = strtok(value, ","); word; word = strtok(NULL, ",")) {
-			snprintf(name, sizeof(name), "%.*s/%s", *word == '/' ? 0 : (int)(slash - close) - 1, close + 1, *word == '/' ? word + 1 : word);
+			snprintf(name, sizeof(name), "%.*s/%s", *word == '/' ? 0 : (int)(slash - close) - 1, close + 1,
+			         *word == '/' ? word + 1 : word);
 			if (initrd_add(device, name, out, err))
 				return -1;
 		}

@@ -64,7 +64,8 @@ int boot_possible(const struct options *o, vdisk_error *err)
 		return fail(err, VDISK_UNSUPPORTED, "the machine on KVM has no bus %s; --engine qemu has",
 		            o->bus == BUS_IDE ? "ide" : "virtio-scsi");
 	if (o->nic.model)
-		return fail(err, VDISK_UNSUPPORTED, "the machine on KVM has the network card virtio-net only; --engine qemu has %s", o->nic.model);
+		return fail(err, VDISK_UNSUPPORTED, "the machine on KVM has the network card virtio-net only; --engine qemu has %s",
+		            o->nic.model);
 	return 0;
 }
 

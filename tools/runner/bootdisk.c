@@ -121,7 +121,8 @@ static int paths_try(const struct fstest *t, const struct boot_source *src, cons
 	for (unsigned d = 0; d < t->n_devices; d++)
 		for (size_t i = 0; i < n; i++)
 			if (boot_path(path, t->devices[d].name, paths[i]) && src->exists(src->ctx, path))
-				return (grub ? grub_choose(src, path, efi, out, err) : extlinux_choose(src, path, out, err)) ? -1 : 1;
+				return (grub ? grub_choose(src, path, efi, out, err) : extlinux_choose(src, path, out, err)) ? -1
+				                                                                                             : 1;
 	return 0;
 }
 
@@ -134,7 +135,8 @@ static int stubs_try(const struct fstest *t, const struct boot_source *src, stru
 		char *list = boot_path(folder, t->devices[d].name, "/EFI/") ? src->list(src->ctx, folder) : NULL;
 
 		for (char *name = list ? strtok(list, "\n") : NULL; name; name = strtok(NULL, "\n"))
-			if (snprintf(path, sizeof(path), "%s%sgrub.cfg", folder, name) < (int)sizeof(path) && src->exists(src->ctx, path)) {
+			if (snprintf(path, sizeof(path), "%s%sgrub.cfg", folder, name) < (int)sizeof(path) &&
+			    src->exists(src->ctx, path)) {
 				free(list);
 				return grub_choose(src, path, true, out, err) ? -1 : 1;
 			}

@@ -38,8 +38,8 @@ int bus_add(struct bus *bus, const struct bus_range *range, vdisk_error *err)
 	if (at < bus->n && bus->ranges[at].base - range->base < range->len)
 		clash = &bus->ranges[at];
 	if (clash)
-		return fail(err, VDISK_INVALID, "%s at %#" PRIx64 " overlaps %s at %#" PRIx64, range->name, range->base, clash->name,
-		            clash->base);
+		return fail(err, VDISK_INVALID, "%s at %#" PRIx64 " overlaps %s at %#" PRIx64, range->name, range->base,
+		            clash->name, clash->base);
 	if (bus->n == bus->cap) {
 		size_t cap = bus->cap ? bus->cap * 2 : 32;
 		struct bus_range *grown = realloc(bus->ranges, cap * sizeof(*grown));

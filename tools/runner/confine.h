@@ -13,8 +13,9 @@ struct confine {
 };
 
 /* For ever, for this process and its threads to come; to be called while it has but one.  Afterwards it has no privileges, opens
-   nothing (but below the folders of `outputs`, and the host's resolver's address where there is a network), starts no program, sends
-   no signals, makes no memory executable; where the kernel knows Landlock, that holds for what the system calls reach, too. */
+   nothing (but below the folders of `outputs`, and the host's resolver's address where there is a network), starts no program,
+   sends no signals, makes no memory executable; where the kernel knows Landlock, that holds for what the system calls reach,
+   too. */
 int confine(const struct confine *c, vdisk_error *err);
 
 #endif

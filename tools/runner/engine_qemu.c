@@ -32,7 +32,8 @@ struct qemu {
 	struct qmp qmp;
 	int serial;
 	struct nbd *disks[MACHINE_DISKS_MAX];
-	char log[ENGINE_PATH_MAX], variables[ENGINE_PATH_MAX], picture[ENGINE_PATH_MAX], messages[ENGINE_PATH_MAX]; /* temporary files */
+	/* temporary files */
+	char log[ENGINE_PATH_MAX], variables[ENGINE_PATH_MAX], picture[ENGINE_PATH_MAX], messages[ENGINE_PATH_MAX];
 	enum machine_stop stop;
 	char cause[256];
 };

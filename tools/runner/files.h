@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The files that machines are made from.  All are opened before the first guest runs: after that the process may open nothing, and a
-   reset reads them again. */
+/* The files that machines are made from.  All are opened before the first guest runs: after that the process may open nothing, and
+   a reset reads them again. */
 #ifndef RUNNER_FILES_H
 #define RUNNER_FILES_H
 

@@ -62,7 +62,8 @@ int fstest_begin(struct fstest *t, vdisk_error *err)
 	char *list = ask(t, "ls", NULL, NULL);
 
 	if (!list)
-		return fail(err, VDISK_UNSUPPORTED, "grub-fstest (of grub-common), which reads the guest's files, is not installed or does not work");
+		return fail(err, VDISK_UNSUPPORTED,
+		            "grub-fstest (of grub-common), which reads the guest's files, is not installed or does not work");
 	t->n_devices = 0;
 	for (char *p = strtok(list, " \n"); p && t->n_devices < FSTEST_DEVICES_MAX; p = strtok(NULL, " \n")) {
 		size_t n = strlen(p);
@@ -153,7 +154,9 @@ static bool source_find(void *ctx, enum boot_find what, const char *value, char 
 
 struct boot_source fstest_source(struct fstest *t)
 {
-	return (struct boot_source){ .ctx = t, .read = source_read, .exists = source_exists, .list = source_list, .find = source_find };
+	return (struct boot_source){
+		.ctx = t, .read = source_read, .exists = source_exists, .list = source_list, .find = source_find
+	};
 }
 
 int fstest_copy(struct fstest *t, const char *path, int fd, uint64_t most, vdisk_error *err)

@@ -73,7 +73,8 @@ static int cmd_initrd(struct grub *g, char **words, size_t n)
 /* search [--file|--label|--fs-uuid] [--set[=VAR]] [--hint…] NAME */
 static int cmd_search(struct grub *g, char **words, size_t n)
 {
-	static const char *const valued[] = { "--hint", "--hint-ieee1275", "--hint-bios", "--hint-baremetal", "--hint-efi", "--hint-arc", NULL };
+	static const char *const valued[] = { "--hint",     "--hint-ieee1275", "--hint-bios", "--hint-baremetal",
+		                              "--hint-efi", "--hint-arc",      NULL };
 	enum boot_find what = BOOT_FIND_FILE;
 	const char *name = NULL, *var = NULL;
 	char device[BOOT_DEVICE_MAX];
@@ -214,8 +215,9 @@ int grub_builtin(struct grub *g, char **words, size_t n)
 {
 	static const char *const linuxes[] = { "linux", "linux16", "linuxefi", "linux32", "linux64", NULL };
 	static const char *const initrds[] = { "initrd", "initrd16", "initrdefi", "initrd32", "initrd64", NULL };
-	static const char *const others[] = { "chainloader", "multiboot", "multiboot2", "xen_hypervisor", "ntldr", "kfreebsd", "knetbsd",
-		"kopenbsd", "xnu_kernel64", "plan9", "truecrypt", "fwsetup", "appleloader", NULL };
+	static const char *const others[] = { "chainloader", "multiboot", "multiboot2",   "xen_hypervisor", "ntldr",     "kfreebsd",
+		                              "knetbsd",     "kopenbsd",  "xnu_kernel64", "plan9",          "truecrypt", "fwsetup",
+		                              "appleloader", NULL };
 	static const char *const no[] = { "false", "keystatus", "loadfont", "background_image", "read", "hashsum", "cmp", "lsefi",
 		"cryptomount", "sendkey", "probe", "regexp", "smbios", "cpuid", "acpi", NULL };
 	const char *w = words[0];

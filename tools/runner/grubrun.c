@@ -300,7 +300,8 @@ static void simple_run(struct grub *g, char **words, size_t n)
 
 /* One command, with all that belongs to it.  `begin`: where it was read; NULL: it was pending.  true: an ender came, and stands in
    `ender`. */
-static bool command_run(struct grub *g, struct grub_cursor *c, bool exec, struct grub_command *cmd, const char *begin, char ender[8])
+static bool command_run(struct grub *g, struct grub_cursor *c, bool exec, struct grub_command *cmd, const char *begin,
+                        char ender[8])
 {
 	const char *word = cmd->n ? cmd->words[0] : "";
 	bool bare = cmd->n && cmd->bare;

@@ -196,7 +196,8 @@ void judge_reset(struct judge *j, int64_t now)
 	if (j->no_reboot)
 		conclude(j, VERDICT_FAILED, "the guest reset itself%s%s", *j->last ? "; its last line was: " : "", j->last);
 	else if (j->resets >= JUDGE_RESETS)
-		conclude(j, VERDICT_FAILED, "boot loop: %u resets%s%s", j->resets, *j->last ? "; the last line was: " : "", j->last);
+		conclude(j, VERDICT_FAILED, "boot loop: %u resets%s%s", j->resets, *j->last ? "; the last line was: " : "",
+		         j->last);
 	if (j->verdict)
 		return;
 	stages_clear(j);

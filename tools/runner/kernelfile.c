@@ -46,7 +46,8 @@ int kernelfile_load(const struct kernelfile *f, uint64_t off, const struct vm *v
 	void *p = vm_ptr(vm, addr, f->size - off);
 
 	if (!p)
-		return fail(err, VDISK_INVALID, "%s: %" PRIu64 " bytes do not fit into memory at %#" PRIx64, f->path, f->size - off, addr);
+		return fail(err, VDISK_INVALID, "%s: %" PRIu64 " bytes do not fit into memory at %#" PRIx64, f->path, f->size - off,
+		            addr);
 	return kernelfile_read(f, off, p, f->size - off, err);
 }
 
@@ -59,8 +60,8 @@ int kernelfile_initrd(struct machine *m, uint64_t floor, uint64_t end, uint64_t 
 	if (end > m->vm.low_bytes)
 		end = m->vm.low_bytes;
 	if (f.size > end || (*at = (end - f.size) & ~0xfffull) < floor)
-		return fail(err, VDISK_INVALID, "%s: %" PRIu64 " bytes do not fit into %" PRIu64 " MiB of memory beside the kernel", f.path, f.size,
-		            m->config->mem_bytes >> 20);
+		return fail(err, VDISK_INVALID, "%s: %" PRIu64 " bytes do not fit into %" PRIu64 " MiB of memory beside the kernel",
+		            f.path, f.size, m->config->mem_bytes >> 20);
 	*size = f.size;
 	return kernelfile_load(&f, 0, &m->vm, *at, err);
 }

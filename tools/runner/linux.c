@@ -30,8 +30,8 @@ static int header_check(const uint8_t *head, const char *path, vdisk_error *err)
 		return fail(err, VDISK_UNSUPPORTED, "%s: neither a bzImage nor an ELF file; nothing else is booted directly", path);
 	unsigned version = le16_get(head + 0x206);
 	if (version < 0x20c || !(le16_get(head + 0x236) & 1))
-		return fail(err, VDISK_UNSUPPORTED, "%s: boot protocol %u.%02u without a 64-bit entry is not booted directly", path, version >> 8,
-		            version & 0xff);
+		return fail(err, VDISK_UNSUPPORTED, "%s: boot protocol %u.%02u without a 64-bit entry is not booted directly", path,
+		            version >> 8, version & 0xff);
 	return 0;
 }
 
@@ -84,7 +84,8 @@ static int kernel_load(struct machine *m, const struct kernelfile *f, uint8_t *p
 	const char *append = m->config->append ? m->config->append : "";
 
 	if (f->size < sizeof(head))
-		return fail(err, VDISK_UNSUPPORTED, "%s: neither a bzImage nor an ELF file; nothing else is booted directly", f->path);
+		return fail(err, VDISK_UNSUPPORTED, "%s: neither a bzImage nor an ELF file; nothing else is booted directly",
+		            f->path);
 	if (kernelfile_read(f, 0, head, sizeof(head), err) || header_check(head, f->path, err))
 		return -1;
 	uint64_t setup = ((head[0x1f1] ? head[0x1f1] : 4u) + 1) * 512ull;
@@ -94,8 +95,8 @@ static int kernel_load(struct machine *m, const struct kernelfile *f, uint8_t *p
 	if (end > m->vm.low_bytes)
 		return fail(err, VDISK_INVALID, "%s: the kernel needs %" PRIu64 " MiB of memory", f->path, (end >> 20) + 1);
 	if (strlen(append) > le32_get(head + 0x238) || strlen(append) > 0xffff)
-		return fail(err, VDISK_INVALID, "%s: takes command lines of up to %" PRIu32 " bytes, not %zu", f->path, le32_get(head + 0x238),
-		            strlen(append));
+		return fail(err, VDISK_INVALID, "%s: takes command lines of up to %" PRIu32 " bytes, not %zu", f->path,
+		            le32_get(head + 0x238), strlen(append));
 	if (kernelfile_load(f, setup, &m->vm, KERNEL_AT, err))
 		return -1;
 	memcpy(params + 0x1f1, head + 0x1f1, sizeof(head) - 0x1f1);

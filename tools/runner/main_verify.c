@@ -82,7 +82,8 @@ static int screenshot_take(struct run *run, vdisk_error *err)
 	if (e->ops->screen(e, true, &run->screen, err))
 		return -1;
 	if (run->screen.kind != SCREEN_PICTURE) {
-		fprintf(stderr, "vdisk verify: warning: %s: not written: the machine has no screen, or none any more\n", run->options.screenshot);
+		fprintf(stderr, "vdisk verify: warning: %s: not written: the machine has no screen, or none any more\n",
+		        run->options.screenshot);
 		return 0;
 	}
 	run->pictured = true;

@@ -110,8 +110,11 @@ static int export_tell(struct nbd *nbd, uint32_t option)
 	be_put(sizes + 2, 4, 1);
 	be_put(sizes + 6, 4, 65536);
 	be_put(sizes + 10, 4, REQUEST_MAX);
-	return option_reply(nbd, option, REP_INFO, info, sizeof(info)) || option_reply(nbd, option, REP_INFO, sizes, sizeof(sizes)) ||
-	       option_reply(nbd, option, REP_ACK, NULL, 0) ? -1 : 0;
+	return option_reply(nbd, option, REP_INFO, info, sizeof(info)) ||
+	                       option_reply(nbd, option, REP_INFO, sizes, sizeof(sizes)) ||
+	                       option_reply(nbd, option, REP_ACK, NULL, 0)
+	               ? -1
+	               : 0;
 }
 
 /* 0: the next option; 1: on to the requests; -1: hang up. */
@@ -138,7 +141,9 @@ static int option_serve(struct nbd *nbd, uint32_t option, uint32_t len, bool zer
 	case OPT_LIST: /* one export, without a name */
 		if (len)
 			return option_reply(nbd, option, REP_ERR_INVALID, NULL, 0);
-		return option_reply(nbd, option, REP_SERVER, (uint8_t[4]){ 0 }, 4) || option_reply(nbd, option, REP_ACK, NULL, 0) ? -1 : 0;
+		return option_reply(nbd, option, REP_SERVER, (uint8_t[4]){ 0 }, 4) || option_reply(nbd, option, REP_ACK, NULL, 0)
+		               ? -1
+		               : 0;
 	case OPT_INFO:
 	case OPT_GO:
 		if (len < 6 || be_get(data, 4) > len - 6)
@@ -163,7 +168,8 @@ static int handshake(struct nbd *nbd)
 	for (;;) {
 		if (get(nbd, head, sizeof(head)) || be_get(head, 8) != MAGIC_OPTION)
 			return -1;
-		int r = option_serve(nbd, (uint32_t)be_get(head + 8, 4), (uint32_t)be_get(head + 12, 4), !(be_get(flags, 4) & NO_ZEROES));
+		int r = option_serve(nbd, (uint32_t)be_get(head + 8, 4), (uint32_t)be_get(head + 12, 4),
+		                     !(be_get(flags, 4) & NO_ZEROES));
 		if (r)
 			return r < 0 ? -1 : 0;
 	}

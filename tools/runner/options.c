@@ -143,8 +143,9 @@ static int engine_parse(struct options *o, const char *text)
 
 static int bus_parse(struct options *o, const char *text)
 {
-	static const char *const kinds[] = { [BUS_VIRTIO_BLK] = "virtio-blk", [BUS_AHCI] = "ahci", [BUS_VIRTIO_SCSI] = "virtio-scsi",
-		[BUS_IDE] = "ide", NULL };
+	static const char *const kinds[] = {
+		[BUS_VIRTIO_BLK] = "virtio-blk", [BUS_AHCI] = "ahci", [BUS_VIRTIO_SCSI] = "virtio-scsi", [BUS_IDE] = "ide", NULL
+	};
 	int i = word_find(kinds, text);
 
 	if (i < 0)
@@ -238,7 +239,9 @@ int options_parse(struct options *o, const char *command, int argc, char **argv)
 	char name[32]; /* what getopt's own messages begin with */
 	int c;
 
-	*o = (struct options){ .command = command, .mem_bytes = UINT64_C(1) << 30, .n_cpus = 1, .timeout = verify ? VERIFY_TIMEOUT : 0 };
+	*o = (struct options){
+		.command = command, .mem_bytes = UINT64_C(1) << 30, .n_cpus = 1, .timeout = verify ? VERIFY_TIMEOUT : 0
+	};
 	snprintf(name, sizeof(name), "vdisk %s", command);
 	argv[0] = name;
 	while ((c = getopt_long(argc, argv, "m:c:f:vh", verify ? verify_longopts : boot_longopts, NULL)) != -1) {

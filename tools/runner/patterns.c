@@ -186,7 +186,8 @@ static bool pattern_matches(const struct pattern *p, const char *line, const cha
 	case PROMPT:
 		return settled && !strcmp(line, p->text);
 	case ENDING:
-		return settled && n >= len && !strcmp(line + n - len, p->text) && (n == len || !isalnum((unsigned char)line[n - len - 1]));
+		return settled && n >= len && !strcmp(line + n - len, p->text) &&
+		       (n == len || !isalnum((unsigned char)line[n - len - 1]));
 	}
 	return false;
 }

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The x86/HVM direct boot ABI: docs/misc/pvh.pandoc of Xen.  The entry stands in an ELF note; the processor begins in 32-bit protected
- * mode without paging, and finds in %ebx where it is told about modules, command line and memory.
+ * The x86/HVM direct boot ABI: docs/misc/pvh.pandoc of Xen.  The entry stands in an ELF note; the processor begins in 32-bit
+ * protected mode without paging, and finds in %ebx where it is told about modules, command line and memory.
  *
- * Below 1 MiB, all of it the kernel's to reuse: descriptors at 0x500, the start information at 0x8000, the command line at 0x10000; ACPI
- * tables at 0xe0000.
+ * Below 1 MiB, all of it the kernel's to reuse: descriptors at 0x500, the start information at 0x8000, the command line at 0x10000;
+ * ACPI tables at 0xe0000.
  */
 #include "pvh.h"
 #include "acpi.h"
@@ -42,14 +42,15 @@ bool pvh_is_elf(const uint8_t *bytes, size_t n)
 static int segment_load(struct image *im, const struct vm *vm, const Elf64_Phdr *p, vdisk_error *err)
 {
 	if (p->p_filesz > p->p_memsz || p->p_offset > im->f->size || p->p_filesz > im->f->size - p->p_offset)
-		return fail(err, VDISK_CORRUPT, "%s: a segment of %" PRIu64 " bytes at %" PRIu64 " is outside the file", im->f->path,
-		            (uint64_t)p->p_filesz, (uint64_t)p->p_offset);
+		return fail(err, VDISK_CORRUPT, "%s: a segment of %" PRIu64 " bytes at %" PRIu64 " is outside the file",
+		            im->f->path, (uint64_t)p->p_filesz, (uint64_t)p->p_offset);
 	if (p->p_paddr < KERNEL_MIN || p->p_paddr >= vm->low_bytes || p->p_memsz > vm->low_bytes - p->p_paddr)
-		return fail(err, VDISK_INVALID, "%s: a segment of %" PRIu64 " bytes does not fit into memory at %#" PRIx64, im->f->path,
-		            (uint64_t)p->p_memsz, (uint64_t)p->p_paddr);
+		return fail(err, VDISK_INVALID, "%s: a segment of %" PRIu64 " bytes does not fit into memory at %#" PRIx64,
+		            im->f->path, (uint64_t)p->p_memsz, (uint64_t)p->p_paddr);
 	if (p->p_paddr + p->p_memsz > im->end)
 		im->end = p->p_paddr + p->p_memsz;
-	return kernelfile_read(im->f, p->p_offset, vm_ptr(vm, p->p_paddr, p->p_filesz), p->p_filesz, err); /* the rest is zero from the start */
+	/* the rest is zero from the start */
+	return kernelfile_read(im->f, p->p_offset, vm_ptr(vm, p->p_paddr, p->p_filesz), p->p_filesz, err);
 }
 
 /* Looks for the entry among the notes. */

@@ -53,8 +53,9 @@ static void add_path(struct qemu_args *a, const char *before, const char *path)
 
 static void disks_add(struct qemu_args *a, const struct machine_config *m, const struct qemu_fds *fds)
 {
-	static const char *const devices[] = { [BUS_VIRTIO_BLK] = "virtio-blk-pci", [BUS_AHCI] = "ide-hd", [BUS_VIRTIO_SCSI] = "scsi-hd",
-		[BUS_IDE] = "ide-hd" };
+	static const char *const devices[] = {
+		[BUS_VIRTIO_BLK] = "virtio-blk-pci", [BUS_AHCI] = "ide-hd", [BUS_VIRTIO_SCSI] = "scsi-hd", [BUS_IDE] = "ide-hd"
+	};
 
 	for (unsigned i = 0; i < m->n_disks; i++) {
 		char order[32] = ""; /* a kernel that was said comes before all disks */
@@ -70,7 +71,8 @@ static void disks_add(struct qemu_args *a, const struct machine_config *m, const
 			add(a, "virtio-scsi-pci,id=scsi");
 		}
 		add(a, "-blockdev");
-		add(a, "driver=nbd,node-name=disk%u,server.type=fd,server.str=%d,discard=unmap,detect-zeroes=off", i, fds->disks[i]);
+		add(a, "driver=nbd,node-name=disk%u,server.type=fd,server.str=%d,discard=unmap,detect-zeroes=off", i,
+		    fds->disks[i]);
 		add(a, "-device");
 		switch (m->bus) {
 		case BUS_AHCI:
@@ -125,8 +127,17 @@ int qemu_args_make(struct qemu_args *a, const struct engine_config *config, cons
                    const char *log, vdisk_error *err)
 {
 	const struct machine_config *m = config->machine;
-	static const char *const fixed[] = { "-nodefaults", "-no-user-config", "-display", "none", "-vga", "std", "-no-reboot", "-machine",
-		"pc", "-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny" };
+	static const char *const fixed[] = { "-nodefaults",
+		                             "-no-user-config",
+		                             "-display",
+		                             "none",
+		                             "-vga",
+		                             "std",
+		                             "-no-reboot",
+		                             "-machine",
+		                             "pc",
+		                             "-sandbox",
+		                             "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny" };
 
 	*a = (struct qemu_args){ 0 };
 	if (m->bus == BUS_IDE && m->n_disks > 4)

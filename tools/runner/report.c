@@ -114,15 +114,18 @@ int report_junit(const struct report *r, const char *path, vdisk_error *err)
 	if (!f)
 		return fail_errno(err, "%s", path);
 	subject(r->options, name, sizeof(name));
-	fprintf(f, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuite name=\"vdisk verify\" tests=\"1\" failures=\"%d\" errors=\"0\" "
-	        "skipped=\"0\" time=\"%.3f\">\n  <testcase classname=\"vdisk.verify\" name=\"", !booted, seconds(r->ms));
+	fprintf(f,
+	        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuite name=\"vdisk verify\" tests=\"1\" failures=\"%d\" errors=\"0\" "
+	        "skipped=\"0\" time=\"%.3f\">\n  <testcase classname=\"vdisk.verify\" name=\"",
+	        !booted, seconds(r->ms));
 	xml_put(f, name);
 	fprintf(f, "\" time=\"%.3f\">\n    <properties>\n      <property name=\"engine\" value=\"%s\"/>\n"
 	        "      <property name=\"firmware\" value=\"%s\"/>\n",
 	        seconds(r->ms), r->engine, r->firmware);
 	for (unsigned i = 0; i < STAGES; i++)
 		if (j->stages[i] >= 0)
-			fprintf(f, "      <property name=\"%s\" value=\"%.3f\"/>\n", stage_name((enum stage)i), seconds(j->stages[i]));
+			fprintf(f, "      <property name=\"%s\" value=\"%.3f\"/>\n", stage_name((enum stage)i),
+			        seconds(j->stages[i]));
 	fputs("    </properties>\n", f);
 	if (!booted) {
 		fprintf(f, "    <failure type=\"%s\" message=\"", verdict_name(j->verdict));

@@ -26,8 +26,8 @@ struct screen {
 void screen_destroy(struct screen *s);
 /* A black picture. */
 int screen_picture(struct screen *s, unsigned width, unsigned height, vdisk_error *err);
-/* The characters as ASCII, rows ended by newlines, but for those that are full to their last column; others than ASCII's are blanks.
-   `room` of (SCREEN_COLUMNS_MAX + 1) * SCREEN_ROWS_MAX + 1 is enough.  "" for what is no text. */
+/* The characters as ASCII, rows ended by newlines, but for those that are full to their last column; others than ASCII's are
+   blanks.  `room` of (SCREEN_COLUMNS_MAX + 1) * SCREEN_ROWS_MAX + 1 is enough.  "" for what is no text. */
 void screen_text(const struct screen *s, char *out, size_t room);
 /* Makes a picture of a text screen; a picture stays as it is. */
 int screen_render(struct screen *s, vdisk_error *err);

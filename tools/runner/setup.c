@@ -103,13 +103,16 @@ static int engine_choose(struct setup *s, vdisk_error *err)
 		if (o->engine == ENGINE_QEMU)
 			return fail(err, VDISK_UNSUPPORTED, "qemu-system-x86_64 is not installed");
 		if (kvm != KVM_GOOD)
-			return fail(err, VDISK_UNSUPPORTED, "%s, and qemu-system-x86_64, which would serve, is not installed; --engine kvm tries "
-			            "all the same", why);
+			return fail(err, VDISK_UNSUPPORTED,
+			            "%s, and qemu-system-x86_64, which would serve, is not installed; --engine kvm tries "
+			            "all the same",
+			            why);
 		return -1; /* the refusal by the own machine */
 	}
 	s->engine.ops = &engine_qemu;
 	if (o->engine == ENGINE_AUTO)
-		snprintf(s->note, sizeof(s->note), "%s: running %s", kvm == KVM_GOOD ? err->message : why, strrchr(s->program, '/') + 1);
+		snprintf(s->note, sizeof(s->note), "%s: running %s", kvm == KVM_GOOD ? err->message : why,
+		         strrchr(s->program, '/') + 1);
 	s->engine_config.program = s->program;
 	s->engine_config.accelerated = kvm == KVM_GOOD;
 	return 0;
@@ -134,8 +137,16 @@ static int self_confine(const struct options *o, vdisk_error *err)
 int setup_open(struct setup *s, const struct options *o, bool capture, vdisk_error *err)
 {
 	*s = (struct setup){ .options = o, .signal_fd = -1, .engine = { .ops = &engine_kvm, .event_fd = -1, .output_fd = -1 } };
-	s->config = (struct machine_config){ .mem_bytes = o->mem_bytes, .n_cpus = o->n_cpus, .kernel = o->kernel, .initrd = o->initrd,
-		.append = o->append, .debug_log = o->firmware_log, .serial_fd = capture ? -1 : STDOUT_FILENO, .bus = o->bus, .nic = o->nic, .verbose = o->verbose };
+	s->config = (struct machine_config){ .mem_bytes = o->mem_bytes,
+		                             .n_cpus = o->n_cpus,
+		                             .kernel = o->kernel,
+		                             .initrd = o->initrd,
+		                             .append = o->append,
+		                             .debug_log = o->firmware_log,
+		                             .serial_fd = capture ? -1 : STDOUT_FILENO,
+		                             .bus = o->bus,
+		                             .nic = o->nic,
+		                             .verbose = o->verbose };
 	s->engine_config = (struct engine_config){ .machine = &s->config, .capture = capture, .folder = s->folder };
 	s->engine.config = &s->engine_config;
 	bool direct = o->firmware == FIRMWARE_NONE && !o->kernel;

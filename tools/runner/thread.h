@@ -7,8 +7,8 @@
 
 #include <pthread.h>
 
-/* As pthread_create(), with a stack that is small enough not to be backed by huge pages, of which each thread would take one.  The error
-   names `what`. */
+/* As pthread_create(), with a stack that is small enough not to be backed by huge pages, of which each thread would take one.  The
+   error names `what`. */
 int thread_start(pthread_t *thread, void *(*fn)(void *), void *arg, const char *what, vdisk_error *err);
 
 #endif

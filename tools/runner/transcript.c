@@ -29,7 +29,11 @@ void transcript_init(struct transcript *t, transcript_fn fn, void *ctx)
 /* The length of the UTF-8 character at p, which is complete and printable; 0: it is none. */
 static size_t character(const uint8_t *p, size_t n)
 {
-	size_t len = p[0] < 0x80 ? 1 : p[0] >= 0xc2 && p[0] < 0xe0 ? 2 : (p[0] & 0xf0) == 0xe0 ? 3 : p[0] >= 0xf0 && p[0] < 0xf5 ? 4 : 0;
+	size_t len = p[0] < 0x80                   ? 1
+	             : p[0] >= 0xc2 && p[0] < 0xe0 ? 2
+	             : (p[0] & 0xf0) == 0xe0       ? 3
+	             : p[0] >= 0xf0 && p[0] < 0xf5 ? 4
+	                                           : 0;
 
 	if (!len || len > n || (len == 1 && (p[0] < 0x20 || p[0] == 0x7f)))
 		return 0;

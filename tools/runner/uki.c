@@ -25,7 +25,8 @@ int uki_parse(const uint8_t *bytes, size_t len, struct uki *out, vdisk_error *er
 		struct uki_part part = { off, used < raw ? used : raw };
 
 		if (off > len || part.len > len - off)
-			return fail(err, VDISK_CORRUPT, "section %u (%" PRIu32 " bytes at %#" PRIx32 ") is outside the file (%zu bytes)", i, raw, off,
+			return fail(err, VDISK_CORRUPT,
+			            "section %u (%" PRIu32 " bytes at %#" PRIx32 ") is outside the file (%zu bytes)", i, raw, off,
 			            len);
 		if (!memcmp(bytes + at, ".linux\0\0", 8))
 			out->linux_ = part;

@@ -80,12 +80,20 @@ int vcpu_create(struct machine *m, unsigned index, struct vcpu **out, vdisk_erro
 
 static void segment_set(struct kvm_segment *seg, uint16_t selector, uint8_t type, bool code)
 {
-	*seg = (struct kvm_segment){ .base = 0, .limit = 0xffffffff, .selector = selector, .type = type, .present = 1, .s = 1, .g = 1,
-		.l = code, .db = !code };
+	*seg = (struct kvm_segment){ .base = 0,
+		                     .limit = 0xffffffff,
+		                     .selector = selector,
+		                     .type = type,
+		                     .present = 1,
+		                     .s = 1,
+		                     .g = 1,
+		                     .l = code,
+		                     .db = !code };
 }
 
 /* Flat segments, the control registers of *mode, the registers. */
-static int state_set(struct vcpu *cpu, const struct kvm_sregs *mode, uint64_t gdt, bool code64, const struct kvm_regs *regs, vdisk_error *err)
+static int state_set(struct vcpu *cpu, const struct kvm_sregs *mode, uint64_t gdt, bool code64, const struct kvm_regs *regs,
+                     vdisk_error *err)
 {
 	struct kvm_sregs sregs;
 
@@ -109,7 +117,10 @@ static int state_set(struct vcpu *cpu, const struct kvm_sregs *mode, uint64_t gd
 
 int vcpu_set_long_mode(struct vcpu *cpu, uint64_t gdt, uint64_t cr3, uint64_t rip, uint64_t rsi, vdisk_error *err)
 {
-	const struct kvm_sregs mode = { .cr0 = 0x80000033 /* PG NE ET MP PE */, .cr3 = cr3, .cr4 = 0x20 /* PAE */, .efer = 0x500 /* LME LMA */ };
+	const struct kvm_sregs mode = { .cr0 = 0x80000033 /* PG NE ET MP PE */,
+		                        .cr3 = cr3,
+		                        .cr4 = 0x20 /* PAE */,
+		                        .efer = 0x500 /* LME LMA */ };
 	const struct kvm_regs regs = { .rip = rip, .rsi = rsi, .rflags = 2 };
 
 	if (state_set(cpu, &mode, gdt, true, &regs, err))
@@ -169,7 +180,8 @@ static void vcpu_exit(struct vcpu *cpu)
 
 	if (verbose)
 		vcpu_trace_add(&cpu->trace, run);
-	if (verbose && (run->exit_reason == KVM_EXIT_SHUTDOWN || run->exit_reason == KVM_EXIT_INTERNAL_ERROR || run->exit_reason == KVM_EXIT_FAIL_ENTRY))
+	if (verbose && (run->exit_reason == KVM_EXIT_SHUTDOWN || run->exit_reason == KVM_EXIT_INTERNAL_ERROR ||
+	                run->exit_reason == KVM_EXIT_FAIL_ENTRY))
 		vcpu_trace_print(&cpu->trace, cpu->index, cpu->fd);
 	switch (run->exit_reason) {
 	case KVM_EXIT_IO:
@@ -185,16 +197,16 @@ static void vcpu_exit(struct vcpu *cpu)
 		machine_stop(cpu->m, MACHINE_CRASH, "triple fault on processor %u", cpu->index);
 		break;
 	case KVM_EXIT_SYSTEM_EVENT:
-		machine_stop(cpu->m, run->system_event.type == KVM_SYSTEM_EVENT_RESET ? MACHINE_RESET : MACHINE_POWEROFF, "system event %u",
-		             run->system_event.type);
+		machine_stop(cpu->m, run->system_event.type == KVM_SYSTEM_EVENT_RESET ? MACHINE_RESET : MACHINE_POWEROFF,
+		             "system event %u", run->system_event.type);
 		break;
 	case KVM_EXIT_FAIL_ENTRY:
 		machine_stop(cpu->m, MACHINE_CRASH, "KVM cannot enter processor %u: hardware reason %#" PRIx64, cpu->index,
 		             (uint64_t)run->fail_entry.hardware_entry_failure_reason);
 		break;
 	case KVM_EXIT_INTERNAL_ERROR:
-		machine_stop(cpu->m, MACHINE_CRASH, "KVM cannot go on with processor %u at %#" PRIx64 ": internal error %u", cpu->index,
-		             vcpu_rip(cpu), run->internal.suberror);
+		machine_stop(cpu->m, MACHINE_CRASH, "KVM cannot go on with processor %u at %#" PRIx64 ": internal error %u",
+		             cpu->index, vcpu_rip(cpu), run->internal.suberror);
 		break;
 	default:
 		machine_stop(cpu->m, MACHINE_CRASH, "processor %u at %#" PRIx64 ": unexpected exit %u", cpu->index, vcpu_rip(cpu),
@@ -212,7 +224,8 @@ static void *vcpu_thread(void *arg)
 		if (ioctl(cpu->fd, KVM_RUN, 0)) {
 			if (errno == EINTR || errno == EAGAIN)
 				continue;
-			machine_stop(cpu->m, MACHINE_CRASH, "KVM_RUN of processor %u at %#" PRIx64 ": errno %d", cpu->index, vcpu_rip(cpu), errno);
+			machine_stop(cpu->m, MACHINE_CRASH, "KVM_RUN of processor %u at %#" PRIx64 ": errno %d", cpu->index,
+			             vcpu_rip(cpu), errno);
 			break;
 		}
 		vcpu_exit(cpu);

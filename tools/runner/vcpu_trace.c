@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* After a triple fault on AMD's processors KVM has reset the registers already, so that the last exits are all there is to go by. */
+/* After a triple fault on AMD's processors KVM has reset the registers already, so that the last exits are all there is to go
+   by. */
 #include "vcpu_trace.h"
 
 #include <inttypes.h>
@@ -47,9 +48,10 @@ void vcpu_trace_print(const struct vcpu_trace *t, unsigned index, int vcpu_fd)
 
 	if (!ioctl(vcpu_fd, KVM_GET_REGS, &r) && !ioctl(vcpu_fd, KVM_GET_SREGS, &s)) {
 		fprintf(stderr, "processor %u: rip %#llx rsp %#llx rflags %#llx\n", index, r.rip, r.rsp, r.rflags);
-		fprintf(stderr, "processor %u: cr0 %#llx cr2 %#llx cr3 %#llx cr4 %#llx efer %#llx\n", index, s.cr0, s.cr2, s.cr3, s.cr4, s.efer);
-		fprintf(stderr, "processor %u: cs %#x:%#llx idt %#llx+%#x gdt %#llx+%#x\n", index, s.cs.selector, s.cs.base, s.idt.base,
-		        s.idt.limit, s.gdt.base, s.gdt.limit);
+		fprintf(stderr, "processor %u: cr0 %#llx cr2 %#llx cr3 %#llx cr4 %#llx efer %#llx\n", index, s.cr0, s.cr2, s.cr3,
+		        s.cr4, s.efer);
+		fprintf(stderr, "processor %u: cs %#x:%#llx idt %#llx+%#x gdt %#llx+%#x\n", index, s.cs.selector, s.cs.base,
+		        s.idt.base, s.idt.limit, s.gdt.base, s.gdt.limit);
 	}
 	fprintf(stderr, "processor %u: its last exits, of %" PRIu64 ":\n", index, t->n);
 	for (uint64_t i = first; i < t->n; i++)

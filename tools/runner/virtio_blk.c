@@ -46,7 +46,8 @@ static int transfer(struct virtio_blk *b, bool in, uint64_t sector, const struct
 
 	if (bytes % SECTOR || sector > b->sectors || bytes / SECTOR > b->sectors - sector)
 		return BLK_ERROR;
-	int r = in ? vdisk_preadv(b->img, v, (int)n, sector * SECTOR, NULL) : vdisk_pwritev(b->img, v, (int)n, sector * SECTOR, NULL);
+	int r = in ? vdisk_preadv(b->img, v, (int)n, sector * SECTOR, NULL)
+	           : vdisk_pwritev(b->img, v, (int)n, sector * SECTOR, NULL);
 	return r ? BLK_ERROR : BLK_OK;
 }
 

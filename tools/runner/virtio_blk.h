@@ -8,7 +8,8 @@
 struct virtio_blk;
 
 /* `img` is borrowed.  Returns owned in *out, with its threads running. */
-int virtio_blk_create(struct machine *m, unsigned slot, unsigned index, vdisk_image *img, struct virtio_blk **out, vdisk_error *err);
+int virtio_blk_create(struct machine *m, unsigned slot, unsigned index, vdisk_image *img, struct virtio_blk **out,
+                      vdisk_error *err);
 /* Lets the requests that are under way end. */
 void virtio_blk_destroy(struct virtio_blk *b);
 

@@ -74,7 +74,8 @@ static void status_set(struct virtio_pci *vp, uint8_t status, bool legacy)
 		device_reset(vp);
 		return;
 	}
-	if (!legacy && status & STATUS_FEATURES_OK && (vp->features & ~features_offered(vp) || !(vp->features & VIRTIO_F_VERSION_1)))
+	if (!legacy && status & STATUS_FEATURES_OK &&
+	    (vp->features & ~features_offered(vp) || !(vp->features & VIRTIO_F_VERSION_1)))
 		status &= (uint8_t)~STATUS_FEATURES_OK;
 	bool started = status & ~vp->status & STATUS_DRIVER_OK;
 	vp->status = status;

@@ -33,8 +33,8 @@ struct virtio_pci {
 	uint8_t status;
 	bool lost;                /* a ring was broken: needs a reset */
 
-	pthread_mutex_t io_lock;  /* guards the queues, `features` and the three below against I/O threads; between the machine's lock and
-	                             irq_lock */
+	pthread_mutex_t io_lock;  /* guards the queues, `features` and the three below against I/O threads; between the machine's
+	                             lock and irq_lock */
 	pthread_cond_t idle;
 	unsigned taken;           /* chains that were taken and not given back */
 	bool resetting;           /* none is taken any more */

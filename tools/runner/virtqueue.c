@@ -75,8 +75,8 @@ static int chain_add(struct chain *c, const struct vm *vm, const struct desc *d)
 }
 
 /* Follows a table of `n` descriptors from `at`.  `*left`: how many more the chain may have. */
-static int chain_follow(struct chain *c, const struct virtqueue *q, const struct vm *vm, const uint8_t *table, unsigned n, unsigned at,
-                        unsigned *left, bool nested)
+static int chain_follow(struct chain *c, const struct virtqueue *q, const struct vm *vm, const uint8_t *table, unsigned n,
+                        unsigned at, unsigned *left, bool nested)
 {
 	for (;;) {
 		if (at >= n || !*left)

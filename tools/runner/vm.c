@@ -16,7 +16,8 @@ static int vm_probe(struct vm *vm, vdisk_error *err)
 {
 	int version = ioctl(vm->kvm, KVM_GET_API_VERSION, 0);
 	if (version != KVM_API_VERSION)
-		return fail(err, VDISK_UNSUPPORTED, "/dev/kvm speaks version %d of its interface, not %d", version, KVM_API_VERSION);
+		return fail(err, VDISK_UNSUPPORTED, "/dev/kvm speaks version %d of its interface, not %d", version,
+		            KVM_API_VERSION);
 	static const struct {
 		int cap;
 		const char *what;
@@ -49,7 +50,8 @@ static int vm_create(struct vm *vm, vdisk_error *err)
 		return fail_errno(err, "KVM_CREATE_VM");
 	/* Three pages and one that Intel's virtualization wants for itself; below the firmware, above everything else. */
 	uint64_t identity_map = 0xfeffc000;
-	if (ioctl(vm->kvm, KVM_CHECK_EXTENSION, KVM_CAP_SET_IDENTITY_MAP_ADDR) > 0 && ioctl(vm->fd, KVM_SET_IDENTITY_MAP_ADDR, &identity_map))
+	if (ioctl(vm->kvm, KVM_CHECK_EXTENSION, KVM_CAP_SET_IDENTITY_MAP_ADDR) > 0 &&
+	    ioctl(vm->fd, KVM_SET_IDENTITY_MAP_ADDR, &identity_map))
 		return fail_errno(err, "KVM_SET_IDENTITY_MAP_ADDR");
 	if (ioctl(vm->kvm, KVM_CHECK_EXTENSION, KVM_CAP_SET_TSS_ADDR) > 0 && ioctl(vm->fd, KVM_SET_TSS_ADDR, 0xfeffd000ul))
 		return fail_errno(err, "KVM_SET_TSS_ADDR");
@@ -94,7 +96,8 @@ int vm_init(struct vm *vm, int kvm, uint64_t ram_bytes, vdisk_error *err)
 	madvise(ram, ram_bytes, MADV_DONTDUMP);
 	if (vm_slot_set(vm, VM_SLOT_BASE, 0, ram, 0xa0000, false, err))
 		goto fail;
-	if (vm->low_bytes > 0x100000 && vm_slot_set(vm, VM_SLOT_LOW, 0x100000, vm->ram + 0x100000, vm->low_bytes - 0x100000, false, err))
+	if (vm->low_bytes > 0x100000 &&
+	    vm_slot_set(vm, VM_SLOT_LOW, 0x100000, vm->ram + 0x100000, vm->low_bytes - 0x100000, false, err))
 		goto fail;
 	if (ram_bytes > vm->low_bytes &&
 	    vm_slot_set(vm, VM_SLOT_HIGH, VM_HIGH_BASE, vm->ram + vm->low_bytes, ram_bytes - vm->low_bytes, false, err))

@@ -95,7 +95,8 @@ static int bare_one(void *to, const char *path, vdisk_error *err) { return bare_
 
 int bls_adapt(struct loader *l, vdisk_error *err)
 {
-	if (loader_esp_files(l, "loader/entries", "*.conf", NULL, entry_file, err) || bare_file(l, "/etc/kernel/cmdline", true, err))
+	if (loader_esp_files(l, "loader/entries", "*.conf", NULL, entry_file, err) ||
+	    bare_file(l, "/etc/kernel/cmdline", true, err))
 		return -1;
 	return files_each(l->plan, "/etc/cmdline.d", "*.conf", bare_one, l, err);
 }

@@ -156,7 +156,8 @@ int grub2_adapt(struct loader *l, vdisk_error *err)
 	for (const char *const *c = others; *c; c++)
 		if (grub2_file(l, *c, false, err))
 			return -1;
-	if (loader_esp_files(l, "EFI", "*", "grub.cfg", config_one, err) || files_each(l->plan, "/etc/grub.d", "*", script_one, l, err))
+	if (loader_esp_files(l, "EFI", "*", "grub.cfg", config_one, err) ||
+	    files_each(l->plan, "/etc/grub.d", "*", script_one, l, err))
 		return -1;
 	return map_remove(l, "/boot/grub/device.map", err) || map_remove(l, "/boot/grub2/device.map", err) ? -1 : 0;
 }

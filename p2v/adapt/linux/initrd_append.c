@@ -117,7 +117,8 @@ static int file(struct maker *m, const char *path, uint32_t mode, const struct b
 	if (content->failed)
 		return fail_nomem(err);
 	if (m->cpio.len > ARCHIVE_MAX || content->len > ARCHIVE_MAX - m->cpio.len)
-		return fail(err, VDISK_UNSUPPORTED, "%s: with it, more than %u bytes would be added to the initramfs", path, ARCHIVE_MAX);
+		return fail(err, VDISK_UNSUPPORTED, "%s: with it, more than %u bytes would be added to the initramfs", path,
+		            ARCHIVE_MAX);
 	if (!initrd_resolve(m->i, path, real, sizeof(real)))
 		return fail(err, VDISK_CORRUPT, "%s: its links lead nowhere", path);
 	if (folders(m, real, err) || member(m, real, AE_IFREG, mode, content->at, content->len, err))

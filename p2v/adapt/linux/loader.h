@@ -13,13 +13,14 @@ struct loader {
 };
 
 struct cmdline_rules loader_rules(struct loader *l, const char *path);
-/* Where the EFI system partition and the boot loader specification's other partition may be mounted, by number from 0; the guest's own
-   word first.  NULL: there are no more. */
+/* Where the EFI system partition and the boot loader specification's other partition may be mounted, by number from 0; the guest's
+   own word first.  NULL: there are no more. */
 const char *loader_esp(const struct loader *l, unsigned i);
-/* Each file there that is called FOLDER/PATTERN, or with a name FOLDER/PATTERN/NAME (which need not be there).  Stops at the first that is
-   not 0. */
+/* Each file there that is called FOLDER/PATTERN, or with a name FOLDER/PATTERN/NAME (which need not be there).  Stops at the first
+   that is not 0. */
 typedef int (*loader_file_fn)(struct loader *l, const char *path, vdisk_error *err);
-int loader_esp_files(struct loader *l, const char *folder, const char *pattern, const char *name, loader_file_fn each, vdisk_error *err);
+int loader_esp_files(struct loader *l, const char *folder, const char *pattern, const char *name, loader_file_fn each,
+                     vdisk_error *err);
 /* "(hd1,msdos1)" and "hd1,0" in the line, where the old machine booted from another disk than the first and now has only one.
  * False: it stays. */
 bool loader_root_fix(struct loader *l, struct span line, struct bytes *out);

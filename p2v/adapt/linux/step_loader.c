@@ -64,7 +64,8 @@ static int esp_walk(struct esp_walk *w, const char *mount, const char *folder, c
 	return rc;
 }
 
-int loader_esp_files(struct loader *l, const char *folder, const char *pattern, const char *name, loader_file_fn each, vdisk_error *err)
+int loader_esp_files(struct loader *l, const char *folder, const char *pattern, const char *name, loader_file_fn each,
+                     vdisk_error *err)
 {
 	struct esp_walk w = { l, name, each };
 	const char *mount;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Start types, in every control set: Windows' own storage drivers start at boot where a target needs them; what another hypervisor left behind
-   does not start any more, and filters no devices. */
+/* Start types, in every control set: Windows' own storage drivers start at boot where a target needs them; what another hypervisor
+   left behind does not start any more, and filters no devices. */
 #include "edit.h"
 #include "common/fail.h"
 #include "windows_read.h"
@@ -15,7 +15,8 @@
 
 /* ---------------------------------------------------------------- at boot */
 
-/* From Windows 8 on a driver that is not needed is put back to "on demand" by the values below StartOverride, whatever Start says. */
+/* From Windows 8 on a driver that is not needed is put back to "on demand" by the values below StartOverride, whatever Start
+   says. */
 static int override_clear(struct windows_edit *e, const char *key, hive_node_h node, vdisk_error *err)
 {
 	hive_node_h over = hive_find(&e->system, node, "StartOverride");
@@ -134,7 +135,8 @@ static int class_filters(void *to, const char *name, hive_node_h node)
 	char path[WINDOWS_KEY_MAX];
 
 	windows_key(path, c->set, "Control\\Class", name);
-	return filter_list(c->e, path, node, "UpperFilters", c->err) || filter_list(c->e, path, node, "LowerFilters", c->err) ? -1 : 0;
+	return filter_list(c->e, path, node, "UpperFilters", c->err) || filter_list(c->e, path, node, "LowerFilters", c->err) ? -1
+	                                                                                                                      : 0;
 }
 
 static int services_leave(struct windows_edit *e, unsigned set, unsigned *off, vdisk_error *err)
@@ -166,9 +168,11 @@ static void off_remark(const struct windows_edit *e, unsigned off)
 	if (off & TARGET_XEN)
 		plan_remark(e->plan, "the Xen drivers are turned off, not removed: uninstall them when Windows runs");
 	if (off & TARGET_VIRTUALBOX)
-		plan_remark(e->plan, "the VirtualBox Guest Additions are turned off, not removed: uninstall them when Windows runs");
+		plan_remark(e->plan,
+		            "the VirtualBox Guest Additions are turned off, not removed: uninstall them when Windows runs");
 	if (off & TARGET_KVM)
-		plan_remark(e->plan, "the QEMU guest agent and its kin are turned off, not removed: uninstall them when Windows runs");
+		plan_remark(e->plan,
+		            "the QEMU guest agent and its kin are turned off, not removed: uninstall them when Windows runs");
 }
 
 int windows_leave(struct windows_edit *e, vdisk_error *err)

@@ -32,7 +32,8 @@ char *windows_path(struct windows_edit *e, const char *below, vdisk_error *err);
 int windows_boot_starts(struct windows_edit *e, vdisk_error *err);  /* Windows' own storage drivers */
 int windows_leave(struct windows_edit *e, vdisk_error *err);        /* other hypervisors' services and filters */
 int windows_inject(struct windows_edit *e, vdisk_error *err);       /* --drivers */
-int windows_register(struct windows_edit *e, const struct package *k, vdisk_error *err); /* a boot-start driver, in the SYSTEM hive */
+int windows_register(struct windows_edit *e, const struct package *k, vdisk_error *err); /* a boot-start driver, in the SYSTEM
+                                                                                            hive */
 int windows_firstboot(struct windows_edit *e, vdisk_error *err);    /* after those */
 int windows_loader(struct windows_edit *e, vdisk_error *err);       /* UEFI's fallback */
 

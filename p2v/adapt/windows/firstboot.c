@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What only a running Windows can do: installing the packages that were laid down, and giving the new adapters the old ones' addresses.  A script
- * in %SystemRoot%\vdisk does it (below the system's folder, where plain users may not write), started once by a service of ours as LocalSystem.
- * Where the user has rhsrvany, it is that service.  Else the service is cmd.exe, which starts the script on its own and ends: the service
- * manager notes that it never answered, and the script runs on.  That works from Windows 7 to 11 and on servers where nobody logs on (RunOnce
- * waits for that), and does not stand between the machine and its services as SetupType with CmdLine would.
+ * What only a running Windows can do: installing the packages that were laid down, and giving the new adapters the old ones'
+ * addresses.  A script in %SystemRoot%\vdisk does it (below the system's folder, where plain users may not write), started once by
+ * a service of ours as LocalSystem.  Where the user has rhsrvany, it is that service.  Else the service is cmd.exe, which starts
+ * the script on its own and ends: the service manager notes that it never answered, and the script runs on.  That works from
+ * Windows 7 to 11 and on servers where nobody logs on (RunOnce waits for that), and does not stand between the machine and its
+ * services as SetupType with CmdLine would.
  */
 #include "edit.h"
 #include "common/fail.h"
@@ -52,8 +53,9 @@ static void script_write(struct windows_edit *e, bool network, struct bytes *out
 	}
 	if (network) {
 		line(out, "if exist \"%SystemRoot%\\System32\\WindowsPowerShell\\v1.0\\powershell.exe\" (");
-		line(out, "  \"%SystemRoot%\\System32\\WindowsPowerShell\\v1.0\\powershell.exe\" -NoProfile -NonInteractive -ExecutionPolicy Bypass "
-		          "-File \"%here%\\network.ps1\"");
+		line(out,
+		     "  \"%SystemRoot%\\System32\\WindowsPowerShell\\v1.0\\powershell.exe\" -NoProfile -NonInteractive -ExecutionPolicy Bypass "
+		     "-File \"%here%\\network.ps1\"");
 		line(out, ") else (");
 		line(out, "  echo no PowerShell: the addresses in network.ps1 are not set");
 		line(out, ")");
@@ -151,8 +153,10 @@ int windows_firstboot(struct windows_edit *e, vdisk_error *err)
 			plan_remark(e->plan, "a script finishes the work at the first boot, a minute or two after it; "
 			            "%%SystemRoot%%\\" HERE "\\firstboot.log tells what it did");
 		if (six)
-			plan_remark(e->plan, "IPv6 addresses go to the new adapters; a gateway of theirs that no router announces has to be set again "
-			            "(netsh interface ipv6 add route ::/0)");
+			plan_remark(
+				e->plan,
+				"IPv6 addresses go to the new adapters; a gateway of theirs that no router announces has to be set again "
+				"(netsh interface ipv6 add route ::/0)");
 	}
 	bytes_destroy(&script);
 	bytes_destroy(&network);
@@ -164,7 +168,9 @@ int windows_firstboot(struct windows_edit *e, vdisk_error *err)
 /* Only the old machine's NVRAM knows where Windows' loader is; another one looks for the fallback. */
 int windows_loader(struct windows_edit *e, vdisk_error *err)
 {
-	static const char *const names[][2] = { { "x86_64", "bootx64.efi" }, { "i686", "bootia32.efi" }, { "aarch64", "bootaa64.efi" } };
+	static const char *const names[][2] = { { "x86_64", "bootx64.efi" },
+		                                { "i686", "bootia32.efi" },
+		                                { "aarch64", "bootaa64.efi" } };
 	struct bytes from = { 0 }, to = { 0 }, content = { 0 };
 	char *loader = NULL, *fallback = NULL;
 	int rc = 0;
@@ -185,8 +191,11 @@ int windows_loader(struct windows_edit *e, vdisk_error *err)
 	else if (!rc && fallback)
 		rc = e->plan->view.ops->read(&e->plan->view, loader, TOOL_MAX, &content, err);
 	if (rc > 0)
-		rc = content.failed ? fail_nomem(err) : plan_write_binary(e->plan, fallback, content.at, content.len, 0644, NULL, err,
-		     "UEFI's fallback loader, on the EFI system partition: another machine's firmware does not know where Windows' own is");
+		rc = content.failed
+		             ? fail_nomem(err)
+		             : plan_write_binary(
+				       e->plan, fallback, content.at, content.len, 0644, NULL, err,
+				       "UEFI's fallback loader, on the EFI system partition: another machine's firmware does not know where Windows' own is");
 	free(loader);
 	free(fallback);
 	bytes_destroy(&from);

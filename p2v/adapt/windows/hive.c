@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* A hive's copy lies in a memory file, which libhivex opens and writes by its name below /proc: nothing of the guest's registry ever stands
-   in a folder of this machine.  libhivex checks what it reads; here its answers are bounded and stripped of what a terminal would obey. */
+/* A hive's copy lies in a memory file, which libhivex opens and writes by its name below /proc: nothing of the guest's registry
+   ever stands in a folder of this machine.  libhivex checks what it reads; here its answers are bounded and stripped of what a
+   terminal would obey. */
 #include "hive.h"
 
 #include "common/fail.h"
@@ -74,7 +75,8 @@ int hive_open(struct hive *h, struct tree *t, const char *path, const char *labe
 	if (h->h)
 		return 1;
 	hive_close(h);
-	return fail(err, rc == ENOMEM ? VDISK_NOMEM : VDISK_CORRUPT, "%s cannot be read as a registry hive: %s", path, strerror(rc));
+	return fail(err, rc == ENOMEM ? VDISK_NOMEM : VDISK_CORRUPT, "%s cannot be read as a registry hive: %s", path,
+	            strerror(rc));
 }
 
 void hive_close(struct hive *h)
@@ -122,7 +124,8 @@ char *hive_text(const struct hive *h, hive_node_h key, const char *name)
 	hive_type type;
 	size_t len;
 	hive_value_h v = key ? hivex_node_get_value(h->h, key, name) : 0;
-	if (!v || hivex_value_type(h->h, v, &type, &len) != 0 || (type != hive_t_REG_SZ && type != hive_t_REG_EXPAND_SZ) || len > 65536)
+	if (!v || hivex_value_type(h->h, v, &type, &len) != 0 || (type != hive_t_REG_SZ && type != hive_t_REG_EXPAND_SZ) ||
+	    len > 65536)
 		return NULL;
 	char *s = hivex_value_string(h->h, v);
 	if (s)
@@ -196,8 +199,8 @@ int hive_each(const struct hive *h, hive_node_h key, int (*each)(void *to, const
 
 static int hive_failed(const struct hive *h, const char *path, vdisk_error *err)
 {
-	return fail(err, errno == ENOMEM ? VDISK_NOMEM : VDISK_CORRUPT, "%s: the key %s\\%s cannot be written: %s", h->path, h->label, path,
-		strerror(errno));
+	return fail(err, errno == ENOMEM ? VDISK_NOMEM : VDISK_CORRUPT, "%s: the key %s\\%s cannot be written: %s", h->path,
+	            h->label, path, strerror(errno));
 }
 
 static hive_node_h key_make(struct hive *h, const char *path, vdisk_error *err)
@@ -290,7 +293,8 @@ int hive_set(struct hive *h, const char *path, const char *name, uint32_t type, 
 
 int hive_set_number(struct hive *h, const char *path, const char *name, uint32_t value, vdisk_error *err)
 {
-	unsigned char le[4] = {(unsigned char)value, (unsigned char)(value >> 8), (unsigned char)(value >> 16), (unsigned char)(value >> 24)};
+	unsigned char le[4] = { (unsigned char)value, (unsigned char)(value >> 8), (unsigned char)(value >> 16),
+		                (unsigned char)(value >> 24) };
 	return hive_set(h, path, name, HIVE_DWORD, le, sizeof(le), err);
 }
 

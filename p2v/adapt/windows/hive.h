@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* A registry hive of the guest, read from its tree into memory, looked at and edited through libhivex, and handed back as bytes.  Keys are
-   named by their path from the hive's root, with backslashes, in any case, as Windows does. */
+/* A registry hive of the guest, read from its tree into memory, looked at and edited through libhivex, and handed back as bytes.
+   Keys are named by their path from the hive's root, with backslashes, in any case, as Windows does. */
 #ifndef ADAPT_HIVE_H
 #define ADAPT_HIVE_H
 

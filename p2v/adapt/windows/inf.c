@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The text of an INF.  Lines are "key = value, value", values may be quoted ("" inside is one quote), a backslash at a line's end carries it
-   on, ; begins a comment, %name% is replaced by what [Strings] says, %% by %.  Sections of one name are one section. */
+/* The text of an INF.  Lines are "key = value, value", values may be quoted ("" inside is one quote), a backslash at a line's end
+   carries it on, ; begins a comment, %name% is replaced by what [Strings] says, %% by %.  Sections of one name are one section. */
 #include "inf.h"
 
 #include "common/fail.h"
@@ -207,13 +207,16 @@ static int lines_parse(struct inf *f, const char *name, const char *text, vdisk_
 		while (is_blank(*l))
 			l++;
 		if (line.failed || ++n > LINES_MAX) {
-			rc = line.failed ? fail_nomem(err) : fail(err, VDISK_UNSUPPORTED, "%s: has more than %u lines", name, LINES_MAX);
+			rc = line.failed ? fail_nomem(err)
+			                 : fail(err, VDISK_UNSUPPORTED, "%s: has more than %u lines", name, LINES_MAX);
 		} else if (*l == '[') {
 			const char *end = strchr(l, ']');
 
 			s = end ? section_add(f, l + 1, (size_t)(end - l - 1)) : NULL;
 			if (!s)
-				rc = end ? fail_nomem(err) : fail(err, VDISK_CORRUPT, "%s: line %u opens a section and does not close its name", name, n);
+				rc = end ? fail_nomem(err)
+				         : fail(err, VDISK_CORRUPT, "%s: line %u opens a section and does not close its name", name,
+				                n);
 		} else if (*l && s) {
 			rc = line_parse(s, l, err);
 		}

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* A driver's setup file (INF): sections, lines, and the strings they name.  Then what it means for one Windows: which devices it drives, with
-   which service, from which files. */
+/* A driver's setup file (INF): sections, lines, and the strings they name.  Then what it means for one Windows: which devices it
+   drives, with which service, from which files. */
 #ifndef ADAPT_INF_H
 #define ADAPT_INF_H
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* What an INF means for one Windows.  [Manufacturer] names the sections of models, decorated with the systems that they are for
-   (NTamd64.10.0); of each maker the one that fits best counts.  A model names a section that installs it, which may be decorated as well;
-   with ".Services" behind it stands which service drives the device. */
+   (NTamd64.10.0); of each maker the one that fits best counts.  A model names a section that installs it, which may be decorated as
+   well; with ".Services" behind it stands which service drives the device. */
 #include "inf.h"
 
 #include "common/fail.h"
@@ -221,7 +221,8 @@ static int setting_add(struct inf_service *s, const struct inf_line *l, const ch
 	uint32_t flags = 0;
 
 	/* Of roots only the service's own key; flags without a value make a key, and change, append or delete nothing here. */
-	if (l->n < 3 || strcasecmp(l->values[0], "HKR") || (l->n > 3 && *l->values[3] && !number_read(l->values[3], &flags)) || (flags & 0x10))
+	if (l->n < 3 || strcasecmp(l->values[0], "HKR") || (l->n > 3 && *l->values[3] && !number_read(l->values[3], &flags)) ||
+	    (flags & 0x10))
 		return 0;
 	if (s->settings_n == SETTINGS_MAX)
 		return fail(err, VDISK_UNSUPPORTED, "%s: more than %u settings of a service", name, SETTINGS_MAX);
@@ -236,14 +237,16 @@ static int setting_add(struct inf_service *s, const struct inf_line *l, const ch
 		free(one.key);
 		free(one.name);
 		bytes_destroy(&one.value);
-		return fail(err, VDISK_CORRUPT, "%s: the setting %s\\%s of a service cannot be read", name, l->values[1], l->values[2]);
+		return fail(err, VDISK_CORRUPT, "%s: the setting %s\\%s of a service cannot be read", name, l->values[1],
+		            l->values[2]);
 	}
 	s->settings[s->settings_n++] = one;
 	return 0;
 }
 
 /* Every AddReg line of the service's section. */
-static int settings_read(struct inf_service *s, const struct inf *f, const struct inf_section *from, const char *name, vdisk_error *err)
+static int settings_read(struct inf_service *s, const struct inf *f, const struct inf_section *from, const char *name,
+                         vdisk_error *err)
 {
 	for (size_t i = 0; i < from->n; i++) {
 		const struct inf_line *l = &from->lines[i];
@@ -274,7 +277,8 @@ static int service_fill(struct inf_service *s, const struct inf *f, const struct
 		return fail(err, VDISK_CORRUPT, "%s: the service %s has the flags %s", name, l->values[0], l->values[1]);
 	s->front = flags & 1;
 	s->function = flags & 2;
-	if (!number_read(inf_value(f, from->name, "ServiceType"), &s->type) || !number_read(inf_value(f, from->name, "StartType"), &s->start) ||
+	if (!number_read(inf_value(f, from->name, "ServiceType"), &s->type) ||
+	    !number_read(inf_value(f, from->name, "StartType"), &s->start) ||
 	    !number_read(inf_value(f, from->name, "ErrorControl"), &s->error))
 		return fail(err, VDISK_CORRUPT, "%s: the service %s lacks its type, start or error control", name, l->values[0]);
 	binary = inf_value(f, from->name, "ServiceBinary");
@@ -348,7 +352,8 @@ static void copies_read(struct inf_driver *d, const struct inf *f, const struct 
 				file_add(d, l->values[k] + 1);
 			for (size_t r = 0; s && r < s->n; r++) {
 				if (s->lines[r].n)
-					file_add(d, s->lines[r].n > 1 && *s->lines[r].values[1] ? s->lines[r].values[1] : s->lines[r].values[0]);
+					file_add(d, s->lines[r].n > 1 && *s->lines[r].values[1] ? s->lines[r].values[1]
+					                                                        : s->lines[r].values[0]);
 			}
 		}
 	}

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * --drivers.  Each package that fits is laid into Drivers\VirtIO, which DevicePath names and from which the first boot installs it.  That is
- * enough for whatever is not needed to get there.  What drives the boot disk has to be known before: its file goes to System32\drivers and its
- * service into the registry (register.c).  A driver that this Windows would not load is refused here, not found out by a blue screen.
+ * --drivers.  Each package that fits is laid into Drivers\VirtIO, which DevicePath names and from which the first boot installs it.
+ * That is enough for whatever is not needed to get there.  What drives the boot disk has to be known before: its file goes to
+ * System32\drivers and its service into the registry (register.c).  A driver that this Windows would not load is refused here, not
+ * found out by a blue screen.
  */
 #include "edit.h"
 #include "common/fail.h"
@@ -17,16 +18,18 @@
 
 /* ---------------------------------------------------------------- what Windows would load */
 
-static int arch_judge(const struct windows_edit *e, const struct package *k, const char *file, const char *machine, vdisk_error *err)
+static int arch_judge(const struct windows_edit *e, const struct package *k, const char *file, const char *machine,
+                      vdisk_error *err)
 {
 	if (!strcmp(machine, package_arch(e->w)))
 		return 0;
-	return fail(err, VDISK_REFUSED, "%s/%s is a driver for %s, and Windows is one for %s: --drivers needs %s ones", k->folder, file,
-	            *machine ? machine : "an unknown processor", package_arch(e->w), package_arch(e->w));
+	return fail(err, VDISK_REFUSED, "%s/%s is a driver for %s, and Windows is one for %s: --drivers needs %s ones", k->folder,
+	            file, *machine ? machine : "an unknown processor", package_arch(e->w), package_arch(e->w));
 }
 
 /* 64-bit Windows loads signed drivers alone: by a signature in the file, or by a catalog that lists it. */
-static int seal_judge(struct windows_edit *e, const struct packages *p, const struct package *k, const char *file, bool sealed, vdisk_error *err)
+static int seal_judge(struct windows_edit *e, const struct packages *p, const struct package *k, const char *file, bool sealed,
+                      vdisk_error *err)
 {
 	struct bytes catalog = { 0 };
 	int rc;
@@ -38,9 +41,14 @@ static int seal_judge(struct windows_edit *e, const struct packages *p, const st
 	if (rc < 0)
 		return -1;
 	if (!rc)
-		return fail(err, VDISK_REFUSED, "%s/%s is not signed (no signature in it, no catalog beside it), and 64-bit Windows does not load it: take "
-		            "signed drivers, or run \"bcdedit /set testsigning on\" in Windows first", k->folder, file);
-	plan_remark(e->plan, "%s has its signature in a catalog alone: if Windows does not start with it, start it once from a SATA disk", file);
+		return fail(
+			err, VDISK_REFUSED,
+			"%s/%s is not signed (no signature in it, no catalog beside it), and 64-bit Windows does not load it: take "
+			"signed drivers, or run \"bcdedit /set testsigning on\" in Windows first",
+			k->folder, file);
+	plan_remark(e->plan,
+	            "%s has its signature in a catalog alone: if Windows does not start with it, start it once from a SATA disk",
+	            file);
 	return 0;
 }
 
@@ -112,8 +120,10 @@ static int stage_one(struct windows_edit *e, const struct packages *p, const str
 		rc = -1;
 	there = rc > 0 ? plan_find(e->plan, path) : NULL;
 	if (there && (there->content.len != content.len || memcmp(there->content.at, content.at, content.len)))
-		plan_remark(e->plan, "%s of %s is another file than one of that name of another package, which stays", file, k->inf);
-	else if (rc > 0 && plan_write_binary(e->plan, path, content.at, content.len, 0644, NULL, err, "a driver package for the first boot to install"))
+		plan_remark(e->plan, "%s of %s is another file than one of that name of another package, which stays", file,
+		            k->inf);
+	else if (rc > 0 && plan_write_binary(e->plan, path, content.at, content.len, 0644, NULL, err,
+	                                     "a driver package for the first boot to install"))
 		rc = -1;
 	else if (!rc)
 		plan_remark(e->plan, "%s names %s, which is not in its folder", k->inf, file);
@@ -152,7 +162,8 @@ static int package_boot(struct windows_edit *e, const struct packages *p, const 
 			continue;
 		bytes_clear(&below);
 		bytes_format(&below, "System32/drivers/%s", s->binary);
-		rc = below.failed ? fail_nomem(err) : file_copy(e, p, k, s->binary, below.at, "a storage driver that starts at boot", err);
+		rc = below.failed ? fail_nomem(err)
+		                  : file_copy(e, p, k, s->binary, below.at, "a storage driver that starts at boot", err);
 		rc = rc < 0 || staged_note(e, below.at, err) ? -1 : 0;
 	}
 	catalogs = rc ? NULL : windows_path(e, CATALOGS, err);
@@ -161,7 +172,9 @@ static int package_boot(struct windows_edit *e, const struct packages *p, const 
 	if (!rc && *k->driver.catalog && e->plan->view.ops->stat(&e->plan->view, catalogs, true, &st, NULL) > 0) {
 		bytes_clear(&below);
 		bytes_format(&below, CATALOGS "/vdisk-%s", k->driver.catalog);
-		rc = below.failed ? fail_nomem(err) : file_copy(e, p, k, k->driver.catalog, below.at, "the signatures of a driver that starts at boot", err);
+		rc = below.failed ? fail_nomem(err)
+		                  : file_copy(e, p, k, k->driver.catalog, below.at,
+		                              "the signatures of a driver that starts at boot", err);
 		if (rc > 0)
 			rc = staged_note(e, below.at, err);
 		rc = rc < 0 ? -1 : 0;
@@ -194,12 +207,13 @@ static int device_path_add(struct windows_edit *e, vdisk_error *err)
 static int none_fits(const struct windows_edit *e, const struct packages *p, vdisk_error *err)
 {
 	if (!p->archs.len && !p->systems.len)
-		return fail(err, VDISK_INVALID, "%s holds no driver package (INF file) for %s %s and the wanted hypervisors", e->o->drivers, e->w->name,
-		            package_arch(e->w));
+		return fail(err, VDISK_INVALID, "%s holds no driver package (INF file) for %s %s and the wanted hypervisors",
+		            e->o->drivers, e->w->name, package_arch(e->w));
 	if (p->archs.len && !strstr(p->archs.at, package_arch(e->w)))
-		return fail(err, VDISK_REFUSED, "%s holds drivers for %s alone, and Windows is one for %s", e->o->drivers, p->archs.at, package_arch(e->w));
-	return fail(err, VDISK_UNSUPPORTED, "%s holds no drivers for %s (%s, %s) and the wanted hypervisors, but for %s", e->o->drivers, e->w->product,
-	            e->w->name, package_arch(e->w), p->systems.len ? p->systems.at : p->archs.at);
+		return fail(err, VDISK_REFUSED, "%s holds drivers for %s alone, and Windows is one for %s", e->o->drivers,
+		            p->archs.at, package_arch(e->w));
+	return fail(err, VDISK_UNSUPPORTED, "%s holds no drivers for %s (%s, %s) and the wanted hypervisors, but for %s",
+	            e->o->drivers, e->w->product, e->w->name, package_arch(e->w), p->systems.len ? p->systems.at : p->archs.at);
 }
 
 static int packages_inject(struct windows_edit *e, const struct packages *p, vdisk_error *err)
@@ -216,7 +230,8 @@ static int packages_inject(struct windows_edit *e, const struct packages *p, vdi
 			plan_remark(e->plan, "%s is the one for %s: there is none for %s", k->inf, k->for_name, e->w->name);
 	}
 	if (!boot)
-		plan_remark(e->plan, "%s holds no storage driver that starts at boot: give the machine a SATA or IDE disk", e->o->drivers);
+		plan_remark(e->plan, "%s holds no storage driver that starts at boot: give the machine a SATA or IDE disk",
+		            e->o->drivers);
 	return device_path_add(e, err);
 }
 

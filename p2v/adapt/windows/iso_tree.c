@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * virtio-win's ISO holds most files under several names with one content, and libarchive tells all but the first as links to it.  So its table is
- * read first, to see which contents the wanted names need, and then those.  Nothing is ever written to this machine, whatever the names are:
- * a file is found by its name or not at all.
+ * virtio-win's ISO holds most files under several names with one content, and libarchive tells all but the first as links to it.
+ * So its table is read first, to see which contents the wanted names need, and then those.  Nothing is ever written to this
+ * machine, whatever the names are: a file is found by its name or not at all.
  */
 #include "iso_tree.h"
 
@@ -124,7 +124,8 @@ static int content_take(struct iso_tree *t, struct archive *a, struct archive_en
 		if (f->content.failed)
 			rc = fail_nomem(err);
 		else if (f->content.len > FILE_MAX_BYTES || t->total > TOTAL_MAX)
-			rc = fail(err, VDISK_UNSUPPORTED, "%s: more than 64 MiB of one driver file, or than 512 MiB of all", f->path);
+			rc = fail(err, VDISK_UNSUPPORTED, "%s: more than 64 MiB of one driver file, or than 512 MiB of all",
+			          f->path);
 	}
 	if (!rc && n < 0)
 		rc = fail(err, VDISK_CORRUPT, "%s: %s", f->path, archive_says(a));
@@ -148,7 +149,9 @@ static int iso_stat(struct tree *t, const char *path, bool follow, struct tree_s
 
 		if (!f->wanted || strncmp(f->path, path, n) || (f->path[n] && f->path[n] != '/'))
 			continue;
-		*out = (struct tree_stat){ .kind = f->path[n] ? TREE_FOLDER : TREE_FILE, .size = f->path[n] ? 0 : f->content.len, .mode = 0644 };
+		*out = (struct tree_stat){ .kind = f->path[n] ? TREE_FOLDER : TREE_FILE,
+			                   .size = f->path[n] ? 0 : f->content.len,
+			                   .mode = 0644 };
 		return 1;
 	}
 	return 0;
@@ -224,7 +227,9 @@ static void iso_close(struct tree *t)
 	free(iso);
 }
 
-static const struct tree_ops iso_ops = { .stat = iso_stat, .read = iso_read, .list = iso_list, .link = iso_link, .close = iso_close };
+static const struct tree_ops iso_ops = {
+	.stat = iso_stat, .read = iso_read, .list = iso_list, .link = iso_link, .close = iso_close
+};
 
 struct tree *iso_tree_open(const char *iso, bool (*wanted)(void *to, const char *path), void *to, vdisk_error *err)
 {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The table.  Windows' own storage drivers are there in every installation, whatever it runs on, but those that it did not need while it was set
-   up do not start at boot; that is all that keeps it from booting on another machine's disks.  Vendors' services: agents are turned off; drivers
-   of devices that are gone may stay, since nothing loads them, except those that start at boot or filter others' devices. */
+/* The table.  Windows' own storage drivers are there in every installation, whatever it runs on, but those that it did not need
+   while it was set up do not start at boot; that is all that keeps it from booting on another machine's disks.  Vendors' services:
+   agents are turned off; drivers of devices that are gone may stay, since nothing loads them, except those that start at boot or
+   filter others' devices. */
 #include "known.h"
 
 #include <strings.h>

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The script that gives new adapters the old ones' addresses.  It knows the old connections by the settings in the registry; an adapter that is
- * still the same keeps its own; else one with the same MAC address is taken, else the next that is left, in order.  Windows PowerShell 2 (Windows 7)
- * must understand it: so WMI and netsh, no NetTCPIP.  Of the guest's texts nothing goes into it but addresses and numbers that were parsed and
- * GUIDs of hexadecimal digits.
+ * The script that gives new adapters the old ones' addresses.  It knows the old connections by the settings in the registry; an
+ * adapter that is still the same keeps its own; else one with the same MAC address is taken, else the next that is left, in order.
+ * Windows PowerShell 2 (Windows 7) must understand it: so WMI and netsh, no NetTCPIP.  Of the guest's texts nothing goes into it
+ * but addresses and numbers that were parsed and GUIDs of hexadecimal digits.
  */
 #include "edit.h"
 
@@ -66,8 +66,8 @@ static const char body[] =
 
 enum part { PART_HOST, PART_MASK, PART_HOST6, PART_WHOLE6 };
 
-/* 'a', 'b': of what stands in `list` between blanks, each IPv4 address without its prefix's length, or the mask of that; or each of IPv6, whose netsh
-   takes it with the length. */
+/* 'a', 'b': of what stands in `list` between blanks, each IPv4 address without its prefix's length, or the mask of that; or each of
+   IPv6, whose netsh takes it with the length. */
 static void texts_write(struct bytes *out, const char *list, enum part part)
 {
 	const char *between = "";

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The folder is walked through a tree, so that no link leads out of it.  Names of folders say for which Windows and processor a package is
-   (the INFs of virtio-win do not tell Windows 8 from 10); where they say nothing the INF alone decides. */
+/* The folder is walked through a tree, so that no link leads out of it.  Names of folders say for which Windows and processor a
+   package is (the INFs of virtio-win do not tell Windows 8 from 10); where they say nothing the INF alone decides. */
 #include "package.h"
 
 #include "common/fail.h"
@@ -47,7 +47,9 @@ static const char *const fallbacks[][7] = {
 	{ "2k25", "2k22", "2k19", "2k16", "w11", "w10", NULL },
 };
 
-static const char *const arch_names[][3] = { { "x86", "x86", "i386" }, { "amd64", "amd64", "x64" }, { "arm64", "arm64", "aarch64" } };
+static const char *const arch_names[][3] = { { "x86", "x86", "i386" },
+	                                     { "amd64", "amd64", "x64" },
+	                                     { "arm64", "arm64", "aarch64" } };
 
 static const char *system_named(const char *part)
 {
@@ -103,10 +105,19 @@ static void name_note(struct bytes *to, const char *name)
 
 /* ---------------------------------------------------------------- devices */
 
-static const struct { const char *in; unsigned targets; } makers[] = {
-	{ "VEN_1AF4", TARGET_KVM | TARGET_VIRTUALBOX }, { "VEN_1B36", TARGET_KVM }, { "QEMU", TARGET_KVM }, { "VEN_15AD", TARGET_VMWARE },
-	{ "VMW0", TARGET_VMWARE }, { "VEN_5853", TARGET_XEN }, { "XENBUS", TARGET_XEN }, { "XENVIF", TARGET_XEN }, { "XEN\\", TARGET_XEN },
-	{ "VMBUS", TARGET_HYPERV }, { "VEN_80EE", TARGET_VIRTUALBOX },
+static const struct { const char *in; unsigned targets;
+} makers[] = {
+	{ "VEN_1AF4", TARGET_KVM | TARGET_VIRTUALBOX },
+	{ "VEN_1B36", TARGET_KVM },
+	{ "QEMU", TARGET_KVM },
+	{ "VEN_15AD", TARGET_VMWARE },
+	{ "VMW0", TARGET_VMWARE },
+	{ "VEN_5853", TARGET_XEN },
+	{ "XENBUS", TARGET_XEN },
+	{ "XENVIF", TARGET_XEN },
+	{ "XEN\\", TARGET_XEN },
+	{ "VMBUS", TARGET_HYPERV },
+	{ "VEN_80EE", TARGET_VIRTUALBOX },
 };
 
 static unsigned driver_targets(const struct inf_driver *d)
@@ -169,9 +180,11 @@ static int package_fill(struct packages *p, struct package *k, const struct wind
 	if (rc <= 0)
 		return rc;
 	k->targets = driver_targets(&k->driver);
-	/* Buses and filters that start at boot (Xen's) are nothing without what their installation adds: that waits for the first boot. */
+	/* Buses and filters that start at boot (Xen's) are nothing without what their installation adds: that waits for the first
+	   boot. */
 	for (size_t i = 0; i < k->driver.services_n; i++)
-		k->boot |= k->driver.services[i].start == 0 && (!strcasecmp(k->driver.class_name, "SCSIAdapter") || !strcasecmp(k->driver.class_name, "HDC"));
+		k->boot |= k->driver.services[i].start == 0 &&
+		           (!strcasecmp(k->driver.class_name, "SCSIAdapter") || !strcasecmp(k->driver.class_name, "HDC"));
 	return !k->targets || (k->targets & targets);
 }
 
@@ -194,7 +207,9 @@ static int package_keep(struct packages *p, struct package *k, vdisk_error *err)
 	more = p->n < PACKAGES_MAX ? realloc(p->all, (p->n + 1) * sizeof(*more)) : NULL;
 	if (!more) {
 		package_destroy(k);
-		return p->n < PACKAGES_MAX ? fail_nomem(err) : fail(err, VDISK_UNSUPPORTED, "the drivers' folder has more than %u packages", PACKAGES_MAX);
+		return p->n < PACKAGES_MAX
+		               ? fail_nomem(err)
+		               : fail(err, VDISK_UNSUPPORTED, "the drivers' folder has more than %u packages", PACKAGES_MAX);
 	}
 	p->all = more;
 	p->all[p->n++] = *k;
@@ -284,7 +299,8 @@ static int folder_walk(struct walk *k, const char *path, unsigned depth, vdisk_e
 		bytes_clear(&at);
 		bytes_format(&at, "%s/%s", strcmp(path, "/") ? path : "", name);
 		if (at.failed || ++k->entries > ENTRIES_MAX)
-			rc = at.failed ? fail_nomem(err) : fail(err, VDISK_UNSUPPORTED, "the drivers' folder has more than %u files", ENTRIES_MAX);
+			rc = at.failed ? fail_nomem(err)
+			               : fail(err, VDISK_UNSUPPORTED, "the drivers' folder has more than %u files", ENTRIES_MAX);
 		else if (t->ops->stat(t, at.at, true, &st, err) < 0)
 			rc = -1;
 		else if (st.kind == TREE_FOLDER && depth < DEPTH_MAX)
@@ -330,7 +346,10 @@ static void stub_drop(struct packages *p)
 	p->n--;
 }
 
-static int by_name(const void *a, const void *b) { return strcmp(((const struct package *)a)->name, ((const struct package *)b)->name); }
+static int by_name(const void *a, const void *b)
+{
+	return strcmp(((const struct package *)a)->name, ((const struct package *)b)->name);
+}
 
 int packages_find(struct packages *p, const char *folder, const struct windows_facts *w, unsigned targets, vdisk_error *err)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Driver packages in a folder of this machine or in an ISO, laid out as virtio-win's ISO and packages are (viostor/2k19/amd64, amd64/2k19, drivers/amd64/
-   Win2019) or in any other way: what of them is for one Windows and the wanted hypervisors. */
+/* Driver packages in a folder of this machine or in an ISO, laid out as virtio-win's ISO and packages are (viostor/2k19/amd64,
+   amd64/2k19, drivers/amd64/ Win2019) or in any other way: what of them is for one Windows and the wanted hypervisors. */
 #ifndef ADAPT_PACKAGE_H
 #define ADAPT_PACKAGE_H
 
@@ -37,7 +37,8 @@ int package_read(const struct packages *p, const struct package *k, const char *
 /* x86, amd64, arm64: as INFs and virtio-win say. */
 const char *package_arch(const struct windows_facts *w);
 
-/* A driver's head: 0, or -1 with *err where it is no driver.  *machine is x86, amd64, arm64 or "" (static); *sealed: a signature is in it. */
+/* A driver's head: 0, or -1 with *err where it is no driver.  *machine is x86, amd64, arm64 or "" (static); *sealed: a signature is
+   in it. */
 int driver_head(const struct bytes *file, const char *name, const char **machine, bool *sealed, vdisk_error *err);
 
 #endif

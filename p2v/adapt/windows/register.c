@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A boot-start driver in the SYSTEM hive, as if Windows had installed it: its service in every control set, with group, tag and the settings of its
- * INF, and the devices that it drives.  Up to Windows 7 these stand in CriticalDeviceDatabase, from 8 on in DriverDatabase, where a package of
- * a name of our own ("vdisk-…", which no INF file has) leads from the device to the service, for as long as it takes until the first boot has
- * installed the real one; it has neither date nor version, so that the real one ranks above it.
+ * A boot-start driver in the SYSTEM hive, as if Windows had installed it: its service in every control set, with group, tag and the
+ * settings of its INF, and the devices that it drives.  Up to Windows 7 these stand in CriticalDeviceDatabase, from 8 on in
+ * DriverDatabase, where a package of a name of our own ("vdisk-…", which no INF file has) leads from the device to the service, for
+ * as long as it takes until the first boot has installed the real one; it has neither date nor version, so that the real one ranks
+ * above it.
  */
 #include "edit.h"
 #include "common/fail.h"
@@ -49,8 +50,8 @@ static void le32_add(struct bytes *to, uint32_t v)
 	bytes_add(to, b, sizeof(b));
 }
 
-/* A number that no other service of the group has.  Those that GroupOrderList names load first, in its order; the INF says whether this one
-   is to be the first of them. */
+/* A number that no other service of the group has.  Those that GroupOrderList names load first, in its order; the INF says whether
+   this one is to be the first of them. */
 static int tag_give(struct windows_edit *e, unsigned set, const char *path, const struct inf_service *s, vdisk_error *err)
 {
 	struct tags t = { .system = &e->system, .group = s->group };
@@ -150,7 +151,8 @@ static int critical_write(struct windows_edit *e, unsigned set, const struct inf
 static void package_version(const char *guid, struct bytes *out)
 {
 	static const unsigned char mark[8] = { 0x00, 0xff, 0x09, 0x00 };
-	static const unsigned char order[16] = { 7, 5, 3, 1, 12, 10, 17, 15, 20, 22, 25, 27, 29, 31, 33, 35 }; /* of the digits in {…} */
+	/* of the digits in {…} */
+	static const unsigned char order[16] = { 7, 5, 3, 1, 12, 10, 17, 15, 20, 22, 25, 27, 29, 31, 33, 35 };
 	static const char zeros[24];
 
 	bytes_add(out, mark, sizeof(mark));
@@ -224,7 +226,8 @@ static int database_write(struct windows_edit *e, const struct package *k, const
 	package_version(k->driver.class_guid, &version);
 	snprintf(path, sizeof(path), "DriverDatabase\\DriverPackages\\%s", b.label);
 	if (!rc)
-		rc = version.failed ? fail_nomem(err) : hive_set(&e->system, path, "Version", HIVE_BINARY, version.at, version.len, err);
+		rc = version.failed ? fail_nomem(err)
+		                    : hive_set(&e->system, path, "Version", HIVE_BINARY, version.at, version.len, err);
 	for (size_t i = 0; i < k->driver.devices_n && !rc; i++)
 		rc = database_device(&b, &k->driver.devices[i], err);
 	bytes_destroy(&version);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Adapting a Windows: what stands in the way is refused first, with the command that clears it; then the registry and the drivers.  Whatever
-   needs a running Windows is left to a script of its first boot. */
+/* Adapting a Windows: what stands in the way is refused first, with the command that clears it; then the registry and the drivers.
+   Whatever needs a running Windows is left to a script of its first boot. */
 #include "edit.h"
 #include "common/fail.h"
 #include "windows_read.h"
@@ -36,12 +36,15 @@ static int release_judge(const struct windows_facts *w, vdisk_error *err)
 	const char *product = *w->product ? w->product : "Windows";
 
 	if (!w->major)
-		return fail(err, VDISK_UNSUPPORTED, "%s does not say which release it is (no CurrentVersion in its registry)", product);
+		return fail(err, VDISK_UNSUPPORTED, "%s does not say which release it is (no CurrentVersion in its registry)",
+		            product);
 	if (!*w->name)
-		return fail(err, VDISK_UNSUPPORTED, "%s (%s) is not adapted: Windows 7 and Server 2008 R2 (6.1) to 11 and Server 2025 (10.0) are", product,
+		return fail(err, VDISK_UNSUPPORTED,
+		            "%s (%s) is not adapted: Windows 7 and Server 2008 R2 (6.1) to 11 and Server 2025 (10.0) are", product,
 		            w->version);
 	if (!*w->arch)
-		return fail(err, VDISK_UNSUPPORTED, "%s (%s) runs on a processor that is not known (no PROCESSOR_ARCHITECTURE in its registry)", product,
+		return fail(err, VDISK_UNSUPPORTED,
+		            "%s (%s) runs on a processor that is not known (no PROCESSOR_ARCHITECTURE in its registry)", product,
 		            w->version);
 	if (!windows_set(w))
 		return fail(err, VDISK_CORRUPT, "%s: the SYSTEM hive has no control set", product);
@@ -50,20 +53,28 @@ static int release_judge(const struct windows_facts *w, vdisk_error *err)
 
 int windows_sleeps(vdisk_error *err)
 {
-	return fail(err, VDISK_REFUSED, "Windows is hibernated: on other hardware it cannot wake, and its files must not change meanwhile.  Start it on the "
-	            "old machine, run \"powercfg /h off\" as administrator, and shut it down");
+	return fail(
+		err, VDISK_REFUSED,
+		"Windows is hibernated: on other hardware it cannot wake, and its files must not change meanwhile.  Start it on the "
+		"old machine, run \"powercfg /h off\" as administrator, and shut it down");
 }
 
 int windows_encrypted(const char *image, const char *where, vdisk_error *err)
 {
-	return fail(err, VDISK_REFUSED, "%s%sBitLocker protects %s: its key is bound to the old machine.  Start Windows there, run \"manage-bde -off C:\" as "
-	            "administrator, wait until \"manage-bde -status\" says Fully Decrypted, and shut it down", image ? image : "", image ? ": " : "", where);
+	return fail(
+		err, VDISK_REFUSED,
+		"%s%sBitLocker protects %s: its key is bound to the old machine.  Start Windows there, run \"manage-bde -off C:\" as "
+		"administrator, wait until \"manage-bde -status\" says Fully Decrypted, and shut it down",
+		image ? image : "", image ? ": " : "", where);
 }
 
 int windows_dynamic(const char *image, const char *where, vdisk_error *err)
 {
-	return fail(err, VDISK_REFUSED, "%s%s%s is a dynamic disk: what is changed there might not be what Windows sees.  Make it a basic disk first (a copy "
-	            "of its volumes on a basic disk, or \"diskpart\" with \"convert basic\" for one without volumes)", image ? image : "", image ? ": " : "", where);
+	return fail(
+		err, VDISK_REFUSED,
+		"%s%s%s is a dynamic disk: what is changed there might not be what Windows sees.  Make it a basic disk first (a copy "
+		"of its volumes on a basic disk, or \"diskpart\" with \"convert basic\" for one without volumes)",
+		image ? image : "", image ? ": " : "", where);
 }
 
 static int state_judge(const struct windows_facts *w, vdisk_error *err)
@@ -75,14 +86,20 @@ static int state_judge(const struct windows_facts *w, vdisk_error *err)
 	if (w->hibernated)
 		return windows_sleeps(err);
 	if (w->fast_startup && w->hiberfil)
-		return fail(err, VDISK_REFUSED, "Fast Startup is on: a shutdown leaves half of Windows hibernated.  Start it on the old machine, run "
+		return fail(err, VDISK_REFUSED,
+		            "Fast Startup is on: a shutdown leaves half of Windows hibernated.  Start it on the old machine, run "
 		            "\"powercfg /h off\" as administrator, and shut it down");
 	if (*w->unclean)
-		return fail(err, VDISK_REFUSED, "%s: NTFS was not closed cleanly.  Start Windows on the old machine, run \"chkdsk /f\" if it asks for it, and "
-		            "shut it down; a copy of a running system needs \"chkdsk /f\" too", w->unclean);
+		return fail(
+			err, VDISK_REFUSED,
+			"%s: NTFS was not closed cleanly.  Start Windows on the old machine, run \"chkdsk /f\" if it asks for it, and "
+			"shut it down; a copy of a running system needs \"chkdsk /f\" too",
+			w->unclean);
 	if (!w->closed)
-		return fail(err, VDISK_REFUSED, "the registry was not closed cleanly: changes wait in its log, and would undo what is written now.  Start "
-		            "Windows once more on the old machine and shut it down with \"shutdown /s /t 0\"");
+		return fail(
+			err, VDISK_REFUSED,
+			"the registry was not closed cleanly: changes wait in its log, and would undo what is written now.  Start "
+			"Windows once more on the old machine and shut it down with \"shutdown /s /t 0\"");
 	return 0;
 }
 
@@ -104,13 +121,20 @@ static int hive_put(struct windows_edit *e, struct hive *h, const char *why, vdi
 
 static void remarks_add(const struct windows_edit *e)
 {
-	plan_remark(e->plan, "no Windows was started to test this: keep the old machine or the way back (--keep-undo) until this one has run");
+	plan_remark(
+		e->plan,
+		"no Windows was started to test this: keep the old machine or the way back (--keep-undo) until this one has run");
 	if (e->w->secure_boot && e->o->drivers)
-		plan_remark(e->plan, "Secure Boot was on when Windows ran last: drivers that Microsoft has not signed will not load with it");
+		plan_remark(
+			e->plan,
+			"Secure Boot was on when Windows ran last: drivers that Microsoft has not signed will not load with it");
 	if (e->packages && hive_find(&e->software, 0, "Policies\\Microsoft\\Windows\\DeviceInstall\\Restrictions"))
-		plan_remark(e->plan, "a policy restricts which devices may be installed: if it forbids the new ones, Windows stops at its start (0x7B)");
+		plan_remark(
+			e->plan,
+			"a policy restricts which devices may be installed: if it forbids the new ones, Windows stops at its start (0x7B)");
 	if ((e->o->targets & TARGET_KVM) && !e->o->drivers)
-		plan_remark(e->plan, "without --drivers (virtio-win) Windows boots from a SATA disk with an e1000 adapter, not from virtio");
+		plan_remark(e->plan,
+		            "without --drivers (virtio-win) Windows boots from a SATA disk with an e1000 adapter, not from virtio");
 	if ((e->o->targets & TARGET_HYPERV) && e->w->major == 6 && e->w->minor == 1)
 		plan_remark(e->plan, "on Hyper-V this Windows boots in a generation 1 machine (IDE), not in a generation 2 one");
 }
@@ -122,10 +146,12 @@ int step_windows(struct plan *p, const struct facts *f, const struct adapt_optio
 
 	if (f->kind != GUEST_WINDOWS || !e.w)
 		return fail(err, VDISK_INVALID, "the guest is no Windows");
-	if (release_judge(e.w, err) || state_judge(e.w, err) || windows_hives_open(&e.system, &e.software, &p->view, e.w->folder, true, err))
+	if (release_judge(e.w, err) || state_judge(e.w, err) ||
+	    windows_hives_open(&e.system, &e.software, &p->view, e.w->folder, true, err))
 		return -1;
-	rc = windows_boot_starts(&e, err) || windows_leave(&e, err) || (o->drivers && windows_inject(&e, err)) || windows_firstboot(&e, err) ||
-	     windows_loader(&e, err) || hive_put(&e, &e.system, "which drivers start at boot, which services start at all", err) ||
+	rc = windows_boot_starts(&e, err) || windows_leave(&e, err) || (o->drivers && windows_inject(&e, err)) ||
+	     windows_firstboot(&e, err) || windows_loader(&e, err) ||
+	     hive_put(&e, &e.system, "which drivers start at boot, which services start at all", err) ||
 	     hive_put(&e, &e.software, "where Windows looks for drivers", err);
 	if (!rc)
 		remarks_add(&e);

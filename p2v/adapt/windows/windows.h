@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What is known of a Windows guest: read from its registry and files by windows_facts_read(), shown by `vdisk inspect`, and what step_windows()
-   goes by.  Strings are the facts' own, never NULL ("" where unknown). */
+/* What is known of a Windows guest: read from its registry and files by windows_facts_read(), shown by `vdisk inspect`, and what
+   step_windows() goes by.  Strings are the facts' own, never NULL ("" where unknown). */
 #ifndef ADAPT_WINDOWS_H
 #define ADAPT_WINDOWS_H
 
@@ -41,7 +41,8 @@ struct windows_facts {
 	char *product;   /* Windows Server 2019 Standard */
 	char *edition;   /* ServerStandard */
 	char *installation; /* Client, Server, Server Core */
-	char *name;      /* as virtio-win's folders call it: 2k8R2 w7 2k12 w8 2k12R2 w8.1 2k16 w10 2k19 2k22 w11 2k25; "" for others */
+	char *name;      /* as virtio-win's folders call it: 2k8R2 w7 2k12 w8 2k12R2 w8.1 2k16 w10 2k19 2k22 w11 2k25; "" for
+	                    others */
 	char *version;   /* 6.1.7601, 10.0.17763 */
 	char *arch;      /* x86_64, i686, aarch64 */
 	char *hostname;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What a Windows says of itself, in its registry: which release, which control sets, whether it sleeps.  Names of keys and values are
-   Microsoft's, the same from Windows 7 to 11.  What a hive does not say stays unknown; a hive that is none is an error. */
+/* What a Windows says of itself, in its registry: which release, which control sets, whether it sleeps.  Names of keys and values
+   are Microsoft's, the same from Windows 7 to 11.  What a hive does not say stays unknown; a hive that is none is an error. */
 #include "windows_read.h"
 
 #include "common/fail.h"
@@ -62,8 +62,9 @@ struct release {
 
 /* By build, descending; the names that virtio-win has for its folders. */
 static const struct release releases[] = {
-	{ 10, 0, 26100, "w11", "2k25" }, { 10, 0, 22000, "w11", "2k22" }, { 10, 0, 20348, "w10", "2k22" }, { 10, 0, 17763, "w10", "2k19" },
-	{ 10, 0, 0, "w10", "2k16" },     { 6, 3, 0, "w8.1", "2k12R2" },   { 6, 2, 0, "w8", "2k12" },        { 6, 1, 0, "w7", "2k8R2" },
+	{ 10, 0, 26100, "w11", "2k25" }, { 10, 0, 22000, "w11", "2k22" }, { 10, 0, 20348, "w10", "2k22" },
+	{ 10, 0, 17763, "w10", "2k19" }, { 10, 0, 0, "w10", "2k16" },     { 6, 3, 0, "w8.1", "2k12R2" },
+	{ 6, 2, 0, "w8", "2k12" },       { 6, 1, 0, "w7", "2k8R2" },
 };
 
 static const char *release_name(const struct windows_facts *w)
@@ -227,14 +228,16 @@ static void state_read(struct windows_facts *w, const struct hive *system)
 	w->secure_boot = flag_is(system, set, "Control\\SecureBoot\\State", "UEFISecureBootEnabled", 1);
 	w->test_signing = options && strcasestr(options, "TESTSIGNING");
 	free(options);
-	text_take(&w->hostname, hive_text(system, windows_set_find(system, set, "Control\\ComputerName\\ComputerName"), "ComputerName"));
+	text_take(&w->hostname,
+	          hive_text(system, windows_set_find(system, set, "Control\\ComputerName\\ComputerName"), "ComputerName"));
 	w->driver_database = hive_find(system, 0, "DriverDatabase") != 0;
 }
 
 static int arch_read(struct windows_facts *w, const struct hive *system, vdisk_error *err)
 {
 	static const char *const names[][2] = { { "AMD64", "x86_64" }, { "x86", "i686" }, { "ARM64", "aarch64" } };
-	char *s = hive_text(system, windows_set_find(system, windows_set(w), "Control\\Session Manager\\Environment"), "PROCESSOR_ARCHITECTURE");
+	char *s = hive_text(system, windows_set_find(system, windows_set(w), "Control\\Session Manager\\Environment"),
+	                    "PROCESSOR_ARCHITECTURE");
 
 	for (size_t i = 0; s && i < 3; i++) {
 		if (!strcasecmp(s, names[i][0]))
@@ -264,7 +267,8 @@ static int hiberfil_read(struct windows_facts *w, struct tree *t, vdisk_error *e
 
 /* ---------------------------------------------------------------- the whole */
 
-static int hive_of(struct hive *h, struct tree *t, const char *folder, const char *name, const char *label, bool write, vdisk_error *err)
+static int hive_of(struct hive *h, struct tree *t, const char *folder, const char *name, const char *label, bool write,
+                   vdisk_error *err)
 {
 	char below[64], *path = NULL;
 	int rc;
@@ -330,7 +334,9 @@ int windows_facts_read(struct windows_facts **out, struct tree *t, vdisk_error *
 	}
 	w->folder = folder;
 	if (!facts_fill(w, t, err)) {
-		char **texts[] = { &w->product, &w->edition, &w->installation, &w->hostname, &w->encrypted, &w->dynamic, &w->unclean };
+		char **texts[] = {
+			&w->product, &w->edition, &w->installation, &w->hostname, &w->encrypted, &w->dynamic, &w->unclean
+		};
 
 		*out = w;
 		for (size_t i = 0; i < sizeof(texts) / sizeof(*texts); i++) {

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Lasting IPv6 addresses stand in the network store's own key, Control\Nsi\{eb004a01-…}\10: a value for each, whose name is the adapter's LUID and the address,
- * 16 and 32 hexadecimal digits, and whose content has the prefix's length at byte 16.  The LUID is made of two numbers in the adapter's class key.  Routes
- * stand there, too, in a form that nobody has told: a gateway is not known from here.
+ * Lasting IPv6 addresses stand in the network store's own key, Control\Nsi\{eb004a01-…}\10: a value for each, whose name is the
+ * adapter's LUID and the address, 16 and 32 hexadecimal digits, and whose content has the prefix's length at byte 16.  The LUID is
+ * made of two numbers in the adapter's class key.  Routes stand there, too, in a form that nobody has told: a gateway is not known
+ * from here.
  */
 #include "windows_read.h"
 
@@ -22,9 +23,11 @@ static bool luid_read(const struct hive *system, hive_node_h class_key, char out
 {
 	uint32_t index, type;
 
-	if (!class_key || !hive_number(system, class_key, "NetLuidIndex", &index) || !hive_number(system, class_key, "*IfType", &type))
+	if (!class_key || !hive_number(system, class_key, "NetLuidIndex", &index) ||
+	    !hive_number(system, class_key, "*IfType", &type))
 		return false;
-	snprintf(out, LUID_DIGITS + 1, "000000%02x%02x%02x%02x%02x", index & 255, index >> 8 & 255, index >> 16 & 255, type & 255, type >> 8 & 255);
+	snprintf(out, LUID_DIGITS + 1, "000000%02x%02x%02x%02x%02x", index & 255, index >> 8 & 255, index >> 16 & 255, type & 255,
+	         type >> 8 & 255);
 	return true;
 }
 
@@ -54,8 +57,8 @@ static void value_take(const struct hive *system, hive_node_h key, const char *n
 	char clean[INET6_ADDRSTRLEN];
 	unsigned char a[16];
 
-	if (address_parse(name + LUID_DIGITS, a) && is_given(a) && hive_bytes(system, key, name, &content) && content.len > PREFIX_AT &&
-	    (unsigned char)content.at[PREFIX_AT] <= 128 && inet_ntop(AF_INET6, a, clean, sizeof(clean)))
+	if (address_parse(name + LUID_DIGITS, a) && is_given(a) && hive_bytes(system, key, name, &content) &&
+	    content.len > PREFIX_AT && (unsigned char)content.at[PREFIX_AT] <= 128 && inet_ntop(AF_INET6, a, clean, sizeof(clean)))
 		bytes_format(out, "%s%s/%u", out->len ? " " : "", clean, (unsigned)(unsigned char)content.at[PREFIX_AT]);
 	bytes_destroy(&content);
 }

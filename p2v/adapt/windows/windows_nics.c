@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Network connections: TCP/IP's settings by interface, joined with the connection's name and the adapter behind it.  Every text is a guest's and
-   ends up in a script that the guest runs: so addresses are parsed and written anew, and nothing else of them is kept. */
+/* Network connections: TCP/IP's settings by interface, joined with the connection's name and the adapter behind it.  Every text is
+   a guest's and ends up in a script that the guest runs: so addresses are parsed and written anew, and nothing else of them is
+   kept. */
 #include "common/fail.h"
 #include "windows_read.h"
 
@@ -164,7 +165,8 @@ static char *mac_read(const struct reader *r, const char *guid, hive_node_h clas
 	return mac ? mac : strdup("");
 }
 
-/* Its name, its adapter's driver, and whether that is a device that was there when Windows ran last; the adapter's class key, or 0. */
+/* Its name, its adapter's driver, and whether that is a device that was there when Windows ran last; the adapter's class key, or
+   0. */
 static hive_node_h connection_read(const struct reader *r, struct windows_nic *n)
 {
 	struct adapter a = { .system = r->system, .guid = n->guid };

@@ -11,7 +11,8 @@ unsigned windows_set(const struct windows_facts *w);
 /* A key below ControlSetNNN, or 0. */
 hive_node_h windows_set_find(const struct hive *system, unsigned set, const char *below);
 /* Both or none. */
-int windows_hives_open(struct hive *system, struct hive *software, struct tree *t, const char *folder, bool write, vdisk_error *err);
+int windows_hives_open(struct hive *system, struct hive *software, struct tree *t, const char *folder, bool write,
+                       vdisk_error *err);
 
 int windows_services_read(struct windows_facts *w, const struct hive *system, vdisk_error *err);
 /* "2001:db8::5/64 …": the lasting IPv6 addresses of the adapter with that class key, behind what stands there. */

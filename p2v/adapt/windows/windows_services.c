@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The services of each control set that matter to a change of machine: those of the table, and storage drivers that start at boot, whoever
-   made them. */
+/* The services of each control set that matter to a change of machine: those of the table, and storage drivers that start at boot,
+   whoever made them. */
 #include "common/fail.h"
 #include "known.h"
 #include "windows_read.h"

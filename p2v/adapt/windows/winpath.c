@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* NTFS as Windows mounts it does not tell /Windows/System32 from /WINDOWS/system32; the trees here do.  So a path is looked up part by part:
-   as it is given first, then among the names of the folder. */
+/* NTFS as Windows mounts it does not tell /Windows/System32 from /WINDOWS/system32; the trees here do.  So a path is looked up part
+   by part: as it is given first, then among the names of the folder. */
 #include "winpath.h"
 
 #include "common/fail.h"

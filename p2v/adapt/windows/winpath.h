@@ -5,8 +5,8 @@
 
 #include "tree.h"
 
-/* The path as the tree spells it: each part as it stands, else the one that differs in case alone.  1 with *out where it is there, 0 with
-   *out where it is not (what is there as it is spelled, the rest as given), -1 with *err.  *out is the caller's. */
+/* The path as the tree spells it: each part as it stands, else the one that differs in case alone.  1 with *out where it is there,
+   0 with *out where it is not (what is there as it is spelled, the rest as given), -1 with *err.  *out is the caller's. */
 int win_path(struct tree *t, const char *path, char **out, vdisk_error *err);
 
 #endif
