@@ -5,9 +5,9 @@
  * What a bit of a bitmap means:
  *  - Differencing: 1, the sector is here; 0, it is the parent's (ABSENT, though the block has room for it: MAPPED).
  *  - Dynamic: "never modified" where 0, and such a sector must hold zeros on the disk (specification, "Block Allocation Table and
- * Data Blocks").  So the bytes are right whatever the bit says, and QEMU, which sets all bits but reads past them, agrees; an
- * allocated block is DATA as a whole.  But there are readers that go by the bits: a block of which some are unset is not WRITABLE
- * here, so that writing passes through publish(), which sets them.
+ *    Data Blocks").  So the bytes are right whatever the bit says, and QEMU, which sets all bits but reads past them, agrees; an
+ *    allocated block is DATA as a whole.  But there are readers that go by the bits: a block of which some are unset is not
+ *    WRITABLE here, so that writing passes through publish(), which sets them.
  *
  * Tables are read and changed under the layer's lock.  An entry is judged each time it is used, so that damage in one place neither
  * keeps the rest from being read nor is met unawares.

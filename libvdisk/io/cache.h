@@ -12,8 +12,7 @@
  *     cache's own lock guards its lists only and is held over no I/O; a table being loaded is waited for.
  *  4. `relaxed` caches (an image that is marked unfinished until it is whole) skip the flushes of 1 and 2, not the order.
  *  5. Where the format has a log (vd_cache_set_log()), it is asked instead of the flushes of 1 and 2, for groups of tables in the
- *     same
- *     order: a group is written in its places once the log has it.  Not while relaxed.
+ *     same order: a group is written in its places once the log has it.  Not while relaxed.
  */
 #ifndef VD_IO_CACHE_H
 #define VD_IO_CACHE_H

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* What is to be changed in a guest, and why: steps add to it, `--plan` prints it, apply.h carries it out.  It holds at most one
-   change of a
-   path: a second one replaces the content and adds its reason.  The plan's own tree shows the guest as it will be. */
+   change of a path: a second one replaces the content and adds its reason.  The plan's own tree shows the guest as it will be. */
 #ifndef ADAPT_PLAN_H
 #define ADAPT_PLAN_H
 
