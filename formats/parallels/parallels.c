@@ -6,6 +6,7 @@
  */
 #include "base/alloc.h"
 #include "base/bytes.h"
+#include "base/say.h"
 #include "core/driver.h"
 #include "io/cache.h"
 
@@ -136,12 +137,11 @@ static int prl_map(struct vd_layer *l, uint64_t off, uint64_t len, uint32_t flag
 static int prl_values(struct vd_layer *l, vdisk_value_fn fn, void *ctx, vd_error *err)
 {
 	const struct prl *p = l->priv;
-	struct vdisk_value cluster = { .key = "cluster-size", .type = VDISK_VALUE_U64, .u64 = p->cluster };
-	struct vdisk_value in_use = { .key = "in-use", .type = VDISK_VALUE_BOOL, .u64 = p->in_use == IN_USE };
+	const struct vd_ear e = { fn, ctx };
 
 	(void)err;
-	fn(ctx, &cluster);
-	fn(ctx, &in_use);
+	vd_say_number(&e, "cluster-size", p->cluster);
+	vd_say_bool(&e, "in-use", p->in_use == IN_USE);
 	return 0;
 }
 

@@ -7,6 +7,7 @@
 #include "base/alloc.h"
 #include "base/bytes.h"
 #include "base/pack.h"
+#include "base/say.h"
 #include "base/text.h"
 #include "core/driver.h"
 #include "io/cache.h"
@@ -215,10 +216,10 @@ static const struct vd_codec qcow1_codec = { .unpack = qcow1_unpack };
 static int qcow1_values(struct vd_layer *l, vdisk_value_fn fn, void *ctx, vd_error *err)
 {
 	const struct qcow1 *q = l->priv;
-	struct vdisk_value cluster = { .key = "cluster-size", .type = VDISK_VALUE_U64, .u64 = q->cluster };
+	const struct vd_ear e = { fn, ctx };
 
 	(void)err;
-	fn(ctx, &cluster);
+	vd_say_number(&e, "cluster-size", q->cluster);
 	return 0;
 }
 

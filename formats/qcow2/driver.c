@@ -2,6 +2,8 @@
 /* The driver's table, opening and closing, and an image's facts. */
 #include "bitmap.h"
 
+#include "base/say.h"
+
 #include <stdio.h>
 
 static int qcow2_probe(const struct vd_peek *p)
@@ -210,47 +212,33 @@ static void qcow2_close(struct vd_layer *l)
 
 /* ---------------------------------------------------------------- facts */
 
-struct qcow2_teller { vdisk_value_fn fn; void *ctx; };
-
-static void qcow2_tell_str(const struct qcow2_teller *t, const char *key, const char *str)
-{
-	struct vdisk_value v = {.key = key, .type = VDISK_VALUE_STRING, .str = str};
-	t->fn(t->ctx, &v);
-}
-
-static void qcow2_tell_num(const struct qcow2_teller *t, const char *key, enum vdisk_value_type type, uint64_t n)
-{
-	struct vdisk_value v = {.key = key, .type = type, .u64 = n};
-	t->fn(t->ctx, &v);
-}
-
 static int qcow2_values(struct vd_layer *l, vdisk_value_fn fn, void *ctx, vd_error *err)
 {
 	struct qcow2 *q = qcow2_of(l);
-	struct qcow2_teller t = {fn, ctx};
+	const struct vd_ear e = {fn, ctx};
 	char name[QCOW2_BACKING_MAX * 4 + 1];
 
 	(void)err;
-	qcow2_tell_str(&t, "compat", q->h.version < 3 ? "0.10" : "1.1");
-	qcow2_tell_num(&t, "refcount-bits", VDISK_VALUE_U64, 1u << q->h.refcount_order);
+	vd_say_text(&e, "compat", q->h.version < 3 ? "0.10" : "1.1");
+	vd_say_number(&e, "refcount-bits", 1u << q->h.refcount_order);
 	if (q->h.version >= 3) {
-		qcow2_tell_num(&t, "lazy-refcounts", VDISK_VALUE_BOOL, !!(q->h.compat & QCOW2_COMPAT_LAZY));
-		qcow2_tell_num(&t, "dirty", VDISK_VALUE_BOOL, !!(q->h.incompat & QCOW2_INCOMPAT_DIRTY));
-		qcow2_tell_num(&t, "corrupt", VDISK_VALUE_BOOL, !!(q->h.incompat & QCOW2_INCOMPAT_CORRUPT));
-		qcow2_tell_num(&t, "extended-l2", VDISK_VALUE_BOOL, q->ext_l2);
-		qcow2_tell_str(&t, "compression-type", q->h.compression ? "zstd" : "zlib");
+		vd_say_bool(&e, "lazy-refcounts", q->h.compat & QCOW2_COMPAT_LAZY);
+		vd_say_bool(&e, "dirty", q->h.incompat & QCOW2_INCOMPAT_DIRTY);
+		vd_say_bool(&e, "corrupt", q->h.incompat & QCOW2_INCOMPAT_CORRUPT);
+		vd_say_bool(&e, "extended-l2", q->ext_l2);
+		vd_say_text(&e, "compression-type", q->h.compression ? "zstd" : "zlib");
 	}
 	if (q->h.crypt_method)
-		qcow2_tell_str(&t, "encryption", q->h.crypt_method == QCOW2_CRYPT_LUKS ? "luks" : "aes");
+		vd_say_text(&e, "encryption", q->h.crypt_method == QCOW2_CRYPT_LUKS ? "luks" : "aes");
 	if (q->x.data_name) {
-		qcow2_tell_str(&t, "data-file", vd_printable(name, sizeof(name), q->x.data_name, strlen(q->x.data_name)));
-		qcow2_tell_num(&t, "data-file-raw", VDISK_VALUE_BOOL, q->external_raw);
+		vd_say_text(&e, "data-file", vd_printable(name, sizeof(name), q->x.data_name, strlen(q->x.data_name)));
+		vd_say_bool(&e, "data-file-raw", q->external_raw);
 	}
 	if (q->x.has_bitmaps) {
-		qcow2_tell_num(&t, "bitmaps", VDISK_VALUE_U64, q->x.n_bitmaps);
-		qcow2_tell_num(&t, "bitmaps-consistent", VDISK_VALUE_BOOL, !!(q->h.autoclear & QCOW2_AUTOCLEAR_BITMAPS));
+		vd_say_number(&e, "bitmaps", q->x.n_bitmaps);
+		vd_say_bool(&e, "bitmaps-consistent", q->h.autoclear & QCOW2_AUTOCLEAR_BITMAPS);
 	}
-	qcow2_tell_num(&t, "snapshots", VDISK_VALUE_U64, q->h.n_snap);
+	vd_say_number(&e, "snapshots", q->h.n_snap);
 	return 0;
 }
 

@@ -8,6 +8,7 @@
  */
 #include "base/alloc.h"
 #include "base/bytes.h"
+#include "base/say.h"
 #include "base/text.h"
 #include "core/driver.h"
 #include "io/cache.h"
@@ -206,14 +207,12 @@ static int qed_map(struct vd_layer *l, uint64_t off, uint64_t len, uint32_t flag
 static int qed_values(struct vd_layer *l, vdisk_value_fn fn, void *ctx, vd_error *err)
 {
 	const struct qed *q = l->priv;
-	struct vdisk_value cluster = { .key = "cluster-size", .type = VDISK_VALUE_U64, .u64 = q->h.cluster };
-	struct vdisk_value table = { .key = "table-size", .type = VDISK_VALUE_U64, .u64 = q->h.table_clusters };
-	struct vdisk_value dirty = { .key = "needs-check", .type = VDISK_VALUE_BOOL, .u64 = !!(q->h.features & FEATURE_CHECK) };
+	const struct vd_ear e = { fn, ctx };
 
 	(void)err;
-	fn(ctx, &cluster);
-	fn(ctx, &table);
-	fn(ctx, &dirty);
+	vd_say_number(&e, "cluster-size", q->h.cluster);
+	vd_say_number(&e, "table-size", q->h.table_clusters);
+	vd_say_bool(&e, "needs-check", q->h.features & FEATURE_CHECK);
 	return 0;
 }
 

@@ -3,7 +3,7 @@
 #include "vdi.h"
 
 #include "base/alloc.h"
-#include "base/uuid.h"
+#include "base/say.h"
 
 static int trouble(struct vd_report *r, const vd_error *why, vd_error *err)
 {
@@ -44,7 +44,7 @@ static int place_note(const struct vd_layer *l, struct vdi *v, uint64_t block, u
 int vdi_places_read(const struct vd_layer *l, struct vdi *v, struct vd_report *r, uint8_t **used, vd_error *err)
 {
 	uint64_t blocks = vd_div_up(l->size, v->h.block_bytes);
-	struct vdi_cursor c = { 0 };
+	struct vd_cursor c = { 0 };
 	int rc = 0;
 
 	*used = vd_calloc(v->h.allocated / 8 + 1, 1);
@@ -57,7 +57,7 @@ int vdi_places_read(const struct vd_layer *l, struct vdi *v, struct vd_report *r
 		if (!rc && entry < VDI_ZERO)
 			rc = place_note(l, v, b, entry, *used, r, err);
 	}
-	vdi_cursor_end(v, &c);
+	vd_cursor_end(v->cache, &c);
 	if (!rc)
 		return 0;
 	vd_free(*used);
@@ -75,33 +75,21 @@ int vdi_check(struct vd_layer *l, struct vd_report *r, vd_error *err)
 	return vdi_places_read(l, v, r, &used, err);
 }
 
-static void say(vdisk_value_fn fn, void *ctx, const char *key, const uint8_t uuid[16])
-{
-	char text[VD_UUID_TEXT];
-	struct vdisk_value value = { .key = key, .type = VDISK_VALUE_STRING, .str = text };
-
-	vd_uuid_format(text, uuid);
-	fn(ctx, &value);
-}
-
 int vdi_values(struct vd_layer *l, vdisk_value_fn fn, void *ctx, vd_error *err)
 {
 	const struct vdi *v = l->priv;
 	char shown[VDI_COMMENT * 4];
-	struct vdisk_value comment = { .key = "comment", .type = VDISK_VALUE_STRING };
-	struct vdisk_value block = { .key = "block-size", .type = VDISK_VALUE_U64, .u64 = v->h.block_bytes };
+	const struct vd_ear e = { fn, ctx };
 
 	(void)err;
-	say(fn, ctx, "uuid", v->h.uuid);
-	say(fn, ctx, "modified-uuid", v->h.modified);
-	fn(ctx, &block);
-	if (v->h.comment[0]) {
-		comment.str = vd_printable(shown, sizeof(shown), v->h.comment, strlen(v->h.comment));
-		fn(ctx, &comment);
-	}
+	vd_say_uuid(&e, "uuid", v->h.uuid);
+	vd_say_uuid(&e, "modified-uuid", v->h.modified);
+	vd_say_number(&e, "block-size", v->h.block_bytes);
+	if (v->h.comment[0])
+		vd_say_text(&e, "comment", vd_printable(shown, sizeof(shown), v->h.comment, strlen(v->h.comment)));
 	if (vdi_is_diff(v)) {
-		say(fn, ctx, "parent-uuid", v->h.link);
-		say(fn, ctx, "parent-modified-uuid", v->h.parent_modified);
+		vd_say_uuid(&e, "parent-uuid", v->h.link);
+		vd_say_uuid(&e, "parent-modified-uuid", v->h.parent_modified);
 	}
 	return 0;
 }

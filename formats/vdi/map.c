@@ -2,42 +2,28 @@
 /* The block map, and map().  An entry is judged each time it is used. */
 #include "vdi.h"
 
-#define PER_TABLE (VDI_TABLE_BYTES / 4)
 
-void vdi_cursor_end(struct vdi *v, struct vdi_cursor *c)
+int vdi_entry_get(struct vdi *v, struct vd_cursor *c, uint64_t block, uint32_t *entry, vd_error *err)
 {
-	if (c->table)
-		vd_cache_put(v->cache, c->table);
-	c->table = NULL;
-}
+	uint8_t *p;
 
-int vdi_entry_get(struct vdi *v, struct vdi_cursor *c, uint64_t block, uint32_t *entry, vd_error *err)
-{
-	uint64_t first = vd_down(block, PER_TABLE);
-
-	if (!c->table || c->first != first) {
-		vdi_cursor_end(v, c);
-		/* The file may end inside the last sector of the map, behind its entries. */
-		if (vd_cache_get(v->cache, v->h.map_off + first * 4, VDI_RANK_MAP, true, &c->table, err)) {
-			c->table = NULL;
-			return -1;
-		}
-		c->first = first;
-	}
-	*entry = le32_get(c->table->data + (block - first) * 4);
+	/* The file may end inside the last sector of the map, behind its entries. */
+	if (vd_cursor_entry(v->cache, c, v->h.map_off, block * 4, VDI_RANK_MAP, true, &p, err))
+		return -1;
+	*entry = le32_get(p);
 	return 0;
 }
 
 int vdi_entry_set(struct vdi *v, uint64_t block, uint32_t entry, vd_error *err)
 {
-	uint64_t first = vd_down(block, PER_TABLE);
-	struct vd_table *t;
+	struct vd_cursor c = { 0 };
+	uint8_t *p;
 
-	if (vd_cache_get(v->cache, v->h.map_off + first * 4, VDI_RANK_MAP, true, &t, err))
+	if (vd_cursor_entry(v->cache, &c, v->h.map_off, block * 4, VDI_RANK_MAP, true, &p, err))
 		return -1;
-	le32_put(t->data + (block - first) * 4, entry);
-	vd_cache_dirty(v->cache, t);
-	vd_cache_put(v->cache, t);
+	le32_put(p, entry);
+	vd_cache_dirty(v->cache, c.table);
+	vd_cursor_end(v->cache, &c);
 	return 0;
 }
 
@@ -111,7 +97,7 @@ static int map_entry(struct mapping *m, uint64_t block, uint32_t entry, uint64_t
 int vdi_map(struct vd_layer *l, uint64_t off, uint64_t len, uint32_t flags, struct vd_extents *e, vd_error *err)
 {
 	struct mapping m = { .l = l, .v = l->priv, .e = e, .flags = flags, .more = true };
-	struct vdi_cursor c = { 0 };
+	struct vd_cursor c = { 0 };
 	uint64_t end = off + len;
 	int r = 0;
 
@@ -124,7 +110,7 @@ int vdi_map(struct vd_layer *l, uint64_t off, uint64_t len, uint32_t flags, stru
 			r = map_entry(&m, block, entry, off, stop - off, err);
 		off = stop;
 	}
-	vdi_cursor_end(m.v, &c);
+	vd_cursor_end(m.v->cache, &c);
 	/* What was found before the trouble is an answer; the trouble is met again by whoever asks from there on. */
 	if (r && e->n) {
 		vd_error_clear(err);

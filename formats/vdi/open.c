@@ -102,7 +102,7 @@ void vdi_close(struct vd_layer *l)
 		return;
 	vd_cache_free(v->cache);
 	vd_free(v->spare);
-	vd_free(v->promises);
+	vd_promises_clear(&v->promises);
 	vd_free(v);
 	l->priv = NULL;
 }

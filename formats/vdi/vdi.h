@@ -10,6 +10,7 @@
 #define VD_FORMATS_VDI_H
 
 #include "base/bytes.h"
+#include "base/promise.h"
 #include "core/driver.h"
 #include "io/cache.h"
 
@@ -41,12 +42,6 @@ struct vdi_header {
 	uint8_t uuid[16], modified[16], link[16], parent_modified[16];
 };
 
-struct vdi_promise { /* a block that has a place but no entry yet */
-	uint64_t block;
-	uint32_t place;
-	unsigned refs;
-};
-
 /* Guarded by the layer's lock: shared for reading it, exclusive for changing it. */
 struct vdi {
 	struct vdi_header h;
@@ -55,8 +50,7 @@ struct vdi {
 	bool scanned;
 	uint32_t *spare;              /* places below h.allocated that no entry points at */
 	size_t n_spare;
-	struct vdi_promise *promises;
-	size_t n_promises, cap_promises;
+	struct vd_promises promises;
 };
 
 /* ---- header.c: pure */
@@ -83,12 +77,7 @@ static inline uint64_t vdi_host(const struct vdi *v, uint32_t place)
 }
 
 /* ---- map.c */
-struct vdi_cursor { /* holds one table of the map */
-	struct vd_table *table;
-	uint64_t first;
-};
-int vdi_entry_get(struct vdi *v, struct vdi_cursor *c, uint64_t block, uint32_t *entry, vd_error *err);
-void vdi_cursor_end(struct vdi *v, struct vdi_cursor *c);
+int vdi_entry_get(struct vdi *v, struct vd_cursor *c, uint64_t block, uint32_t *entry, vd_error *err);
 int vdi_entry_set(struct vdi *v, uint64_t block, uint32_t entry, vd_error *err);
 /* *held: how much of the block the file has.  False, with the reason in *err, unless that is all that the disk needs. */
 bool vdi_block_judge(const struct vd_layer *l, const struct vdi *v, uint64_t block, uint32_t entry, uint64_t *held, vd_error *err);

@@ -14,31 +14,6 @@
 #include "base/alloc.h"
 #include "base/uuid.h"
 
-/* ---------------------------------------------------------------- promises */
-
-static struct vdi_promise *promise_find(struct vdi *v, uint64_t block)
-{
-	for (size_t i = 0; i < v->n_promises; i++)
-		if (v->promises[i].block == block)
-			return &v->promises[i];
-	return NULL;
-}
-
-static int promise_room(struct vdi *v, vd_error *err)
-{
-	size_t cap = v->cap_promises ? v->cap_promises * 2 : 16;
-	struct vdi_promise *more;
-
-	if (v->n_promises < v->cap_promises)
-		return 0;
-	more = vd_realloc(v->promises, cap, sizeof(*more));
-	if (!more)
-		return vd_fail_nomem(err, cap * sizeof(*more));
-	v->promises = more;
-	v->cap_promises = cap;
-	return 0;
-}
-
 /* ---------------------------------------------------------------- before the first change */
 
 static int spare_find(struct vd_layer *l, struct vdi *v, vd_error *err)
@@ -131,9 +106,9 @@ int vdi_reserve(struct vd_layer *l, struct vd_resv *r, vd_error *err)
 {
 	struct vdi *v = l->priv;
 	uint64_t block = r->off / v->h.block_bytes, in = r->off % v->h.block_bytes, held;
-	struct vdi_cursor c = { 0 };
-	struct vdi_promise *p;
-	uint32_t entry;
+	struct vd_cursor c = { 0 };
+	struct vd_promise *p;
+	uint32_t entry, place;
 
 	if (r->flags & VD_RESV_PACKED)
 		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "a VDI has no compressed blocks");
@@ -142,7 +117,7 @@ int vdi_reserve(struct vd_layer *l, struct vd_resv *r, vd_error *err)
 	r->priv = 0;
 	if (vdi_entry_get(v, &c, block, &entry, err))
 		return -1;
-	vdi_cursor_end(v, &c);
+	vd_cursor_end(v->cache, &c);
 	if (entry < VDI_ZERO) {
 		if (!vdi_block_judge(l, v, block, entry, &held, err))
 			return -1;
@@ -152,19 +127,16 @@ int vdi_reserve(struct vd_layer *l, struct vd_resv *r, vd_error *err)
 	}
 	if (r->kind == VD_ZERO)
 		return 0;
-	p = promise_find(v, block);
+	p = vd_promise_find(&v->promises, block);
 	if (p) {
 		p->refs++;
-	} else {
-		uint32_t place;
-
-		if (promise_room(v, err) || place_take(l, v, &place, err))
-			return -1;
-		p = &v->promises[v->n_promises++];
-		*p = (struct vdi_promise){ block, place, 1 };
+		place = (uint32_t)p->host;
+	} else if (vd_promise_room(&v->promises, err) || place_take(l, v, &place, err) ||
+	           vd_promise_add(&v->promises, block, place, err)) { /* never fails, and the place is not lost: there is room */
+		return -1;
 	}
 	r->priv = 1;
-	r->host = vdi_host(v, p->place) + in;
+	r->host = vdi_host(v, place) + in;
 	r->flags |= VD_RESV_ZEROED;
 	return 0;
 }
@@ -173,7 +145,7 @@ int vdi_reserve(struct vd_layer *l, struct vd_resv *r, vd_error *err)
 void vdi_abandon(struct vd_layer *l, struct vd_resv *r)
 {
 	struct vdi *v = l->priv;
-	struct vdi_promise *p = r->priv ? promise_find(v, r->off / v->h.block_bytes) : NULL;
+	struct vd_promise *p = r->priv ? vd_promise_find(&v->promises, r->off / v->h.block_bytes) : NULL;
 	uint32_t *more;
 
 	if (!p || --p->refs)
@@ -181,9 +153,9 @@ void vdi_abandon(struct vd_layer *l, struct vd_resv *r)
 	more = vd_realloc(v->spare, v->n_spare + 1, sizeof(*more));
 	if (more) {
 		v->spare = more;
-		v->spare[v->n_spare++] = p->place;
+		v->spare[v->n_spare++] = (uint32_t)p->host;
 	}
-	*p = v->promises[--v->n_promises];
+	vd_promise_remove(&v->promises, p);
 }
 
 /* ---------------------------------------------------------------- publish, unmap */
@@ -201,13 +173,13 @@ int vdi_publish(struct vd_layer *l, const struct vd_resv *r, size_t n, vd_error 
 
 	for (size_t i = 0; i < n; i++) {
 		uint64_t block = r[i].off / v->h.block_bytes;
-		struct vdi_promise *p = r[i].priv ? promise_find(v, block) : NULL;
-		struct vdi_cursor c = { 0 };
+		struct vd_promise *p = r[i].priv ? vd_promise_find(&v->promises, block) : NULL;
+		struct vd_cursor c = { 0 };
 		uint32_t entry;
 
 		if (vdi_entry_get(v, &c, block, &entry, err))
 			return -1;
-		vdi_cursor_end(v, &c);
+		vd_cursor_end(v->cache, &c);
 		if (r[i].kind == VD_ZERO) {
 			if (publish_zero(l, v, &r[i], block, entry, err))
 				return -1;
@@ -217,9 +189,9 @@ int vdi_publish(struct vd_layer *l, const struct vd_resv *r, size_t n, vd_error 
 			continue;
 		if (vdi_is_diff(v) || r[i].flags & VD_RESV_COPIED)
 			vd_cache_need_barrier(v->cache);
-		if (vdi_entry_set(v, block, p->place, err))
+		if (vdi_entry_set(v, block, (uint32_t)p->host, err))
 			return -1;
-		*p = v->promises[--v->n_promises];
+		vd_promise_remove(&v->promises, p);
 	}
 	return 0;
 }
@@ -229,7 +201,7 @@ int vdi_unmap(struct vd_layer *l, uint64_t off, uint64_t len, enum vd_kind to, v
 {
 	struct vdi *v = l->priv;
 	uint64_t first = vd_div_up(off, v->h.block_bytes), end = off + len;
-	struct vdi_cursor c = { 0 };
+	struct vd_cursor c = { 0 };
 	int rc = 0;
 
 	end = end >= l->size ? vd_div_up(l->size, v->h.block_bytes) : end / v->h.block_bytes;
@@ -246,7 +218,7 @@ int vdi_unmap(struct vd_layer *l, uint64_t off, uint64_t len, enum vd_kind to, v
 		}
 		rc = vdi_block_judge(l, v, b, entry, &held, err) ? vd_file_zero(l->files[0], vdi_host(v, entry), held, true, err) : -1;
 	}
-	vdi_cursor_end(v, &c);
+	vd_cursor_end(v->cache, &c);
 	return rc;
 }
 

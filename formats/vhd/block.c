@@ -16,45 +16,31 @@
 
 #include "base/alloc.h"
 
-#define PER_TABLE (VHD_TABLE_BYTES / 4) /* entries */
 #define TABLE_BITS (VHD_TABLE_BYTES * 8u)
 
 /* ---------------------------------------------------------------- the BAT */
 
-void vhd_bat_end(struct vhd *v, struct vhd_cursor *c)
+int vhd_bat_get(struct vhd *v, struct vd_cursor *c, uint64_t block, uint32_t *entry, vd_error *err)
 {
-	if (c->table)
-		vd_cache_put(v->cache, c->table);
-	c->table = NULL;
-}
+	uint8_t *p;
 
-int vhd_bat_get(struct vhd *v, struct vhd_cursor *c, uint64_t block, uint32_t *entry, vd_error *err)
-{
-	uint64_t first = vd_down(block, PER_TABLE);
-
-	if (!c->table || c->first != first) {
-		vhd_bat_end(v, c);
-		/* The file may end inside the last sector of the table, behind its entries. */
-		if (vd_cache_get(v->cache, v->header.table_offset + first * 4, VHD_RANK_BAT, true, &c->table, err)) {
-			c->table = NULL;
-			return -1;
-		}
-		c->first = first;
-	}
-	*entry = be32_get(c->table->data + (block - first) * 4);
+	/* The file may end inside the last sector of the table, behind its entries. */
+	if (vd_cursor_entry(v->cache, c, v->header.table_offset, block * 4, VHD_RANK_BAT, true, &p, err))
+		return -1;
+	*entry = be32_get(p);
 	return 0;
 }
 
 int vhd_bat_set(struct vhd *v, uint64_t block, uint32_t entry, vd_error *err)
 {
-	uint64_t first = vd_down(block, PER_TABLE);
-	struct vd_table *t;
+	struct vd_cursor c = { 0 };
+	uint8_t *p;
 
-	if (vd_cache_get(v->cache, v->header.table_offset + first * 4, VHD_RANK_BAT, true, &t, err))
+	if (vd_cursor_entry(v->cache, &c, v->header.table_offset, block * 4, VHD_RANK_BAT, true, &p, err))
 		return -1;
-	be32_put(t->data + (block - first) * 4, entry);
-	vd_cache_dirty(v->cache, t);
-	vd_cache_put(v->cache, t);
+	be32_put(p, entry);
+	vd_cache_dirty(v->cache, c.table);
+	vd_cursor_end(v->cache, &c);
 	return 0;
 }
 
@@ -277,7 +263,7 @@ static int map_block(struct mapping *m, uint64_t block, uint32_t entry, uint64_t
 int vhd_map(struct vd_layer *l, uint64_t off, uint64_t len, uint32_t flags, struct vd_extents *e, vd_error *err)
 {
 	struct mapping m = { .l = l, .v = l->priv, .e = e, .flags = flags, .more = true };
-	struct vhd_cursor c = { 0 };
+	struct vd_cursor c = { 0 };
 	uint64_t end = off + len;
 	int r = 0;
 
@@ -294,7 +280,7 @@ int vhd_map(struct vd_layer *l, uint64_t off, uint64_t len, uint32_t flags, stru
 			r = map_block(&m, block, entry, off, stop - off, err);
 		off = stop;
 	}
-	vhd_bat_end(m.v, &c);
+	vd_cursor_end(m.v->cache, &c);
 	/* What was found before the trouble is an answer; the trouble is met again by whoever asks from there on. */
 	if (r && e->n) {
 		vd_error_clear(err);

@@ -26,7 +26,7 @@ static void check_tables(const struct vhd *v, struct vd_report *r)
 
 static int check_entries(struct vd_layer *l, struct vhd *v, struct vd_report *r, vd_error *err)
 {
-	struct vhd_cursor c = { 0 };
+	struct vd_cursor c = { 0 };
 
 	r->result->total_units = v->n_blocks;
 	for (uint64_t b = 0; b < v->n_blocks; b++) {
@@ -44,7 +44,7 @@ static int check_entries(struct vd_layer *l, struct vhd *v, struct vd_report *r,
 		else
 			r->problem(r, false, why.offset, "%s", why.message);
 	}
-	vhd_bat_end(v, &c);
+	vd_cursor_end(v->cache, &c);
 	return 0;
 }
 

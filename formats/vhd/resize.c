@@ -102,14 +102,14 @@ static int bat_extend(struct vd_layer *l, struct vhd *v, uint64_t blocks, vd_err
 static int last_block_zero(struct vd_layer *l, struct vhd *v, vd_error *err)
 {
 	uint64_t in = l->size % v->block_bytes, data, held;
-	struct vhd_cursor c = { 0 };
+	struct vd_cursor c = { 0 };
 	uint32_t entry;
 
 	if (!in)
 		return 0;
 	if (vhd_bat_get(v, &c, v->n_blocks - 1, &entry, err))
 		return -1;
-	vhd_bat_end(v, &c);
+	vd_cursor_end(v->cache, &c);
 	if (entry == VHD_ABSENT)
 		return 0;
 	if (!vhd_block_judge(l, v, v->n_blocks - 1, entry, &data, &held, err))

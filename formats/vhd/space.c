@@ -28,14 +28,14 @@ static void ranges_add(struct vhd_ranges *r, uint64_t off, uint64_t len)
 {
 	if (r->n == r->cap) {
 		size_t cap = r->cap ? r->cap * 2 : 16;
-		struct vhd_range *more = vd_realloc(r->v, cap, sizeof(*more));
+		struct vd_range *more = vd_realloc(r->v, cap, sizeof(*more));
 
 		if (!more)
 			return; /* S4 */
 		r->v = more;
 		r->cap = cap;
 	}
-	r->v[r->n++] = (struct vhd_range){ off, len };
+	r->v[r->n++] = (struct vd_range){ off, len };
 }
 
 /* ---------------------------------------------------------------- the scan */
@@ -47,7 +47,7 @@ static int entry_order(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
-static int entries_read(const struct vd_layer *l, struct vhd *v, bool strict, struct vhd_cursor *c, uint32_t *list, size_t *n,
+static int entries_read(const struct vd_layer *l, struct vhd *v, bool strict, struct vd_cursor *c, uint32_t *list, size_t *n,
 			vd_error *err)
 {
 	/* Blocks past the disk's end keep their space, as the end may be the geometry's; nonsense there is none's affair. */
@@ -80,7 +80,7 @@ static bool entries_ascend(const uint32_t *list, size_t n)
 
 int vhd_space_entries(const struct vd_layer *l, struct vhd *v, bool strict, uint32_t **entries, size_t *n, vd_error *err)
 {
-	struct vhd_cursor c = { 0 };
+	struct vd_cursor c = { 0 };
 	uint32_t *list = vd_malloc(v->header.max_entries * sizeof(*list));
 	int r;
 
@@ -88,7 +88,7 @@ int vhd_space_entries(const struct vd_layer *l, struct vhd *v, bool strict, uint
 		return vd_fail_nomem(err, v->header.max_entries * sizeof(*list));
 	*n = 0;
 	r = entries_read(l, v, strict, &c, list, n, err);
-	vhd_bat_end(v, &c);
+	vd_cursor_end(v->cache, &c);
 	if (r) {
 		vd_free(list);
 		return -1;
@@ -188,7 +188,7 @@ static bool free_take(struct vhd *v, uint64_t *host)
 	uint64_t stride = vhd_stride(v);
 
 	for (size_t i = 0; i < v->free.n; i++) {
-		struct vhd_range *r = &v->free.v[i];
+		struct vd_range *r = &v->free.v[i];
 		uint64_t at = vhd_space_place(v, r->off), end = r->off + r->len;
 
 		if (end < stride || at > end - stride)
@@ -273,9 +273,7 @@ void vhd_space_clear(struct vhd *v)
 {
 	vd_free(v->free.v);
 	vd_free(v->freed.v);
-	vd_free(v->promises);
+	vd_promises_clear(&v->promises);
 	v->free = v->freed = (struct vhd_ranges){ 0 };
-	v->promises = NULL;
-	v->n_promises = v->cap_promises = 0;
 	v->scanned = false;
 }

@@ -12,6 +12,7 @@
 #define VD_FORMATS_VHD_H
 
 #include "base/bytes.h"
+#include "base/promise.h"
 #include "core/driver.h"
 #include "io/cache.h"
 
@@ -67,18 +68,9 @@ struct vhd_header {
 	struct vhd_locator locators[VHD_LOCATORS];
 };
 
-struct vhd_range {
-	uint64_t off, len;
-};
 struct vhd_ranges {
-	struct vhd_range *v;
+	struct vd_range *v;
 	size_t n, cap;
-};
-
-/* A block that has space but no BAT entry yet. */
-struct vhd_promise {
-	uint64_t block, host;
-	unsigned refs;
 };
 
 /* Guarded by the layer's lock: shared for reading it, exclusive for changing it. */
@@ -105,8 +97,7 @@ struct vhd {
 	bool scanned;
 	uint64_t end;                            /* of the last block: the next one is appended here, the footer follows */
 	struct vhd_ranges free, freed;           /* usable; usable once the BAT without them is durable */
-	struct vhd_promise *promises;
-	size_t n_promises, cap_promises;
+	struct vd_promises promises;
 };
 
 /* ---- header.c: pure */
@@ -172,12 +163,7 @@ int vhd_round_size(const struct vd_create *c, uint64_t size, uint64_t *rounded, 
 int vhd_finish(struct vd_layer *l, vd_error *err);
 
 /* ---- block.c: the BAT and the bitmaps */
-struct vhd_cursor { /* holds one table of the BAT */
-	struct vd_table *table;
-	uint64_t first; /* block of its first entry */
-};
-int vhd_bat_get(struct vhd *v, struct vhd_cursor *c, uint64_t block, uint32_t *entry, vd_error *err);
-void vhd_bat_end(struct vhd *v, struct vhd_cursor *c);
+int vhd_bat_get(struct vhd *v, struct vd_cursor *c, uint64_t block, uint32_t *entry, vd_error *err);
 int vhd_bat_set(struct vhd *v, uint64_t block, uint32_t entry, vd_error *err);
 /* Judges an entry: *data is where the block's data begins; *len how much of it the file holds (0 of a wrong entry).  False, with
    the reason in *err, unless all that the disk needs is there. */

@@ -20,41 +20,6 @@
 
 #include "base/alloc.h"
 
-/* ---------------------------------------------------------------- promises */
-
-static struct vhd_promise *promise_find(struct vhd *v, uint64_t block)
-{
-	for (size_t i = 0; i < v->n_promises; i++) {
-		if (v->promises[i].block == block)
-			return &v->promises[i];
-	}
-	return NULL;
-}
-
-static int promise_add(struct vhd *v, uint64_t block, uint64_t host, vd_error *err)
-{
-	if (v->n_promises == v->cap_promises) {
-		size_t cap = v->cap_promises ? v->cap_promises * 2 : 16;
-		struct vhd_promise *more = vd_realloc(v->promises, cap, sizeof(*more));
-
-		if (!more)
-			return vd_fail_nomem(err, cap * sizeof(*more));
-		v->promises = more;
-		v->cap_promises = cap;
-	}
-	v->promises[v->n_promises++] = (struct vhd_promise){ block, host, 1 };
-	return 0;
-}
-
-/* One reservation less; true if it was the last one. */
-static bool promise_drop(struct vhd *v, struct vhd_promise *p)
-{
-	if (--p->refs)
-		return false;
-	*p = v->promises[--v->n_promises];
-	return true;
-}
-
 /* ---------------------------------------------------------------- before the first change */
 
 /* What opening found wrong with the footers is mended first: from now on one of them may be lost in a crash. */
@@ -105,7 +70,7 @@ static int block_new(struct vd_layer *l, struct vhd *v, uint64_t block, uint64_t
 {
 	if (vhd_space_take(l, v, host, err))
 		return -1;
-	if (!vhd_bits_new(v, *host, v->type == VHD_DYNAMIC, err) && !promise_add(v, block, *host, err))
+	if (!vhd_bits_new(v, *host, v->type == VHD_DYNAMIC, err) && !vd_promise_add(&v->promises, block, *host, err))
 		return 0;
 	vhd_bits_forget(v, *host);
 	vhd_space_give(v, &v->freed, *host);
@@ -115,8 +80,8 @@ static int block_new(struct vd_layer *l, struct vhd *v, uint64_t block, uint64_t
 int vhd_reserve(struct vd_layer *l, struct vd_resv *r, vd_error *err)
 {
 	struct vhd *v = l->priv;
-	struct vhd_cursor c = { 0 };
-	struct vhd_promise *p;
+	struct vd_cursor c = { 0 };
+	struct vd_promise *p;
 	uint64_t block, in, host, data, held;
 	uint32_t entry;
 
@@ -137,14 +102,14 @@ int vhd_reserve(struct vd_layer *l, struct vd_resv *r, vd_error *err)
 	r->priv = 0;
 	if (vhd_bat_get(v, &c, block, &entry, err))
 		return -1;
-	vhd_bat_end(v, &c);
+	vd_cursor_end(v->cache, &c);
 	if (entry != VHD_ABSENT) {
 		if (!vhd_block_judge(l, v, block, entry, &data, &held, err))
 			return -1;
 		r->host = data + in;
 		return 0;
 	}
-	p = promise_find(v, block);
+	p = vd_promise_find(&v->promises, block);
 	if (p) {
 		p->refs++;
 		host = p->host;
@@ -160,23 +125,20 @@ int vhd_reserve(struct vd_layer *l, struct vd_resv *r, vd_error *err)
 void vhd_abandon(struct vd_layer *l, struct vd_resv *r)
 {
 	struct vhd *v = l->priv;
-	struct vhd_promise *p = r->priv ? promise_find(v, r->off / v->block_bytes) : NULL;
-	uint64_t host;
+	struct vd_promise *p = r->priv ? vd_promise_find(&v->promises, r->off / v->block_bytes) : NULL;
 
-	if (!p)
+	if (!p || --p->refs)
 		return;
-	host = p->host;
-	if (promise_drop(v, p)) {
-		vhd_bits_forget(v, host);
-		vhd_space_give(v, &v->freed, host);
-	}
+	vhd_bits_forget(v, p->host);
+	vhd_space_give(v, &v->freed, p->host);
+	vd_promise_remove(&v->promises, p);
 }
 
 /* ---------------------------------------------------------------- publish, unmap */
 
 int vhd_blocks_remove(struct vhd *v, uint64_t first, uint64_t end, vd_error *err)
 {
-	struct vhd_cursor c = { 0 };
+	struct vd_cursor c = { 0 };
 
 	for (uint64_t b = first; b < end; b++) {
 		uint32_t entry;
@@ -186,13 +148,13 @@ int vhd_blocks_remove(struct vhd *v, uint64_t first, uint64_t end, vd_error *err
 		if (entry == VHD_ABSENT)
 			continue;
 		if (vhd_bat_set(v, b, VHD_ABSENT, err)) {
-			vhd_bat_end(v, &c);
+			vd_cursor_end(v->cache, &c);
 			return -1;
 		}
 		vhd_bits_forget(v, (uint64_t)entry * VHD_SECTOR);
 		vhd_space_give(v, &v->freed, (uint64_t)entry * VHD_SECTOR);
 	}
-	vhd_bat_end(v, &c);
+	vd_cursor_end(v->cache, &c);
 	return 0;
 }
 
@@ -200,7 +162,7 @@ static int publish_data(struct vhd *v, const struct vd_resv *r, vd_error *err)
 {
 	uint64_t block = r->off / v->block_bytes, in = r->off % v->block_bytes;
 	uint64_t host = r->host - in - v->bitmap_bytes;
-	struct vhd_promise *p = r->priv ? promise_find(v, block) : NULL;
+	struct vd_promise *p = r->priv ? vd_promise_find(&v->promises, block) : NULL;
 
 	/* A dynamic disk's new block has all its bits; an older one gets those that it lacks.  A bit hides what the parent (or
 	   zeros) had there, so the bytes are durable before it. */
@@ -213,7 +175,7 @@ static int publish_data(struct vhd *v, const struct vd_resv *r, vd_error *err)
 	/* All that others were promised of the block stays promised: their bits are not set yet. */
 	if (vhd_bat_set(v, block, (uint32_t)(host / VHD_SECTOR), err))
 		return -1;
-	*p = v->promises[--v->n_promises];
+	vd_promise_remove(&v->promises, p);
 	return 0;
 }
 

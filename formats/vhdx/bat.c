@@ -14,7 +14,6 @@
 
 #include "base/alloc.h"
 
-#define PER_TABLE (VHDX_SECTOR / 8) /* entries */
 #define TABLE_BITS (VHDX_SECTOR * 8u)
 
 uint64_t vhdx_bat_needed(uint64_t blocks, uint32_t chunk_blocks, bool differencing)
@@ -28,39 +27,26 @@ uint64_t vhdx_bat_needed(uint64_t blocks, uint32_t chunk_blocks, bool differenci
 
 /* ---------------------------------------------------------------- the BAT */
 
-void vhdx_bat_end(struct vhdx *v, struct vhdx_cursor *c)
+int vhdx_bat_get(struct vhdx *v, struct vd_cursor *c, uint64_t index, uint64_t *entry, vd_error *err)
 {
-	if (c->table)
-		vd_cache_put(v->cache, c->table);
-	c->table = NULL;
-}
+	uint8_t *p;
 
-int vhdx_bat_get(struct vhdx *v, struct vhdx_cursor *c, uint64_t index, uint64_t *entry, vd_error *err)
-{
-	uint64_t first = vd_down(index, PER_TABLE);
-
-	if (!c->table || c->first != first) {
-		vhdx_bat_end(v, c);
-		if (vd_cache_get(v->cache, v->bat.off + first * 8, VHDX_RANK_BAT, false, &c->table, err)) {
-			c->table = NULL;
-			return -1;
-		}
-		c->first = first;
-	}
-	*entry = le64_get(c->table->data + (index - first) * 8);
+	if (vd_cursor_entry(v->cache, c, v->bat.off, index * 8, VHDX_RANK_BAT, false, &p, err))
+		return -1;
+	*entry = le64_get(p);
 	return 0;
 }
 
 int vhdx_bat_set(struct vhdx *v, uint64_t index, uint64_t entry, vd_error *err)
 {
-	uint64_t first = vd_down(index, PER_TABLE);
-	struct vd_table *t;
+	struct vd_cursor c = { 0 };
+	uint8_t *p;
 
-	if (vd_cache_get(v->cache, v->bat.off + first * 8, VHDX_RANK_BAT, false, &t, err))
+	if (vd_cursor_entry(v->cache, &c, v->bat.off, index * 8, VHDX_RANK_BAT, false, &p, err))
 		return -1;
-	le64_put(t->data + (index - first) * 8, entry);
-	vd_cache_dirty(v->cache, t);
-	vd_cache_put(v->cache, t);
+	le64_put(p, entry);
+	vd_cache_dirty(v->cache, c.table);
+	vd_cursor_end(v->cache, &c);
 	return 0;
 }
 
@@ -121,13 +107,13 @@ static int bitmap_judge(const struct vd_layer *l, const struct vhdx *v, uint64_t
 
 int vhdx_bitmap_find(const struct vd_layer *l, struct vhdx *v, uint64_t chunk, uint64_t *host, vd_error *err)
 {
-	struct vhdx_cursor c = { 0 };
+	struct vd_cursor c = { 0 };
 	uint64_t entry;
 
 	*host = 0;
 	if (vhdx_bat_get(v, &c, vhdx_bitmap_index(v, chunk), &entry, err))
 		return -1;
-	vhdx_bat_end(v, &c);
+	vd_cursor_end(v->cache, &c);
 	if (vhdx_entry_state(entry) == VHDX_NOT_PRESENT)
 		return 0;
 	if (bitmap_judge(l, v, chunk, entry, err))
@@ -137,6 +123,24 @@ int vhdx_bitmap_find(const struct vd_layer *l, struct vhdx *v, uint64_t chunk, u
 }
 
 /* ---------------------------------------------------------------- bitmaps */
+
+int vhdx_bitmaps_remove(struct vd_layer *l, struct vhdx *v, uint64_t from, uint64_t to, vd_error *err)
+{
+	for (uint64_t k = from; k < to; k++) {
+		uint64_t host;
+
+		if (vhdx_bitmap_find(l, v, k, &host, err))
+			return -1;
+		if (!host)
+			continue;
+		for (uint64_t at = 0; at < VHDX_MIB; at += VHDX_SECTOR)
+			vd_cache_forget(v->cache, host + at);
+		if (vhdx_bat_set(v, vhdx_bitmap_index(v, k), VHDX_NOT_PRESENT, err))
+			return -1;
+		vhdx_space_give(v, host, VHDX_MIB);
+	}
+	return 0;
+}
 
 /* Length of the run of equal bits at `from`, at most to `end`; both within one table. */
 static uint64_t bits_run(const uint8_t *b, uint64_t from, uint64_t end, bool *set)
@@ -371,7 +375,7 @@ static int map_entry(struct mapping *m, uint64_t block, uint64_t entry, uint64_t
 int vhdx_map(struct vd_layer *l, uint64_t off, uint64_t len, uint32_t flags, struct vd_extents *e, vd_error *err)
 {
 	struct mapping m = { .l = l, .v = l->priv, .e = e, .flags = flags, .more = true };
-	struct vhdx_cursor c = { 0 };
+	struct vd_cursor c = { 0 };
 	uint64_t end = off + len;
 	int r = 0;
 
@@ -383,7 +387,7 @@ int vhdx_map(struct vd_layer *l, uint64_t off, uint64_t len, uint32_t flags, str
 			r = map_entry(&m, block, entry, off, stop - off, err);
 		off = stop;
 	}
-	vhdx_bat_end(m.v, &c);
+	vd_cursor_end(m.v->cache, &c);
 	/* What was found before the trouble is an answer; the trouble is met again by whoever asks from there on. */
 	if (r && e->n) {
 		vd_error_clear(err);

@@ -61,7 +61,7 @@ static int check_tables(struct vd_layer *l, struct vhdx *v, struct vd_report *r,
 
 static int check_partial(struct vd_layer *l, struct vhdx *v, struct vd_report *r, vd_error *err)
 {
-	struct vhdx_cursor c = { 0 };
+	struct vd_cursor c = { 0 };
 	uint64_t entry;
 
 	for (uint64_t b = 0; vhdx_is_diff(v) && b < v->n_blocks; b++) {
@@ -74,7 +74,7 @@ static int check_partial(struct vd_layer *l, struct vhdx *v, struct vd_report *r
 		if (vhdx_entry_state(entry) == VHDX_PARTIAL && !vhdx_bitmap_find(l, v, b / v->chunk_blocks, &host, &why) && !host)
 			r->problem(r, false, v->bat.off + vhdx_index(v, b) * 8, "VHDX block %" PRIu64 " is partly present, but has no bitmap", b);
 	}
-	vhdx_bat_end(v, &c);
+	vd_cursor_end(v->cache, &c);
 	return 0;
 }
 

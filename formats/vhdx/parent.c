@@ -283,7 +283,7 @@ int vhdx_parent_make(const struct vd_create *c, uint32_t logical, void **out, si
 
 static int blocks_complete(struct vd_layer *l, struct vhdx *v, vd_error *err)
 {
-	struct vhdx_cursor c = { 0 };
+	struct vd_cursor c = { 0 };
 	int rc = 0;
 
 	for (uint64_t b = 0; !rc && b < v->n_blocks; b++) {
@@ -296,26 +296,8 @@ static int blocks_complete(struct vd_layer *l, struct vhdx *v, vd_error *err)
 		if (!rc)
 			rc = vhdx_bat_set(v, vhdx_index(v, b), vhdx_entry_off(entry) | VHDX_FULL, err);
 	}
-	vhdx_bat_end(v, &c);
+	vd_cursor_end(v->cache, &c);
 	return rc;
-}
-
-static int bitmaps_remove(struct vd_layer *l, struct vhdx *v, vd_error *err)
-{
-	for (uint64_t k = 0; k < vhdx_chunks(v->n_blocks, v->chunk_blocks); k++) {
-		uint64_t host;
-
-		if (vhdx_bitmap_find(l, v, k, &host, err))
-			return -1;
-		if (!host)
-			continue;
-		for (uint64_t at = 0; at < VHDX_MIB; at += VHDX_SECTOR)
-			vd_cache_forget(v->cache, host + at);
-		if (vhdx_bat_set(v, vhdx_bitmap_index(v, k), VHDX_NOT_PRESENT, err))
-			return -1;
-		vhdx_space_give(v, host, VHDX_MIB);
-	}
-	return 0;
 }
 
 static int parent_drop(struct vd_layer *l, struct vhdx *v, struct vhdx_meta *m, vd_error *err)
@@ -323,7 +305,7 @@ static int parent_drop(struct vd_layer *l, struct vhdx *v, struct vhdx_meta *m, 
 	if (blocks_complete(l, v, err) || vd_cache_write_back(v->cache, err))
 		return -1;
 	m->has_parent = false;
-	if (vhdx_meta_change(l, v, m, NULL, 0, err) || bitmaps_remove(l, v, err))
+	if (vhdx_meta_change(l, v, m, NULL, 0, err) || vhdx_bitmaps_remove(l, v, 0, vhdx_chunks(v->n_blocks, v->chunk_blocks), err))
 		return -1;
 	vhdx_geometry_set(l, v);
 	return vhdx_flush(l, err);

@@ -81,14 +81,14 @@ static int bat_move(struct vd_layer *l, struct vhdx *v, uint64_t bytes, vd_error
 
 static int entry_clear(struct vhdx *v, uint64_t index, vd_error *err)
 {
-	struct vhdx_cursor c = { 0 };
+	struct vd_cursor c = { 0 };
 	uint64_t entry;
 
 	if (index >= v->bat.len / 8)
 		return 0;
 	if (vhdx_bat_get(v, &c, index, &entry, err))
 		return -1;
-	vhdx_bat_end(v, &c);
+	vd_cursor_end(v->cache, &c);
 	return entry ? vhdx_bat_set(v, index, VHDX_NOT_PRESENT, err) : 0;
 }
 
@@ -115,13 +115,13 @@ static int bat_extend(struct vd_layer *l, struct vhdx *v, uint64_t blocks, vd_er
 static int last_block_zero(struct vd_layer *l, struct vhdx *v, vd_error *err)
 {
 	uint64_t in = l->size % v->block_bytes, held, entry;
-	struct vhdx_cursor c = { 0 };
+	struct vd_cursor c = { 0 };
 
 	if (!in)
 		return 0;
 	if (vhdx_bat_get(v, &c, vhdx_index(v, v->n_blocks - 1), &entry, err))
 		return -1;
-	vhdx_bat_end(v, &c);
+	vd_cursor_end(v->cache, &c);
 	if (!vhdx_entry_here(entry))
 		return 0;
 	if (!vhdx_block_judge(l, v, v->n_blocks - 1, entry, &held, err))
@@ -151,32 +151,15 @@ static int grow(struct vd_layer *l, struct vhdx *v, uint64_t size, vd_error *err
 	return size_set(l, v, size, err) || vhdx_flush(l, err) ? -1 : 0;
 }
 
-static int bitmaps_cut(struct vd_layer *l, struct vhdx *v, uint64_t from, uint64_t to, vd_error *err)
-{
-	for (uint64_t k = from; vhdx_is_diff(v) && k < to; k++) {
-		uint64_t host;
-
-		if (vhdx_bitmap_find(l, v, k, &host, err))
-			return -1;
-		if (!host)
-			continue;
-		for (uint64_t at = 0; at < VHDX_MIB; at += VHDX_SECTOR)
-			vd_cache_forget(v->cache, host + at);
-		if (vhdx_bat_set(v, vhdx_bitmap_index(v, k), VHDX_NOT_PRESENT, err))
-			return -1;
-		vhdx_space_give(v, host, VHDX_MIB);
-	}
-	return 0;
-}
-
 static int shrink(struct vd_layer *l, struct vhdx *v, uint64_t size, vd_error *err)
 {
 	uint64_t old = v->n_blocks, blocks = vd_div_up(size, v->block_bytes);
 
 	if (vd_cache_write_back(v->cache, err) || size_set(l, v, size, err))
 		return -1;
-	if (bitmaps_cut(l, v, vhdx_chunks(blocks, v->chunk_blocks), vhdx_chunks(old, v->chunk_blocks), err) ||
-	    vhdx_blocks_remove(v, blocks, old, VHDX_NOT_PRESENT, err) || vhdx_flush(l, err))
+	if (vhdx_is_diff(v) && vhdx_bitmaps_remove(l, v, vhdx_chunks(blocks, v->chunk_blocks), vhdx_chunks(old, v->chunk_blocks), err))
+		return -1;
+	if (vhdx_blocks_remove(v, blocks, old, VHDX_NOT_PRESENT, err) || vhdx_flush(l, err))
 		return -1;
 	return vhdx_space_trim(l, v, err);
 }

@@ -148,18 +148,18 @@ static int scan_block(struct scan *s, uint64_t block, uint64_t entry, vd_error *
 
 static int scan_blocks(struct scan *s, vd_error *err)
 {
-	struct vhdx_cursor c = { 0 };
+	struct vd_cursor c = { 0 };
 	uint64_t entry;
 
 	for (uint64_t b = 0; b < s->v->n_blocks; b++) {
 		if (vhdx_bat_get(s->v, &c, vhdx_index(s->v, b), &entry, err))
 			return -1;
 		if (scan_block(s, b, entry, err)) {
-			vhdx_bat_end(s->v, &c);
+			vd_cursor_end(s->v->cache, &c);
 			return -1;
 		}
 	}
-	vhdx_bat_end(s->v, &c);
+	vd_cursor_end(s->v->cache, &c);
 	return 0;
 }
 
@@ -190,7 +190,7 @@ static int scan_bitmaps(struct scan *s, vd_error *err)
 static int scan_kept(struct scan *s, vd_error *err)
 {
 	uint64_t entry, off, size = vd_min(vd_file_size(s->l->files[0]), VHDX_FILE_MAX);
-	struct vhdx_cursor c = { 0 };
+	struct vd_cursor c = { 0 };
 	bool ok = true;
 
 	for (uint64_t b = 0; ok && b < s->v->n_blocks; b++) {
@@ -200,7 +200,7 @@ static int scan_kept(struct scan *s, vd_error *err)
 		if ((vhdx_entry_state(entry) == VHDX_UNDEFINED || vhdx_entry_state(entry) == VHDX_UNMAPPED) && off && off < size)
 			ok = vhdx_space_mark(&s->space, off, s->v->block_bytes);
 	}
-	vhdx_bat_end(s->v, &c);
+	vd_cursor_end(s->v->cache, &c);
 	return ok ? 0 : vd_fail_nomem(err, size / VHDX_MIB / 8);
 }
 
@@ -293,14 +293,14 @@ void vhdx_space_give(struct vhdx *v, uint64_t host, uint64_t len)
 {
 	if (v->n_freed == v->cap_freed) {
 		size_t cap = v->cap_freed ? v->cap_freed * 2 : 16;
-		struct vhdx_range *more = vd_realloc(v->freed, cap, sizeof(*more));
+		struct vd_range *more = vd_realloc(v->freed, cap, sizeof(*more));
 
 		if (!more)
 			return; /* S4 */
 		v->freed = more;
 		v->cap_freed = cap;
 	}
-	v->freed[v->n_freed++] = (struct vhdx_range){ host, len };
+	v->freed[v->n_freed++] = (struct vd_range){ host, len };
 }
 
 /* The host gets the space back, too, where it can. */
@@ -309,7 +309,7 @@ void vhdx_space_release(struct vd_layer *l, struct vhdx *v)
 	struct vhdx_space *s = &v->space;
 
 	for (size_t i = 0; i < v->n_freed; i++) {
-		const struct vhdx_range *r = &v->freed[i];
+		const struct vd_range *r = &v->freed[i];
 
 		if (vd_file_punch(l->files[0], r->off, r->len, NULL))
 			continue;
@@ -341,10 +341,9 @@ void vhdx_space_clear(struct vhdx *v)
 {
 	vd_free(v->space.used);
 	vd_free(v->freed);
-	vd_free(v->promises);
+	vd_promises_clear(&v->promises);
 	v->space = (struct vhdx_space){ 0 };
 	v->freed = NULL;
-	v->promises = NULL;
-	v->n_freed = v->cap_freed = v->n_promises = v->cap_promises = 0;
+	v->n_freed = v->cap_freed = 0;
 	v->scanned = false;
 }

@@ -12,6 +12,7 @@
 #define VD_FORMATS_VHDX_H
 
 #include "base/bytes.h"
+#include "base/promise.h"
 #include "core/driver.h"
 #include "io/cache.h"
 #include "io/patched.h"
@@ -84,16 +85,6 @@ struct vhdx_meta {
 	uint8_t uuid[16];             /* "virtual disk ID" */
 };
 
-struct vhdx_range {
-	uint64_t off, len;
-};
-
-/* A block that has space but no BAT entry yet. */
-struct vhdx_promise {
-	uint64_t block, host;
-	unsigned refs;
-};
-
 /* The file's MiB that are taken: space.c. */
 struct vhdx_space {
 	uint8_t *used;         /* a bit each, for those below `cap` */
@@ -127,10 +118,9 @@ struct vhdx {
 	/* Space (space.c): known once scanned. */
 	bool scanned;
 	struct vhdx_space space;
-	struct vhdx_range *freed;     /* usable once the BAT without them is durable */
+	struct vd_range *freed;     /* usable once the BAT without them is durable */
 	size_t n_freed, cap_freed;
-	struct vhdx_promise *promises;
-	size_t n_promises, cap_promises;
+	struct vd_promises promises;
 };
 
 /* ---- header.c: pure */
@@ -209,18 +199,15 @@ static inline uint64_t vhdx_chunks(uint64_t blocks, uint32_t chunk_blocks) { ret
 static inline uint64_t vhdx_index(const struct vhdx *v, uint64_t block) { return block + block / v->chunk_blocks; }
 static inline uint64_t vhdx_bitmap_index(const struct vhdx *v, uint64_t chunk) { return (chunk + 1) * v->chunk_blocks + chunk; }
 uint64_t vhdx_bat_needed(uint64_t blocks, uint32_t chunk_blocks, bool differencing);
-struct vhdx_cursor { /* holds one table of the BAT */
-	struct vd_table *table;
-	uint64_t first; /* index of its first entry */
-};
-int vhdx_bat_get(struct vhdx *v, struct vhdx_cursor *c, uint64_t index, uint64_t *entry, vd_error *err);
-void vhdx_bat_end(struct vhdx *v, struct vhdx_cursor *c);
+int vhdx_bat_get(struct vhdx *v, struct vd_cursor *c, uint64_t index, uint64_t *entry, vd_error *err);
 int vhdx_bat_set(struct vhdx *v, uint64_t index, uint64_t entry, vd_error *err);
 /* Judges a block's entry that is FULL or PARTIAL, or a state that there is not; *held: how much of the block the file holds.  False, with
    the reason in *err, unless all that the disk needs is there. */
 bool vhdx_block_judge(const struct vd_layer *l, const struct vhdx *v, uint64_t block, uint64_t entry, uint64_t *held, vd_error *err);
 /* Where the chunk's bitmap is; 0: it has none. */
 int vhdx_bitmap_find(const struct vd_layer *l, struct vhdx *v, uint64_t chunk, uint64_t *host, vd_error *err);
+/* Chunks [from, to) have no bitmap afterwards; no block of theirs may be PARTIAL. */
+int vhdx_bitmaps_remove(struct vd_layer *l, struct vhdx *v, uint64_t from, uint64_t to, vd_error *err);
 /* Bits for [in, in + len) of the block, in bytes; those of the rest of the block are cleared if `fresh`. */
 int vhdx_bits_set(struct vd_layer *l, struct vhdx *v, uint64_t block, uint64_t in, uint64_t len, bool fresh, vd_error *err);
 /* Makes what the block at `host` leaves to its parent zeros, in its own place. */

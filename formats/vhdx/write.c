@@ -18,36 +18,6 @@
 #include "base/alloc.h"
 #include "base/uuid.h"
 
-/* ---------------------------------------------------------------- promises */
-
-static struct vhdx_promise *promise_find(struct vhdx *v, uint64_t block)
-{
-	for (size_t i = 0; i < v->n_promises; i++)
-		if (v->promises[i].block == block)
-			return &v->promises[i];
-	return NULL;
-}
-
-static int promise_add(struct vhdx *v, uint64_t block, uint64_t host, vd_error *err)
-{
-	if (v->n_promises == v->cap_promises) {
-		size_t cap = v->cap_promises ? v->cap_promises * 2 : 16;
-		struct vhdx_promise *more = vd_realloc(v->promises, cap, sizeof(*more));
-
-		if (!more)
-			return vd_fail_nomem(err, cap * sizeof(*more));
-		v->promises = more;
-		v->cap_promises = cap;
-	}
-	v->promises[v->n_promises++] = (struct vhdx_promise){ block, host, 1 };
-	return 0;
-}
-
-static void promise_remove(struct vhdx *v, struct vhdx_promise *p)
-{
-	*p = v->promises[--v->n_promises];
-}
-
 /* ---------------------------------------------------------------- before the first change */
 
 /* The specification wants a new file GUID with the first change of the file, and a new data GUID with the first of the disk's content. */
@@ -86,10 +56,10 @@ int vhdx_begin_write(struct vd_layer *l, vd_error *err)
 
 static int entry_get(struct vhdx *v, uint64_t block, uint64_t *entry, vd_error *err)
 {
-	struct vhdx_cursor c = { 0 };
+	struct vd_cursor c = { 0 };
 	int rc = vhdx_bat_get(v, &c, vhdx_index(v, block), entry, err);
 
-	vhdx_bat_end(v, &c);
+	vd_cursor_end(v->cache, &c);
 	return rc;
 }
 
@@ -104,12 +74,15 @@ static int bitmap_ensure(struct vd_layer *l, struct vhdx *v, uint64_t chunk, vd_
 		return 0;
 	if (vhdx_space_take(l, v, VHDX_MIB, &host, err))
 		return -1;
-	if (!vhdx_bat_set(v, vhdx_bitmap_index(v, chunk), host | VHDX_FULL, err)) {
-		if (v->unfinished || !vd_cache_write_back(v->cache, err))
-			return 0;
-		vhdx_bat_set(v, vhdx_bitmap_index(v, chunk), VHDX_NOT_PRESENT, NULL);
+	if (vhdx_bat_set(v, vhdx_bitmap_index(v, chunk), host | VHDX_FULL, err)) {
+		vhdx_space_give(v, host, VHDX_MIB);
+		return -1;
 	}
-	vhdx_space_give(v, host, VHDX_MIB);
+	if (v->unfinished || !vd_cache_write_back(v->cache, err))
+		return 0;
+	/* The log may have it all the same: the space is free once a later entry says otherwise (S1), and stays taken if none can. */
+	if (!vhdx_bat_set(v, vhdx_bitmap_index(v, chunk), VHDX_NOT_PRESENT, NULL))
+		vhdx_space_give(v, host, VHDX_MIB);
 	return -1;
 }
 
@@ -117,7 +90,7 @@ static int block_new(struct vd_layer *l, struct vhdx *v, uint64_t block, uint64_
 {
 	if (vhdx_space_take(l, v, v->block_bytes, host, err))
 		return -1;
-	if (!promise_add(v, block, *host, err))
+	if (!vd_promise_add(&v->promises, block, *host, err))
 		return 0;
 	vhdx_space_give(v, *host, v->block_bytes);
 	return -1;
@@ -143,7 +116,7 @@ static int reserve_here(struct vd_layer *l, struct vhdx *v, struct vd_resv *r, u
 int vhdx_reserve(struct vd_layer *l, struct vd_resv *r, vd_error *err)
 {
 	struct vhdx *v = l->priv;
-	struct vhdx_promise *p;
+	struct vd_promise *p;
 	uint64_t block = r->off / v->block_bytes, in = r->off % v->block_bytes, entry, host;
 	bool parents;
 
@@ -162,7 +135,7 @@ int vhdx_reserve(struct vd_layer *l, struct vd_resv *r, vd_error *err)
 		return 0;
 	if (parents && bitmap_ensure(l, v, block / v->chunk_blocks, err))
 		return -1;
-	p = promise_find(v, block);
+	p = vd_promise_find(&v->promises, block);
 	if (p) {
 		p->refs++;
 		host = p->host;
@@ -178,19 +151,19 @@ int vhdx_reserve(struct vd_layer *l, struct vd_resv *r, vd_error *err)
 void vhdx_abandon(struct vd_layer *l, struct vd_resv *r)
 {
 	struct vhdx *v = l->priv;
-	struct vhdx_promise *p = r->priv ? promise_find(v, r->off / v->block_bytes) : NULL;
+	struct vd_promise *p = r->priv ? vd_promise_find(&v->promises, r->off / v->block_bytes) : NULL;
 
 	if (!p || --p->refs)
 		return;
 	vhdx_space_give(v, p->host, v->block_bytes);
-	promise_remove(v, p);
+	vd_promise_remove(&v->promises, p);
 }
 
 /* ---------------------------------------------------------------- publish, unmap */
 
 int vhdx_blocks_remove(struct vhdx *v, uint64_t first, uint64_t end, enum vhdx_state to, vd_error *err)
 {
-	struct vhdx_cursor c = { 0 };
+	struct vd_cursor c = { 0 };
 
 	for (uint64_t b = first; b < end; b++) {
 		uint64_t entry;
@@ -200,13 +173,13 @@ int vhdx_blocks_remove(struct vhdx *v, uint64_t first, uint64_t end, enum vhdx_s
 		if (entry == (uint64_t)to)
 			continue;
 		if (vhdx_bat_set(v, vhdx_index(v, b), to, err)) {
-			vhdx_bat_end(v, &c);
+			vd_cursor_end(v->cache, &c);
 			return -1;
 		}
 		if (vhdx_entry_here(entry))
 			vhdx_space_give(v, vhdx_entry_off(entry), v->block_bytes);
 	}
-	vhdx_bat_end(v, &c);
+	vd_cursor_end(v->cache, &c);
 	return 0;
 }
 
@@ -228,7 +201,7 @@ static int publish_new(struct vd_layer *l, struct vhdx *v, const struct vd_resv 
 {
 	uint64_t in = r->off % v->block_bytes, host = r->host - in;
 	bool partial = vhdx_is_diff(v) && vhdx_entry_state(entry) == VHDX_NOT_PRESENT && !is_whole(l, v, r);
-	struct vhdx_promise *p = promise_find(v, block);
+	struct vd_promise *p = vd_promise_find(&v->promises, block);
 
 	if (partial && vhdx_bits_set(l, v, block, in, r->len, true, err))
 		return -1;
@@ -236,7 +209,7 @@ static int publish_new(struct vd_layer *l, struct vhdx *v, const struct vd_resv 
 		return -1;
 	/* All that others were promised of the block stays promised: they find its entry. */
 	if (p)
-		promise_remove(v, p);
+		vd_promise_remove(&v->promises, p);
 	return 0;
 }
 

@@ -7,6 +7,7 @@
 
 #include "base/alloc.h"
 #include "base/bytes.h"
+#include "base/uuid.h"
 
 #include <stdio.h>
 
@@ -146,7 +147,9 @@ static int make_extents(struct vd_layer *l, const struct vd_create *c, const str
 static int make_descriptor(struct vd_layer *l, const struct vd_create *c, const struct vmdk_plan *p, vd_error *err)
 {
 	struct vmdk *s = vmdk_of(l);
-	uint8_t r[4];
+	const char *image_uuid = vd_options_str(c->options, "uuid");
+	char image_uuid_text[VD_UUID_TEXT];
+	uint8_t r[4], image_uuid_bytes[16];
 	struct vmdk_desc_new n = {
 	    .parent_cid = s->has_parent ? c->parent->id.cid : VMDK_CID_NONE,
 	    .create_type = p->create_type,
@@ -159,6 +162,12 @@ static int make_descriptor(struct vd_layer *l, const struct vd_create *c, const 
 	    .toolsversion = vd_options_str(c->options, "toolsversion"),
 	    .thin = p->thin,
 	};
+	if (image_uuid && !vd_uuid_parse(image_uuid_bytes, image_uuid))
+		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "option uuid=%s is no UUID", image_uuid);
+	if (image_uuid) {
+		vd_uuid_format(image_uuid_text, image_uuid_bytes);
+		n.image_uuid = image_uuid_text;
+	}
 	if (vmdk_random(&s->seed, n.uuid, sizeof(n.uuid), err) || vmdk_random(&s->seed, n.long_id, sizeof(n.long_id), err) ||
 	    vmdk_random(&s->seed, r, sizeof(r), err))
 		return -1;

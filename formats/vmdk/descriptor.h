@@ -71,6 +71,7 @@ struct vmdk_desc_new {
 	size_t n_lines;
 	uint64_t sectors; /* of the disk, for the geometry */
 	const char *adapter_type, *hwversion, *toolsversion;
+	const char *image_uuid; /* VirtualBox's, as text; NULL: none */
 	uint8_t uuid[16], long_id[12]; /* random bytes */
 	bool thin;
 };

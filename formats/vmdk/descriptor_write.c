@@ -50,14 +50,28 @@ static char *uuid_write(const uint8_t u[16])
 			   u[7], u[8], u[9], u[10], u[11], u[12], u[13], u[14], u[15]);
 }
 
+/* VirtualBox looks for four, and makes room for what is missing in images that it opens to write. */
+static char *image_uuid_write(const char *uuid)
+{
+	static const char none[] = "00000000-0000-0000-0000-000000000000";
+	if (!uuid)
+		return vd_strdup("");
+	return vd_asprintf("ddb.uuid.image=\"%s\"\n"
+			   "ddb.uuid.modification=\"%s\"\n"
+			   "ddb.uuid.parent=\"%s\"\n"
+			   "ddb.uuid.parentmodification=\"%s\"\n",
+			   uuid, none, none, none);
+}
+
 char *vmdk_desc_write(const struct vmdk_desc_new *n)
 {
 	struct vmdk_geometry g;
 	vmdk_geometry(&g, n->sectors, n->adapter_type);
 	VD_AUTO_FREE char *lines = lines_write(n);
 	VD_AUTO_FREE char *uuid = uuid_write(n->uuid);
+	VD_AUTO_FREE char *image_uuid = image_uuid_write(n->image_uuid);
 	VD_AUTO_FREE char *hint = n->parent_hint ? vd_asprintf("parentFileNameHint=\"%s\"\n", n->parent_hint) : vd_strdup("");
-	if (!lines || !uuid || !hint)
+	if (!lines || !uuid || !image_uuid || !hint)
 		return NULL;
 	const uint8_t *r = n->long_id;
 	return vd_asprintf("# Disk DescriptorFile\n"
@@ -83,8 +97,9 @@ char *vmdk_desc_write(const struct vmdk_desc_new *n)
 			   "%s"
 			   "ddb.toolsVersion = \"%s\"\n"
 			   "ddb.uuid = \"%s\"\n"
+			   "%s"
 			   "ddb.virtualHWVersion = \"%s\"\n",
 			   n->cid, n->parent_cid, n->create_type, hint, lines, n->adapter_type, g.cylinders, g.heads, g.sectors,
 			   r[0], r[1], r[2], r[3], r[4], r[5], r[6], r[7], r[8], r[9], r[10], r[11], n->cid,
-			   n->thin ? "ddb.thinProvisioned = \"1\"\n" : "", n->toolsversion, uuid, n->hwversion);
+			   n->thin ? "ddb.thinProvisioned = \"1\"\n" : "", n->toolsversion, uuid, image_uuid, n->hwversion);
 }

@@ -26,6 +26,8 @@ const struct vdisk_option_info vmdk_options[] = {
      VDISK_OPT_FOR_CREATE | VDISK_OPT_FOR_AMEND},
     {"toolsversion", VDISK_OPT_UINT, NULL, "2147483647",
      "version of the guest's VMware Tools; the default says: not VMware's to manage", VDISK_OPT_FOR_CREATE | VDISK_OPT_FOR_AMEND},
+    {"uuid", VDISK_OPT_STRING, NULL, NULL, "the UUID by which VirtualBox knows the image (ddb.uuid.image); default: none, it makes one up",
+     VDISK_OPT_FOR_CREATE},
     {"zeroed_grain", VDISK_OPT_BOOL, NULL, "off", "grains of zeros cost a table entry only; needs a reader of version 2 extents",
      VDISK_OPT_FOR_CREATE},
     {"preallocation", VDISK_OPT_ENUM, "off|falloc|full", "off",

@@ -55,6 +55,14 @@ int vd_cache_new_table(struct vd_cache *c, uint64_t off, unsigned rank, struct v
    them afterwards would be lost without another call. */
 void vd_cache_dirty(struct vd_cache *c, struct vd_table *t);
 void vd_cache_put(struct vd_cache *c, struct vd_table *t);
+/* Entries of an array in the file, whose tables begin at `base`: *p is the one that begins at `off` from there.  The cursor keeps its table
+   pinned until the next one is asked for in another, or its end; where this fails, it is at its end. */
+struct vd_cursor {
+	struct vd_table *table; /* NULL: none */
+};
+int vd_cursor_entry(struct vd_cache *c, struct vd_cursor *at, uint64_t base, uint64_t off, unsigned rank, bool tail_ok, uint8_t **p,
+                    vd_error *err);
+void vd_cursor_end(struct vd_cache *c, struct vd_cursor *at);
 /* Forgets the table at `off`, dirty or not (its space was freed), unless it is pinned. */
 void vd_cache_forget(struct vd_cache *c, uint64_t off);
 void vd_cache_need_barrier(struct vd_cache *c);
