@@ -100,18 +100,11 @@ int plan_resolve(struct plan *p, const char *path, bool follow, char out[PATH_RO
 	return walk_path(&source, path, follow, out, err);
 }
 
-/* 1; 0: nothing can be there (a loop of links); -1. */
 static int resolved(struct plan *p, const char *path, bool follow, char out[PATH_ROOM], vdisk_error *err)
 {
-	vdisk_error why;
+	const struct walk_source source = { source_stat, source_link, p };
 
-	if (!plan_resolve(p, path, follow, out, &why))
-		return 1;
-	if (why.kind == VDISK_CORRUPT)
-		return 0;
-	if (err)
-		*err = why;
-	return -1;
+	return walk_find(&source, path, follow, out, err);
 }
 
 /* ---------------------------------------------------------------- the tree */

@@ -209,15 +209,18 @@ static int source_link(void *ctx, const char *path, struct bytes *to, vdisk_erro
 static int resolved(struct guestfs_tree *g, const char *path, bool follow, char out[PATH_ROOM], vdisk_error *err)
 {
 	const struct walk_source source = { source_stat, source_link, g };
-	vdisk_error why;
 
-	if (!walk_path(&source, path, follow, out, &why))
-		return 1;
-	if (why.kind == VDISK_CORRUPT)
-		return 0;
-	if (err)
-		*err = why;
-	return -1;
+	return walk_find(&source, path, follow, out, err);
+}
+
+/* 1: it is there, and of that kind; 0: it is not; -1. */
+static int found(struct guestfs_tree *g, const char *path, enum tree_kind kind, char at[PATH_ROOM], struct tree_stat *st, vdisk_error *err)
+{
+	int rc = resolved(g, path, true, at, err);
+
+	if (rc > 0)
+		rc = source_stat(g, at, st, err);
+	return rc > 0 ? st->kind == kind : rc;
 }
 
 /* ---------------------------------------------------------------- the tree */
@@ -298,12 +301,10 @@ static int g_read(struct tree *t, const char *path, uint64_t max, struct bytes *
 	char room[PATH_ROOM], *at = room;
 	struct file **kept;
 	struct tree_stat st;
-	int rc = resolved(g, path, true, at, err);
+	int rc = found(g, path, TREE_FILE, at, &st, err);
 
-	if (rc > 0)
-		rc = source_stat(g, at, &st, err);
-	if (rc <= 0 || st.kind != TREE_FILE)
-		return rc < 0 ? -1 : 0;
+	if (rc <= 0)
+		return rc;
 	if (st.size > max)
 		return fail(err, VDISK_UNSUPPORTED, "%s: has %llu bytes, more than %llu", path, (unsigned long long)st.size,
 		            (unsigned long long)max);
@@ -319,12 +320,10 @@ static int g_list(struct tree *t, const char *path, struct bytes *names, vdisk_e
 	char at[PATH_ROOM];
 	const struct folder *f;
 	struct tree_stat st;
-	int rc = resolved(tree_of(t), path, true, at, err);
+	int rc = found(tree_of(t), path, TREE_FOLDER, at, &st, err);
 
-	if (rc > 0)
-		rc = source_stat(tree_of(t), at, &st, err);
-	if (rc <= 0 || st.kind != TREE_FOLDER)
-		return rc < 0 ? -1 : 0;
+	if (rc <= 0)
+		return rc;
 	if (folder_get(tree_of(t), at, &f, err))
 		return -1;
 	for (size_t i = 0; i < f->n; i++)
@@ -346,12 +345,10 @@ static int g_head(struct tree *t, const char *path, size_t len, struct bytes *ou
 	struct guestfs_tree *g = tree_of(t);
 	char at[PATH_ROOM];
 	struct tree_stat st;
-	int rc = resolved(g, path, true, at, err);
+	int rc = found(g, path, TREE_FILE, at, &st, err);
 
-	if (rc > 0)
-		rc = source_stat(g, at, &st, err);
-	if (rc <= 0 || st.kind != TREE_FILE)
-		return rc < 0 ? -1 : 0;
+	if (rc <= 0)
+		return rc;
 	return pieces_read(g, at, len, out, err);
 }
 

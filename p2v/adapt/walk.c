@@ -99,3 +99,16 @@ int walk_path(const struct walk_source *s, const char *path, bool follow, char o
 	snprintf(out, PATH_ROOM, "%s", w.done[0] ? w.done : "/");
 	return 0;
 }
+
+int walk_find(const struct walk_source *s, const char *path, bool follow, char out[PATH_ROOM], vdisk_error *err)
+{
+	vdisk_error why;
+
+	if (!walk_path(s, path, follow, out, &why))
+		return 1;
+	if (why.kind == VDISK_CORRUPT)
+		return 0;
+	if (err)
+		*err = why;
+	return -1;
+}

@@ -18,5 +18,7 @@ struct walk_source {
    0, or -1 with *err: VDISK_CORRUPT (more than 40 links), VDISK_UNSUPPORTED (too long), VDISK_INVALID (not absolute), or what the
    source said. */
 int walk_path(const struct walk_source *s, const char *path, bool follow, char out[PATH_ROOM], vdisk_error *err);
+/* The same for who asks what is there: 1; 0: nothing can be (a loop of links); -1. */
+int walk_find(const struct walk_source *s, const char *path, bool follow, char out[PATH_ROOM], vdisk_error *err);
 
 #endif

@@ -47,10 +47,8 @@ static int entry_file(struct loader *l, const char *path, vdisk_error *err)
 	struct text t;
 	int rc = text_open(&t, l->plan, path, err);
 
-	if (rc <= 0) {
-		text_close(&t);
+	if (rc <= 0)
 		return rc;
-	}
 	r.initrd = entry_has_initrd(&t);
 	while (text_next(&t)) {
 		struct span value;
@@ -74,10 +72,8 @@ static int bare_file(struct loader *l, const char *path, bool serial, vdisk_erro
 	struct text t;
 	int rc = text_open(&t, l->plan, path, err);
 
-	if (rc <= 0) {
-		text_close(&t);
+	if (rc <= 0)
 		return rc;
-	}
 	r.serial = serial;
 	while (text_next(&t)) {
 		if (!t.line.len || *t.line.at == '#') {

@@ -48,10 +48,8 @@ static int config_file(struct loader *l, const char *path, vdisk_error *err)
 	int rc = text_open(&t, l->plan, path, err);
 	struct span value;
 
-	if (rc <= 0) {
-		text_close(&t);
+	if (rc <= 0)
 		return rc;
-	}
 	for (look = (struct text){ .in = t.in }; text_next(&look);) {
 		serial = serial || line_key(look.line, "SERIAL", &value);
 		any = any || line_key(look.line, "LABEL", &value) || line_key(look.line, "DEFAULT", &value);
@@ -79,10 +77,8 @@ static int update_file(struct loader *l, const char *path, bool alpine, vdisk_er
 	struct text t;
 	int rc = text_open(&t, l->plan, path, err);
 
-	if (rc <= 0) {
-		text_close(&t);
+	if (rc <= 0)
 		return rc;
-	}
 	while (text_next(&t)) {
 		struct span name, value, line = span_trim(t.line);
 		bool options;

@@ -109,10 +109,8 @@ int fstab_adapt(struct plan *p, const struct devices *d, vdisk_error *err)
 	struct text t;
 	int rc = text_open(&t, p, "/etc/fstab", err);
 
-	if (rc <= 0) {
-		text_close(&t);
+	if (rc <= 0)
 		return rc;
-	}
 	while (text_next(&t))
 		fstab_line(&t, d);
 	return text_write(&t, err, "file systems by their UUIDs, since disks have other names on the new machine");
@@ -175,10 +173,8 @@ static int crypttab_file(struct plan *p, const char *path, const struct devices 
 	struct text t;
 	int rc = text_open(&t, p, path, err);
 
-	if (rc <= 0) {
-		text_close(&t);
+	if (rc <= 0)
 		return rc;
-	}
 	while (text_next(&t))
 		crypttab_line(&t, d);
 	return text_write(&t, err, "encrypted devices by their UUIDs, since disks have other names on the new machine");

@@ -77,10 +77,8 @@ static int securetty(struct loader *l, vdisk_error *err)
 	struct text t;
 	int rc = text_open(&t, l->plan, "/etc/securetty", err);
 
-	if (rc <= 0) {
-		text_close(&t);
+	if (rc <= 0)
 		return rc;
-	}
 	while (text_next(&t)) {
 		has = has || span_is(span_trim(t.line), port);
 		text_keep(&t);

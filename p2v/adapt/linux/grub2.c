@@ -21,24 +21,12 @@ static bool is_linux(struct span w)
 }
 
 /* Do the lines behind this one, to the end of its entry, load an initramfs? */
-static bool has_initrd(const struct text *t)
+static enum text_ahead initrd_ahead(struct span first)
 {
-	const char *at = t->in.at + t->next, *whole = t->in.at + t->in.len;
-
-	while (at < whole) {
-		const char *nl = memchr(at, '\n', (size_t)(whole - at)), *end = nl ? nl : whole, *s = at;
-		struct span w;
-
-		at = nl ? nl + 1 : whole;
-		if (!word_next(&s, end, &w))
-			continue;
-		if (span_is(w, "initrd") || span_is(w, "initrd16") || span_is(w, "initrdefi") || span_is(w, "module") ||
-		    span_is(w, "module2"))
-			return true;
-		if (span_is(w, "}") || span_is(w, "menuentry") || is_linux(w))
-			return false;
-	}
-	return false;
+	if (span_is(first, "initrd") || span_is(first, "initrd16") || span_is(first, "initrdefi") || span_is(first, "module") ||
+	    span_is(first, "module2"))
+		return AHEAD_YES;
+	return span_is(first, "}") || span_is(first, "menuentry") || is_linux(first) ? AHEAD_NO : AHEAD_ON;
 }
 
 /* The line's arguments, behind the command and the kernel. */
@@ -97,7 +85,7 @@ static void grub2_line(struct loader *l, struct text *t, bool script)
 		/* A kernel has a root, a memory test has none; a script's line with variables is what makes lines, and no line. */
 		r.serial = !span_starts(word, "module") && memmem(args.at, args.len, "root=", 5) &&
 		           !(script && memchr(args.at, '$', args.len));
-		r.initrd = has_initrd(t) || memchr(t->line.at, '$', t->line.len);
+		r.initrd = text_look_ahead(t, initrd_ahead) || memchr(t->line.at, '$', t->line.len);
 		cmdline_put(&r, t, args);
 	} else if (!set_line(l, t, &r)) {
 		text_keep(t);
@@ -111,10 +99,8 @@ static int grub2_file(struct loader *l, const char *path, bool serial, vdisk_err
 	struct text t;
 	int rc = text_open(&t, l->plan, path, err);
 
-	if (rc <= 0) {
-		text_close(&t);
+	if (rc <= 0)
 		return rc;
-	}
 	while (text_next(&t))
 		grub2_line(l, &t, !strncmp(path, "/etc/", 5));
 	if (serial && l->options->serial && !bytes_have(&t.in, SERIAL_MARK) && !bytes_have(&t.in, "\nserial ")) {

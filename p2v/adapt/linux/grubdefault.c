@@ -68,10 +68,8 @@ static int default_file(struct loader *l, const char *path, bool main, vdisk_err
 	struct text t;
 	int rc = text_open(&t, l->plan, path, err);
 
-	if (rc <= 0) {
-		text_close(&t);
+	if (rc <= 0)
 		return rc;
-	}
 	while (text_next(&t))
 		default_line(l, &t, main, &seen);
 	if (main && l->options->serial) {

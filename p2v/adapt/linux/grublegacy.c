@@ -8,23 +8,11 @@
 #include <string.h>
 
 /* Up to the next title. */
-static bool has_initrd(const struct text *t)
+static enum text_ahead initrd_ahead(struct span first)
 {
-	const char *at = t->in.at + t->next, *whole = t->in.at + t->in.len;
-
-	while (at < whole) {
-		const char *nl = memchr(at, '\n', (size_t)(whole - at)), *end = nl ? nl : whole, *s = at;
-		struct span w;
-
-		at = nl ? nl + 1 : whole;
-		if (!word_next(&s, end, &w))
-			continue;
-		if (span_is(w, "initrd") || span_is(w, "module"))
-			return true;
-		if (span_is(w, "title"))
-			return false;
-	}
-	return false;
+	if (span_is(first, "initrd") || span_is(first, "module"))
+		return AHEAD_YES;
+	return span_is(first, "title") ? AHEAD_NO : AHEAD_ON;
 }
 
 /* # kopt=root=…, # kopt_2_6=…, # xenkopt=…: comments to GRUB, settings to update-grub. */
@@ -90,7 +78,7 @@ static void legacy_line(struct loader *l, struct text *t)
 		return;
 	}
 	r.serial = !module && memmem(next.at, next.len, "root=", 5); /* no memory test, and no hypervisor */
-	r.initrd = has_initrd(t);
+	r.initrd = text_look_ahead(t, initrd_ahead);
 	cmdline_put(&r, t, next);
 }
 
@@ -100,10 +88,8 @@ static int legacy_file(struct loader *l, const char *path, vdisk_error *err)
 	struct text t;
 	int rc = text_open(&t, l->plan, path, err);
 
-	if (rc <= 0) {
-		text_close(&t);
+	if (rc <= 0)
 		return rc;
-	}
 	while (text_next(&t)) {
 		const char *at = t.line.at;
 		struct span w;

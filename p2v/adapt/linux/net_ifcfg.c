@@ -108,10 +108,8 @@ static int ifcfg_file(void *to, const char *path, vdisk_error *err)
 
 	if (is_backup(file))
 		return 0;
-	if (rc <= 0) {
-		text_close(&t);
+	if (rc <= 0)
 		return rc;
-	}
 	ifcfg_read(&t, &c);
 	tied = mac_read(c.mac, mac);
 	name = nic_name_base(c.device.len ? c.device : suffix);

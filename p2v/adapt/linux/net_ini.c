@@ -93,10 +93,8 @@ static int keyfile(void *to, const char *path, vdisk_error *err)
 	if (path[len - 1] == '~' || strstr(path, ".bak") || strstr(path, ".orig"))
 		return 0;
 	rc = text_open(&t, n->plan, path, err);
-	if (rc <= 0) {
-		text_close(&t);
+	if (rc <= 0)
 		return rc;
-	}
 	keyfile_read(&t, &k);
 	if (nic_name_physical(k.parent))
 		net_note(n, k.parent, "", true);
@@ -175,10 +173,8 @@ static int network_file(void *to, const char *path, vdisk_error *err)
 	struct text t;
 	int rc = text_open(&t, n->plan, path, err);
 
-	if (rc <= 0) {
-		text_close(&t);
+	if (rc <= 0)
 		return rc;
-	}
 	match_read(&t, &m);
 	if (m.name.len && !is_pattern(m.name) && !m.other && (*m.mac || nic_name_physical(m.name)))
 		net_note(n, m.name, m.mac, true);

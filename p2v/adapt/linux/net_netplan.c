@@ -237,10 +237,8 @@ static int netplan_file(void *to, const char *path, vdisk_error *err)
 	struct text t;
 	int rc = text_open(&t, n->plan, path, err);
 
-	if (rc <= 0) {
-		text_close(&t);
+	if (rc <= 0)
 		return rc;
-	}
 	while (text_next(&t)) {
 		struct yaml_line y = yaml_read(t.line);
 

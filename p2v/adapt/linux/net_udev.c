@@ -74,10 +74,8 @@ static int rules_file(void *to, const char *path, vdisk_error *err)
 
 	if (strstr(path, "/69-vdisk-net.rules"))
 		return 0;
-	if (rc <= 0) {
-		text_close(&t);
+	if (rc <= 0)
 		return rc;
-	}
 	while (text_next(&t)) {
 		bool more = t.line.len && t.line.at[t.line.len - 1] == '\\';
 
@@ -114,10 +112,8 @@ static int link_file(void *to, const char *path, vdisk_error *err)
 	struct text t;
 	int rc = text_open(&t, n->plan, path, err);
 
-	if (rc <= 0) {
-		text_close(&t);
+	if (rc <= 0)
 		return rc;
-	}
 	for (struct text look = { .in = t.in }; text_next(&look);) {
 		struct span line = span_trim(look.line);
 
@@ -161,10 +157,8 @@ static int tab_file(struct net *n, const char *path, vdisk_error *err)
 	struct text t;
 	int rc = text_open(&t, n->plan, path, err);
 
-	if (rc <= 0) {
-		text_close(&t);
+	if (rc <= 0)
 		return rc;
-	}
 	while (text_next(&t)) {
 		const char *at = t.line.at, *end = at + t.line.len;
 		struct span name, word;

@@ -36,10 +36,8 @@ static int resume_file(struct plan *p, const char *path, const struct devices *d
 	struct text t;
 	int rc = text_open(&t, p, path, err);
 
-	if (rc <= 0) {
-		text_close(&t);
+	if (rc <= 0)
 		return rc;
-	}
 	while (text_next(&t)) {
 		struct span name, value;
 
@@ -55,10 +53,8 @@ static int uswsusp(struct plan *p, const struct devices *d, vdisk_error *err)
 	struct text t;
 	int rc = text_open(&t, p, "/etc/uswsusp.conf", err);
 
-	if (rc <= 0) {
-		text_close(&t);
+	if (rc <= 0)
 		return rc;
-	}
 	while (text_next(&t)) {
 		const char *equals = memchr(t.line.at, '=', t.line.len);
 		char name[DEVICE_NAME_MAX];
@@ -94,10 +90,8 @@ static int dracut_file(void *to, const char *path, vdisk_error *err)
 	struct text t;
 	int rc = text_open(&t, dr->plan, path, err);
 
-	if (rc <= 0) {
-		text_close(&t);
+	if (rc <= 0)
 		return rc;
-	}
 	while (text_next(&t)) {
 		struct span name, value;
 
@@ -128,10 +122,8 @@ static int cmdline_file(void *to, const char *path, vdisk_error *err)
 	struct text t;
 	int rc = text_open(&t, in->plan, path, err);
 
-	if (rc <= 0) {
-		text_close(&t);
+	if (rc <= 0)
 		return rc;
-	}
 	while (text_next(&t))
 		cmdline_put(&r, &t, t.line);
 	return text_write(&t, err, "devices by their UUIDs");

@@ -112,10 +112,14 @@ static int upstart_off(struct plan *p, const char *name, vdisk_error *err, const
 		return rc;
 	snprintf(path, sizeof(path), "/etc/init/%s.override", name);
 	rc = text_open(&t, p, path, err);
-	if (rc < 0) {
-		text_close(&t);
-		return -1;
+	if (!rc) {
+		rc = tree_exists(&p->view, path, err);
+		if (rc) /* it is no text, and left as it is */
+			return rc < 0 ? -1 : 0;
+		rc = text_new(&t, p, path, err);
 	}
+	if (rc < 0)
+		return -1;
 	while (text_next(&t)) {
 		has = has || span_is(span_trim(t.line), "manual");
 		text_keep(&t);

@@ -64,10 +64,8 @@ static int lvm_filters(struct plan *p, const char *path, vdisk_error *err)
 	struct text t;
 	int rc = text_open(&t, p, path, err);
 
-	if (rc <= 0) {
-		text_close(&t);
+	if (rc <= 0)
 		return rc;
-	}
 	while (text_next(&t)) {
 		const char *first = t.line.at, *end, *s;
 
@@ -143,10 +141,8 @@ static int mdadm(struct plan *p, const char *path, vdisk_error *err)
 	struct text t;
 	int rc = text_open(&t, p, path, err);
 
-	if (rc <= 0) {
-		text_close(&t);
+	if (rc <= 0)
 		return rc;
-	}
 	while (text_next(&t)) {
 		const char *at = t.line.at, *end = at + t.line.len;
 		struct span key, first;

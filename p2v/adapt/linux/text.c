@@ -14,17 +14,25 @@
 #include <string.h>
 #include <strings.h>
 
+int text_new(struct text *t, struct plan *p, const char *path, vdisk_error *err)
+{
+	*t = (struct text){ .plan = p, .path = strdup(path) };
+	return t->path ? 0 : fail_nomem(err);
+}
+
 static int open_in(struct text *t, struct plan *p, struct tree *tree, const char *path, vdisk_error *err)
 {
 	vdisk_error trouble = { 0 };
 	int rc;
 
-	*t = (struct text){ .plan = p, .path = strdup(path) };
-	if (!t->path)
-		return fail_nomem(err);
+	if (text_new(t, p, path, err))
+		return -1;
 	rc = tree_text(tree, path, &t->in, &trouble);
-	if (rc >= 0)
+	if (rc > 0)
 		return rc;
+	text_close(t);
+	if (!rc)
+		return 0;
 	if (trouble.kind == VDISK_UNSUPPORTED || trouble.kind == VDISK_CORRUPT) {
 		remark_once(p, "left as it is: %s", trouble.message);
 		return 0;
@@ -57,6 +65,21 @@ bool text_next(struct text *t)
 	t->line.len = end ? (size_t)(end - t->line.at) : t->in.len - t->next;
 	t->next += t->line.len + t->ended;
 	return true;
+}
+
+bool text_look_ahead(const struct text *t, enum text_ahead (*judge)(struct span first))
+{
+	struct text look = { .in = t->in, .next = t->next };
+	enum text_ahead said = AHEAD_ON;
+
+	while (said == AHEAD_ON && text_next(&look)) {
+		const char *at = look.line.at;
+		struct span first;
+
+		if (word_next(&at, at + look.line.len, &first))
+			said = judge(first);
+	}
+	return said == AHEAD_YES;
 }
 
 static void line_end(struct text *t)

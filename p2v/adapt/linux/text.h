@@ -19,10 +19,12 @@ struct text {
 	bool ended;         /* it has one */
 };
 
-/* 1, 0 (not there, or no text: that is remarked), -1.  Whatever it answers, text_close() or text_write() ends it. */
+/* 1, 0 (not there, or no text: that is remarked), -1.  text_close() or text_write() ends it; unless it says 1, it is closed already (and empty). */
 int text_open(struct text *t, struct plan *p, const char *path, vdisk_error *err);
 /* As the guest has it, whatever the plan makes of it: for reading. */
 int text_open_old(struct text *t, struct plan *p, const char *path, vdisk_error *err);
+/* One that is not there yet. */
+int text_new(struct text *t, struct plan *p, const char *path, vdisk_error *err);
 void text_close(struct text *t);
 bool text_next(struct text *t);
 /* The line as it is, or another in its place; what is added beside it is a line of its own. */
@@ -31,6 +33,10 @@ void text_put(struct text *t, const struct bytes *line);
 void text_add(struct text *t, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* The rest as it is; the plan takes the whole if it has become another.  Closes it. */
 int text_write(struct text *t, vdisk_error *err, const char *why, ...) __attribute__((format(printf, 3, 4)));
+
+/* What the first words of the lines behind this one say; at the end: no. */
+enum text_ahead { AHEAD_ON, AHEAD_YES, AHEAD_NO };
+bool text_look_ahead(const struct text *t, enum text_ahead (*judge)(struct span first));
 
 /* The next run of what is no blank in [*at, end), moving *at behind it; false: none. */
 bool word_next(const char **at, const char *end, struct span *word);
