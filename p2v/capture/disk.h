@@ -7,7 +7,7 @@
 #ifndef CAPTURE_DISK_H
 #define CAPTURE_DISK_H
 
-#include "ranges.h"
+#include "common/ranges.h"
 
 #include <limits.h>
 #include <pthread.h>
@@ -19,6 +19,7 @@
 struct disk {
 	char name[TRANSFER_NAME_MAX + 1];
 	char path[PATH_MAX];
+	char kernel[64];          /* as it is called in /sys/block, or a partition of one; "": a file */
 	char sys[PATH_MAX];       /* its folder below /sys, which goes when the disk does; "": none */
 	int fd;
 	bool device;              /* else a file */
@@ -28,12 +29,15 @@ struct disk {
 	pthread_mutex_t lock;     /* guards `bad` */
 	struct ranges bad;        /* could not be read when it was last tried; sorted */
 	void (*said)(const char *path, uint64_t off, uint64_t len); /* of each range that is given up, from any thread; may be NULL */
+	int (*judge)(const struct disk *d, void *ctx, vdisk_error *err); /* asked when it could not be read, from any thread; -1: nothing in it is worth anything
+	                             now, as of a snapshot that has run full.  May be NULL */
+	void *judge_ctx;
 };
 
 /* path: a block device or a file.  0, or -1; closed by disk_close() only where it was opened. */
 int disk_open(struct disk *d, const char *path, vdisk_error *err);
 void disk_close(struct disk *d);
-/* Inside the disk, aligned to DISK_ALIGN but for the disk's end.  Sectors that cannot be read are zeros and stand in d->bad.  -1: the disk has
+/* Inside the disk, aligned to its sectors but for the disk's end, `buf` to its `sector`.  Sectors that cannot be read are zeros and stand in d->bad.  -1: the disk has
    vanished or become shorter, or another error than of its medium. */
 int disk_read(struct disk *d, void *buf, size_t len, uint64_t off, vdisk_error *err);
 /* What the kernel has cached of the device is forgotten, for programs that read it by the cache. */

@@ -3,7 +3,7 @@
 #ifndef CAPTURE_SINK_H
 #define CAPTURE_SINK_H
 
-#include "ranges.h"
+#include "common/ranges.h"
 
 #include "transfer/transfer.h"
 
@@ -11,6 +11,7 @@ struct sink_disk {
 	const char *name;
 	uint64_t size;
 	uint64_t have; /* out: chunks that are there already */
+	struct transfer_pass last; /* out: of one that is whole, its last pass; ->pass is 0 where that is not known.  transfer_pass_free() */
 };
 
 /* A chunk, or a run of chunks of zeros (bytes NULL). */
@@ -45,6 +46,7 @@ struct sink {
 	const struct sink_ops *ops;
 	const char *where; /* for messages: what the capture is called there; set by begin() */
 	bool found;        /* begin() found an incomplete one and goes on with it */
+	bool whole;        /* which lacks nothing but what complete() does last: its name */
 };
 
 #endif

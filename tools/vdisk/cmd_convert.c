@@ -22,7 +22,7 @@ struct convert_args {
 	struct content_args content;
 	struct target_args target;
 	struct progress_args progress;
-	const char *format, *manifest, *punch, *cache, *snapshots, *since, *sectors;
+	const char *format, *manifest, *punch, *cache, *snapshots, *machine, *since, *sectors;
 	bool compress, verify, digest, no_reflink, resume, used_only, in_place;
 	struct opt_number level, jobs, sparse, memory;
 };
@@ -33,7 +33,7 @@ static const struct opt options[] = {
 	  .help = "format of the new image; without it, its suffix tells" },
 	{ .letter = 'c', .name = "compress", .kind = OPT_FLAG, AT(compress), .help = "compress the content" },
 	{ .name = "level", .kind = OPT_UINT, AT(level), .arg = "N", .min = 1, .max = 19,
-	  .help = "with -c: how hard to compress, 1 to 12 for zlib, 1 to 19 for zstd" },
+	  .help = "with -c: how hard to compress, 1 to 12 for zlib, 1 to 19 for zstd; below 7, zlib does not try what looks packed or encrypted" },
 	{ .letter = 'j', .name = "jobs", .kind = OPT_UINT, AT(jobs), .arg = "N", .min = 1, .max = 1024,
 	  .help = "threads that read, compress and write; by default one for each processor, from a web server 8 at least" },
 	{ .letter = 'S', .name = "sparse-size", .kind = OPT_SIZE, AT(sparse), .arg = "SIZE", .min = 512, .max = 1u << 30,
@@ -48,6 +48,9 @@ static const struct opt options[] = {
 	{ .name = "snapshots", .kind = OPT_CHOICE, AT(snapshots), .arg = "HOW", .choices = "flatten|keep|inside|layers",
 	  .help = "the source's snapshots: flatten, the disk as it is alone; keep, with names and dates, inside (qcow2) or as layers below the new "
 	          "image; inside and layers say which" },
+	{ .name = "machine", .kind = OPT_TEXT, AT(machine), .arg = "FILE", .domain = DOMAIN_FILE,
+	  .help = "with --snapshots: what the images below SRC are, and what the snapshots are called, is told by this description of the machine, "
+	          "VirtualBox's .vbox or Hyper-V's .xml" },
 	{ .name = "since", .kind = OPT_TEXT, AT(since), .arg = "NAME",
 	  .help = "with -b, which holds the disk as it was at this snapshot, as its \"parent\" has it, or when \"bitmap:NAME\" was cleared: write "
 	          "only what has changed since" },
@@ -220,7 +223,7 @@ struct made { /* what is made, with --for considered */
 };
 
 static int convert(const struct convert_args *a, vdisk_image *src, const char *dst, const struct made *m, const struct used *used,
-                   const struct range_list *same)
+                   const struct ranges *same)
 {
 	const struct vdisk_format_info *f = m->f;
 	const char *backing_format;
@@ -314,7 +317,7 @@ static int run_keep(const struct convert_args *a, const char *src, const char *d
 		.cancel = cancel_by_signals(),
 		.log = output_log,
 	};
-	return convert_keep(src, &a->source, &a->content, dst, a->snapshots, &o, &progress, a->common.json);
+	return convert_keep(src, &a->source, &a->content, dst, a->snapshots, a->machine, &o, &progress, a->common.json);
 }
 
 static int run_in_place(const struct convert_args *a, const char *src, const char *dst, const struct vdisk_format_info *f)
@@ -332,17 +335,18 @@ static int run_in_place(const struct convert_args *a, const char *src, const cha
 }
 
 /* What cannot have changed since the state that the backing image is said to hold; the conversion compares the rest. */
-static int same_find(const struct convert_args *a, const char *path, vdisk_image *src, struct range_list *same)
+static int same_find(const struct convert_args *a, const char *path, vdisk_image *src, struct ranges *same)
 {
-	struct range_list changed = { 0 };
+	struct ranges changed = { 0 };
 	uint64_t at = 0, size = vdisk_size(src);
 	int status = state_changes(path, &a->source, a->since, src, true, &changed);
 	for (size_t i = 0; !status && i < changed.n && changed.v[i].off < size; i++) {
-		ranges_add(same, at, changed.v[i].off);
+		if (ranges_add(same, at, changed.v[i].off))
+			status = fail("out of memory");
 		at = changed.v[i].off + changed.v[i].len;
 	}
-	if (!status)
-		ranges_add(same, at, size);
+	if (!status && ranges_add(same, at, size))
+		status = fail("out of memory");
 	ranges_free(&changed);
 	return status;
 }
@@ -399,6 +403,8 @@ static int convert_made(const struct convert_args *a, char **operands, unsigned 
 		return fail_usage("--level is for -c");
 	if (a->snapshots && strcmp(a->snapshots, "flatten"))
 		return run_keep(a, operands[0], dst, f);
+	if (a->machine)
+		return fail_usage("--machine is for --snapshots keep, inside and layers");
 	if (a->since && (!a->target.backing || a->resume || a->punch || a->in_place || !strcmp(operands[0], "-")))
 		return fail_usage("--since wants -b, and goes together with neither --resume, --punch-source nor --in-place");
 	if (a->in_place)
@@ -422,7 +428,7 @@ static int convert_made(const struct convert_args *a, char **operands, unsigned 
 	if (a->sectors && sectors_view(a, &src))
 		return EXIT_TROUBLE;
 	struct used used = { 0 };
-	struct range_list same = { 0 };
+	struct ranges same = { 0 };
 	int status = EXIT_TROUBLE;
 	if ((!a->used_only || !used_find(src, &a->source, &a->content, USED_REFUSE, cancel_by_signals(), &used)) &&
 	    (!a->since || !same_find(a, operands[0], src, &same)))

@@ -110,7 +110,7 @@ static int walk(vdisk_image *img, uint64_t off, uint64_t end, void (*print)(vdis
 }
 
 /* The parts of [off, end) that are listed; all of it without a list. */
-static int walk_parts(vdisk_image *img, const struct range_list *only, uint64_t off, uint64_t end,
+static int walk_parts(vdisk_image *img, const struct ranges *only, uint64_t off, uint64_t end,
                       void (*print)(vdisk_image *, const struct vdisk_extent *))
 {
 	if (!only)
@@ -125,7 +125,7 @@ static int walk_parts(vdisk_image *img, const struct range_list *only, uint64_t 
 	return 0;
 }
 
-static int map(const struct map_args *a, vdisk_image *img, const struct range_list *only)
+static int map(const struct map_args *a, vdisk_image *img, const struct ranges *only)
 {
 	uint64_t size = vdisk_size(img), start = a->start.value;
 	if (start > size)
@@ -162,7 +162,7 @@ static int run(const void *args, char **operands, unsigned n)
 		source_close(img);
 		return shown_status;
 	}
-	struct range_list changed = { 0 };
+	struct ranges changed = { 0 };
 	int status = a->since ? state_changes(operands[0], &a->source, a->since, img, false, &changed) : 0;
 	if (!status)
 		status = map(a, img, a->since ? &changed : NULL);

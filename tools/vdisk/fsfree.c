@@ -68,7 +68,7 @@ static bool map_read(struct fs_scan *s, const char *path)
 		at = off + len;
 		/* Beyond the end there is nothing to leave out, whatever the map says. */
 		if (good && status == '?')
-			ranges_add(&s->free, off > FS_HEAD_KEPT ? off : FS_HEAD_KEPT, at < s->size ? at : s->size);
+			good = !ranges_add(&s->free, off > FS_HEAD_KEPT ? off : FS_HEAD_KEPT, at < s->size ? at : s->size);
 	}
 	free(text);
 	return good && at;
@@ -132,8 +132,7 @@ static const struct kind {
 /* Nothing in a swap area outlives a shutdown; a hibernated system's is called otherwise. */
 static enum fs_answer swap_scan(struct fs_scan *s)
 {
-	ranges_add(&s->free, FS_HEAD_KEPT, s->size);
-	return FS_KNOWN;
+	return ranges_add(&s->free, FS_HEAD_KEPT, s->size) ? fs_say(s, FS_WHOLE, "out of memory") : FS_KNOWN;
 }
 
 /* A line of what blkid tells. */
@@ -156,7 +155,7 @@ enum fs_answer fs_scan(struct fs_scan *s)
 	int status = run_capture((const char *const[]){ "blkid", "-p", "-s", "TYPE", "-s", "VERSION", "-o", "export", s->file, NULL }, text,
 	                         sizeof(text), NULL, s->cancel);
 	s->type[0] = s->note[0] = '\0';
-	s->free = (struct range_list){ 0 };
+	s->free = (struct ranges){ 0 };
 	if (status == RUN_MISSING || status == RUN_STOPPED)
 		return fs_no_help(s, "blkid", status);
 	if (status == 8)

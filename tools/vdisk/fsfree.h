@@ -3,7 +3,7 @@
 #ifndef VDISK_TOOL_FSFREE_H
 #define VDISK_TOOL_FSFREE_H
 
-#include "ranges.h"
+#include "common/ranges.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -25,7 +25,7 @@ struct fs_scan {
 	/* Out: */
 	char type[32];        /* as libblkid calls it; "": unknown */
 	char note[256];       /* one line */
-	struct range_list free; /* bytes of the file; ascending; the caller's to ranges_free() */
+	struct ranges free; /* bytes of the file; ascending; the caller's to ranges_free() */
 };
 
 enum fs_answer fs_scan(struct fs_scan *s);

@@ -74,20 +74,29 @@ int state_open(const char *path, const struct vdisk_open_options *open, const ch
 	return r ? fail_vdisk(&err) : 0;
 }
 
+struct taking {
+	struct ranges *changed;
+	bool lacks;
+};
+
 static bool range_take(void *ctx, uint64_t off, uint64_t len)
 {
-	ranges_add(ctx, off, off + len);
-	return true;
+	struct taking *t = ctx;
+	t->lacks = ranges_add(t->changed, off, off + len) != 0;
+	return !t->lacks;
 }
 
 int state_changes(const char *path, const struct source_args *source, const char *name, vdisk_image *img, bool places,
-                  struct range_list *changed)
+                  struct ranges *changed)
 {
 	struct opt_list opts = { 0 };
+	struct taking t = { .changed = changed };
 	vdisk_error err = { 0 };
 	vdisk_image *then;
-	if (!strncmp(name, STATE_BITMAP, strlen(STATE_BITMAP)))
-		return vdisk_bitmap_ranges(img, name + strlen(STATE_BITMAP), range_take, changed, &err) ? fail_vdisk(&err) : 0;
+	if (!strncmp(name, STATE_BITMAP, strlen(STATE_BITMAP))) {
+		int r = vdisk_bitmap_ranges(img, name + strlen(STATE_BITMAP), range_take, &t, &err) ? fail_vdisk(&err) : 0;
+		return !r && t.lacks ? fail("out of memory") : r;
+	}
 	source_options_collect(source, &opts);
 	const struct vdisk_open_options open = {
 		.format = source->format,
@@ -102,8 +111,8 @@ int state_changes(const char *path, const struct source_args *source, const char
 	opt_list_free(&opts);
 	if (status)
 		return status;
-	if ((places ? vdisk_diff_places : vdisk_diff)(then, img, NULL, range_take, changed, &err))
+	if ((places ? vdisk_diff_places : vdisk_diff)(then, img, NULL, range_take, &t, &err))
 		status = fail_vdisk(&err);
 	source_close(then);
-	return status;
+	return !status && t.lacks ? fail("out of memory") : status;
 }

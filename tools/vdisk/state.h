@@ -3,7 +3,7 @@
 #ifndef VDISK_TOOL_STATE_H
 #define VDISK_TOOL_STATE_H
 
-#include "ranges.h"
+#include "common/ranges.h"
 #include "source.h"
 
 /* "bitmap:NAME", for state_changes(): what that bitmap of img calls changed. */
@@ -15,6 +15,6 @@ int state_open(const char *path, const struct vdisk_open_options *open, const ch
 /* What of img differs from that state of the disk at `path`, opened as the words say; ranges_free().  `places`: where they may differ,
    which costs no reading. */
 int state_changes(const char *path, const struct source_args *source, const char *name, vdisk_image *img, bool places,
-                  struct range_list *changed);
+                  struct ranges *changed);
 
 #endif

@@ -43,7 +43,7 @@ static struct used_region *region_add(struct finder *f, uint64_t size, const cha
 }
 
 /* Looks at one of the view's files.  0, or EXIT_TROUBLE after a message; *known: free holds what is free in it. */
-static int region_scan(struct finder *f, struct used_region *r, const char *file, bool *known, struct range_list *free)
+static int region_scan(struct finder *f, struct used_region *r, const char *file, bool *known, struct ranges *free)
 {
 	char path[sizeof(f->view.disk) + 600];
 	snprintf(path, sizeof(path), "%s/%s", f->view.disk, file);
@@ -64,17 +64,18 @@ static int region_scan(struct finder *f, struct used_region *r, const char *file
 static int partition_look(struct finder *f, const char *name, const char *file, uint64_t off, uint64_t len)
 {
 	struct used_region *r = region_add(f, len, "%s", name);
-	struct range_list free;
+	struct ranges free;
 	bool known;
 	if (region_scan(f, r, file, &known, &free))
 		return EXIT_TROUBLE;
+	bool lacks = false;
 	for (size_t i = 0; known && i < free.n; i++)
-		ranges_add(&f->out->free, off + free.v[i].off, off + free.v[i].off + free.v[i].len);
+		lacks |= ranges_add(&f->out->free, off + free.v[i].off, off + free.v[i].off + free.v[i].len) != 0;
 	r->free = known ? ranges_total(&free) : 0;
 	if (!strcmp(r->type, "LVM2_member"))
 		r->note[0] = '\0'; /* its volumes have regions of their own */
 	ranges_free(&free);
-	return 0;
+	return lacks ? fail("out of memory") : 0;
 }
 
 /* ---- partitions */
@@ -91,38 +92,41 @@ static int partitions_look(struct finder *f, const struct vdisk_partition *p, si
 	return 0;
 }
 
-static void overlaps_cut(struct finder *f, const struct vdisk_partition *p, size_t n)
+static int overlaps_cut(struct finder *f, const struct vdisk_partition *p, size_t n)
 {
 	for (size_t i = 0; i < n; i++)
 		for (size_t k = 0; k < i; k++) {
 			uint64_t from = p[i].off > p[k].off ? p[i].off : p[k].off;
 			uint64_t end_i = p[i].off + p[i].len, end_k = p[k].off + p[k].len, to = end_i < end_k ? end_i : end_k;
-			if (from < to)
-				ranges_cut(&f->out->free, from, to);
+			if (from < to && ranges_cut(&f->out->free, from, to))
+				return fail("out of memory");
 		}
+	return 0;
 }
 
 /* ---- volumes */
 
-static void volume_add(struct finder *f, const struct vdisk_volume *v, const struct vdisk_range *range)
+static int volume_add(struct finder *f, const struct vdisk_volume *v, const struct vdisk_range *range)
 {
 	struct vdisk_range x[64];
 	uint64_t off = range->off, end = off + range->len;
 	while (off < end) {
 		size_t n = vdisk_volume_map(v, off, end - off, x, sizeof(x) / sizeof(*x));
 		if (!n)
-			return;
+			break;
 		for (size_t i = 0; i < n; i++) {
-			ranges_add(&f->out->free, x[i].off, x[i].off + x[i].len);
+			if (ranges_add(&f->out->free, x[i].off, x[i].off + x[i].len))
+				return -1;
 			off += x[i].len;
 		}
 	}
+	return 0;
 }
 
 static int volume_look(struct finder *f, const struct vdisk_volume *v)
 {
 	struct used_region *r = region_add(f, v->len, "volume %s/%s", v->group, v->name);
-	struct range_list free;
+	struct ranges free;
 	char file[600];
 	bool known;
 	if (v->problem || !v->writable) {
@@ -132,11 +136,12 @@ static int volume_look(struct finder *f, const struct vdisk_volume *v)
 	snprintf(file, sizeof(file), "volumes/%s/%s", v->group, v->name);
 	if (region_scan(f, r, file, &known, &free))
 		return EXIT_TROUBLE;
+	bool lacks = false;
 	for (size_t i = 0; known && i < free.n; i++)
-		volume_add(f, v, &free.v[i]);
+		lacks |= volume_add(f, v, &free.v[i]) != 0;
 	r->free = known ? ranges_total(&free) : 0;
 	ranges_free(&free);
-	return 0;
+	return lacks ? fail("out of memory") : 0;
 }
 
 static int volumes_look(struct finder *f, const vdisk_volumes *volumes)
@@ -169,7 +174,8 @@ static int disk_look(struct finder *f, struct vdisk_partition *parts, const vdis
 	if (partitions_look(f, parts, n) || volumes_look(f, volumes))
 		return EXIT_TROUBLE;
 	ranges_sort(&f->out->free);
-	overlaps_cut(f, parts, n);
+	if (overlaps_cut(f, parts, n))
+		return EXIT_TROUBLE;
 	ranges_round(&f->out->free, ALIGN, SMALLEST);
 	return 0;
 }

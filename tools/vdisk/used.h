@@ -3,7 +3,7 @@
 #ifndef VDISK_TOOL_USED_H
 #define VDISK_TOOL_USED_H
 
-#include "ranges.h"
+#include "common/ranges.h"
 #include "source.h"
 
 #include <json-c/json.h>
@@ -17,7 +17,7 @@ struct used_region {
 };
 
 struct used {
-	struct range_list free; /* bytes of the disk; ascending, none touching another */
+	struct ranges free; /* bytes of the disk; ascending, none touching another */
 	struct used_region *regions;
 	size_t n;
 };
