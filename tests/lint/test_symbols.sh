@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # The direction of calls, from the objects themselves: what a layer leaves undefined, it or a layer below it defines.  Formats reach
-# the core only by being called (vd_extents_add, which driver.h declares, stands with the layers below them).
+# the core only by being called (what driver.h declares of answers to map() stands with the layers below them).
 set -euo pipefail
 objects() { find "$VDISK_BUILD/CMakeFiles/$1.dir" -name '*.o'; }
 work=$(mktemp -d)
@@ -26,7 +26,7 @@ judge() {
 		faults=$((faults + 1))
 	fi
 }
-cat >"$work/driver.defined" <<< vd_extents_add
+printf '%s\n' vd_extents_add vd_extents_add_plain vd_map_pieces >"$work/driver.defined"
 cat >"$work/registry.defined" <<< $'vd_drivers\nvd_version_text'
 judge base base
 judge io io base
