@@ -28,9 +28,31 @@
 
 /* ---------------------------------------------------------------- the chain */
 
-static int parent_open(vdisk_image *img, const struct vdisk_open_options *o, bool said, vd_error *err)
+/* The file of the next parent; a name that leads back into the chain is none of it, as long as there is another one. */
+static int candidate_find(const vdisk_image *img, const struct vdisk_open_options *o, const struct vd_trust *t, unsigned *at, struct vd_file **f,
+                          char **path, char **format, vd_error *err)
 {
-	struct vd_layer *child = img->chain[img->n_layers - 1], *l;
+	const struct vd_layer *child = img->chain[img->n_layers - 1];
+	vd_error circle = { 0 };
+
+	while (!vd_parent_find(child, img->n_layers - 1, o, t, at, f, path, format, err)) {
+		if (!vd_parent_cycle_judge(img, *f, *path, &circle))
+			return 0;
+		vd_file_close(*f);
+		vd_free(*path);
+		vd_free(*format);
+		*path = *format = NULL;
+		if (*at >= child->parent_ref.n_names)
+			break;
+	}
+	if (circle.kind && err)
+		*err = circle;
+	return -1;
+}
+
+static int candidate_open(vdisk_image *img, const struct vdisk_open_options *o, bool said, unsigned *at, struct vd_layer **l, vd_error *err)
+{
+	struct vd_layer *child = img->chain[img->n_layers - 1];
 	struct vd_trust t = { .image = child->path, .said = said, .format = child->drv->info.name, .allow_dirs = o->allow_dirs,
 	                      .self = child->files[0] };
 	VD_AUTO_FREE char *path = NULL, *format = NULL;
@@ -42,7 +64,7 @@ static int parent_open(vdisk_image *img, const struct vdisk_open_options *o, boo
 	const struct vd_driver *drv;
 	struct vd_file *f;
 
-	if (vd_parent_find(child, o, &t, &f, &path, &format, err))
+	if (candidate_find(img, o, &t, at, &f, &path, &format, err))
 		return -1;
 	if (!format) {
 		vd_file_close(f);
@@ -56,13 +78,30 @@ static int parent_open(vdisk_image *img, const struct vdisk_open_options *o, boo
 		vd_file_close(f);
 		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "%s: its parent %s is of the unknown format '%s'", child->path, path, format);
 	}
-	if (vd_parent_cycle_judge(img, f, path, err) || (!(o->flags & VDISK_OPEN_NO_LOCK) && vd_file_lock(f, false, err)) ||
-	    vd_undone_judge(path, o->flags, err)) {
+	if ((!(o->flags & VDISK_OPEN_NO_LOCK) && vd_file_lock(f, false, err)) || vd_undone_judge(path, o->flags, err)) {
 		vd_file_close(f);
 		return -1;
 	}
-	if (vd_layer_open(img, &a, f, drv, true, &l, err))
+	return vd_layer_open(img, &a, f, drv, true, l, err);
+}
+
+/* The first of the images that the child names which has the identity that it expects; where none has, the first of them, for what is said of it. */
+static int parent_open(vdisk_image *img, const struct vdisk_open_options *o, bool said, vd_error *err)
+{
+	struct vd_layer *child = img->chain[img->n_layers - 1], *l, *other;
+	unsigned at = 0;
+
+	if (candidate_open(img, o, said, &at, &l, err))
 		return -1;
+	while (!vd_parent_fits(child, l) && at < child->parent_ref.n_names && !candidate_open(img, o, said, &at, &other, NULL)) {
+		if (vd_parent_fits(child, other)) {
+			struct vd_layer *wrong = l;
+
+			l = other;
+			other = wrong;
+		}
+		vd_layer_free(other);
+	}
 	if ((vd_parent_judge(img, child, l, err) && vd_parent_problem_keep(img, child, err)) || vd_image_push(img, l, err)) {
 		vd_layer_free(l);
 		return -1;
@@ -193,6 +232,12 @@ static int chain_open(vdisk_image *img, struct vd_file *f, const struct vdisk_op
 			return -1;
 		}
 		said = true; /* declared by the child, which was trusted */
+	}
+	if (most == UINT_MAX && img->n_layers - 1 < vd_ancestors_count(o)) {
+		vd_fail(err, VDISK_CORRUPT, VDISK_NO_OFFSET, "%s: names no parent, but is said to lie over %s", img->chain[img->n_layers - 1]->path,
+		        o->ancestors[img->n_layers - 1]);
+		if (vd_parent_problem_keep(img, img->chain[img->n_layers - 1], err))
+			return -1;
 	}
 	img->mapcache = vd_mapcache_new(img);
 	return 0;

@@ -97,21 +97,59 @@ static bool parent_mapped(const char *const *map, const char *name, char **path,
 	return false;
 }
 
-int vd_parent_find(const struct vd_layer *child, const struct vdisk_open_options *o, const struct vd_trust *t, struct vd_file **f,
-                   char **path, char **format, vd_error *err)
+unsigned vd_ancestors_count(const struct vdisk_open_options *o)
+{
+	unsigned n = 0;
+
+	while (o->ancestors && o->ancestors[n])
+		n++;
+	return n;
+}
+
+bool vd_parent_fits(const struct vd_layer *child, const struct vd_layer *parent)
+{
+	const struct vd_id *want = &child->parent_ref.id, *have = &parent->id;
+
+	if (want->kind == VD_ID_NONE)
+		return true;
+	if (want->kind != have->kind)
+		return false;
+	return want->kind == VD_ID_CID ? want->cid == have->cid : !memcmp(want->uuid, have->uuid, 16);
+}
+
+/* 1: the user says which file it is, and it is open; 0: nothing is said. */
+static int parent_said(const struct vd_layer *child, unsigned depth, const struct vdisk_open_options *o, struct vd_file **f, char **path,
+                       char **format, vd_error *err)
 {
 	const struct vd_parent_ref *ref = &child->parent_ref;
-	vd_error first;
+	bool found = depth < vd_ancestors_count(o);
 
-	for (unsigned i = 0; i < ref->n_names; i++) {
-		if (!parent_mapped(o->parent_map, ref->names[i], path, format))
-			continue;
-		if (!*format && ref->format)
-			*format = vd_strdup(ref->format);
-		return vd_file_posix(AT_FDCWD, *path, *path, 0, f, err);
+	if (found && !(*path = vd_strdup(o->ancestors[depth])))
+		return vd_fail_nomem(err, strlen(o->ancestors[depth]));
+	for (unsigned i = 0; !found && i < ref->n_names; i++)
+		found = parent_mapped(o->parent_map, ref->names[i], path, format);
+	if (!found)
+		return 0;
+	if (!*format && ref->format)
+		*format = vd_strdup(ref->format);
+	return vd_file_posix(AT_FDCWD, *path, *path, 0, f, err) ? -1 : 1;
+}
+
+int vd_parent_find(const struct vd_layer *child, unsigned depth, const struct vdisk_open_options *o, const struct vd_trust *t, unsigned *at,
+                   struct vd_file **f, char **path, char **format, vd_error *err)
+{
+	const struct vd_parent_ref *ref = &child->parent_ref;
+	unsigned from = *at;
+	vd_error first = { 0 };
+	int rc = parent_said(child, depth, o, f, path, format, err);
+
+	if (rc) {
+		*at = ref->n_names;
+		return rc < 0 ? -1 : 0;
 	}
-	for (unsigned i = 0; i < ref->n_names; i++) {
-		if (!vd_trust_open(t, ref->names[i], false, f, path, i ? err : &first)) {
+	for (unsigned i = from; i < ref->n_names; i++) {
+		*at = i + 1;
+		if (!vd_trust_open(t, ref->names[i], false, f, path, i > from ? err : &first)) {
 			*format = ref->format ? vd_strdup(ref->format) : NULL;
 			return 0;
 		}
