@@ -145,17 +145,39 @@ static void image_remove(const char *path, const char *format)
 	unlink(path);
 }
 
+/* An identity that the caller says is the leaf's: two images that have one are one to whoever goes by it.  Returns owned. */
+static const char **options_below(const char *const *options)
+{
+	size_t n = 0, kept = 0;
+	const char **out;
+
+	while (options && options[n])
+		n++;
+	out = vd_calloc(n + 1, sizeof(*out));
+	for (size_t i = 0; out && i < n; i++)
+		if (strncmp(options[i], "uuid=", 5))
+			out[kept++] = options[i];
+	return out;
+}
+
 static int layer_make(struct keep *k, size_t i, vdisk_image *before, vdisk_image *now, vd_error *err)
 {
 	struct vdisk_convert_options o = options_of(k);
 	struct vdisk_convert_report r = { 0 };
 	struct vdisk_job_options job = job_of(k);
 	VD_AUTO_FREE char *path = layer_name(k, i);
+	VD_AUTO_FREE const char **own = NULL;
 	struct same same = { 0 };
 	int rc = -1;
 
 	if (!path)
 		return vd_fail_nomem(err, strlen(k->path));
+	if (i + 1 < k->states.n) {
+		own = options_below(k->c->options);
+		if (!own)
+			return vd_fail_nomem(err, sizeof(*own));
+		o.options = own;
+	}
 	if (before) {
 		o.backing = k->made.v[i - 1] + vd_folder_length(k->made.v[i - 1]);
 		o.backing_format = k->format->name;
@@ -488,6 +510,7 @@ int vdisk_convert_snapshots(const char *src, const char *path, const struct vdis
 	static const struct vdisk_open_options plain;
 	const struct vdisk_open_options *open = o->open ? o->open : &plain;
 	VD_AUTO_FREE uint8_t *buf = vd_malloc(KEEP_BUFFER);
+	struct vdisk_keep_options how = *o;
 	struct keep k = { .c = o->convert, .format = vdisk_format_find(o->convert->format), .path = path, .buf = buf };
 	enum vdisk_keep as = o->as;
 	vdisk_image *leaf;
@@ -499,7 +522,8 @@ int vdisk_convert_snapshots(const char *src, const char *path, const struct vdis
 		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "there is no format '%s'", o->convert->format);
 	if (keep_judge(&k, &as, err) || vdisk_open(src, open, &leaf, err))
 		return -1;
-	rc = vd_states_load(leaf, open, &k.states, err);
+	how.open = open;
+	rc = vd_states_load(leaf, &how, &k.states, err);
 	vdisk_close(leaf, NULL);
 	if (rc)
 		return -1;

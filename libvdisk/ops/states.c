@@ -61,13 +61,28 @@ static struct vd_snap *layer_snap(const struct vd_snap_tree *t, const struct vd_
 	return found;
 }
 
-static int layer_add(struct vd_states *s, const struct vd_layer *l, const struct vd_snap *snap, vd_error *err)
+static const struct vdisk_keep_name *layer_name(const struct vd_states *s, const struct vd_layer *l)
 {
+	for (size_t i = 0; i < s->how->n_names; i++)
+		if (vd_same_path(s->how->names[i].path, l->path))
+			return &s->how->names[i];
+	return NULL;
+}
+
+static int layer_add(struct vd_states *s, const struct vd_layer *l, unsigned depth, const struct vd_snap *snap, vd_error *err)
+{
+	const struct vdisk_keep_name *name = layer_name(s, l);
 	struct vd_state *x = state_add(s, err);
 
 	if (!x || text_set(&x->path, l->path, err) || text_set(&x->format, l->drv->info.name, err))
 		return -1;
 	x->size = l->size;
+	x->depth = depth;
+	if (name) {
+		x->date_sec = name->date_sec;
+		x->date_nsec = name->date_nsec;
+		return text_set(&x->name, name->name, err) || text_set(&x->description, name->description, err) ? -1 : 0;
+	}
 	if (!snap)
 		return text_set(&x->name, vd_base_name(l->path), err);
 	x->date_sec = snap->date_sec;
@@ -78,7 +93,7 @@ static int layer_add(struct vd_states *s, const struct vd_layer *l, const struct
 static int layers_add(vdisk_image *img, struct vd_snap_tree *t, struct vd_states *s, vd_error *err)
 {
 	for (unsigned d = img->n_layers - 1; d > 0; d--)
-		if (layer_add(s, img->chain[d], layer_snap(t, img->chain[d]), err))
+		if (layer_add(s, img->chain[d], d, layer_snap(t, img->chain[d]), err))
 			return -1;
 	for (size_t i = 0; i < t->n; i++) {
 		bool kept = false;
@@ -118,15 +133,15 @@ static void internal_add(void *ctx, const struct vdisk_snapshot_info *n)
 
 /* ---------------------------------------------------------------- all */
 
-int vd_states_load(vdisk_image *img, const struct vdisk_open_options *open, struct vd_states *s, vd_error *err)
+int vd_states_load(vdisk_image *img, const struct vdisk_keep_options *how, struct vd_states *s, vd_error *err)
 {
 	struct internal in = { .s = s, .path = img->path, .err = err };
 	struct vd_snap_tree t = { 0 };
 	struct vd_state *x;
 	int rc = -1;
 
-	*s = (struct vd_states){ .open = open };
-	if (vd_snap_tree_load(img, open, &t, err) || (t.vmsd && vd_vmsd_load(t.vmsd, &t, err)) || layers_add(img, &t, s, err) ||
+	*s = (struct vd_states){ .how = how };
+	if (vd_snap_tree_load(img, how->open, &t, err) || (t.vmsd && vd_vmsd_load(t.vmsd, &t, err)) || layers_add(img, &t, s, err) ||
 	    vdisk_snapshots(img, internal_add, &in, err) || in.failed)
 		goto out;
 	x = state_add(s, err);
@@ -144,7 +159,7 @@ out:
 int vd_state_open(const struct vd_states *s, size_t i, vdisk_image **img, vd_error *err)
 {
 	const struct vd_state *x = &s->v[i];
-	struct vdisk_open_options o = *s->open;
+	struct vdisk_open_options o = *s->how->open;
 	VD_AUTO_FREE const char **options = NULL;
 	VD_AUTO_FREE char *which = NULL;
 	size_t n = 0;
@@ -153,6 +168,8 @@ int vd_state_open(const struct vd_states *s, size_t i, vdisk_image **img, vd_err
 		o.format = x->format;
 		o.options = NULL;
 	}
+	for (unsigned d = 0; d < x->depth && o.ancestors && *o.ancestors; d++)
+		o.ancestors++;
 	if (x->id) {
 		while (o.options && o.options[n])
 			n++;

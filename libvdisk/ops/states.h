@@ -12,17 +12,18 @@ struct vd_state {
 	uint64_t date_sec, vm_clock;
 	uint32_t date_nsec;
 	uint64_t size;
+	unsigned depth;          /* of the layer in the leaf's chain */
 };
 
 struct vd_states {
 	struct vd_state *v;
 	size_t n, cap;
-	const struct vdisk_open_options *open; /* how the leaf was opened; borrowed */
+	const struct vdisk_keep_options *how; /* borrowed; with how->open, how the leaf was opened */
 };
 
-/* Of the disk whose leaf is `img`, opened as `open` says: its layers from the first one up, its internal snapshots, and itself.  Snapshots that
+/* Of the disk whose leaf is `img`, opened as how->open says: its layers from the first one up, its internal snapshots, and itself.  Snapshots that
    branch off are told in img's log, since nothing is kept of them. */
-int vd_states_load(vdisk_image *img, const struct vdisk_open_options *open, struct vd_states *s, vd_error *err);
+int vd_states_load(vdisk_image *img, const struct vdisk_keep_options *how, struct vd_states *s, vd_error *err);
 void vd_states_free(struct vd_states *s);
 /* The i-th, read-only. */
 int vd_state_open(const struct vd_states *s, size_t i, vdisk_image **img, vd_error *err);

@@ -152,6 +152,9 @@ struct vdisk_open_options {
 	uint64_t parts_len;            /* with `parts`: how long the image's file is */
 	int stream_fd;                 /* with VDISK_OPEN_STREAM: what is read instead of standard input (borrowed); 0: that */
 	const struct vdisk_remote *remote; /* how the server is asked, where the path is a URL; NULL: without credentials */
+	const char *const *ancestors;  /* files of the chain below the image, the parent first, in place of the names in the images (which must
+	                                  name some, and whose formats count, as identities do); below the last one names count again.  NULL-terminated
+	                                  or NULL */
 };
 
 /* Opens an image and the chain of its parents.  `opts` may be NULL.  Returns owned in *out: vdisk_close(). */
@@ -844,11 +847,21 @@ enum vdisk_keep {
 	VDISK_KEEP_LAYERS, /* an image for each snapshot, "disk-s1.vhd" and so on for disk.vhd, each a layer over the one before; the disk's own
 	                      lies over the last.  Names and dates are recorded as vdisk_layer_snapshot() does it */
 };
+/* What an image of the chain is called by whoever keeps account of the machine's snapshots.  Strings are UTF-8 and borrowed. */
+struct vdisk_keep_name {
+	const char *path;         /* the image, below the leaf */
+	const char *name, *description; /* description NULL: none */
+	uint64_t date_sec;        /* since 1970, UTC; 0: not known */
+	uint32_t date_nsec;
+};
 struct vdisk_keep_options {
 	const struct vdisk_open_options *open;       /* how the source's leaf and its chain are opened; NULL: plainly */
 	enum vdisk_keep as;
 	const struct vdisk_convert_options *convert; /* format, options, level and so on of every image; no backing, manifest, digest or record;
 	                                                compressed only as layers */
+	const struct vdisk_keep_name *names;         /* these count more than what lies beside the images; of several for one image the first one; NULL:
+	                                                none */
+	size_t n_names;
 };
 struct vdisk_keep_report {
 	enum vdisk_keep as;   /* what AUTO came to */
