@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* vdisk snapshot: states of a disk, kept inside its image (qcow2) or as layers: made, listed, gone back to, removed, compared. */
+#include "external.h"
 #include "output.h"
 #include "progress.h"
 #include "sizes.h"
@@ -7,7 +8,9 @@
 #include "source.h"
 
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 struct snapshot_args {
 	struct common_args common;
@@ -179,6 +182,43 @@ static int change(struct action *k)
 	return k->external ? external_change(k) : internal_change(k);
 }
 
+/* ---------------------------------------------------------------- described machines */
+
+static bool is_description(const char *path)
+{
+	static const char *const suffixes[] = { ".vbox", ".xml" };
+	size_t n = strlen(path);
+	for (size_t i = 0; i < 2; i++) {
+		size_t k = strlen(suffixes[i]);
+		if (n > k && !strcasecmp(path + n - k, suffixes[i]))
+			return true;
+	}
+	return false;
+}
+
+/* vdisk-machine reads descriptions, and shows them as this command does images. */
+static int description_list(const char *path, const struct source_args *s, bool json)
+{
+	size_t n = 0;
+	if (s->parents.n || s->open_opts.n || s->vhd_size || s->key_file || s->share || s->remote.header_file || s->remote.netrc_file || s->remote.cacert)
+		return fail_usage("%s is a machine's description: of the options for images only --allow-parent goes with it (-f says that it is an image)", path);
+	char **argv = tool_realloc(NULL, (6 + 2 * s->allow_dirs.n) * sizeof(*argv));
+	argv[n++] = (char *)"machine";
+	argv[n++] = (char *)"--snapshots";
+	if (json)
+		argv[n++] = (char *)"--json";
+	for (size_t i = 0; i < s->allow_dirs.n; i++) {
+		argv[n++] = (char *)"--allow-parent";
+		argv[n++] = (char *)s->allow_dirs.v[i];
+	}
+	argv[n++] = (char *)"--";
+	argv[n++] = (char *)path;
+	argv[n] = NULL;
+	external_run("machine", argv);
+	free(argv);
+	return fail("%s: vdisk-machine, which reads it, is not installed", path);
+}
+
 /* ---------------------------------------------------------------- the words */
 
 static int run(const void *args, char **operands, unsigned n)
@@ -199,6 +239,8 @@ static int run(const void *args, char **operands, unsigned n)
 		return fail_usage("\"%s\" is one word too many", operands[3]);
 	if ((list || diff) && (a->internal || a->external || a->leaf || a->description || a->force))
 		return fail_usage("%s only looks: --internal, --external, --leaf, --description and --force are for the others", k.verb);
+	if (list && !a->source.format && is_description(k.path))
+		return description_list(k.path, &a->source, a->common.json);
 	if (source_judge(k.path, &a->source))
 		return EXIT_TROUBLE;
 	source_options_collect(&a->source, &opts);
@@ -228,7 +270,8 @@ const struct command cmd_snapshot = {
 	.min = 2,
 	.max = 4,
 	.summary = "keep states of a disk, list them, go back to one, remove one, compare two",
-	.notes = "NAME is a snapshot's name or ID.  \"diff IMG A\" compares A with the disk as it is, \"diff IMG A B\" two snapshots.  Each change "
+	.notes = "NAME is a snapshot's name or ID.  \"list\" takes a machine's description, too: VMware's .vmsd and .vmx, VirtualBox's .vbox, "
+	         "Hyper-V's .xml.  \"diff IMG A\" compares A with the disk as it is, \"diff IMG A B\" two snapshots.  Each change "
 	         "may be stopped at any time; the same command finishes it.",
 	.domain = DOMAIN_FILE,
 	.args_bytes = sizeof(struct snapshot_args),

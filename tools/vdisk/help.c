@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "external.h"
 #include "help.h"
 #include "output.h"
 #include "target.h"
@@ -72,12 +73,24 @@ void help_command(const struct command *cmd)
 	say("\nThe manual: man vdisk-%s\n", cmd->name);
 }
 
+static bool externals_any;
+
+static void external_say(const char *name, const char *summary)
+{
+	if (!externals_any)
+		say("\nPrograms of their own that are installed here, as \"vdisk NAME\":\n\n");
+	externals_any = true;
+	say("  %-15s  %s\n", name, summary ? summary : "");
+}
+
 void help_program(void)
 {
 	say("usage: vdisk COMMAND [OPTION]... [OPERAND]...\n\nDisk images: convert them, look into them, make and mend them.\n\n");
 	for (size_t i = 0; commands[i]; i++)
 		say("  %-15s  %s\n", commands[i]->name, commands[i]->summary);
-	say("  %-15s  %s\n\n", "help", "\"vdisk help COMMAND\", \"vdisk help formats\"");
+	say("  %-15s  %s\n", "help", "\"vdisk help COMMAND\", \"vdisk help formats\"");
+	externals_list(external_say);
+	say("\n");
 	for (const struct program_option *o = program_options; o->name; o++) {
 		char head[48];
 		int n = o->letter ? snprintf(head, sizeof(head), "  -%c, ", o->letter) : snprintf(head, sizeof(head), "      ");

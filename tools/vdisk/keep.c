@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* convert --snapshots: the call, and its report, which is read from the new disk itself. */
 #include "keep.h"
+#include "keep_machine.h"
 #include "output.h"
 #include "sizes.h"
 
@@ -62,13 +63,15 @@ static int report_json(const char *src, const struct vdisk_open_options *open, c
 }
 
 int convert_keep(const char *src, const struct source_args *source, const struct content_args *content, const char *dst, const char *how,
-                 const struct vdisk_convert_options *o, struct progress *progress, bool json)
+                 const char *machine, const struct vdisk_convert_options *o, struct progress *progress, bool json)
 {
 	struct vdisk_keep_report r = { 0 };
 	struct opt_list opts = { 0 };
+	struct keep_machine k = { 0 };
 	vdisk_error err = { 0 };
-	if (source_judge(src, source)) {
+	if (source_judge(src, source) || (machine && keep_machine_find(&k, machine, src, &source->allow_dirs))) {
 		progress_end(progress);
+		keep_machine_free(&k);
 		return EXIT_TROUBLE;
 	}
 	source_options_collect(source, &opts);
@@ -80,13 +83,15 @@ int convert_keep(const char *src, const struct source_args *source, const struct
 		.parent_map = source->parents.v,
 		.remote = &source->remote,
 		.log = output_log,
+		.ancestors = k.ancestors.v,
 	};
-	const struct vdisk_keep_options keep = { .open = &open, .as = keep_as(how), .convert = o };
+	const struct vdisk_keep_options keep = { .open = &open, .as = keep_as(how), .convert = o, .names = k.names, .n_names = k.n_names };
 	int failed = vdisk_convert_snapshots(src, dst, &keep, &r, &err);
 	bool bar = progress->mode == PROGRESS_BAR;
 	progress_end(progress);
 	int status = failed ? fail_vdisk(&err) : json ? report_json(src, &open, dst, o, &r) : EXIT_YES;
 	opt_list_free(&opts);
+	keep_machine_free(&k);
 	if (failed || json)
 		return status;
 	if (bar) {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* vdisk: finds the command, built in or the program vdisk-COMMAND, and runs it. */
+#include "external.h"
 #include "help.h"
 #include "output.h"
 
@@ -41,25 +42,6 @@ static int command_run(const struct command *cmd, char **argv, unsigned argc)
 	options_free(cmd, args);
 	free(args);
 	return status;
-}
-
-/* The program vdisk-NAME from this program's folder, else from PATH.  Returns if there is none. */
-static void external_run(const char *name, char **argv)
-{
-	char self[4096], path[4096 + 256];
-	if (strchr(name, '/') || strlen(name) > 200)
-		return;
-	signal(SIGPIPE, SIG_DFL);
-	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
-	if (n > 0) {
-		self[n] = '\0';
-		*strrchr(self, '/') = '\0';
-		snprintf(path, sizeof(path), "%s/vdisk-%s", self, name);
-		execv(path, argv);
-	}
-	snprintf(path, sizeof(path), "vdisk-%s", name);
-	execvp(path, argv);
-	signal(SIGPIPE, SIG_IGN);
 }
 
 static int help(const char *topic)
