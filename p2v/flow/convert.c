@@ -207,8 +207,9 @@ static void keep_log(void *ctx, enum vdisk_log_level level, const char *message)
 
 static int disk_keep(struct flow *f, struct flow_disk *d, const struct vdisk_convert_options *how, vdisk_error *err)
 {
-	const struct vdisk_open_options open = { .format = d->source_format, .allow_dirs = f->a->allow, .log = keep_log, .log_ctx = f };
-	const struct vdisk_keep_options o = { .open = &open, .as = VDISK_KEEP_AUTO, .convert = how };
+	const struct vdisk_open_options open = { .format = d->source_format, .allow_dirs = f->a->allow, .log = keep_log, .log_ctx = f,
+		.ancestors = (const char *const *)d->chain.ancestors };
+	const struct vdisk_keep_options o = { .open = &open, .as = VDISK_KEEP_AUTO, .convert = how, .names = d->names, .n_names = d->n_names };
 	struct vdisk_keep_report r;
 
 	if (vdisk_convert_snapshots(d->source, d->work, &o, &r, err))

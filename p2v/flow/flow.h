@@ -10,7 +10,7 @@
 
 #include "archive/package.h"
 #include "flow/progress.h"
-#include "machine/describe.h"
+#include "machine/chain.h"
 
 #include <json-c/json.h>
 
@@ -49,6 +49,9 @@ struct flow_disk {
 	char *source;            /* the image's path, or what an archive calls it */
 	bool in_archive;
 	char *source_format;     /* NULL: by the bytes */
+	struct chain chain;      /* of an image that the description keeps account of */
+	struct vdisk_keep_name *names; /* of its snapshots that are kept */
+	size_t n_names;
 	char *file;              /* what it is called in DIR */
 	char *work;              /* its path while it is worked on, in DIR.partial */
 	uint64_t source_size, size, file_bytes;
@@ -74,6 +77,7 @@ struct flow {
 	struct machine *m;
 	struct package *package;  /* NULL: the disks are files */
 	char *folder;             /* the description's, beside which disks may lie */
+	struct locate where;      /* it is the folder there */
 	char *description;        /* its path */
 	const char *kind;         /* "ova", "vmx", "capture" */
 	struct flow_disk disks[DISKS_MAX];
@@ -104,8 +108,9 @@ struct flow {
 int flow_source(struct flow *f, vdisk_error *err);
 int flow_disk_open(struct flow *f, const struct flow_disk *d, struct package_image *out, vdisk_error *err);
 void flow_source_close(struct flow *f);
-/* path.c: a name in a description as a path that may be opened, to be freed; NULL: refused, or not there. */
-char *flow_path(const char *folder, const char *const *allow, const char *name, vdisk_error *err);
+
+/* snapshots.c: those that the description keeps account of; what of them is not kept is listed. */
+int flow_snapshots(struct flow *f, vdisk_error *err);
 
 /* out.c */
 int flow_out_begin(struct flow *f, vdisk_error *err);

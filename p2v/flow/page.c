@@ -194,8 +194,6 @@ static int picture_put(FILE *o, const struct flow *f, vdisk_error *err)
 
 	if (fd < 0 || fstat(fd, &st))
 		rc = fail_errno(err, "%s/screenshot.png", f->partial);
-	else if (st.st_size > PICTURE_MAX)
-		rc = fail(err, VDISK_INVALID, "%s/screenshot.png: is too large a picture", f->partial);
 	else if (!(png = malloc((size_t)st.st_size + 1)))
 		rc = fail_nomem(err);
 	else if (pread(fd, png, (size_t)st.st_size, 0) != st.st_size)
@@ -211,7 +209,18 @@ static int picture_put(FILE *o, const struct flow *f, vdisk_error *err)
 	return rc;
 }
 
-static int page_put(FILE *o, const struct flow *f, struct json_object *report, vdisk_error *err)
+/* A picture that is too large for the page lies beside it, which the report says. */
+static bool picture_fits(struct flow *f)
+{
+	struct stat st;
+
+	if (!f->has_screenshot || fstatat(f->partial_fd, "screenshot.png", &st, AT_SYMLINK_NOFOLLOW) || st.st_size <= PICTURE_MAX)
+		return true; /* what else is wrong with it is heard when it is read */
+	flow_note(f, "the screen at the verdict is not in this page: screenshot.png has %lld bytes", (long long)st.st_size);
+	return false;
+}
+
+static int page_put(FILE *o, const struct flow *f, struct json_object *report, bool picture, vdisk_error *err)
 {
 	const char *machine = text_of(report, "machine");
 
@@ -231,7 +240,7 @@ static int page_put(FILE *o, const struct flow *f, struct json_object *report, v
 	for (size_t i = 0; i < f->n_times; i++)
 		fprintf(o, "%s%s %.1f", i ? ", " : " (", f->times[i].step, f->times[i].seconds);
 	fprintf(o, "%s</td></tr>\n</table>\n", f->n_times ? ")" : "");
-	if (f->has_screenshot && picture_put(o, f, err))
+	if (f->has_screenshot && picture && picture_put(o, f, err))
 		return -1;
 	disks_put(o, f);
 	adapted_put(o, f);
@@ -242,6 +251,7 @@ static int page_put(FILE *o, const struct flow *f, struct json_object *report, v
 
 int flow_page(struct flow *f, vdisk_error *err)
 {
+	bool picture = picture_fits(f);
 	struct json_object *report = flow_report(f);
 	char *text = NULL;
 	size_t len = 0;
@@ -255,7 +265,7 @@ int flow_page(struct flow *f, vdisk_error *err)
 		json_object_put(report);
 		return fail_nomem(err);
 	}
-	rc = page_put(o, f, report, err);
+	rc = page_put(o, f, report, picture, err);
 	if (fclose(o))
 		rc = fail_nomem(err);
 	if (!rc)

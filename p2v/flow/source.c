@@ -65,12 +65,13 @@ out:
 	return text;
 }
 
-static int folder_set(struct flow *f, const char *path, vdisk_error *err)
+static int folder_set(struct flow *f, const char *path, enum describe_kind kind, vdisk_error *err)
 {
-	const char *slash = strrchr(path, '/');
-
-	f->folder = !slash ? strdup(".") : slash == path ? strdup("/") : strndup(path, (size_t)(slash - path));
+	free(f->folder);
+	free(f->description);
+	f->folder = machine_folder(path, kind);
 	f->description = strdup(path);
+	f->where = (struct locate){ .folder = f->folder, .allow = f->a->allow, .moved = kind == DESCRIBE_HYPERV };
 	return f->folder && f->description ? 0 : fail_nomem(err);
 }
 
@@ -101,6 +102,9 @@ static int description_take(struct flow *f, const void *bytes, size_t len, const
 		snprintf(why, sizeof(why), "%s", err->message);
 		return fail(err, err->kind, "%s: %.700s", path, why);
 	}
+	if (!f->package && (folder_set(f, path, how.kind, err) || snapshots_load(f->m, how.kind, path, &f->where, err) ||
+	                    snapshots_join(f->m, &f->where, err)))
+		return -1;
 	if (f->m->systems > 1 && !f->a->system)
 		return fail(err, VDISK_INVALID, "%s: describes %u machines; --system N says which one, from 1", path, f->m->systems);
 	f->kind = f->package ? package_kind_name(package_kind_of(f->package)) : how.kind == DESCRIBE_JSON ? "capture" : describe_kind_name(how.kind);
@@ -133,7 +137,7 @@ static int description_open(struct flow *f, vdisk_error *err)
 			const void *desc = package_description(f->package, &len, &base);
 			size_t n = strlen(base);
 
-			if (folder_set(f, source, err))
+			if (folder_set(f, source, DESCRIBE_UNKNOWN, err))
 				return -1;
 			rc = description_take(f, desc, len, source, n ? base : NULL, err);
 			return rc;
@@ -142,7 +146,7 @@ static int description_open(struct flow *f, vdisk_error *err)
 	if (!path && !(path = strdup(source)))
 		return fail_nomem(err);
 	base = strrchr(path, '/') ? strrchr(path, '/') + 1 : path;
-	rc = folder_set(f, path, err);
+	rc = folder_set(f, path, DESCRIBE_UNKNOWN, err);
 	if (!rc && !strcmp(base, CAPTURE_FILE))
 		rc = capture_judge(f->folder, err);
 	else if (!rc && f->a->kind == FLOW_P2V)
@@ -169,7 +173,7 @@ static char *captured_path(struct flow *f, const struct machine_disk *d, char **
 		if (!access(name, F_OK)) {
 			snprintf(name, sizeof(name), "%s.%s", d->name, format->name);
 			*format_name = strdup(format->name);
-			path = *format_name ? flow_path(f->folder, f->a->allow, name, err) : NULL;
+			path = *format_name ? machine_locate(&f->where, name, err) : NULL;
 			if (!*format_name)
 				fail_nomem(err);
 			return path;
@@ -177,6 +181,20 @@ static char *captured_path(struct flow *f, const struct machine_disk *d, char **
 	}
 	fail(err, VDISK_INVALID, "%s: has no image of the disk %s beside it", f->description, d->name ? d->name : "without a name");
 	return NULL;
+}
+
+/* A file of the host, and, where the description keeps account of its images, those below it. */
+static int image_take(struct flow *f, struct flow_disk *x, vdisk_error *err)
+{
+	int image = machine_disk_image(f->m, x->d);
+
+	if (image < 0)
+		x->source = machine_locate(&f->where, x->d->path, err);
+	else if (chain_find(f->m, &f->where, image, &x->chain, err))
+		return -1;
+	else if (!(x->source = strdup(x->chain.path)))
+		return fail_nomem(err);
+	return x->source ? 0 : -1;
 }
 
 static int disk_take(struct flow *f, struct machine_disk *d, vdisk_error *err)
@@ -206,14 +224,11 @@ static int disk_take(struct flow *f, struct machine_disk *d, vdisk_error *err)
 	} else if (d->chunk_size || (d->compression && strcasecmp(d->compression, "identity"))) {
 		return fail(err, VDISK_UNSUPPORTED, "%s: the disk %s is %s: that is read in an OVA only", f->description, d->path,
 		            d->chunk_size ? "in pieces" : "packed");
-	} else {
-		x->source = flow_path(f->folder, f->a->allow, d->path, err);
-		if (!x->source && err) {
-			char why[sizeof(err->message)];
+	} else if (image_take(f, x, err) && err) {
+		char why[sizeof(err->message)];
 
-			snprintf(why, sizeof(why), "%s", err->message);
-			fail(err, err->kind, "%s: %.700s", f->description, why);
-		}
+		snprintf(why, sizeof(why), "%s", err->message);
+		fail(err, err->kind, "%s: %.700s", f->description, why);
 	}
 	if (d->format && (f->package ? package_kind_of(f->package) == PACKAGE_OVA : d->path != NULL) && !(x->source_format = strdup(d->format)))
 		return fail_nomem(err);
@@ -267,7 +282,7 @@ int flow_source(struct flow *f, vdisk_error *err)
 		return -1;
 	if (f->package && f->a->keep_snapshots)
 		return fail(err, VDISK_INVALID, "%s: archives hold no snapshots to be kept", f->a->source);
-	return 0;
+	return flow_snapshots(f, err);
 }
 
 static void disk_log(void *ctx, enum vdisk_log_level level, const char *message)
@@ -278,7 +293,8 @@ static void disk_log(void *ctx, enum vdisk_log_level level, const char *message)
 
 int flow_disk_open(struct flow *f, const struct flow_disk *d, struct package_image *out, vdisk_error *err)
 {
-	struct vdisk_open_options o = { .format = d->source_format, .allow_dirs = f->a->allow, .log = disk_log, .log_ctx = f };
+	struct vdisk_open_options o = { .format = d->source_format, .allow_dirs = f->a->allow, .log = disk_log, .log_ctx = f,
+		.ancestors = (const char *const *)d->chain.ancestors };
 
 	*out = (struct package_image){ 0 };
 	if (!d->in_archive)
@@ -300,6 +316,8 @@ void flow_source_close(struct flow *f)
 	for (size_t i = 0; i < f->n_disks; i++) {
 		free(f->disks[i].source);
 		free(f->disks[i].source_format);
+		free(f->disks[i].names);
+		chain_free(&f->disks[i].chain);
 		free(f->disks[i].file);
 		free(f->disks[i].work);
 	}

@@ -52,7 +52,7 @@ enum describe_kind flow_target_description(enum flow_target t, const char **suff
  */
 void flow_target_fit(const struct flow *f, struct describe_write *how)
 {
-	*how = (struct describe_write){ 0 };
+	*how = (struct describe_write){ .snapshots_told = true };
 	if (!f->adapted)
 		return;
 	switch (f->a->target) {

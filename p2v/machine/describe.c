@@ -5,6 +5,7 @@
 #include "common/fail.h"
 #include "formats.h"
 #include "json.h"
+#include "snapshots.h"
 #include "xml.h"
 
 #include <stdlib.h>
@@ -194,6 +195,8 @@ char *describe_write(const struct machine *m, enum describe_kind kind, const str
 		}
 		if (!whole.cpus)
 			whole.cpus = 1;
+		if (!how || !how->snapshots_told)
+			snapshots_lost(m, false, lost);
 		return kinds[kind].write(&whole, how ? how : &none, len ? len : &ignored, lost, err);
 	}
 	text = machine_json_write(m);

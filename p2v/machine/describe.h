@@ -51,6 +51,7 @@ struct describe_write {
 	const char *folder;                /* in which relative paths lie: set before them where the kind wants absolute ones (libvirt, xl); NULL: left as they are */
 	const char *domain;                /* libvirt's domain type: "kvm" (also NULL) or "qemu" */
 	unsigned ovf_version;              /* 1 (also 0) or 2 */
+	bool snapshots_told;               /* what becomes of the machine's snapshots is somebody else's to tell: they are not listed as lost */
 };
 
 /* A text to be freed, of *len bytes, a NUL behind them; NULL: failed.  What the kind cannot say is added to *lost (may be NULL), in words.  `how` may be

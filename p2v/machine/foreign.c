@@ -231,6 +231,28 @@ static void hyperv_bios(struct settings_tree *t, xmlNode *device)
 	xml_seen(device);
 }
 
+#define FILETIME_1970 UINT64_C(116444736000000000) /* in 100 ns since 1601 */
+
+/* Eight bytes, little-endian, in base64. */
+static uint64_t filetime_take(const char *text)
+{
+	static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+	uint64_t bits = 0, time = 0;
+
+	if (!text || strlen(text) != 12 || text[11] != '=')
+		return 0;
+	for (unsigned i = 0, bytes = 0, have = 0; i < 11; i++) {
+		const char *digit = strchr(digits, text[i]);
+
+		if (!digit)
+			return 0;
+		bits = bits << 6 | (uint64_t)(digit - digits);
+		for (have += 6; have >= 8 && bytes < 8; have -= 8)
+			time |= (bits >> (have - 8) & 0xff) << 8 * bytes++;
+	}
+	return time > FILETIME_1970 ? (time - FILETIME_1970) / 10000000 : 0;
+}
+
 static int hyperv_machine(struct settings_tree *t)
 {
 	xmlNode *settings = xml_child(t->x.root, "settings"), *properties = xml_child(t->x.root, "properties");
@@ -240,6 +262,7 @@ static int hyperv_machine(struct settings_tree *t)
 
 	m->name = machine_text(m, value(t, properties, "name"));
 	m->description = machine_text_clean(m, value(t, properties, "notes"));
+	m->created = filetime_take(value(t, properties, "creation_time"));
 	m->firmware = generation && !strcmp(generation, "1") ? MACHINE_FIRMWARE_UEFI : MACHINE_FIRMWARE_BIOS;
 	m->chipset = m->firmware == MACHINE_FIRMWARE_BIOS ? MACHINE_CHIPSET_PC : MACHINE_CHIPSET_UNKNOWN;
 	if (cpus && (!xml_number(cpus, MACHINE_CPUS_MAX, &n) || !n))

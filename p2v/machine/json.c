@@ -205,6 +205,8 @@ static int forms_judge(const struct reading *r)
 			return wrong(r, "a NIC", "mac", "a MAC address");
 	for (size_t i = 0; i < m->disks_n; i++)
 		m->disks[i].path_flags = machine_path_flags(m->disks[i].path);
+	for (size_t i = 0; i < m->images_n; i++)
+		m->images[i].path_flags = machine_path_flags(m->images[i].path);
 	return machine_judge(m, r->err);
 }
 

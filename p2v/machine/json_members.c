@@ -122,6 +122,32 @@ static const struct member json_crypt_members[] = {
 	{ 0 },
 };
 
+static const struct member json_image_members[] = {
+	MEMBER(machine_image, "uuid", TEXT, uuid),
+	MEMBER(machine_image, "path", TEXT, path),
+	MEMBER(machine_image, "format", TEXT, format),
+	MEMBER(machine_image, "parent", UNIT, parent),
+	{ 0 },
+};
+
+static const struct member json_snapshot_members[] = {
+	MEMBER(machine_snapshot, "id", TEXT, id),
+	MEMBER(machine_snapshot, "name", TEXT, name),
+	MEMBER(machine_snapshot, "description", LINES, description),
+	MEMBER(machine_snapshot, "parent", UNIT, parent),
+	MEMBER(machine_snapshot, "date", LARGE, date),
+	MEMBER(machine_snapshot, "memory", TEXT, memory),
+	MEMBER(machine_snapshot, "current", YES, current),
+	{ 0 },
+};
+
+static const struct member json_state_members[] = {
+	MEMBER(machine_state, "snapshot", UNIT, snapshot),
+	MEMBER(machine_state, "disk", TEXT, disk),
+	MEMBER(machine_state, "image", UNIT, image),
+	{ 0 },
+};
+
 const struct member json_host_members[] = {
 	MEMBER(machine_host, "hostname", TEXT, hostname),
 	MEMBER(machine_host, "vendor", TEXT, vendor),
@@ -143,6 +169,9 @@ static void *partition_new(struct machine *m) { return machine_partition_add(m);
 static void *volume_new(struct machine *m) { return machine_volume_add(m); }
 static void *array_new(struct machine *m) { return machine_array_add(m); }
 static void *crypt_new(struct machine *m) { return machine_crypt_add(m); }
+static void *image_new(struct machine *m) { return machine_image_add(m); }
+static void *snapshot_new(struct machine *m) { return machine_snapshot_add(m); }
+static void *state_new(struct machine *m) { return machine_state_add(m); }
 
 const struct list json_lists[] = {
 #define LIST(key, field, noun) \
@@ -154,4 +183,7 @@ const struct list json_lists[] = {
 	LIST("logical-volumes", volumes, volume),
 	LIST("arrays", arrays, array),
 	LIST("encrypted", crypts, crypt),
+	LIST("images", images, image),
+	LIST("snapshots", snapshots, snapshot),
+	LIST("snapshot-disks", states, state),
 };

@@ -22,7 +22,7 @@ struct list {
 	void *(*add)(struct machine *);
 };
 
-#define LISTS_N 7
+#define LISTS_N 10
 
 extern const struct member json_machine_members[], json_disk_members[], json_host_members[];
 extern const struct list json_lists[LISTS_N];

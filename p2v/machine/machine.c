@@ -8,6 +8,7 @@
 #include "machine.h"
 
 #include "common/fail.h"
+#include "snapshots.h"
 #include "text.h"
 
 #include <stdarg.h>
@@ -46,6 +47,9 @@ void machine_free(struct machine *m)
 	free(m->volumes);
 	free(m->arrays);
 	free(m->crypts);
+	free(m->images);
+	free(m->snapshots);
+	free(m->states);
 	machine_lost_free(&m->lost);
 	arena_free(m->arena);
 	free(m);
@@ -105,7 +109,7 @@ const char *machine_text_n(struct machine *m, const char *text, size_t len)
 	for (size_t i = 0; i < len;) {
 		size_t n = text_utf8_len(text + i, len - i);
 
-		if (!n || text_is_control(text[i])) {
+		if (!n || text_is_control(text + i)) {
 			fail_once(m, "a text has a byte %#04x, which is no UTF-8 or a control character, behind \"%.*s\"",
 				  (unsigned char)text[i], (int)(i < 64 ? i : 64), text);
 			return NULL;
@@ -127,8 +131,8 @@ const char *machine_text_clean(struct machine *m, const char *text)
 	char clean[MACHINE_TEXT_MAX + 1], *copy;
 	size_t n;
 
-	while (text && (*text == ' ' || text_is_control(*text)) && *text)
-		text++;
+	while (text && *text && (*text == ' ' || text_is_control(text)))
+		text += (unsigned char)*text == 0xc2 ? 2 : 1;
 	n = text ? text_clean(clean, MACHINE_TEXT_MAX, text, true) : 0;
 	while (n && strchr(" \n\t", clean[n - 1]))
 		n--;
@@ -237,6 +241,33 @@ struct machine_volume *machine_volume_add(struct machine *m) { return LIST_ADD(m
 struct machine_array *machine_array_add(struct machine *m) { return LIST_ADD(m, arrays, "arrays"); }
 struct machine_crypt *machine_crypt_add(struct machine *m) { return LIST_ADD(m, crypts, "encrypted volumes"); }
 
+struct machine_image *machine_image_add(struct machine *m)
+{
+	struct machine_image *i = LIST_ADD(m, images, "images");
+
+	if (i)
+		i->parent = -1;
+	return i;
+}
+
+struct machine_snapshot *machine_snapshot_add(struct machine *m)
+{
+	struct machine_snapshot *s = LIST_ADD(m, snapshots, "snapshots");
+
+	if (s)
+		s->parent = -1;
+	return s;
+}
+
+struct machine_state *machine_state_add(struct machine *m)
+{
+	struct machine_state *s = LIST_ADD(m, states, "disks of snapshots");
+
+	if (s)
+		s->snapshot = s->image = -1;
+	return s;
+}
+
 void machine_list_add(struct machine *m, const char ***list, size_t *n, const char *text)
 {
 	const char *copy = machine_text(m, text);
@@ -302,5 +333,5 @@ int machine_judge(const struct machine *m, vdisk_error *err)
 	for (size_t i = 0; i < m->disks_n; i++)
 		if (disk_judge(m, i, err))
 			return -1;
-	return 0;
+	return snapshots_judge(m, err);
 }

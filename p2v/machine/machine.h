@@ -88,6 +88,31 @@ struct machine_serial {
 	const char *path; /* of the file, pipe or device; HOST:PORT of tcp */
 };
 
+/* Images that a description keeps account of, whether or not the machine has them now. */
+struct machine_image {
+	const char *uuid;        /* as machine_uuid() has it; NULL: not said */
+	const char *path;        /* as the description says it */
+	unsigned path_flags;
+	const char *format;      /* as vdisk calls it; NULL: not said */
+	int parent;              /* the image that it lies over, a place in the list; -1: none, or only the image says */
+};
+
+/* A state of the machine that was kept. */
+struct machine_snapshot {
+	const char *id;          /* as machine_uuid() has it */
+	const char *name, *description;
+	int parent;              /* the one that it goes on from, a place in the list; -1: none, or (parents_by_images) not said */
+	uint64_t date;           /* seconds since 1970, UTC; 0: not known */
+	const char *memory;      /* the file that holds the running machine's memory; NULL: it was off */
+	bool current;            /* the machine goes on from this one */
+};
+
+/* Which image held which disk's state in which snapshot. */
+struct machine_state {
+	int snapshot, image;     /* places in the lists */
+	const char *disk;        /* the disk's name, as machine_disk has it */
+};
+
 /* What was found on the disks of a captured machine; it informs and is not carried into other descriptions. */
 struct machine_partition {
 	const char *disk, *name; /* sda, sda1 */
@@ -159,6 +184,14 @@ struct machine {
 	size_t arrays_n;
 	struct machine_crypt *crypts;
 	size_t crypts_n;
+	struct machine_image *images;
+	size_t images_n;
+	struct machine_snapshot *snapshots; /* parents before their children, where parents are said */
+	size_t snapshots_n;
+	struct machine_state *states;
+	size_t states_n;
+	uint64_t created;        /* seconds since 1970, UTC, where the description says it; 0: not known */
+	bool parents_by_images;  /* which snapshot goes on from which is told by the images alone */
 	struct machine_host host;
 	struct machine_lost_list lost; /* in reading */
 	unsigned systems;        /* machines that the description holds (OVF, several); this is one of them */
@@ -192,6 +225,9 @@ struct machine_partition *machine_partition_add(struct machine *m);
 struct machine_volume *machine_volume_add(struct machine *m);
 struct machine_array *machine_array_add(struct machine *m);
 struct machine_crypt *machine_crypt_add(struct machine *m);
+struct machine_image *machine_image_add(struct machine *m);       /* its parent -1 */
+struct machine_snapshot *machine_snapshot_add(struct machine *m); /* the same */
+struct machine_state *machine_state_add(struct machine *m);
 /* Copies the text to the end of a NIC's list, as machine_list_add(m, &nic->dns, &nic->dns_n, "192.0.2.1"). */
 void machine_list_add(struct machine *m, const char ***list, size_t *n, const char *text);
 
@@ -202,6 +238,12 @@ void machine_list_add(struct machine *m, const char ***list, size_t *n, const ch
 unsigned machine_path_flags(const char *path);
 /* Sets path and path_flags; the format by the name's end where it is not set yet. */
 void machine_disk_path(struct machine *m, struct machine_disk *d, const char *path);
+/* The image with this UUID (as machine_uuid() has it); where uuid is NULL, with this path: its place, or -1. */
+int machine_image_find(const struct machine *m, const char *uuid, const char *path);
+/* The image that the snapshot has for the disk with this name; -1: none. */
+int machine_state_find(const struct machine *m, size_t snapshot, const char *disk);
+/* The image that the disk is now; -1: the description keeps no account of it. */
+int machine_disk_image(const struct machine *m, const struct machine_disk *d);
 /* The disk with this name, or NULL. */
 struct machine_disk *machine_disk_find(struct machine *m, const char *name);
 

@@ -7,10 +7,11 @@
  */
 #include "common/fail.h"
 #include "common/say.h"
-#include "describe.h"
+#include "chain.h"
 #include "json.h"
 #include "main_options.h"
 #include "main_show.h"
+#include "main_snapshots.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -56,6 +57,7 @@ static char *bytes_read(const char *path, size_t *len, vdisk_error *err)
 struct machines {
 	struct machine **at;
 	size_t n;
+	enum describe_kind kind;
 };
 
 static void machines_free(struct machines *l)
@@ -77,6 +79,7 @@ static int machines_read(const struct machine_args *a, struct machines *l, vdisk
 	*l = (struct machines){ 0 };
 	if (!bytes)
 		return -1;
+	l->kind = how.kind = how.kind ? how.kind : describe_probe(bytes, len, how.name);
 	rc = describe_read(bytes, len, &how, &m, err);
 	total = rc || a->system || !m->systems ? 1 : m->systems;
 	if (total > SHOWN_MAX) {
@@ -239,12 +242,36 @@ static int json_show(const struct machines *l, vdisk_error *err)
 	return rc;
 }
 
+/* What lies in other files than the description; of one from standard input nothing does. */
+static int snapshots_find(const struct machine_args *a, struct machines *l, struct locate *where, char **folder, vdisk_error *err)
+{
+	int rc = 0;
+
+	*where = (struct locate){ .allow = a->allow, .moved = l->kind == DESCRIBE_HYPERV };
+	*folder = NULL;
+	if (!strcmp(a->file, "-"))
+		return 0;
+	where->folder = *folder = machine_folder(a->file, l->kind);
+	if (!*folder)
+		return fail_nomem(err);
+	for (size_t i = 0; !rc && i < l->n; i++)
+		rc = snapshots_load(l->at[i], l->kind, a->file, where, err) || (a->snapshots && snapshots_join(l->at[i], where, err)) ? -1 : 0;
+	return rc;
+}
+
 static int run(const struct machine_args *a, vdisk_error *err)
 {
 	struct machines l;
+	struct locate where;
+	char *folder = NULL;
 	int rc = machines_read(a, &l, err);
 
-	if (!rc && a->to && l.n > 1)
+	rc = rc || snapshots_find(a, &l, &where, &folder, err) ? -1 : 0;
+	if (!rc && a->snapshots && l.n > 1)
+		rc = fail(err, VDISK_INVALID, "the description holds %zu machines: --system NUMBER says which", l.n);
+	else if (!rc && a->snapshots)
+		rc = snapshots_show(l.at[0], l.kind, a->file, &where, a->json, err);
+	else if (!rc && a->to && l.n > 1)
 		rc = fail(err, VDISK_INVALID, "the description holds %zu machines: --system NUMBER says which (1 is \"%.128s\")", l.n,
 			  l.at[0]->name ? l.at[0]->name : "");
 	else if (!rc && a->to)
@@ -254,6 +281,7 @@ static int run(const struct machine_args *a, vdisk_error *err)
 	else
 		for (size_t i = 0; !rc && i < l.n; i++)
 			rc = machine_show(l.at[i], i > 0) ? fail_errno(err, "standard output") : 0;
+	free(folder);
 	machines_free(&l);
 	return rc;
 }

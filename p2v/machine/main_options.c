@@ -10,12 +10,15 @@
 
 static const char usage[] =
 	"usage: vdisk machine [--json] [--from KIND] [--system NUMBER] DESCRIPTION\n"
+	"       vdisk machine --snapshots [--json] [--allow-parent DIR] DESCRIPTION\n"
 	"       vdisk machine --to KIND [-o FILE] [OPTIONS] DESCRIPTION\n"
 	"\n"
 	"Shows the description of a virtual machine (or the machine.json of a captured one), or writes it for another system.  \"-\" is standard input.\n"
 	"No image is converted: vdisk migrate does the whole.\n"
 	"\n"
 	"      --json              print all of it as JSON\n"
+	"      --snapshots         list the machine's snapshots (VirtualBox, Hyper-V) with their images\n"
+	"      --allow-parent DIR  with --snapshots: images may lie below DIR, too; may be said again\n"
 	"      --to KIND           write it as libvirt, vmx, ovf, vbox, xl, hyperv (a PowerShell script) or json\n"
 	"  -o, --output FILE       to FILE; the default is standard output\n"
 	"      --force             replace a FILE that exists\n"
@@ -31,7 +34,8 @@ static const char usage[] =
 	"  -q, --quiet             do not list what the new description cannot say\n"
 	"  -h, --help              this text\n";
 
-enum { OPT_JSON = 256, OPT_TO, OPT_FORCE, OPT_FROM, OPT_SYSTEM, OPT_NAME, OPT_BUS, OPT_NIC, OPT_NET, OPT_DOMAIN, OPT_OVF };
+enum { OPT_JSON = 256, OPT_TO, OPT_FORCE, OPT_FROM, OPT_SYSTEM, OPT_NAME, OPT_BUS, OPT_NIC, OPT_NET, OPT_DOMAIN, OPT_OVF,
+	OPT_SNAPSHOTS, OPT_ALLOW };
 
 static const struct option longopts[] = {
 	{ "json", no_argument, NULL, OPT_JSON },
@@ -46,6 +50,8 @@ static const struct option longopts[] = {
 	{ "network", required_argument, NULL, OPT_NET },
 	{ "domain", required_argument, NULL, OPT_DOMAIN },
 	{ "ovf-version", required_argument, NULL, OPT_OVF },
+	{ "snapshots", no_argument, NULL, OPT_SNAPSHOTS },
+	{ "allow-parent", required_argument, NULL, OPT_ALLOW },
 	{ "quiet", no_argument, NULL, 'q' },
 	{ "help", no_argument, NULL, 'h' },
 	{ 0 },
@@ -111,6 +117,14 @@ static int domain_take(struct machine_args *a, const char *value)
 	return 0;
 }
 
+static int allow_take(struct machine_args *a, const char *value)
+{
+	if (a->n_allow == MACHINE_ALLOW_MAX)
+		return bad("--allow-parent is said too often", NULL);
+	a->allow[a->n_allow++] = value;
+	return 0;
+}
+
 static int option_take(struct machine_args *a, int c)
 {
 	switch (c) {
@@ -126,6 +140,8 @@ static int option_take(struct machine_args *a, int c)
 	case OPT_NET: return net_take(a, optarg);
 	case OPT_DOMAIN: return domain_take(a, optarg);
 	case OPT_OVF: return option_number(PROGRAM, "--ovf-version", optarg, 2, &a->write.ovf_version);
+	case OPT_SNAPSHOTS: a->snapshots = true; return 0;
+	case OPT_ALLOW: return allow_take(a, optarg);
 	case 'q': a->quiet = true; return 0;
 	case 'h': return fputs(usage, stdout) < 0 || fflush(stdout) ? -1 : 1;
 	default: return bad("--help tells what is known", NULL);
@@ -139,7 +155,15 @@ static const char *judge(const struct machine_args *a)
 
 	if (!a->file)
 		return "expects one description; --help tells more";
-	if (!a->to && (a->out || a->name || shapes || a->force || a->quiet))
+	if (a->snapshots && (a->to || a->out || a->name || shapes || a->force || a->quiet))
+		return "--snapshots shows: it goes with --json, --from, --system and --allow-parent";
+	if (a->snapshots && !strcmp(a->file, "-"))
+		return "--snapshots looks at the images beside DESCRIPTION, which standard input has not";
+	if (a->n_allow && !a->snapshots)
+		return "--allow-parent is for --snapshots";
+	if (!a->to && a->quiet)
+		return "-q is for --to: without it the machine is shown, and nothing is said besides";
+	if (!a->to && (a->out || a->name || shapes || a->force))
 		return "--to says what to write";
 	if (a->to && a->json)
 		return "--json shows, --to json writes";

@@ -115,6 +115,9 @@ int machine_show(const struct machine *m, bool again)
 	for (size_t i = 0; i < m->serials_n; i++)
 		printf("%-14s%s%s%s\n", "serial", machine_serial_kind_name(m->serials[i].kind), m->serials[i].path ? " " : "",
 		       m->serials[i].path ? m->serials[i].path : "");
+	for (size_t i = 0; i < m->snapshots_n; i++)
+		printf("%-14s%s%s\n", "snapshot", m->snapshots[i].name ? m->snapshots[i].name : m->snapshots[i].id,
+		       m->snapshots[i].current ? ", which the machine goes on from" : "");
 	for (size_t i = 0; i < m->lost.n; i++)
 		printf("%-14s%s%s%s\n", "not taken", m->lost.at[i].where, m->lost.at[i].value ? ": " : "", m->lost.at[i].value ? m->lost.at[i].value : "");
 	if (m->lost.more)

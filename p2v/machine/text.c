@@ -31,9 +31,9 @@ size_t text_clean(char *out, size_t max, const char *text, bool lines)
 
 		if (lines && text[i] == '\r') {
 			i++;
-		} else if (!n || (text_is_control(text[i]) && !(lines && strchr("\n\t", text[i])))) {
+		} else if (!n || (text_is_control(text + i) && !(lines && strchr("\n\t", text[i])))) {
 			out[done++] = '?';
-			i++;
+			i += n ? n : 1;
 		} else if (done + n > max) {
 			break;
 		} else {

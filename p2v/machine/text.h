@@ -6,7 +6,13 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-static inline bool text_is_control(char c) { return (unsigned char)c < 0x20 || c == 0x7f; }
+/* Of the character at `at`, of text that a NUL ends: C0, DEL, and C1, which are two bytes in UTF-8. */
+static inline bool text_is_control(const char *at)
+{
+	const unsigned char *p = (const unsigned char *)at;
+
+	return p[0] < 0x20 || p[0] == 0x7f || (p[0] == 0xc2 && p[1] >= 0x80 && p[1] < 0xa0);
+}
 
 /* Length of the UTF-8 character at `at`, of which at most n bytes are there; 0: it is none, or one that XML cannot hold. */
 size_t text_utf8_len(const char *at, size_t n);

@@ -1,115 +1,24 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/*
- * VirtualBox's machine files (.vbox).  Media stand in a registry, by UUID, in trees where a differencing image is a child of its parent; drives name
- * them.  Storage controllers are below <Machine>, in newer files below <Hardware>.
- */
+/* VirtualBox's machine files (.vbox).  Storage controllers are below <Machine>, in newer files below <Hardware>.  What drives hold: vbox_media.c. */
 #include "common/fail.h"
 #include "fit.h"
 #include "formats.h"
-#include "xml.h"
+#include "vbox_read.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
-#define MEDIA_MAX   4096
-#define NESTING_MAX 64
-
-struct medium {
-	const char *uuid, *location, *format;
-	bool child;
-};
-
-struct vbox {
-	struct machine *m;
-	struct xml x;
-	vdisk_error *err;
-	struct medium *media;
-	size_t media_n;
-	unsigned buses[16]; /* controllers of each bus so far */
-};
-
-static const char *const harmless[] = { "ExtraData", "Snapshot", "GuestProperties", "@stateFile", "@snapshotFolder", "@lastStateChange", "@currentStateModified",
-	"@currentSnapshot", "@useHostIOCache", "@Bootable", "@PortCount", "@hotpluggable", "@tempeject", "@passthrough", "DisabledModes", "@IOBase",
+static const char *const harmless[] = { "ExtraData", "GuestProperties", "@stateFile", "@snapshotFolder", "@lastStateChange", "@currentStateModified", "@useHostIOCache", "@Bootable", "@PortCount", "@hotpluggable", "@tempeject", "@passthrough", "DisabledModes", "@IOBase",
 	"@IRQ", "PAE", "LongMode", "X2APIC", "HardwareVirtExLargePages", "HardwareVirtExNestedPaging", "HardwareVirtEx", "HardwareVirtExVPID",
 	"HardwareVirtExUX", "IOAPIC", "Logo", "BootMenu", "SmbiosUuidLittleEndian", "AutoConversion", "RTC", "Clipboard", "DragAndDrop", "VideoCapture",
 	"RemoteDisplay", "Paravirt", "HID", "@hotplug", "TimeOffset", "ACPI", "@fps", "@options", "StorageControllers", "@version", "Groups",
 	"@OSType", "CpuIdTree", "NestedHWVirt", "Debugging", "NVRAM", "@IDE0MasterEmulationPort", "@speed", "@OSId", NULL };
 
-/* ---------------------------------------------------------------- media */
-
-static int media_take(struct vbox *v, xmlNode *parent, const char *element, unsigned depth)
-{
-	if (depth > NESTING_MAX)
-		return fail(v->err, VDISK_UNSUPPORTED, "images lie more than %d deep over each other", NESTING_MAX);
-	XML_EACH(node, parent, element) {
-		struct medium *one;
-
-		if (v->media_n == MEDIA_MAX)
-			return fail(v->err, VDISK_UNSUPPORTED, "there are more than %d images", MEDIA_MAX);
-		one = &v->media[v->media_n++];
-		one->uuid = machine_uuid(v->m, xml_attr(&v->x, node, "uuid"));
-		one->location = xml_attr(&v->x, node, "location");
-		one->format = xml_attr(&v->x, node, "format");
-		one->child = depth > 0;
-		if (media_take(v, node, element, depth + 1))
-			return -1;
-	}
-	return 0;
-}
-
-static int registry_take(struct vbox *v, xmlNode *registry)
-{
-	v->media = calloc(MEDIA_MAX, sizeof(*v->media));
-	if (!v->media)
-		return fail_nomem(v->err);
-	if (media_take(v, xml_child(registry, "HardDisks"), "HardDisk", 0) || media_take(v, xml_child(registry, "DVDImages"), "Image", 0) ||
-	    media_take(v, xml_child(registry, "FloppyImages"), "Image", 0))
-		return -1;
-	xml_seen(registry);
-	return 0;
-}
-
-static const char *format_of(const char *format)
-{
-	static const char *const names[][2] = { { "VDI", "vdi" }, { "VMDK", "vmdk" }, { "VHD", "vhd" }, { "VHDX", "vhdx" }, { "QCOW", "qcow2" },
-		{ "RAW", "raw" } };
-
-	for (size_t i = 0; format && i < sizeof(names) / sizeof(*names); i++)
-		if (!strcasecmp(names[i][0], format))
-			return names[i][1];
-	return NULL;
-}
-
-static int image_take(struct vbox *v, struct machine_disk *d, xmlNode *device)
-{
-	const char *text = xml_child_attr(&v->x, device, "Image", "uuid");
-	const struct medium *found = NULL;
-
-	xml_seen(xml_child(device, "HostDrive"));
-	if (!text)
-		return 0;
-	d->image_uuid = machine_uuid(v->m, text);
-	for (size_t i = 0; d->image_uuid && i < v->media_n; i++)
-		if (v->media[i].uuid && !strcmp(v->media[i].uuid, d->image_uuid))
-			found = &v->media[i];
-	if (!found) {
-		if (d->medium == MACHINE_DISK)
-			return fail(v->err, VDISK_CORRUPT, "line %ld: there is no image %.64s", xmlGetLineNo(device), text);
-		return 0;
-	}
-	if (d->medium == MACHINE_DISK)
-		d->format = format_of(found->format);
-	machine_disk_path(v->m, d, found->location);
-	if (found->child)
-		machine_lost_add(&v->m->lost, found->location, "the disk is this one with all below it", "snapshots of disk %s", d->name ? d->name : "");
-	return 0;
-}
-
 /* ---------------------------------------------------------------- controllers */
 
-static enum machine_bus bus_of(const char *type, enum machine_scsi *scsi)
+enum machine_bus vbox_bus(const char *type, enum machine_scsi *scsi)
 {
 	static const struct {
 		const char *name;
@@ -128,25 +37,37 @@ static enum machine_bus bus_of(const char *type, enum machine_scsi *scsi)
 	return MACHINE_BUS_UNKNOWN;
 }
 
+int vbox_unit(struct vbox *v, xmlNode *device, enum machine_bus bus, int *unit)
+{
+	uint64_t port = 0, second = 0;
+
+	if (!xml_number(xml_attr(&v->x, device, "port"), 255, &port) || !xml_number(xml_attr(&v->x, device, "device"), 1, &second))
+		return fail(v->err, VDISK_CORRUPT, "line %ld: a drive has no port", xmlGetLineNo(device));
+	*unit = (int)(bus == MACHINE_BUS_IDE ? port * 2 + second : bus == MACHINE_BUS_FLOPPY ? second : port);
+	return 0;
+}
+
+const char *vbox_disk_name(struct vbox *v, enum machine_bus bus, unsigned controller, int unit)
+{
+	return machine_text_format(v->m, "%s%u:%d", machine_bus_name(bus), controller, unit);
+}
+
 static int device_take(struct vbox *v, xmlNode *device, enum machine_bus bus, enum machine_scsi scsi, unsigned controller)
 {
 	const char *type = xml_attr(&v->x, device, "type");
 	struct machine_disk *d = machine_disk_add(v->m);
-	uint64_t port = 0, second = 0;
+	int unit;
 
 	if (!d)
 		return 0;
 	d->medium = type && !strcmp(type, "DVD") ? MACHINE_CDROM : type && !strcmp(type, "Floppy") ? MACHINE_FLOPPY : MACHINE_DISK;
 	d->bus = bus;
 	d->scsi = scsi;
-	if (!xml_number(xml_attr(&v->x, device, "port"), 255, &port) || !xml_number(xml_attr(&v->x, device, "device"), 1, &second))
-		return fail(v->err, VDISK_CORRUPT, "line %ld: a drive has no port", xmlGetLineNo(device));
-	if (bus == MACHINE_BUS_IDE)
-		place_set(v->m, d, controller, (int)(port * 2 + second));
-	else
-		place_set(v->m, d, controller, (int)(bus == MACHINE_BUS_FLOPPY ? second : port));
-	d->name = machine_text_format(v->m, "%s%u:%d", machine_bus_name(bus), controller, d->unit);
-	return image_take(v, d, device);
+	if (vbox_unit(v, device, bus, &unit))
+		return -1;
+	place_set(v->m, d, controller, unit);
+	d->name = vbox_disk_name(v, bus, controller, d->unit);
+	return vbox_image_take(v, d, device);
 }
 
 static int controllers_take(struct vbox *v, xmlNode *controllers)
@@ -154,7 +75,7 @@ static int controllers_take(struct vbox *v, xmlNode *controllers)
 	XML_EACH(c, controllers, "StorageController") {
 		const char *type = xml_attr(&v->x, c, "type");
 		enum machine_scsi scsi = MACHINE_SCSI_UNKNOWN;
-		enum machine_bus bus = bus_of(type, &scsi);
+		enum machine_bus bus = vbox_bus(type, &scsi);
 		unsigned index = v->buses[bus]++;
 
 		xml_attr(&v->x, c, "name");
@@ -327,12 +248,11 @@ static int machine_take(struct vbox *v, xmlNode *node)
 	m->description = machine_text_clean(m, xml_child_text(&v->x, node, "Description"));
 	m->os = machine_text(m, os);
 	m->arch = os ? machine_text(m, strstr(os, "arm64") ? "aarch64" : strstr(os, "_64") ? "x86_64" : "i686") : NULL;
-	if (registry_take(v, xml_child(node, "MediaRegistry")) || hardware_take(v, hardware) ||
-	    controllers_take(v, xml_child(node, "StorageControllers")) || controllers_take(v, xml_child(hardware, "StorageControllers")))
+	if (vbox_registry_take(v, xml_child(node, "MediaRegistry")) || hardware_take(v, hardware) ||
+	    controllers_take(v, xml_child(node, "StorageControllers")) || controllers_take(v, xml_child(hardware, "StorageControllers")) ||
+	    vbox_snapshots_take(v, node))
 		return -1;
 	boot_take(v, xml_child(hardware, "Boot"));
-	if (xml_child(node, "Snapshot"))
-		machine_lost_add(&m->lost, xml_attr(&v->x, xml_child(node, "Snapshot"), "name"), "the machine is taken as it is now", "snapshots");
 	xml_unused(&v->x, node, harmless, NULL, &m->lost);
 	return v->x.nomem ? fail_nomem(v->err) : 0;
 }
@@ -353,7 +273,6 @@ int vbox_read(struct machine *m, const void *bytes, size_t len, const struct des
 		rc = fail(err, VDISK_UNSUPPORTED, "the virtual machine is encrypted: VirtualBox must decrypt it first");
 	else
 		rc = fail(err, VDISK_CORRUPT, "this is no machine of VirtualBox: its root is <%.64s>, without <Machine>", (const char *)v.x.root->name);
-	free(v.media);
 	xml_free(&v.x);
 	return rc;
 }

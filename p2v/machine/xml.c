@@ -14,7 +14,7 @@
 #include <string.h>
 #include <strings.h>
 
-#define DEPTH_MAX  64
+#define DEPTH_MAX  240 /* libxml2 has a limit of 256 */
 #define NODES_MAX  300000
 #define TAG_MAX    2000 /* attributes of one element: the parser compares each with each */
 #define UNUSED_MAX 200  /* entries of one description */
@@ -49,7 +49,7 @@ static void on_start(void *arg, const xmlChar *name, const xmlChar *prefix, cons
 		return;
 	}
 	if (++l->depth > DEPTH_MAX) {
-		stop(ctxt, "its elements lie more than 64 deep");
+		stop(ctxt, "its elements lie more than 240 deep");
 		return;
 	}
 	l->start(ctxt, name, prefix, uri, namespaces_n, namespaces, attributes_n, defaulted_n, attributes);

@@ -21,7 +21,7 @@ struct xml {
 	bool nomem;
 };
 
-/* Refuses document types (entities and the network with them), more than 64 levels, more than 300,000 elements and attributes, and
+/* Refuses document types (entities and the network with them), more than 240 levels, more than 300,000 elements and attributes, and
    encodings in which these would not be seen. */
 int xml_parse(struct xml *x, const void *bytes, size_t len, vdisk_error *err);
 void xml_free(struct xml *x);

@@ -429,7 +429,8 @@ static void vbox_says(void **state)
 	assert_int_equal(MACHINE_NET_BRIDGE, m->nics[0].net);
 	assert_int_equal(1, m->nics[0].boot);
 	assert_int_equal(MACHINE_SERIAL_FILE, m->serials[0].kind);
-	assert_lost(&m->lost, "snapshots");
+	assert_int_equal(1, m->snapshots_n);
+	assert_text("clean", m->snapshots[0].name);
 	assert_lost(&m->lost, "AudioAdapter");
 	through_every_kind(m);
 	machine_free(m);

@@ -3,7 +3,7 @@
  * Names of disks in descriptions, which anybody may have written: opened only beside the description or below, or below a folder that the user
  * allows; links that lead out of it do not count as below.
  */
-#include "flow/flow.h"
+#include "locate.h"
 
 #include "common/fail.h"
 
@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -96,8 +97,37 @@ static char *path_elsewhere(const char *folder, const char *const *allow, const 
 	return NULL;
 }
 
-char *flow_path(const char *folder, const char *const *allow, const char *name, vdisk_error *err)
+/* The ends of a name that another system's disks and folders begin, the longest first, then its last part where Hyper-V exports images to. */
+static char *path_moved(const char *folder, const char *name, vdisk_error *err)
 {
+	static const char *const places[] = { "Virtual Hard Disks", "Snapshots" };
+	char *copy = strdup(name), *part = copy, *path = NULL;
+
+	for (char *p = copy; p && *p; p++)
+		*p = *p == '\\' ? '/' : *p;
+	for (char *next = copy; next; next = strchr(part, '/')) {
+		while (*next == '/')
+			next++;
+		part = next;
+		path = *part && !beneath(folder, part) ? path_take(folder, part, err) : NULL;
+		if (path)
+			break;
+	}
+	for (size_t i = 0; copy && *part && !path && i < sizeof(places) / sizeof(*places); i++) {
+		char *below = join(places[i], part);
+
+		if (below && !beneath(folder, below))
+			path = path_take(folder, below, err);
+		free(below);
+	}
+	free(copy);
+	return path;
+}
+
+char *machine_locate(const struct locate *l, const char *name, vdisk_error *err)
+{
+	static const char *const none[] = { NULL };
+	const char *const *allow = l->allow ? l->allow : none;
 	unsigned flags = machine_path_flags(name);
 	char *copy = strdup(name), *path = NULL;
 	int e;
@@ -110,6 +140,12 @@ char *flow_path(const char *folder, const char *const *allow, const char *name, 
 		fail(err, VDISK_UNSUPPORTED, "the description names the disk '%s', which is not in a file of this host", name);
 		goto out;
 	}
+	if (l->moved && *copy != '/') {
+		path = path_moved(l->folder, name, err);
+		if (!path)
+			fail(err, VDISK_INVALID, "the description names the disk '%s', which is not to be found below %s", name, l->folder);
+		goto out;
+	}
 	if (*copy != '/' && !strchr(copy, '/')) /* from Windows */
 		for (char *p = copy; *p; p++)
 			*p = *p == '\\' ? '/' : *p;
@@ -118,14 +154,14 @@ char *flow_path(const char *folder, const char *const *allow, const char *name, 
 		goto out;
 	}
 	if (*copy == '/' || flags & MACHINE_PATH_UP) {
-		path = path_elsewhere(folder, allow, copy, err);
+		path = path_elsewhere(l->folder, allow, copy, err);
 		goto out;
 	}
-	e = beneath(folder, copy);
+	e = beneath(l->folder, copy);
 	if (!e)
-		path = path_take(folder, copy, err);
+		path = path_take(l->folder, copy, err);
 	else if (e == EXDEV || e == ELOOP)
-		path = path_elsewhere(folder, allow, copy, err);
+		path = path_elsewhere(l->folder, allow, copy, err);
 	else if (e == ENOENT)
 		fail(err, VDISK_INVALID, "the description names the disk '%s', which is not there", name);
 	else {
@@ -135,4 +171,24 @@ char *flow_path(const char *folder, const char *const *allow, const char *name, 
 out:
 	free(copy);
 	return path;
+}
+
+bool folder_is_called(const char *folder, const char *name)
+{
+	char real[PATH_MAX];
+	const char *slash = realpath(folder, real) ? strrchr(real, '/') : NULL;
+
+	return slash && !strcasecmp(slash + 1, name);
+}
+
+char *machine_folder(const char *description, enum describe_kind kind)
+{
+	const char *slash = strrchr(description, '/');
+	char *folder = !slash ? strdup(".") : slash == description ? strdup("/") : strndup(description, (size_t)(slash - description)), *root;
+
+	if (kind != DESCRIBE_HYPERV || !folder || (!folder_is_called(folder, "Virtual Machines") && !folder_is_called(folder, "Snapshots")))
+		return folder;
+	root = join(folder, "..");
+	free(folder);
+	return root;
 }
