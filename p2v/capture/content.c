@@ -5,6 +5,24 @@
 
 static uint64_t least(uint64_t a, uint64_t b) { return a < b ? a : b; }
 
+static int layer_read(const struct content_layer *l, uint8_t *buf, uint64_t off, uint64_t n, vdisk_error *err)
+{
+	uint64_t at = off - l->off, step;
+
+	if (!l->from) {
+		memcpy(buf, l->bytes + at, n);
+		return 0;
+	}
+	for (; n; buf += step, at += step, n -= step) {
+		uint64_t row = l->piece ? at / l->piece : 0, in = l->piece ? at % l->piece : at;
+
+		step = l->piece ? least(n, l->piece - in) : n;
+		if (disk_read(l->from, buf, step, l->at + row * l->stride + in, err))
+			return -1;
+	}
+	return 0;
+}
+
 /* The range, whoever has it. */
 static int range_read(const struct content *c, uint8_t *buf, uint64_t off, uint64_t end, vdisk_error *err)
 {
@@ -22,9 +40,7 @@ static int range_read(const struct content *c, uint8_t *buf, uint64_t off, uint6
 		if (!l || off >= end)
 			continue;
 		n = least(l->off + l->len, end) - off;
-		if (!l->from)
-			memcpy(buf, l->bytes + (off - l->off), n);
-		else if (disk_read(l->from, buf, n, l->at + (off - l->off), err))
+		if (layer_read(l, buf, off, n, err))
 			return -1;
 		buf += n;
 		off += n;
@@ -61,4 +77,22 @@ uint64_t content_free_run(const struct content *c, uint64_t index, uint64_t most
 	n = c->free.v[i].off + c->free.v[i].len;
 	n = n >= size ? transfer_chunks(size) - index : n / TRANSFER_CHUNK - index;
 	return least(n, most);
+}
+
+/* How many of the layer's bytes come before byte `v` of what it shows. */
+static uint64_t before(const struct content_layer *l, uint64_t v)
+{
+	uint64_t n = v > l->at ? v - l->at : 0;
+
+	if (l->piece)
+		n = n / l->stride * l->piece + least(n % l->stride, l->piece);
+	return least(n, l->len);
+}
+
+bool content_layer_find(const struct content_layer *l, uint64_t from, uint64_t len, struct vdisk_range *out)
+{
+	uint64_t a = before(l, from), b = before(l, from + len);
+
+	*out = (struct vdisk_range){ l->off + a, b - a };
+	return l->from && b > a;
 }

@@ -9,16 +9,17 @@
 #include "disk.h"
 
 struct content_layer {     /* of the disk's bytes [off, off+len) */
-	uint64_t off, len; /* aligned to DISK_ALIGN, but for the disk's end */
+	uint64_t off, len; /* aligned to sectors */
 	struct disk *from; /* NULL: `bytes` */
-	uint64_t at;       /* in `from`, aligned */
+	uint64_t at;       /* in `from`, aligned to sectors */
+	uint64_t piece, stride; /* of a stripe: each `piece` bytes of it lie `stride` bytes after those before in `from`; 0: it is in one piece there */
 	const uint8_t *bytes;
 };
 
 struct content {
 	struct disk *disk;
 	struct ranges free;     /* sorted, aligned to DISK_ALIGN: not read */
-	struct content_layer *layers; /* ascending, none overlapping */
+	const struct content_layer *layers; /* ascending, none overlapping; borrowed */
 	size_t n_layers;
 };
 
@@ -26,5 +27,8 @@ struct content {
 int content_read(const struct content *c, uint64_t index, void *buf, vdisk_error *err);
 /* How many whole chunks from `index` on, at most `most`, are free altogether. */
 uint64_t content_free_run(const struct content *c, uint64_t index, uint64_t most);
+
+/* Where bytes [from, from+len) of the layer's `from` lie on the disk: false: not in this layer, or nowhere.  Of a stripe, all that it has of them. */
+bool content_layer_find(const struct content_layer *l, uint64_t from, uint64_t len, struct vdisk_range *out);
 
 #endif

@@ -12,6 +12,7 @@
 #include <inttypes.h>
 #include <linux/fs.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
@@ -22,6 +23,7 @@
 
 static int device_measure(struct disk *d, const struct stat *st, vdisk_error *err)
 {
+	char path[PATH_MAX], *slash;
 	int sector = 512, direct;
 
 	if (ioctl(d->fd, BLKGETSIZE64, &d->size))
@@ -32,6 +34,8 @@ static int device_measure(struct disk *d, const struct stat *st, vdisk_error *er
 	snprintf(d->sys, sizeof(d->sys), "/sys/dev/block/%u:%u", major(st->st_rdev), minor(st->st_rdev));
 	if (access(d->sys, F_OK))
 		d->sys[0] = '\0';
+	else if (realpath(d->sys, path) && (slash = strrchr(path, '/')))
+		snprintf(d->kernel, sizeof(d->kernel), "%.63s", slash + 1);
 	direct = open(d->path, O_RDONLY | O_CLOEXEC | O_DIRECT);
 	if (direct >= 0) {
 		close(d->fd);
@@ -82,6 +86,18 @@ void disk_forget(struct disk *d)
 		ioctl(d->fd, BLKFLSBUF, 0); /* wants a privilege; without it nobody mounted the disk for us either */
 }
 
+/* By the primary descriptor of ISO 9660: its volume's name, filled up with blanks. */
+bool disk_is_iso(const struct disk *d)
+{
+	static const char label[] = "VDISK_CAPTURE ";
+	uint8_t *sector = aligned_alloc(DISK_ALIGN, DISK_ALIGN);
+	bool is = sector && pread(d->fd, sector, DISK_ALIGN, 32768) == (ssize_t)DISK_ALIGN && sector[0] == 1 && !memcmp(sector + 1, "CD001", 5) &&
+		!memcmp(sector + 40, label, sizeof(label) - 1);
+
+	free(sector);
+	return is;
+}
+
 int disk_bad(struct disk *d, struct ranges *out)
 {
 	int rc = 0;
@@ -109,6 +125,8 @@ static int disk_judge(const struct disk *d, vdisk_error *err)
 		return fail(err, VDISK_IO, "%s: the disk has vanished", d->path);
 	if (!d->device)
 		size = (uint64_t)st.st_size;
+	if (size >= d->size && d->judge)
+		return d->judge(d, d->judge_ctx, err);
 	if (size < d->size)
 		return fail(err, VDISK_IO, "%s: the disk has shrunk from %" PRIu64 " to %" PRIu64 " bytes", d->path, d->size, size);
 	return 0;

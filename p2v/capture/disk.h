@@ -42,6 +42,8 @@ void disk_close(struct disk *d);
 int disk_read(struct disk *d, void *buf, size_t len, uint64_t off, vdisk_error *err);
 /* What the kernel has cached of the device is forgotten, for programs that read it by the cache. */
 void disk_forget(struct disk *d);
+/* It holds the capture ISO. */
+bool disk_is_iso(const struct disk *d);
 /* A copy of the list of bad ranges.  -1: out of memory. */
 int disk_bad(struct disk *d, struct ranges *out);
 

@@ -13,8 +13,15 @@
 
 static bool is_ours(const char *root, const char *name)
 {
+	char stack[64];
+
+	if (!find_number(0, root, "/sys/block/%s/size", name))
+		return false;
+	if (find_stack(root, name) != FIND_PLAIN)
+		return true;
 	/* What has no device behind it is made of other disks, of files or of memory. */
-	if (!find_there(root, "/sys/block/%s/device", name) || !find_number(0, root, "/sys/block/%s/size", name) ||
+	if (find_member_of(stack, root, name) != FIND_PLAIN ||
+	    !find_there(root, "/sys/block/%s/device", name) ||
 	    find_number(0, root, "/sys/block/%s/hidden", name) || find_number(0, root, "/sys/block/%s/removable", name) ||
 	    find_number(0, root, "/sys/block/%s/device/type", name) == SCSI_CDROM)
 		return false;
@@ -66,25 +73,25 @@ static void ata_place(struct machine *m, struct machine_disk *d, const char *pat
 		d->unit = (int)((port - 1) * 2 + id);
 }
 
-static void bus_find(struct machine *m, struct machine_disk *d, const char *root)
+static void bus_find(struct machine *m, struct machine_disk *d, const char *name, const char *root)
 {
 	char path[PATH_MAX], driver[64] = "";
 	const char *host;
 	unsigned number;
 
-	find_real(path, root, "/sys/block/%s/device", d->name);
+	find_real(path, root, "/sys/block/%s/device", name);
 	host = strstr(path, "/host");
 	if (host && sscanf(host, "/host%u", &number) == 1)
 		find_text(driver, sizeof(driver), root, "/sys/class/scsi_host/host%u/proc_name", number);
-	if (!strncmp(d->name, "nvme", 4)) {
+	if (!strncmp(name, "nvme", 4)) {
 		d->bus = MACHINE_BUS_NVME;
 	} else if (strstr(path, "/usb")) {
 		d->bus = MACHINE_BUS_USB;
 	} else if (strstr(path, "/ata")) {
 		ata_place(m, d, path, driver);
-	} else if (!strncmp(d->name, "vd", 2)) {
+	} else if (!strncmp(name, "vd", 2)) {
 		d->bus = MACHINE_BUS_VIRTIO;
-	} else if (!strncmp(d->name, "xvd", 3)) {
+	} else if (!strncmp(name, "xvd", 3)) {
 		d->bus = MACHINE_BUS_XEN;
 	} else if (host) {
 		d->bus = MACHINE_BUS_SCSI;
@@ -114,15 +121,25 @@ static const char *scsi_serial(struct machine *m, const char *root, const char *
 	return machine_text_clean(m, text + 4);
 }
 
-void find_disk(struct machine *m, struct machine_disk *d, const char *root)
+/* What others make hangs on the machine as the first of them does. */
+static void first_of(char out[64], const char *root, const char *kernel)
 {
-	char text[256];
-	const char *name = d->name;
+	size_t n = 0;
+	char **names = find_stack(root, kernel) == FIND_PLAIN ? NULL : find_names(root, &n, "/sys/block/%s/slaves", kernel);
+
+	snprintf(out, 64, "%.63s", n ? names[0] : kernel);
+	find_names_free(names, n);
+}
+
+void find_disk(struct machine *m, struct machine_disk *d, const char *kernel, const char *root)
+{
+	char text[256], name[64];
 
 	d->host = true;
-	bus_find(m, d, root);
-	d->logical_sector = (unsigned)find_number(512, root, "/sys/block/%s/queue/logical_block_size", name);
-	d->physical_sector = (unsigned)find_number(d->logical_sector, root, "/sys/block/%s/queue/physical_block_size", name);
+	first_of(name, root, kernel);
+	bus_find(m, d, name, root);
+	d->logical_sector = (unsigned)find_number(512, root, "/sys/block/%s/queue/logical_block_size", kernel);
+	d->physical_sector = (unsigned)find_number(d->logical_sector, root, "/sys/block/%s/queue/physical_block_size", kernel);
 	d->rotational = find_number(0, root, "/sys/block/%s/queue/rotational", name) == 1;
 	d->removable = find_number(0, root, "/sys/block/%s/removable", name) == 1;
 	d->read_only = find_number(0, root, "/sys/block/%s/ro", name) == 1;

@@ -38,9 +38,22 @@ static void bottom(const char *root, const char *device, void (*fn)(void *, cons
 	names = find_names(root, &n, "/sys/class/block/%s/slaves", whole);
 	for (size_t i = 0; i < n; i++)
 		bottom(root, names[i], fn, ctx, depth + 1);
-	if (!n)
+	if (!n || find_stack(root, whole) != FIND_PLAIN)
 		fn(ctx, whole);
 	find_names_free(names, n);
+}
+
+bool find_place(char disk[64], uint64_t *off, const char *root, const char *device)
+{
+	size_t n;
+	char **names;
+
+	if (!whole_of(disk, root, device))
+		return false;
+	*off = strcmp(disk, device) ? find_number(0, root, "/sys/class/block/%s/start", device) * 512 : 0;
+	names = find_names(root, &n, "/sys/class/block/%s/slaves", disk);
+	find_names_free(names, n);
+	return !n || find_stack(root, disk) != FIND_PLAIN;
 }
 
 void find_bottom(const char *root, const char *device, void (*fn)(void *, const char *), void *ctx) { bottom(root, device, fn, ctx, 0); }
@@ -71,7 +84,7 @@ static void add(void *ctx, const char *disk)
 {
 	struct adding *a = ctx;
 	struct find_mount *v = realloc(a->out->v, (a->out->n + 1) * sizeof(*v)), *m;
-	char whole[64], name[TRANSFER_NAME_MAX + 1];
+	char name[TRANSFER_NAME_MAX + 1];
 
 	if (!v) {
 		a->rc = -1;
@@ -80,9 +93,8 @@ static void add(void *ctx, const char *disk)
 	a->out->v = v;
 	m = &v[a->out->n];
 	*m = a->like;
-	transfer_name_make(disk, name);
+	find_disk_name(name, a->root, disk);
 	snprintf(m->disk, sizeof(m->disk), "%.63s", name);
-	m->direct = whole_of(whole, a->root, m->source) && !strcmp(whole, disk);
 	m->folder = strdup(a->like.folder);
 	if (m->folder)
 		a->out->n++;
@@ -102,6 +114,28 @@ static bool device_of(char out[64], const char *root, const char *number, char *
 		return false;
 	snprintf(out, 64, "%.63s", strrchr(path, '/') + 1);
 	return find_there(root, "/sys/class/block/%s", out);
+}
+
+/* A btrfs may lie on several devices, of which /proc tells one. */
+static bool btrfs_add(struct adding *a)
+{
+	size_t n, n_devices;
+	char **all = find_names(a->root, &n, "/sys/fs/btrfs"), **devices;
+	bool found = false;
+
+	for (size_t i = 0; !found && i < n; i++) {
+		if (!find_there(a->root, "/sys/fs/btrfs/%s/devices/%s", all[i], a->like.source))
+			continue;
+		found = true;
+		devices = find_names(a->root, &n_devices, "/sys/fs/btrfs/%s/devices", all[i]);
+		for (size_t k = 0; k < n_devices; k++) {
+			snprintf(a->like.device, sizeof(a->like.device), "%.63s", devices[k]);
+			find_bottom(a->root, devices[k], add, a);
+		}
+		find_names_free(devices, n_devices);
+	}
+	find_names_free(all, n);
+	return found;
 }
 
 /* "36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw,errors=continue" (proc(5)). */
@@ -126,7 +160,10 @@ static int line_take(struct find_mounts *out, const char *root, char *line)
 	snprintf(a.like.fs, sizeof(a.like.fs), "%.31s", fs);
 	a.like.folder = fields[4];
 	a.like.writable = strncmp(options, "rw", 2) == 0; /* of the file system: a mount may be read-only beside another that is not */
-	find_bottom(root, a.like.source, add, &a);
+	if (strcmp(fs, "btrfs") || !btrfs_add(&a)) {
+		memcpy(a.like.device, a.like.source, sizeof(a.like.device));
+		find_bottom(root, a.like.source, add, &a);
+	}
 	return a.rc;
 }
 

@@ -103,33 +103,6 @@ static void partition_note(struct machine *m, struct disk *d, int fd, const stru
 	}
 }
 
-/* Device mapper doubles hyphens in the names that it joins by one. */
-static const char *volume_device(char out[64], const char *root, const struct vdisk_volume *v)
-{
-	char name[600], text[600];
-	const char *found = NULL;
-	size_t len = 0, n;
-	char **names;
-
-	for (unsigned part = 0; part < 2; part++)
-		for (const char *p = part ? v->name : v->group; *p && len < sizeof(name) - 3; p++) {
-			if (part && p == v->name)
-				name[len++] = '-';
-			name[len++] = *p;
-			if (*p == '-')
-				name[len++] = '-';
-		}
-	name[len] = '\0';
-	names = find_names(root, &n, "/sys/block");
-	for (size_t i = 0; !found && i < n; i++)
-		if (find_text(text, sizeof(text), root, "/sys/block/%s/dm/name", names[i]) && !strcmp(text, name)) {
-			snprintf(out, 64, "%.63s", names[i]);
-			found = out;
-		}
-	find_names_free(names, n);
-	return found;
-}
-
 static bool volume_known(const struct machine *m, const struct vdisk_volume *v)
 {
 	for (size_t i = 0; i < m->volumes_n; i++)
@@ -163,7 +136,7 @@ static void volumes_note(struct machine *m, struct disk *d, vdisk_image *img, in
 			out->uuid = l.uuid;
 			out->label = l.label;
 		}
-		if (volume_device(device, root, v))
+		if (find_volume(device, root, v->group, v->name))
 			out->mount = mounted_at(m, mounts, device);
 	}
 	vdisk_volumes_free(volumes);

@@ -40,6 +40,59 @@ static bool wanted(const struct find_mount *m, const char *const *disks, size_t 
 	return false;
 }
 
+/* Of a btrfs on several devices, those whose disks are not captured. */
+static int lacks_find(struct live *l, const char *source, const char *const *disks, size_t n)
+{
+	const struct find_mount *first = NULL;
+	char line[PATH_MAX + 512], missing[256] = "";
+	unsigned n_missing = 0, n_taken = 0;
+	char **v;
+
+	for (size_t i = 0; i < l->all.n; i++) {
+		const struct find_mount *m = &l->all.v[i];
+		bool seen = false, taken = false;
+
+		if (strcmp(m->source, source))
+			continue;
+		first = first ? first : m;
+		for (size_t k = 0; k < l->all.n; k++) {
+			const struct find_mount *o = &l->all.v[k];
+
+			if (strcmp(o->source, source) || strcmp(o->device, m->device))
+				continue;
+			seen = seen || k < i;
+			for (size_t d = 0; d < n; d++)
+				taken = taken || !strcmp(o->disk, disks[d]);
+		}
+		if (!seen && !taken)
+			snprintf(missing + strlen(missing), sizeof(missing) - strlen(missing), "%s%s", n_missing++ ? ", " : "", m->device);
+		n_taken += !seen && taken;
+	}
+	if (!n_missing || !n_taken)
+		return 0;
+	snprintf(line, sizeof(line), "%s (%s) lies on %s, too, which %s not captured: without it the file system may not be whole", first->folder, first->fs, missing,
+	         n_missing == 1 ? "is" : "are");
+	v = realloc(l->lacks, (l->n_lacks + 1) * sizeof(*v));
+	if (!v)
+		return -1;
+	l->lacks = v;
+	v[l->n_lacks] = strdup(line);
+	return v[l->n_lacks++] ? 0 : -1;
+}
+
+static int all_lacks_find(struct live *l, const char *const *disks, size_t n)
+{
+	for (size_t i = 0; i < l->all.n; i++) {
+		bool seen = strcmp(l->all.v[i].fs, "btrfs") != 0;
+
+		for (size_t k = 0; k < i; k++)
+			seen = seen || !strcmp(l->all.v[k].source, l->all.v[i].source);
+		if (!seen && lacks_find(l, l->all.v[i].source, disks, n))
+			return -1;
+	}
+	return 0;
+}
+
 int live_find(struct live *l, const char *const *disks, size_t n, const char *root, vdisk_error *err)
 {
 	size_t kept = 0;
@@ -47,6 +100,10 @@ int live_find(struct live *l, const char *const *disks, size_t n, const char *ro
 	*l = (struct live){ 0 };
 	if (find_mounts(&l->all, root, err))
 		return -1;
+	if (all_lacks_find(l, disks, n)) {
+		live_free(l);
+		return fail_nomem(err);
+	}
 	for (size_t i = 0; i < l->all.n; i++) {
 		struct find_mount m = l->all.v[i];
 
@@ -64,8 +121,11 @@ int live_find(struct live *l, const char *const *disks, size_t n, const char *ro
 		return fail_nomem(err);
 	}
 	l->n_disks = n;
-	for (size_t i = 0; i < n; i++)
+	for (size_t i = 0; i < n; i++) {
 		snprintf(l->disks[i].name, sizeof(l->disks[i].name), "%s", disks[i]);
+		if (*disks[i])
+			find_disk_kernel(l->disks[i].kernel, root, disks[i]);
+	}
 	for (size_t i = 0; i < kept; i++) {
 		struct live_mount *m = mount_of(l, l->all.v[i].source);
 
@@ -85,6 +145,9 @@ void live_free(struct live *l)
 	find_mounts_free(&l->all);
 	free(l->mounts);
 	free(l->disks);
+	for (size_t i = 0; i < l->n_lacks; i++)
+		free(l->lacks[i]);
+	free(l->lacks);
 	*l = (struct live){ 0 };
 }
 
@@ -151,8 +214,10 @@ void live_freeze(struct live *l, bool root_too, unsigned seconds, void (*note)(c
 	vdisk_error err = { 0 };
 
 	for (size_t i = 0; folders && of && i < l->n; i++) {
-		const char *why = why_not(&l->mounts[i], root_too);
+		const char *why = l->mounts[i].snapped ? NULL : why_not(&l->mounts[i], root_too);
 
+		if (l->mounts[i].snapped)
+			continue;
 		if (why) {
 			tell(note, &l->mounts[i], why);
 			continue;
@@ -189,6 +254,26 @@ static bool written(const char *root, const char *source, uint64_t *out)
 	return true;
 }
 
+/* Those of all the devices that it lies on. */
+static bool mount_written(const struct live *l, const struct live_mount *m, const char *root, uint64_t *out)
+{
+	uint64_t one;
+
+	*out = 0;
+	for (size_t i = 0; i < l->all.n; i++) {
+		bool seen = strcmp(l->all.v[i].source, m->source) != 0;
+
+		for (size_t k = 0; k < i; k++)
+			seen = seen || (!strcmp(l->all.v[k].source, m->source) && !strcmp(l->all.v[k].device, l->all.v[i].device));
+		if (seen)
+			continue;
+		if (!written(root, l->all.v[i].device, &one))
+			return false;
+		*out += one;
+	}
+	return true;
+}
+
 void live_watch(struct live *l, const char *root)
 {
 	for (size_t i = 0; i < l->n; i++) {
@@ -199,18 +284,25 @@ void live_watch(struct live *l, const char *root)
 			syncfs(fd);
 			close(fd);
 		}
-		m->quiet = written(root, m->source, &m->written);
+		m->quiet = mount_written(l, m, root, &m->written);
 	}
 	for (size_t i = 0; i < l->n_disks; i++)
-		l->disks[i].known = written(root, l->disks[i].name, &l->disks[i].written);
+		l->disks[i].known = *l->disks[i].kernel && written(root, l->disks[i].kernel, &l->disks[i].written);
 }
+
+void live_ours(struct live *l, size_t disk) { l->disks[disk].known = false; }
 
 bool live_frozen(const struct live *l, const char *disk)
 {
+	bool held = false;
+
 	for (size_t i = 0; i < l->n; i++)
-		if (!l->mounts[i].frozen && on_disk(l, l->mounts[i].source, disk))
-			return false;
-	return !live_on(l, disk) || freeze_holds(&l->freeze);
+		if (!l->mounts[i].snapped && on_disk(l, l->mounts[i].source, disk)) {
+			if (!l->mounts[i].frozen)
+				return false;
+			held = true;
+		}
+	return !held || freeze_holds(&l->freeze);
 }
 
 /* Of a disk of which nothing is known to be mounted; a file has no count. */
@@ -220,7 +312,7 @@ static bool untouched(const struct live *l, const char *disk, const char *root)
 
 	for (size_t i = 0; i < l->n_disks; i++)
 		if (!strcmp(l->disks[i].name, disk) && l->disks[i].known)
-			return written(root, disk, &now) && now == l->disks[i].written;
+			return written(root, l->disks[i].kernel, &now) && now == l->disks[i].written;
 	return true;
 }
 
@@ -234,7 +326,7 @@ bool live_still(struct live *l, const char *disk, const char *root)
 		struct live_mount *m = &l->mounts[i];
 		uint64_t now;
 
-		if (!on_disk(l, m->source, disk) || (m->frozen && held))
+		if (!on_disk(l, m->source, disk) || m->snapped || (m->frozen && held))
 			continue;
 		/* What was written to memory alone is on its way to the disk, and counts. */
 		if (!m->frozen) {
@@ -245,7 +337,7 @@ bool live_still(struct live *l, const char *disk, const char *root)
 				close(fd);
 			}
 		}
-		if (m->frozen || !m->quiet || !written(root, m->source, &now) || now != m->written)
+		if (m->frozen || !m->quiet || !mount_written(l, m, root, &now) || now != m->written)
 			return false;
 	}
 	return true;
@@ -255,5 +347,5 @@ void live_thaw(struct live *l)
 {
 	freeze_end(&l->freeze);
 	for (size_t i = 0; i < l->n; i++)
-		l->mounts[i].frozen = false;
+		l->mounts[i].frozen = l->mounts[i].snapped = false;
 }

@@ -61,8 +61,6 @@ static int place(struct local_folder *f, size_t n_disks, vdisk_error *err)
 		return 0;
 	if (n_disks != 1)
 		return fail(err, VDISK_INVALID, "%s: is no folder, which %zu disks want", to, n_disks);
-	if (!f->o->overwrite && !lstat(to, &st))
-		return fail(err, VDISK_REFUSED, "%s: exists; --force replaces it", to);
 	if ((size_t)snprintf(f->name, sizeof(f->name), "%s" TRANSFER_PARTIAL, slash ? slash + 1 : to) >= sizeof(f->name))
 		return fail(err, VDISK_INVALID, "%.64s…: the name is too long", to);
 	return 0;
@@ -70,7 +68,7 @@ static int place(struct local_folder *f, size_t n_disks, vdisk_error *err)
 
 static bool is_ours(const struct transfer_state *s, const struct local_folder *f, const char *machine, const struct sink_disk *disks, size_t n)
 {
-	bool same = !s->whole && !s->received && !strcmp(s->machine, machine) && !strcmp(s->format, f->state.format) && s->n_disks == n;
+	bool same = !s->received && !strcmp(s->machine, machine) && !strcmp(s->format, f->state.format) && s->n_disks == n;
 
 	for (size_t i = 0; same && i < n; i++)
 		same = !strcmp(s->disks[i].name, disks[i].name) && s->disks[i].size == disks[i].size;
@@ -149,6 +147,24 @@ static int folder_make(struct local_folder *f, vdisk_error *err)
 	return 0;
 }
 
+/* A killed run may have reserved space that nothing uses: it is given back.  Formats that cannot be checked have none such. */
+static int leaks_mend(const char *path, const char *format, vdisk_error *err)
+{
+	struct vdisk_open_options o = { .format = format, .flags = VDISK_OPEN_RW | VDISK_OPEN_CHECK };
+	struct vdisk_check_result r;
+	vdisk_image *img;
+	int rc;
+
+	if (vdisk_open(path, &o, &img, err))
+		return -1;
+	rc = vdisk_check(img, VDISK_CHECK_REPAIR_LEAKS, NULL, NULL, &r, err);
+	if (rc && err && err->kind == VDISK_UNSUPPORTED)
+		rc = 0;
+	else if (!rc && r.corruptions > r.corruptions_fixed)
+		rc = fail(err, VDISK_CORRUPT, "%s: is damaged: nothing can be added to it", path);
+	return vdisk_close(img, rc ? NULL : err) || rc ? -1 : 0;
+}
+
 /* The image and its list, opened, or made: an image without a list has nothing that counts. */
 static int disk_open_both(struct local_folder *f, size_t i, vdisk_error *err)
 {
@@ -163,7 +179,7 @@ static int disk_open_both(struct local_folder *f, size_t i, vdisk_error *err)
 	transfer_file(f->state.disks[i].name, "leaves", leaves);
 	snprintf(path, sizeof(path), "%s/%s", f->path, d->file);
 	fresh = faccessat(f->dir, leaves, F_OK, AT_SYMLINK_NOFOLLOW) != 0;
-	if (fresh && vdisk_create(path, &make, &size, err))
+	if (fresh ? vdisk_create(path, &make, &size, err) : leaks_mend(path, f->state.format, err))
 		return -1;
 	if (vdisk_open(path, &o, &d->img, err))
 		return -1;
@@ -196,6 +212,7 @@ static int state_fill(struct local_folder *f, const struct sink_disk *disks, siz
 int local_folder_open(struct local_folder *f, const struct local_options *o, const char *machine, struct sink_disk *disks, size_t n, bool *found,
                       vdisk_error *err)
 {
+	struct stat st;
 	int rc;
 
 	*f = (struct local_folder){ .o = o, .parent = -1, .dir = -1 };
@@ -207,10 +224,18 @@ int local_folder_open(struct local_folder *f, const struct local_options *o, con
 	if (place(f, n, err) || state_fill(f, disks, n, err) || (rc = search(f, disks, n, err)) < 0)
 		return -1;
 	*found = rc;
+	if (!f->is_folder && !o->overwrite && !f->state.whole && !lstat(o->to, &st))
+		return fail(err, VDISK_REFUSED, "%s: exists; --force replaces it", o->to);
 	if (!*found && (folder_make(f, err) || transfer_state_write(f->dir, &f->state, err)))
 		return -1;
 	if ((size_t)snprintf(f->path, sizeof(f->path), "%s/%s", f->parent_path, f->name) >= sizeof(f->path))
 		return fail(err, VDISK_INVALID, "%.64s…: the name is too long", f->parent_path);
+	if (f->state.whole) {
+		for (size_t i = 0; i < n; i++)
+			if (transfer_pass_load(f->dir, disks[i].name, disks[i].size, &disks[i].last, err))
+				return -1;
+		return 0;
+	}
 	for (size_t i = 0; i < n; i++)
 		if (disk_open_both(f, i, err) || transfer_leaves_count(&f->disks[i].leaves, &disks[i].have, err))
 			return -1;
@@ -268,55 +293,69 @@ static void list_remove(struct local_folder *f, size_t i, const char *ending)
 	unlinkat(f->dir, name, 0);
 }
 
-/* The image of the one disk moves out, its description beside it, and the folder goes. */
-static int image_finish(struct local_folder *f, const char *machine, vdisk_error *err)
+/* The image of the one disk moves out to its description, and the folder goes; what a kill left of it says to the end that it was whole. */
+static int image_settle(struct local_folder *f, vdisk_error *err)
 {
 	const char *slash = strrchr(f->o->to, '/'), *image = slash ? slash + 1 : f->o->to;
-	char description[NAME_MAX + 1];
+	char file[TRANSFER_FILE_MAX];
 
-	if ((size_t)snprintf(description, sizeof(description), "%s.machine.json", image) >= sizeof(description))
-		return fail(err, VDISK_INVALID, "%s: the name is too long", image);
-	if (machine_write(f, machine, image, f->parent, description, err))
-		return -1;
-	if (f->o->overwrite ? renameat(f->dir, f->disks[0].file, f->parent, image)
-	                    : rename_new(f->dir, f->disks[0].file, f->parent, image))
-		return fail_errno(err, "%s", f->o->to);
+	transfer_file(f->state.disks[0].name, f->state.format, file);
+	if (!faccessat(f->dir, file, F_OK, AT_SYMLINK_NOFOLLOW) &&
+	    (f->o->overwrite ? renameat(f->dir, file, f->parent, image) : rename_new(f->dir, file, f->parent, image)))
+		return errno == EEXIST ? fail(err, VDISK_REFUSED, "%s: exists; --force replaces it", f->o->to) : fail_errno(err, "%s", f->o->to);
 	if (fsync(f->parent))
 		return fail_errno(err, "%s", f->parent_path);
 	list_remove(f, 0, "leaves");
-	list_remove(f, 0, "pass");
 	unlinkat(f->dir, TRANSFER_MACHINE_FILE, 0);
+	list_remove(f, 0, "pass");
 	unlinkat(f->dir, TRANSFER_STATE_FILE, 0);
 	unlinkat(f->parent, f->name, AT_REMOVEDIR);
 	snprintf(f->path, sizeof(f->path), "%s", f->o->to);
 	return 0;
 }
 
-int local_folder_finish(struct local_folder *f, const char *machine, vdisk_error *err)
+int local_folder_settle(struct local_folder *f, vdisk_error *err)
 {
-	char name[TRANSFER_FILE_MAX];
-
-	if (images_close(f, err))
-		return -1;
 	if (!f->is_folder)
-		return image_finish(f, machine, err);
-	for (size_t i = 0; i < f->state.n_disks; i++) {
-		transfer_file(f->state.disks[i].name, "manifest", name);
-		if (transfer_leaves_manifest(&f->disks[i].leaves, f->dir, name, err))
-			return -1;
-	}
-	if (machine_write(f, machine, NULL, f->dir, TRANSFER_MACHINE_FILE, err))
-		return -1;
-	f->state.whole = true;
-	f->state.ended = (uint64_t)time(NULL);
-	if (transfer_state_write(f->dir, &f->state, err))
-		return -1;
+		return image_settle(f, err);
 	for (size_t i = 0; i < f->state.n_disks; i++)
 		list_remove(f, i, "leaves");
 	if (rename_new(f->parent, f->name, f->parent, f->state.folder) || fsync(f->parent))
 		return fail_errno(err, "%s/%s", f->parent_path, f->state.folder);
 	snprintf(f->path, sizeof(f->path), "%s/%s", f->parent_path, f->state.folder);
 	return 0;
+}
+
+/* Beside the image. */
+static int image_describe(struct local_folder *f, const char *machine, vdisk_error *err)
+{
+	const char *slash = strrchr(f->o->to, '/'), *image = slash ? slash + 1 : f->o->to;
+	char description[NAME_MAX + 1];
+
+	if ((size_t)snprintf(description, sizeof(description), "%s.machine.json", image) >= sizeof(description))
+		return fail(err, VDISK_INVALID, "%s: the name is too long", image);
+	return machine_write(f, machine, image, f->parent, description, err);
+}
+
+static int folder_describe(struct local_folder *f, const char *machine, vdisk_error *err)
+{
+	char name[TRANSFER_FILE_MAX];
+
+	for (size_t i = 0; i < f->state.n_disks; i++) {
+		transfer_file(f->state.disks[i].name, "manifest", name);
+		if (transfer_leaves_manifest(&f->disks[i].leaves, f->dir, name, err))
+			return -1;
+	}
+	return machine_write(f, machine, NULL, f->dir, TRANSFER_MACHINE_FILE, err);
+}
+
+int local_folder_finish(struct local_folder *f, const char *machine, vdisk_error *err)
+{
+	if (images_close(f, err) || (f->is_folder ? folder_describe(f, machine, err) : image_describe(f, machine, err)))
+		return -1;
+	f->state.whole = true;
+	f->state.ended = (uint64_t)time(NULL);
+	return transfer_state_write(f->dir, &f->state, err) ? -1 : local_folder_settle(f, err);
 }
 
 void local_folder_close(struct local_folder *f)

@@ -8,6 +8,7 @@
 #include "sink_local.h"
 
 #include "common/fail.h"
+#include "common/streams.h"
 #include "machine/json.h"
 
 #include <errno.h>
@@ -137,6 +138,8 @@ static int sink_begin(struct program *p, vdisk_error *err)
 		r->sinks[i] = (struct sink_disk){ .name = p->chosen.disks[i].name, .size = p->chosen.disks[i].size };
 	if (r->sink->ops->begin(r->sink, p->description, r->sinks, p->chosen.n, err))
 		return -1;
+	if (r->sink->whole && !o->resume && !o->resync)
+		return fail(err, VDISK_REFUSED, "%s: there is a capture of this machine that lacks nothing but its name; --resume gives it that", r->sink->where);
 	if (r->sink->found && !o->resume && !o->resync)
 		return fail(err, VDISK_REFUSED, "%s: there is an incomplete capture of this machine; --resume goes on with it", r->sink->where);
 	if (o->remote && state_save(&p->state, o, http_id(r->sink), http_secret(r->sink), &e)) {
@@ -169,6 +172,16 @@ static int target_judge(const struct program *p, vdisk_error *err)
 	return rc;
 }
 
+/* An earlier run had all of it and was ended before it could say so. */
+static int capture_settle(struct program *p, vdisk_error *err)
+{
+	struct run *r = &p->run;
+
+	if (run_found(r, err) || r->sink->ops->complete(r->sink, err))
+		return -1;
+	return report_print(r, p->machine, true) ? fail_errno(err, "standard output") : 0;
+}
+
 static int capture(struct program *p, vdisk_error *err)
 {
 	struct run *r = &p->run;
@@ -182,7 +195,11 @@ static int capture(struct program *p, vdisk_error *err)
 	if (!r->sinks)
 		return fail_nomem(err);
 	r->sink = sink_open(p, err);
-	if (!r->sink || sink_begin(p, err) || run_open(r, err))
+	if (!r->sink || sink_begin(p, err))
+		return -1;
+	if (r->sink->whole)
+		return capture_settle(p, err);
+	if (run_open(r, err))
 		return -1;
 	if (r->live.n)
 		scratch_choose();
@@ -224,6 +241,7 @@ int main(int argc, char **argv)
 	vdisk_error err = { 0 };
 	int rc = options_parse(&o, argc, argv);
 
+	streams_secure();
 	if (rc)
 		return rc < 0 ? 2 : 0;
 	p.o = &o;

@@ -26,14 +26,14 @@ static bool name_taken(const struct chosen *c, const char *name)
 	return false;
 }
 
-/* As the kernel calls a device; a file by its name.  No two alike. */
+/* A device by find_disk_name(), a file by its own.  No two alike. */
 static void name_make(const struct chosen *c, struct disk *d)
 {
-	char path[PATH_MAX], plain[TRANSFER_NAME_MAX + 1], name[TRANSFER_NAME_MAX + 16];
+	char plain[TRANSFER_NAME_MAX + 1], name[TRANSFER_NAME_MAX + 16];
 	const char *slash = strrchr(d->path, '/');
 
-	if (*d->sys && realpath(d->sys, path))
-		transfer_name_make(strrchr(path, '/') + 1, plain);
+	if (*d->kernel)
+		find_disk_name(plain, ROOT, d->kernel);
 	else
 		transfer_name_make(slash ? slash + 1 : d->path, plain);
 	snprintf(name, sizeof(name), "%s", plain);
@@ -45,7 +45,8 @@ static void name_make(const struct chosen *c, struct disk *d)
 
 static int device_judge(const struct chosen *c, const struct disk *d, vdisk_error *err)
 {
-	char path[PATH_MAX], *slash;
+	char path[PATH_MAX], other[64], line[PATH_MAX + 256], *slash;
+	unsigned number;
 	struct stat a, b;
 
 	if (*d->sys && find_there("", "%s/partition", d->sys) && realpath(d->sys, path)) {
@@ -53,11 +54,36 @@ static int device_judge(const struct chosen *c, const struct disk *d, vdisk_erro
 		*slash = '\0';
 		return fail(err, VDISK_INVALID, "%s: is a partition; the disk is /dev/%s", d->path, strrchr(path, '/') + 1);
 	}
+	if (*d->kernel && find_text(line, sizeof(line), ROOT, "/sys/block/%s/dm/uuid", d->kernel) && sscanf(line, "part%u-mpath-", &number) == 1)
+		return fail(err, VDISK_INVALID, "%s: is a partition of a multipath device", d->path);
+	switch (*d->kernel ? find_member_of(other, ROOT, d->kernel) : FIND_PLAIN) {
+	case FIND_MULTIPATH:
+		return fail(err, VDISK_INVALID, "%s: is one of several paths to a disk; the disk is /dev/%s", d->path, other);
+	case FIND_RAID:
+		snprintf(line, sizeof(line), "%s: is a member of the firmware's array %s, which is captured as one disk by that name", d->path, other);
+		show_warning(line);
+		break;
+	case FIND_PLAIN: break;
+	}
 	for (size_t i = 0; i < c->n; i++)
 		if (!fstat(c->disks[i].fd, &a) && !fstat(d->fd, &b) &&
 		    (d->device ? a.st_rdev == b.st_rdev && c->disks[i].device : a.st_ino == b.st_ino && a.st_dev == b.st_dev))
 			return fail(err, VDISK_INVALID, "%s: is named twice", d->path);
 	return 0;
+}
+
+/* Of all disks, the stick or disk that this system may have been started from is not meant. */
+static void medium_drop(struct chosen *c)
+{
+	struct disk *d = &c->disks[c->n - 1];
+	char line[PATH_MAX + 64];
+
+	if (!disk_is_iso(d))
+		return;
+	snprintf(line, sizeof(line), "%s: holds the capture ISO, and is left out", d->path);
+	show_note(line);
+	disk_close(d);
+	c->n--;
 }
 
 static int one_open(struct chosen *c, const struct options *o, const char *device, vdisk_error *err)
@@ -101,6 +127,8 @@ int chosen_open(struct chosen *c, const struct options *o, vdisk_error *err)
 		rc = fail_nomem(err);
 	for (size_t i = 0; !rc && i < n; i++) {
 		rc = one_open(c, o, names ? names[i] : o->devices[i], err);
+		if (!rc && names)
+			medium_drop(c);
 		if (rc && names && o->list) { /* what it is can be told all the same */
 			char *name = names[c->n_closed];
 
@@ -109,6 +137,8 @@ int chosen_open(struct chosen *c, const struct options *o, vdisk_error *err)
 			rc = 0;
 		}
 	}
+	if (!rc && names && !c->n && !o->list)
+		rc = fail(err, VDISK_INVALID, "this machine has no disks but the one with the capture ISO");
 	if (c->n_closed) {
 		c->closed = names;
 		for (size_t i = c->n_closed; i < found; i++)
@@ -131,14 +161,16 @@ void chosen_close(struct chosen *c)
 static void closed_add(struct machine *m, const char *name)
 {
 	struct machine_disk *d = machine_disk_add(m);
+	char called[TRANSFER_NAME_MAX + 1];
 
 	if (!d)
 		return;
-	d->name = machine_text(m, name);
+	find_disk_name(called, ROOT, name);
+	d->name = machine_text(m, called);
 	d->size = find_number(0, ROOT, "/sys/block/%s/size", name) * 512;
 	machine_disk_path(m, d, machine_text_format(m, "/dev/%s", name));
 	if (d->name)
-		find_disk(m, d, ROOT);
+		find_disk(m, d, name, ROOT);
 }
 
 struct machine *chosen_machine(const struct chosen *c, vdisk_error *err)
@@ -165,8 +197,8 @@ struct machine *chosen_machine(const struct chosen *c, vdisk_error *err)
 		d->size = c->disks[i].size;
 		machine_disk_path(m, d, c->disks[i].path);
 		d->format = machine_text(m, "raw");
-		if (c->disks[i].device && d->name)
-			find_disk(m, d, ROOT);
+		if (*c->disks[i].kernel && d->name)
+			find_disk(m, d, c->disks[i].kernel, ROOT);
 		else
 			d->logical_sector = d->physical_sector = 512;
 		layout_disk(m, &c->disks[i], &mounts, ROOT);

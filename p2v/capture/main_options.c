@@ -32,6 +32,7 @@ static const char usage[] =
 	"      --everything         blocks that file systems call free, too\n"
 	"      --freeze             freeze the root file system for the last pass, too\n"
 	"      --no-freeze          freeze none\n"
+	"      --no-snapshot        make no LVM snapshots of mounted volumes, but freeze them like others\n"
 	"      --freeze-seconds N   thaw after so many seconds in any case (default: 300)\n"
 	"      --retries N          tries of a sector that cannot be read (default: 3)\n"
 	"  -O, --output-format FMT  format of the images in a folder (default: qcow2)\n"
@@ -51,7 +52,7 @@ static const char usage[] =
 	"  -h, --help               this text\n";
 
 enum { OPT_TO = 256, OPT_TOKEN, OPT_TOKEN_FILE, OPT_FINGERPRINT, OPT_CACERT, OPT_CERT, OPT_KEY, OPT_RESUME, OPT_RESYNC, OPT_PASSES, OPT_EVERYTHING,
-	OPT_FREEZE, OPT_NO_FREEZE, OPT_FREEZE_SECONDS, OPT_RETRIES, OPT_FORCE, OPT_LEVEL, OPT_LIMIT, OPT_GIVE_UP, OPT_STATE, OPT_MACHINE, OPT_JSON,
+	OPT_FREEZE, OPT_NO_FREEZE, OPT_NO_SNAPSHOT, OPT_FREEZE_SECONDS, OPT_RETRIES, OPT_FORCE, OPT_LEVEL, OPT_LIMIT, OPT_GIVE_UP, OPT_STATE, OPT_MACHINE, OPT_JSON,
 	OPT_PROGRESS };
 
 static const struct option longopts[] = {
@@ -68,6 +69,7 @@ static const struct option longopts[] = {
 	{ "everything", no_argument, NULL, OPT_EVERYTHING },
 	{ "freeze", no_argument, NULL, OPT_FREEZE },
 	{ "no-freeze", no_argument, NULL, OPT_NO_FREEZE },
+	{ "no-snapshot", no_argument, NULL, OPT_NO_SNAPSHOT },
 	{ "freeze-seconds", required_argument, NULL, OPT_FREEZE_SECONDS },
 	{ "retries", required_argument, NULL, OPT_RETRIES },
 	{ "output-format", required_argument, NULL, 'O' },
@@ -185,6 +187,7 @@ static int option_take(struct options *o, int c)
 			return bad("--freeze and --no-freeze exclude each other", NULL);
 		o->freeze = c == OPT_FREEZE ? FREEZE_ALL : FREEZE_NONE;
 		return 0;
+	case OPT_NO_SNAPSHOT: o->no_snapshot = true; return 0;
 	case OPT_FREEZE_SECONDS: return number("--freeze-seconds", 86400, &o->freeze_seconds);
 	case OPT_RETRIES: return number("--retries", 1000, &o->retries);
 	case 'O': return text("--output-format", &o->format);

@@ -22,7 +22,7 @@ struct options {
 	bool has_fingerprint;
 	uint8_t fingerprint[32];
 	const char *ca_file, *cert, *key, *state, *format, *machine_out;
-	bool resume, resync, everything, list, json, force, quiet, verbose;
+	bool resume, resync, everything, no_snapshot, list, json, force, quiet, verbose;
 	unsigned passes;           /* 0: as many as it takes */
 	unsigned jobs;             /* 0: by the processors */
 	unsigned level, give_up, freeze_seconds, retries;

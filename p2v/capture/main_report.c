@@ -10,15 +10,18 @@
 static json_object *disk_json(const struct run *r, size_t i)
 {
 	const struct run_disk *d = &r->disks[i];
-	json_object *o = json_object_new_object(), *bad = json_object_new_array();
+	json_object *o = json_object_new_object(), *bad = json_object_new_array(), *snapped = json_object_new_array();
 	char hex[65];
 
 	transfer_hex(d->last.digest, 32, hex);
 	json_object_object_add(o, "name", json_object_new_string(d->content.disk->name));
 	json_object_object_add(o, "path", json_object_new_string(d->content.disk->path));
 	json_object_object_add(o, "size", json_object_new_uint64(d->content.disk->size));
-	json_object_object_add(o, "digest", json_object_new_string(hex));
+	json_object_object_add(o, "digest", d->last.pass ? json_object_new_string(hex) : NULL);
 	json_object_object_add(o, "frozen", json_object_new_boolean(d->last.frozen));
+	for (size_t k = 0; k < d->n_snapped; k++)
+		json_object_array_add(snapped, json_object_new_string(d->snapped[k].name));
+	json_object_object_add(o, "snapshots", snapped);
 	json_object_object_add(o, "sent", json_object_new_uint64(d->sent));
 	json_object_object_add(o, "zero", json_object_new_uint64(d->zero));
 	json_object_object_add(o, "last-sent", json_object_new_uint64(r->pass.disks[i].sent));
@@ -65,6 +68,8 @@ int report_print(const struct run *r, const struct machine *m, bool complete)
 
 		for (size_t k = 0; k < d->last.n_bad; k++)
 			bad += d->last.bad[k].len;
+		if (!d->last.pass)
+			continue;
 		transfer_hex(d->last.digest, 32, hex);
 		printf("%s: %s, %s sent, digest %s%s\n", d->content.disk->name, show_size(size, d->content.disk->size), show_size(sent, d->sent), hex,
 		       d->last.frozen ? "" : " (not frozen)");

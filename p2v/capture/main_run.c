@@ -1,13 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/*
- * What file systems call free is asked before each pass, and believed where they are at rest, or frozen: what is mounted has part of its metadata in
- * memory and journal.  Before a pass that is not the last they are thawed as soon as that is known.  It may be wrong a moment later, and the next
- * pass sees what was missed, since it compares by digests.
- */
 #include "main_run.h"
 
-#include "free.h"
 #include "main_show.h"
+#include "main_still.h"
 
 #include "common/fail.h"
 
@@ -73,8 +68,26 @@ int run_open(struct run *r, vdisk_error *err)
 	return rc;
 }
 
+int run_found(struct run *r, vdisk_error *err)
+{
+	size_t n = r->chosen->n;
+
+	r->disks = calloc(n, sizeof(*r->disks));
+	r->pass = (struct pass){ .disks = calloc(n, sizeof(*r->pass.disks)), .n = n };
+	if (!r->disks || !r->pass.disks)
+		return fail_nomem(err);
+	for (size_t i = 0; i < n; i++) {
+		r->disks[i].content.disk = &r->chosen->disks[i];
+		r->disks[i].last = r->sinks[i].last;
+		r->sinks[i].last = (struct transfer_pass){ 0 };
+	}
+	return 0;
+}
+
 void run_free(struct run *r)
 {
+	if (r->disks && r->pass.disks)
+		still_end(r);
 	live_free(&r->live);
 	for (size_t i = 0; r->disks && i < r->chosen->n; i++) {
 		ranges_free(&r->disks[i].content.free);
@@ -88,50 +101,37 @@ void run_free(struct run *r)
 	free(r->pass.disks);
 }
 
-/* ---- before a pass */
-
-static int free_look(struct run *r, size_t i, bool last, vdisk_error *err)
-{
-	struct content *c = &r->disks[i].content;
-	struct free_map map;
-	bool live = live_on(&r->live, c->disk->name) && live_frozen(&r->live, c->disk->name);
-
-	ranges_free(&c->free);
-	if (r->o->everything)
-		return 0;
-	if (free_find(c->disk, live, &map, err)) {
-		char line[VDISK_ERROR_MESSAGE_MAX + 32];
-
-		if (r->cancel && *r->cancel)
-			return fail(err, VDISK_CANCELLED, "interrupted");
-		snprintf(line, sizeof(line), "%s; all of it is read", err->message);
-		show_warning(line);
-		return 0;
-	}
-	for (size_t k = 0; k < map.n_notes; k++) {
-		char line[sizeof(map.notes->text) + 128];
-
-		snprintf(line, sizeof(line), "%s, %s", c->disk->name, map.notes[k].text);
-		if (last)
-			show_warning(line);
-		else
-			show_note(line);
-	}
-	c->free = map.free;
-	map.free = (struct ranges){ 0 };
-	free_map_free(&map);
-	return 0;
-}
-
 /* ---- after it */
 
-/* The list of what is bad, joined where it is too long. */
-static int bad_take(struct disk *d, struct transfer_pass *p, vdisk_error *err)
+/* What could not be read of snapshots. */
+static int bad_snapped(const struct content *c, struct ranges *out)
 {
+	int rc = 0;
+
+	for (size_t i = 0; !rc && i < c->n_layers; i++) {
+		struct ranges bad = { 0 };
+		struct vdisk_range x;
+
+		rc = c->layers[i].from ? disk_bad(c->layers[i].from, &bad) : 0;
+		for (size_t k = 0; !rc && k < bad.n; k++)
+			if (content_layer_find(&c->layers[i], bad.v[k].off, bad.v[k].len, &x))
+				rc = ranges_add(out, x.off, x.off + x.len);
+		ranges_free(&bad);
+	}
+	return rc;
+}
+
+/* The list of what is bad, joined where it is too long. */
+static int bad_take(const struct content *c, struct transfer_pass *p, vdisk_error *err)
+{
+	struct disk *d = c->disk;
 	struct ranges bad;
 
-	if (disk_bad(d, &bad))
+	if (disk_bad(d, &bad) || bad_snapped(c, &bad)) {
+		ranges_free(&bad);
 		return fail_nomem(err);
+	}
+	ranges_sort(&bad);
 	for (uint64_t step = BAD_MERGE; bad.n > TRANSFER_BAD_MAX; step *= 2) {
 		for (size_t i = 0; i < bad.n; i++) {
 			uint64_t end = (bad.v[i].off + bad.v[i].len + step - 1) / step * step;
@@ -154,7 +154,7 @@ static int pass_repeat(struct run *r, size_t i, const struct ranges *differ, vdi
 	if (!differ->n) {
 		if (pass_list(&r->pass, i, err))
 			return -1;
-		return pass_run(&r->pass, true, err);
+		return pass_again(&r->pass, i, true, err);
 	}
 	for (size_t k = 0; k < differ->n; k++) {
 		uint64_t from = differ->v[k].off, n = differ->v[k].len;
@@ -164,7 +164,7 @@ static int pass_repeat(struct run *r, size_t i, const struct ranges *differ, vdi
 			return fail_nomem(err);
 		d->done -= n * TRANSFER_CHUNK < d->done ? n * TRANSFER_CHUNK : d->done;
 	}
-	return pass_run(&r->pass, false, err);
+	return pass_again(&r->pass, i, false, err);
 }
 
 static int disk_end(struct run *r, size_t i, vdisk_error *err)
@@ -176,7 +176,7 @@ static int disk_end(struct run *r, size_t i, vdisk_error *err)
 	for (unsigned times = 0; rc == SINK_AGAIN; times++) {
 		transfer_pass_free(&d->last);
 		d->last = (struct transfer_pass){ .pass = r->done + 1, .skipped = ranges_total(&d->content.free) };
-		if (bad_take(d->content.disk, &d->last, err) || pass_digest(&r->pass.disks[i], d->last.digest, err))
+		if (bad_take(&d->content, &d->last, err) || pass_digest(&r->pass.disks[i], d->last.digest, err))
 			return -1;
 		d->last.frozen = live_still(&r->live, d->content.disk->name, "");
 		rc = r->sink->ops->pass(r->sink, i, &d->last, &differ, err);
@@ -203,24 +203,53 @@ static void unfrozen_warn(const struct run *r, size_t i)
 	show_warning(line);
 }
 
-static int pass_once(struct run *r, bool last, vdisk_error *err)
+/* Which volumes were read from snapshots is for the report, since they are gone by then. */
+static void snapped_note(struct run *r)
 {
-	bool freeze = r->live.n && r->o->freeze != FREEZE_NONE && (last || !r->o->everything);
-	int rc = 0;
+	for (size_t i = 0; i < r->snaps.n; i++)
+		for (size_t k = 0; r->snaps.v[i].open && k < r->snaps.v[i].n_pieces; k++) {
+			struct run_disk *d = &r->disks[r->snaps.v[i].pieces[k].disk];
+			bool seen = false;
 
-	show_pass(r->done + 1, r->passes, freeze && last ? "reading, frozen" : r->done ? "comparing" : "reading");
-	if (freeze)
-		live_freeze(&r->live, r->o->freeze == FREEZE_ALL, r->o->freeze_seconds, last ? show_warning : show_note);
-	live_watch(&r->live, "");
-	for (size_t i = 0; !rc && i < r->pass.n; i++)
-		rc = free_look(r, i, last, err);
-	if (!last)
-		live_thaw(&r->live);
+			for (size_t j = 0; j < d->n_snapped; j++)
+				seen = seen || d->snapped[j].snap == i;
+			if (seen || d->n_snapped == sizeof(d->snapped) / sizeof(*d->snapped))
+				continue;
+			d->snapped[d->n_snapped].snap = i;
+			snprintf(d->snapped[d->n_snapped++].name, sizeof(d->snapped->name), "%s/%s", r->snaps.v[i].group, r->snaps.v[i].volume);
+		}
+}
+
+static int pass_try(struct run *r, bool last, vdisk_error *err)
+{
+	int rc = still_begin(r, last, err);
+
+	show_pass(r->done + 1, r->passes, last && (snap_any(&r->snaps) || r->live.freeze.keeper) ? "reading, frozen" : r->done ? "comparing" : "reading");
 	if (!rc)
-		rc = pass_run(&r->pass, true, err);
+		rc = pass_run(&r->pass, err);
 	for (size_t i = 0; !rc && i < r->pass.n; i++)
 		rc = disk_end(r, i, err);
-	live_thaw(&r->live);
+	return rc;
+}
+
+static int pass_once(struct run *r, bool last, vdisk_error *err)
+{
+	int rc = pass_try(r, last, err);
+
+	/* What was read of a full snapshot is no content; nobody knows what of it has arrived. */
+	if (snap_broken(&r->snaps) && !(*r->cancel)) {
+		show_warning(rc ? err->message : "a snapshot has run full");
+		show_warning("the pass is done once more, without snapshots");
+		still_end(r);
+		r->snaps_failed = true;
+		rc = 0;
+		for (size_t i = 0; !rc && i < r->pass.n; i++)
+			rc = pass_list(&r->pass, i, err);
+		if (!rc)
+			rc = pass_try(r, last, err);
+	}
+	snapped_note(r);
+	still_end(r);
 	show_end();
 	for (size_t i = 0; !rc && last && i < r->pass.n; i++)
 		if (!r->disks[i].last.frozen)
@@ -230,6 +259,7 @@ static int pass_once(struct run *r, bool last, vdisk_error *err)
 
 int run_passes(struct run *r, vdisk_error *err)
 {
+	still_prepare(r);
 	for (r->done = 0; r->done < r->passes; r->done++)
 		if (pass_once(r, r->done + 1 == r->passes && !r->o->resync, err))
 			return -1;

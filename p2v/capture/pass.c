@@ -390,17 +390,12 @@ static int workers_run(struct pass *p, struct worker *w, pthread_t *threads, vdi
 	return rc;
 }
 
-int pass_run(struct pass *p, bool anew, vdisk_error *err)
+static int pass_go(struct pass *p, vdisk_error *err)
 {
 	struct worker *w = calloc(p->workers, sizeof(*w));
 	pthread_t *threads = calloc(p->workers, sizeof(*threads));
 	int rc;
 
-	for (size_t i = 0; i < p->n; i++) {
-		p->disks[i].next = anew ? 0 : p->disks[i].chunks;
-		if (anew)
-			p->disks[i].done = p->disks[i].sent = p->disks[i].zero = p->disks[i].again.n = 0;
-	}
 	pthread_mutex_init(&p->lock, NULL);
 	pthread_cond_init(&p->changed, NULL);
 	p->failed = false;
@@ -416,6 +411,26 @@ int pass_run(struct pass *p, bool anew, vdisk_error *err)
 	free(w);
 	free(threads);
 	return rc;
+}
+
+int pass_run(struct pass *p, vdisk_error *err)
+{
+	for (size_t i = 0; i < p->n; i++) {
+		struct pass_disk *d = &p->disks[i];
+
+		d->next = d->done = d->sent = d->zero = d->again.n = 0;
+	}
+	return pass_go(p, err);
+}
+
+/* The others' passes are over: what was said of them holds for what was read then. */
+int pass_again(struct pass *p, size_t disk, bool whole, vdisk_error *err)
+{
+	for (size_t i = 0; i < p->n; i++)
+		p->disks[i].next = p->disks[i].chunks;
+	if (whole)
+		p->disks[disk].next = p->disks[disk].done = p->disks[disk].again.n = 0;
+	return pass_go(p, err);
 }
 
 int pass_list(struct pass *p, size_t disk, vdisk_error *err)

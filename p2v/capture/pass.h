@@ -38,8 +38,10 @@ struct pass {
 
 /* Fills `have` from the other side. */
 int pass_list(struct pass *p, size_t disk, vdisk_error *err);
-/* From the first chunk to the last, or (`anew` false) what stands in `again`.  Everything was sent when it returns 0. */
-int pass_run(struct pass *p, bool anew, vdisk_error *err);
+/* All disks, from the first chunk to the last.  Everything was sent when it returns 0. */
+int pass_run(struct pass *p, vdisk_error *err);
+/* Of one disk what stands in `again`, or (`whole`) all of it; what is sent is added to what was. */
+int pass_again(struct pass *p, size_t disk, bool whole, vdisk_error *err);
 /* How far one disk is; from any thread while a pass runs. */
 void pass_counts(struct pass *p, size_t disk, struct pass_counts *out);
 /* The tree digest of what the other side has. */

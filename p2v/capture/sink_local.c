@@ -50,6 +50,7 @@ static int local_begin(struct sink *s, const char *machine, struct sink_disk *di
 	if (local_folder_open(&l->f, l->o, machine, disks, n, &s->found, err))
 		return -1;
 	s->where = l->f.path;
+	s->whole = l->f.state.whole;
 	return 0;
 }
 
@@ -179,7 +180,7 @@ static int local_pass(struct sink *s, size_t disk, const struct transfer_pass *p
 static int local_complete(struct sink *s, vdisk_error *err)
 {
 	struct local_sink *l = of(s);
-	int rc = local_folder_finish(&l->f, l->machine, err);
+	int rc = s->whole ? local_folder_settle(&l->f, err) : local_folder_finish(&l->f, l->machine, err);
 
 	s->where = l->f.path;
 	return rc;

@@ -33,6 +33,10 @@ def declined(*args, mentions=(), **kw):
 	return r
 
 
+def receiver(*args, **kw):
+	return Receiver(*args, token=TOKEN, **kw)
+
+
 def tree_digest(path):
 	"""As man/vdisk-digest.5 defines it."""
 	h, size = hashlib.sha256(), os.path.getsize(path)
@@ -251,6 +255,78 @@ def killed_and_resumed_here():
 
 
 @case
+def clusters_that_nobody_uses_are_given_back():
+	"""What a kill left reserved in the image."""
+	need("qemu-io")
+	full("disk", rng_for("leaks"), 24 * MIB)
+	os.mkdir("out")
+	r = run(CAPTURE, "--to", "out", "--everything", "-j", "2", "disk", env=env(LD_PRELOAD=os.path.join(BUILD, "tests", "libshim.so"), SHIM_OP="write",
+	        SHIM_NTH="60", SHIM_DO="kill"))
+	eq(-signal.SIGKILL, r.rc, "the kill\n    %s" % r.show())
+	image = os.path.join("out", os.listdir("out")[0], "disk.qcow2")
+	# One leak for certain: a cluster that is counted twice, and used once.
+	size = os.path.getsize(image)
+	with open(image, "r+b") as f:
+		f.seek(48)
+		table = int.from_bytes(f.read(8), "big")
+		f.seek(table)
+		block = int.from_bytes(f.read(8), "big")
+		f.seek(block + 2)
+		was = f.read(2)
+		f.seek(block + 2)
+		f.write((int.from_bytes(was, "big") + 1).to_bytes(2, "big"))
+	r = run("qemu-img", "check", "-f", "qcow2", "--output=json", image)
+	check(json.loads(r.out).get("leaks", 0) > 0, "there is nothing to give back: %s" % r.show())
+	r = capture("--to", "out", "--everything", "--resume", "--json", "disk").json()
+	check(r["resumed"], "it did not go on")
+	same(r, "disk", "disk", r["capture"])
+
+
+@case
+def killed_when_it_was_whole():
+	"""Between the word that all is there and the name: by the last of the renames, and by what comes after it."""
+	full("disk", rng_for("whole"), 5 * MIB)
+	shim = os.path.join(BUILD, "tests", "libshim.so")
+	for to in "out", "new.qcow2", "new.raw":
+		if to == "out":
+			os.mkdir(to)
+		seen, count = set(), env(LD_PRELOAD=shim, SHIM_OP="name", SHIM_COUNT=os.path.abspath("count"))
+		r = run(CAPTURE, "--to", to, "--everything", "--json", "disk", env=count).json()
+		names = int(open("count").read())
+		shutil.rmtree(r["capture"]) if to == "out" else os.unlink(to)
+		for nth in range(1 if ALL else names - 6, names + 1):
+			r = run(CAPTURE, "--to", to, "--everything", "--json", "disk", env=env(LD_PRELOAD=shim, SHIM_OP="name", SHIM_NTH=str(nth), SHIM_DO="kill"))
+			eq(-signal.SIGKILL, r.rc, "the kill\n    %s" % r.show())
+			partial = [os.path.join(d, n) for d in {"out", "."} if os.path.isdir(d) for n in os.listdir(d) if n.endswith(".partial")]
+			eq(1, len(partial), "unfinished captures after a kill at name %d: %r" % (nth, partial))
+			try:
+				whole = json.load(open(os.path.join(partial[0], "capture.json")))["state"] == "whole"
+			except FileNotFoundError: # before or after it all
+				shutil.rmtree(partial[0])
+				if os.path.exists(to) and to != "out":
+					os.unlink(to)
+				continue
+			seen.add(whole)
+			told = not whole or os.path.exists(os.path.join(partial[0], "disk.pass")) # it goes last but one
+			declined("--to", to, "--everything", "disk", mentions=["lacks nothing but its name" if whole else "incomplete", "--resume"])
+			r = capture("--to", to, "--everything", "--resume", "--json", "disk").json()
+			eq((True, True), (r["resumed"], r["complete"]), "what it says")
+			if whole:
+				eq((0, 0), (r["passes"], r["disks"][0]["sent"]), "what was read again")
+			eq(tree_digest("disk") if told else None, r["disks"][0]["digest"], "digest")
+			image = image_of(r["capture"], "disk") if to == "out" else to
+			same_as_raw("disk", image, "raw" if to.endswith("raw") else "qcow2")
+			eq([], [n for d in {"out", "."} if os.path.isdir(d) for n in os.listdir(d) if n.endswith(".partial")], "left behind")
+			if to == "out":
+				eq("whole", json.load(open(os.path.join(r["capture"], "capture.json")))["state"], "state")
+				shutil.rmtree(r["capture"])
+			else:
+				os.unlink(to)
+				os.unlink(to + ".machine.json")
+		eq({True, False}, seen, "kills before and after all was whole")
+
+
+@case
 def file_systems_that_know_less():
 	make_raw("disk", rng_for("oldfs"), 3 * MIB)
 	old = {"LD_PRELOAD": os.path.join(BUILD, "tests", "libshim.so"), "SHIM_OLDFS": "1"}
@@ -271,9 +347,9 @@ def to_a_receiver():
 	rng = rng_for("receiver")
 	full("sda", rng, 20 * MIB)
 	make_raw("sdb", rng, 7 * MIB + 512)
-	with Receiver() as s:
+	with receiver() as s:
 		declined(*s.words()[:2], "--token", "not-the-token-at-all", *s.words()[4:], "sda", mentions="token")
-		other = s.fingerprint[:-1] + ("0" if s.fingerprint[-1] != "0" else "1")
+		other = s.hello["fingerprint"][:-1] + ("0" if s.hello["fingerprint"][-1] != "0" else "1")
 		declined(*s.words()[:4], "--fingerprint", other, "sda", mentions="fingerprint")
 		declined(*s.words()[:4], "sda", mentions="--fingerprint") # its certificate is nobody's
 		r = capture(*s.words(), "--json", "--everything", "sda", "sdb").json()
@@ -287,7 +363,7 @@ def to_a_receiver():
 @case
 def levels_and_limits():
 	full("disk", rng_for("levels"), 6 * MIB)
-	with Receiver("store", "--token-uses", "unlimited") as s:
+	with receiver("--token-uses", "unlimited") as s:
 		for options in ((["--level", "0"], ["--level", "19", "-j", "1"], ["--limit-rate", "3M"]) if ALL else (["--limit-rate", "3M", "-j", "1"],)):
 			begin = time.monotonic()
 			r = capture(*s.words(), "--json", "--everything", *options, "disk").json()
@@ -302,9 +378,9 @@ def a_receiver_that_ends():
 	"""With --once the receiver goes when it has all, but not before it said so."""
 	make_raw("disk", rng_for("once"), 2 * MIB)
 	for i in range(8):
-		with Receiver("store%d" % i, "--once") as s:
+		with receiver("--once", store="store%d" % i) as s:
 			capture(*s.words(), "--everything", "--give-up", "3", "disk")
-			eq(0, s.process.wait(60), "the receiver's exit status")
+			eq(0, s.p.wait(60), "the receiver's exit status")
 
 
 def progressed(s, n):
@@ -327,7 +403,7 @@ def connection_cut():
 	rng = rng_for("cut")
 	times = 20 if ALL else 4
 	full("disk", rng, (60 if ALL else 24) * MIB)
-	with Receiver() as s, Proxy(s.port) as proxy:
+	with receiver() as s, Proxy(s.port) as proxy:
 		p = started(*s.words(proxy.port), *slow(), "disk")
 		cuts = 0
 		for i in range(times):
@@ -344,7 +420,7 @@ def receiver_killed():
 	rng = rng_for("receiver killed")
 	times = 10 if ALL else 3
 	full("disk", rng, (40 if ALL else 20) * MIB)
-	with Receiver() as s:
+	with receiver() as s:
 		p = started(*s.words(), *slow(), "disk")
 		for i in range(times):
 			until(lambda: progressed(s, (i + 1) * MIB) or p.poll() is not None, "data in the store")
@@ -360,7 +436,7 @@ def client_killed():
 	rng = rng_for("client killed")
 	times = 10 if ALL else 3
 	full("disk", rng, (40 if ALL else 20) * MIB)
-	with Receiver() as s:
+	with receiver() as s:
 		for i in range(times):
 			p = started(*s.words(), *slow(), "--resume", "disk")
 			until(lambda: progressed(s, (i + 1) * MIB) or p.poll() is not None, "data in the store")
@@ -379,7 +455,7 @@ def client_killed():
 @case
 def two_of_one_machine():
 	full("disk", rng_for("two"), 12 * MIB)
-	with Receiver() as s:
+	with receiver() as s:
 		p = started(*s.words(), *slow("2M"), "disk")
 		until(lambda: progressed(s, MIB) or p.poll() is not None, "data in the store")
 		second = started(*s.words(), "--everything", "disk")
@@ -394,7 +470,7 @@ def two_of_one_machine():
 @case
 def disk_shrinks():
 	full("disk", rng_for("shrinks"), 16 * MIB)
-	with Receiver() as s:
+	with receiver() as s:
 		p = started(*s.words(), *slow("4M"), "disk")
 		until(lambda: progressed(s, MIB) or p.poll() is not None, "data in the store")
 		os.truncate("disk", 2 * MIB)
@@ -419,7 +495,7 @@ def receiver_full():
 	os.mkdir("small")
 	ran("mount", "-t", "tmpfs", "-o", "size=72M", "tmpfs", "small") # of which it begins nothing in the last 64, and leaves 32 free
 	try:
-		with Receiver("small") as s:
+		with receiver(store="small") as s:
 			r = declined(*s.words(), "--everything", "--give-up", "3", "-q", "disk", mentions="receiver")
 			check(any(w in r.err.lower() for w in ("space", "full")), "no word of a full disk: %s" % r.err)
 			check(all(n.startswith(".") or n.endswith(".partial") for n in os.listdir("small")), "an incomplete capture looks whole")
@@ -517,7 +593,7 @@ def written_to_all_the_time():
 			f.flush()
 			os.fsync(f.fileno())
 		name = os.path.basename(device)
-		with Receiver() as s:
+		with receiver() as s:
 			first = capture(*s.words(), "--resync", "--json", "-q", device).json()
 			eq((False, False), (first["complete"], first["disks"][0]["frozen"]), "the first pass")
 			check(first["disks"][0]["sent"] >= 48 * MIB, "sent at first: %d" % first["disks"][0]["sent"])
@@ -550,12 +626,75 @@ def written_to_all_the_time():
 		check("could not be frozen" in r.err, "no warning: %s" % r.err)
 
 
+@contextlib.contextmanager
+def loops(*images):
+	"""Loop devices of these files."""
+	if not ROOT:
+		skip("wants root, for loop devices")
+	need("losetup")
+	devices = []
+	try:
+		for image in images:
+			devices.append(ran("losetup", "-f", "--show", image).out.strip())
+		yield devices
+	finally:
+		for device in devices:
+			ran("losetup", "-d", device)
+
+
+@case
+def a_btrfs_on_two_disks():
+	"""One freeze holds both; who captures one of them hears of the other."""
+	need("mkfs.btrfs", "btrfs")
+	for name in ("one.img", "two.img"):
+		with open(name, "wb") as f:
+			f.truncate(256 * MIB)
+	os.mkdir("live")
+	with loops("one.img", "two.img") as (one, two):
+		ran("mkfs.btrfs", "-q", "-f", "-d", "raid1", "-m", "raid1", one, two)
+		mounted_it = run("mount", "-t", "btrfs", "-o", "device=%s,device=%s" % (one, two), one, "live")
+		if mounted_it.rc:
+			skip("no btrfs here: " + mounted_it.err.strip())
+		try:
+			with Writer("live"):
+				os.mkdir("out")
+				r = capture("--to", "out", "--json", one, two)
+				d = r.json()["disks"]
+				eq([True, True], [x["frozen"] for x in d], "frozen: %s" % r.err)
+				check("is not captured" not in r.err, "a warning: %s" % r.err)
+				os.mkdir("half")
+				r = capture("--to", "half", "--json", two)
+				check("live (btrfs) lies on %s, too, which is not captured" % os.path.basename(one) in r.err, "nothing is said of the other disk: %s" % r.err)
+				eq(True, r.json()["disks"][0]["frozen"], "frozen")
+		finally:
+			ran("umount", "live")
+	run("btrfs", "device", "scan", "--forget")
+	folder = os.path.join("out", os.listdir("out")[0])
+	back = []
+	for x in d:
+		qemu_img("convert", "-O", "raw", image_of(folder, x["name"]), x["name"] + ".back")
+		back.append(x["name"] + ".back")
+	with loops(*back) as devices:
+		ran("btrfs", "device", "scan", *devices)
+		ran("btrfs", "check", "--readonly", devices[0])
+		ran("mount", "-t", "btrfs", "-o", "ro,device=%s,device=%s" % tuple(devices), devices[0], "live")
+		try:
+			names = [n for n in os.listdir("live") if len(n) == 64]
+			check(len(names) > 3, "there are only %d files" % len(names))
+			for n in names:
+				eq(n, sha256(os.path.join("live", n)), "content of a file")
+			ran("btrfs", "scrub", "start", "-B", "-r", "live")
+		finally:
+			ran("umount", "live")
+			run("btrfs", "device", "scan", "--forget")
+
+
 @case
 def thawed_whatever_happens():
 	with live_disk(64 * MIB) as (device, writer):
 		full("live/ballast", rng_for("thaw"), 16 * MIB)
 		for how in ("kill", "time") if ALL else ("kill",):
-			with Receiver("store-" + how) as s:
+			with receiver(store="store-" + how) as s:
 				p = started(*s.words(), *slow("3M"), "--passes", "1", "--freeze-seconds", "2" if how == "time" else "300", device)
 				until(lambda: progressed(s, MIB) or p.poll() is not None, "data in the store")
 				eq(None, p.poll(), "the client's end: %s" % open("client.err").read())

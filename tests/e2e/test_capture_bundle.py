@@ -44,7 +44,7 @@ def captures_there(root):
 	ran("mke2fs", "-q", "-F", "-t", "ext4", "-E", "nodiscard", "-d", "tree", "disk", "32M")
 	for name in ("disk", "vdisk-capture.run"):
 		shutil.copy(name, root)
-	with Receiver() as s:
+	with receiver() as s:
 		r = inside(root, "/vdisk-capture.run", *s.words(), "--json", "/disk").json()
 		check(r["disks"][0]["skipped"] > 20 * MIB, "its programs did not tell which blocks are free: %r" % r)
 		ran("qemu-img", "convert", "-O", "raw", os.path.join(s.folder(), "disk.qcow2"), "back")
@@ -59,6 +59,10 @@ def captures_there(root):
 	while os.listdir(os.path.join(root, "tmp")):
 		check(time.monotonic() < end, "left behind: %r" % os.listdir(os.path.join(root, "tmp")))
 		time.sleep(0.1)
+
+
+def receiver(*args, **kw):
+	return Receiver(*args, token=TOKEN, **kw)
 
 
 @case

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""A sender of captures, written after man/vdisk-transfer.5, and a running `vdisk receive`: for the receiver's tests."""
+"""A sender of captures, written after man/vdisk-transfer.5: for the receiver's tests."""
 import hashlib, http.client, json, os, re, signal, socket, ssl, struct, subprocess, threading, time
-from vdtest import *
+from receiver import *
 
 CHUNK = 1 << 20
 MAGIC = 0x31525456
@@ -62,71 +62,7 @@ def zstd_record(index, data):
 	return record(ZSTD, index, 1, packed, leaf(data)) if len(packed) < len(data) else data_record(index, data)
 
 
-# ---------------------------------------------------------------- the receiver
-
-class Receiver:
-	"""A running `vdisk receive --json`; `hello` is what it said of itself."""
-	def __init__(self, *args, store="store", preexec=None, err=None, program=None):
-		self.args, self.store, self.preexec, self.program = args, store, preexec, program or [VDISK, "receive"]
-		self.lines, self.port, self.err = [], 0, err
-		self.start()
-
-	def start(self):
-		listen = [] if "--listen" in self.args else ["--listen", "127.0.0.1:%d" % self.port]
-		self.p = subprocess.Popen([*self.program, "--json", "--store", self.store, *listen, *self.args], stdout=subprocess.PIPE, stderr=self.err,
-		                          preexec_fn=self.preexec)
-		line = self.p.stdout.readline()
-		check(line, "the receiver said nothing: exit status %s" % (self.p.wait() if not line else ""))
-		self.hello = json.loads(line)
-		eq("listening", self.hello["event"], "the first event")
-		self.port = self.hello["port"]
-		self.reader = threading.Thread(target=self.read, args=(self.p,), daemon=True)
-		self.reader.start()
-
-	def read(self, p):
-		for line in p.stdout:
-			self.lines.append(json.loads(line))
-
-	def kill(self):
-		self.p.kill()
-		self.p.wait()
-		self.reader.join()
-		self.p.stdout.close()
-
-	def again(self):
-		"""Killed like by the power, and begun anew on the same port."""
-		self.kill()
-		self.start()
-
-	def end(self, rc=0, sig=signal.SIGTERM, seconds=120):
-		if sig:
-			self.p.send_signal(sig)
-		try:
-			got = self.p.wait(seconds)
-		except subprocess.TimeoutExpired:
-			self.kill()
-			fail("the receiver does not end")
-		self.reader.join()
-		self.p.stdout.close()
-		eq(rc, got, "the receiver's exit status")
-
-	def __enter__(self):
-		return self
-
-	def __exit__(self, *what):
-		if self.p.poll() is None:
-			self.kill()
-
-	def memory(self):
-		"""The most that it had in memory, in bytes."""
-		with open("/proc/%d/status" % self.p.pid) as f:
-			return int(re.search(r"VmHWM:\s+(\d+) kB", f.read())[1]) << 10
-
-	def view(self, path="/v1/captures", key=True):
-		status, _, body = Client(self, self.hello["view-key"] if key else None).ask("GET", path)
-		eq(200, status, path)
-		return json.loads(body)
-
+# ---------------------------------------------------------------- the sender
 
 def tls_context(cert=None):
 	c = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)

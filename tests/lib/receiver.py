@@ -1,62 +1,96 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""A receiver for the tests of captures, which can be killed and started again under the same address, and a proxy whose connections can be cut."""
-import select, socket
+"""A running `vdisk receive`, which can be killed and started again under the same address, and a proxy whose connections can be cut."""
+import http.client, json, os, re, select, signal, socket, ssl, subprocess, threading
 from vdtest import *
 
 RECEIVE = os.path.join(BUILD, "vdisk-receive")
 TOKEN = "a-token-for-tests"
 
 
-def free_port():
-	with socket.socket() as s:
-		s.bind(("127.0.0.1", 0))
-		return s.getsockname()[1]
-
-
 class Receiver:
-	def __init__(self, store="store", *options, token=TOKEN):
+	"""A running `vdisk receive --json`; `hello` is what it said of itself, `lines` what it said since."""
+	def __init__(self, *args, store="store", token=None, preexec=None, err=None, program=None):
 		if not os.path.exists(RECEIVE):
 			skip("the build has no vdisk-receive")
-		self.store, self.options, self.token, self.port = store, options, token, free_port()
-		self.process = self.fingerprint = None
+		self.args = args + (("--token", token) if token else ())
+		self.store, self.token, self.preexec, self.program = store, token, preexec, program or [VDISK, "receive"]
+		self.lines, self.port, self.err = [], 0, err
 		self.start()
 
 	def start(self):
-		"""Returns when it listens."""
-		log = open("receiver.log", "ab")
-		self.process = subprocess.Popen([RECEIVE, "--store", self.store, "--listen", "127.0.0.1:%d" % self.port, "--token", self.token, "--json",
-		                                 *self.options], stdout=subprocess.PIPE, stderr=log, env=dict(os.environ, LC_ALL="C.UTF-8"))
-		log.close()
-		for line in self.process.stdout:
-			event = json.loads(line)
-			if event["event"] == "listening":
-				self.fingerprint = event["fingerprint"]
-				break
-		else:
-			fail("the receiver does not start: %s" % open("receiver.log").read()[-800:])
-		# What it says later must not fill the pipe.
-		threading.Thread(target=self.process.stdout.read, daemon=True).start()
+		"""Returns when it listens: where it did before."""
+		listen = [] if "--listen" in self.args else ["--listen", "127.0.0.1:%d" % self.port]
+		self.p = subprocess.Popen([*self.program, "--json", "--store", self.store, *listen, *self.args], stdout=subprocess.PIPE, stderr=self.err,
+		                          preexec_fn=self.preexec)
+		line = self.p.stdout.readline()
+		check(line, "the receiver said nothing: exit status %s" % (self.p.wait() if not line else ""))
+		self.hello = json.loads(line)
+		eq("listening", self.hello["event"], "the first event")
+		self.port = self.hello["port"]
+		self.reader = threading.Thread(target=self.read, args=(self.p,), daemon=True)
+		self.reader.start()
+
+	def read(self, p):
+		for line in p.stdout:
+			self.lines.append(json.loads(line))
 
 	def kill(self):
-		self.process.kill()
-		self.process.wait()
+		self.p.kill()
+		self.p.wait()
+		self.reader.join()
+		self.p.stdout.close()
 
-	def stop(self):
-		if self.process.poll() is None:
-			self.process.terminate()
-			try:
-				self.process.wait(60)
-			except subprocess.TimeoutExpired:
-				self.kill()
+	def again(self):
+		"""Killed like by the power, and begun anew on the same port."""
+		self.kill()
+		self.start()
 
-	def words(self, port=None):
-		return ["--to", "https://127.0.0.1:%d/" % (port or self.port), "--token", self.token, "--fingerprint", self.fingerprint]
+	def end(self, rc=0, sig=signal.SIGTERM, seconds=120):
+		if sig:
+			self.p.send_signal(sig)
+		try:
+			got = self.p.wait(seconds)
+		except subprocess.TimeoutExpired:
+			self.kill()
+			fail("the receiver does not end")
+		self.reader.join()
+		self.p.stdout.close()
+		eq(rc, got, "the receiver's exit status")
 
 	def __enter__(self):
 		return self
 
-	def __exit__(self, *_):
-		self.stop()
+	def __exit__(self, *what):
+		if self.p.poll() is None:
+			self.kill()
+
+	def memory(self):
+		"""The most that it had in memory, in bytes."""
+		with open("/proc/%d/status" % self.p.pid) as f:
+			return int(re.search(r"VmHWM:\s+(\d+) kB", f.read())[1]) << 10
+
+	def moved(self):
+		"""Bytes that it has read and written, files and sockets."""
+		with open("/proc/%d/io" % self.p.pid) as f:
+			return sum(int(n) for n in re.findall(r"^[rw]char: (\d+)", f.read(), re.M))
+
+	def view(self, path="/v1/captures", key=True):
+		status, body = self.get(path, self.hello["view-key"] if key else None)
+		eq(200, status, path)
+		return json.loads(body)
+
+	def get(self, path, secret):
+		"""(status, body), as a browser without cookies would get them."""
+		c = http.client.HTTPSConnection("127.0.0.1", self.port, context=ssl._create_unverified_context(), timeout=120)
+		c.request("GET", path, headers={"Authorization": "Bearer " + secret} if secret else {})
+		a = c.getresponse()
+		got = a.status, a.read()
+		c.close()
+		return got
+
+	def words(self, port=None):
+		"""What a client is told."""
+		return ["--to", "https://127.0.0.1:%d/" % (port or self.port), "--token", self.token or self.hello["token"], "--fingerprint", self.hello["fingerprint"]]
 
 	def folder(self):
 		"""Of the one capture that is whole."""

@@ -129,11 +129,44 @@ static void content_of_a_disk(void **state)
 	free(buf);
 }
 
+/* The head of a medium as p2v/iso/build.sh makes it. */
+static void a_disk_with_the_iso(void **state)
+{
+	char name[] = "/tmp/vdisk-content-XXXXXX";
+	uint8_t head[40960] = { 0 };
+	int fd = mkstemp(name);
+
+	(void)state;
+	assert_true(fd >= 0);
+	memcpy(head + 32768, "\1CD001\1", 7);
+	memset(head + 32808, ' ', 32);
+	for (unsigned i = 0; i < 4; i++) {
+		static const struct { const char *label; bool is; } cases[] = { { "VDISK_CAPTURE", true }, { "VDISK_CAPTURES", false }, { "Debian", false }, { "VDISK", false } };
+		struct disk d;
+
+		memset(head + 32808, ' ', 32);
+		memcpy(head + 32808, cases[i].label, strlen(cases[i].label));
+		assert_int_equal(sizeof(head), pwrite(fd, head, sizeof(head), 0));
+		assert_int_equal(0, disk_open(&d, name, NULL));
+		assert_int_equal(cases[i].is, disk_is_iso(&d));
+		disk_close(&d);
+	}
+	assert_int_equal(0, ftruncate(fd, 32768 + 2048));
+	struct disk d;
+
+	assert_int_equal(0, disk_open(&d, name, NULL));
+	assert_false(disk_is_iso(&d));
+	disk_close(&d);
+	close(fd);
+	unlink(name);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(ranges_against_an_array),
 		cmocka_unit_test(content_of_a_disk),
+		cmocka_unit_test(a_disk_with_the_iso),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

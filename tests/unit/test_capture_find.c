@@ -147,7 +147,7 @@ static struct machine_disk *disk_found(const char *name)
 
 	assert_non_null(d);
 	d->name = machine_text(m, name);
-	find_disk(m, d, root);
+	find_disk(m, d, name, root);
 	return d;
 }
 
@@ -304,13 +304,12 @@ static void what_is_mounted(void **state)
 	assert_int_equal(0, find_mounts(&mounts, root, NULL));
 	assert_int_equal(7, mounts.n); /* the volume lies on two disks, and is mounted twice */
 	assert_string_equal("sda", mounts.v[0].disk);
-	assert_true(mounts.v[0].direct && mounts.v[0].writable);
+	assert_true(mounts.v[0].writable);
 	assert_string_equal("/srv/a b", mounts.v[1].folder);
 	assert_string_equal("dm-0", mounts.v[1].source);
-	assert_false(mounts.v[1].direct);
+	assert_string_equal("dm-0", mounts.v[1].device);
 	assert_false(mounts.v[5].writable);
 	assert_string_equal("cciss-c0d0", mounts.v[6].disk); /* as the capture calls it */
-	assert_true(mounts.v[6].direct);
 	find_mounts_free(&mounts);
 	assert_int_equal(0, live_find(&live, disks, 2, root, NULL));
 	assert_int_equal(2, live.n);
@@ -324,6 +323,144 @@ static void what_is_mounted(void **state)
 	assert_true(live_still(&live, "sdb", root));
 	file("/sys/class/block/sdb/stat", "1 0 8 0 6 0 108 0 0 0 0\n");
 	assert_false(live_still(&live, "sdb", root));
+	live_free(&live);
+}
+
+/* sdh and sdi are paths of a map with a partition; sdj and sdk an array of the board's, and sdl what it has in reserve; md5 is Linux' own. */
+static void stacks_make(void)
+{
+	char device[128];
+
+	for (int i = 0; i < 5; i++) {
+		char name[] = { 's', 'd', (char)('h' + i), '\0' };
+
+		snprintf(device, sizeof(device), "/pci0000:00/0000:03:00.0/host4/target4:3:%d/4:3:%d:0", i, i);
+		disk(name, device, "1000");
+	}
+	disk("dm-4", NULL, "1000");
+	file("/sys/block/dm-4/dm/uuid", "mpath-3600508b400105e210000900000490000\n");
+	file("/sys/block/dm-4/dm/name", "mpath a\n");
+	file("/sys/block/dm-4/queue/rotational", "1\n");
+	file("/sys/block/sdh/device/model", "LUN\n");
+	disk("dm-5", NULL, "900");
+	file("/sys/block/dm-5/dm/uuid", "part1-mpath-3600508b400105e210000900000490000\n");
+	folder("/sys/block/dm-5/slaves/dm-4");
+	link_make("/sys/dev/block/254:5", "../../block/dm-5");
+	for (int i = 0; i < 2; i++) {
+		snprintf(device, sizeof(device), "/sys/block/dm-4/slaves/sd%c", "hi"[i]);
+		folder(device);
+		snprintf(device, sizeof(device), "/sys/block/sd%c/holders/dm-4", "hi"[i]);
+		folder(device);
+	}
+	disk("md127", NULL, "0");
+	file("/sys/block/md127/md/metadata_version", "external:imsm\n");
+	disk("md126", NULL, "1900");
+	file("/sys/block/md126/md/metadata_version", "external:/md127/0\n");
+	partition("md126", "md126p1", "1", "259:1");
+	file("/sys/block/md126/md126p1/start", "2048\n");
+	for (int i = 0; i < 3; i++) {
+		snprintf(device, sizeof(device), "/sys/block/sd%c/holders/md127", "jkl"[i]);
+		folder(device);
+		if (i < 2) {
+			snprintf(device, sizeof(device), "/sys/block/sd%c/holders/md126", "jk"[i]);
+			folder(device);
+			snprintf(device, sizeof(device), "/sys/block/md126/slaves/sd%c", "jk"[i]);
+			folder(device);
+		}
+	}
+	disk("md5", NULL, "900");
+	file("/sys/block/md5/md/metadata_version", "1.2\n");
+	folder("/sys/block/md5/slaves/sda1");
+	folder("/sys/block/sdd/holders/md5");
+}
+
+static void disks_that_others_make(void **state)
+{
+	static const char *const expected[] = { "dm-4", "md126", "nvme0n1", "sda", "sdb", "sdc", "sdd" };
+	static const char *const disks[] = { "mpath-a" };
+	struct find_mounts mounts;
+	struct live live;
+	char text[TRANSFER_NAME_MAX + 1];
+	uint64_t off;
+	size_t n;
+	char **names;
+
+	(void)state;
+	stacks_make();
+	names = find_disks(root, &n);
+	for (size_t i = 0; i < n && i < 7; i++)
+		assert_string_equal(expected[i], names[i]);
+	assert_int_equal(7, n);
+	find_names_free(names, n);
+	assert_int_equal(FIND_MULTIPATH, find_stack(root, "dm-4"));
+	assert_int_equal(FIND_PLAIN, find_stack(root, "dm-5")); /* its partition */
+	assert_int_equal(FIND_RAID, find_stack(root, "md126"));
+	assert_int_equal(FIND_PLAIN, find_stack(root, "md127")); /* the container */
+	assert_int_equal(FIND_PLAIN, find_stack(root, "md5"));
+	assert_int_equal(FIND_MULTIPATH, find_member_of(text, root, "sdi"));
+	assert_string_equal("dm-4", text);
+	assert_int_equal(FIND_RAID, find_member_of(text, root, "sdl"));
+	assert_string_equal("md126", text);
+	assert_int_equal(FIND_PLAIN, find_member_of(text, root, "sdd"));
+	find_disk_name(text, root, "dm-4");
+	assert_string_equal("mpath-a", text);
+	assert_true(find_disk_kernel(text, root, "mpath-a"));
+	assert_string_equal("dm-4", text);
+	assert_true(find_place(text, &off, root, "md126p1"));
+	assert_string_equal("md126", text);
+	assert_int_equal(1048576, off);
+	assert_true(find_place(text, &off, root, "dm-4"));
+	assert_false(find_place(text, &off, root, "dm-5"));
+	/* What is mounted of it is on the map, and on its paths, for whoever names one. */
+	file("/proc/self/mountinfo", "1 0 254:5 / /srv rw - ext4 /dev/mapper/mpatha-part1 rw\n");
+	assert_int_equal(0, find_mounts(&mounts, root, NULL));
+	assert_int_equal(3, mounts.n);
+	assert_string_equal("mpath-a", mounts.v[2].disk);
+	find_mounts_free(&mounts);
+	assert_int_equal(0, live_find(&live, disks, 1, root, NULL));
+	assert_int_equal(1, live.n);
+	assert_string_equal("dm-4", live.disks[0].kernel);
+	live_free(&live);
+}
+
+static void what_a_map_hangs_on(void **state)
+{
+	struct machine_disk *d = disk_found("dm-4");
+
+	(void)state;
+	assert_int_equal(MACHINE_BUS_SCSI, d->bus); /* its first path's */
+	assert_string_equal("LUN", d->model);
+}
+
+static void btrfs_on_several(void **state)
+{
+	static const char *const both[] = { "sda", "sdb" }, *const one[] = { "sdb", "sdc" }, *const none[] = { "sdc" };
+	struct live live;
+
+	(void)state;
+	folder("/sys/fs/btrfs/features");
+	folder("/sys/fs/btrfs/2b0f8f5e-7f0a-4b55-8c8e-5f5a1f6f0b12/devices/sda2");
+	folder("/sys/fs/btrfs/2b0f8f5e-7f0a-4b55-8c8e-5f5a1f6f0b12/devices/sdb");
+	file("/dev/sda2", "");
+	file("/proc/self/mountinfo", "1 0 0:31 /@ / rw - btrfs /dev/sda2 rw,subvol=/@\n2 1 0:31 /@home /home rw - btrfs /dev/sda2 rw,subvol=/@home\n");
+	assert_int_equal(0, live_find(&live, both, 2, root, NULL));
+	assert_int_equal(1, live.n);
+	assert_true(live_on(&live, "sda") && live_on(&live, "sdb"));
+	assert_int_equal(0, live.n_lacks);
+	file("/sys/class/block/sda2/stat", "1 0 8 0 5 0 100 0 0 0 0\n");
+	file("/sys/class/block/sdb/stat", "1 0 8 0 5 0 100 0 0 0 0\n");
+	live_watch(&live, root);
+	assert_true(live_still(&live, "sda", root));
+	file("/sys/class/block/sdb/stat", "1 0 8 0 6 0 108 0 0 0 0\n"); /* what is written to its other device changes this one's state, too */
+	assert_false(live_still(&live, "sda", root));
+	live_free(&live);
+	assert_int_equal(0, live_find(&live, one, 2, root, NULL));
+	assert_true(live_on(&live, "sdb"));
+	assert_int_equal(1, live.n_lacks);
+	assert_string_equal("/ (btrfs) lies on sda2, too, which is not captured: without it the file system may not be whole", live.lacks[0]);
+	live_free(&live);
+	assert_int_equal(0, live_find(&live, none, 1, root, NULL));
+	assert_int_equal(0, live.n_lacks);
 	live_free(&live);
 }
 
@@ -368,6 +505,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(board_of_a_server, machine_begin, machine_end),
 		cmocka_unit_test_setup_teardown(uuid_made_up, machine_begin, machine_end),
 		cmocka_unit_test(what_is_mounted),
+		cmocka_unit_test(disks_that_others_make),
+		cmocka_unit_test_setup_teardown(what_a_map_hangs_on, machine_begin, machine_end),
+		cmocka_unit_test(btrfs_on_several),
 	};
 
 	return cmocka_run_group_tests(tests, root_make, root_remove);
