@@ -12,6 +12,7 @@
 #include "args.h"
 #include "common/fail.h"
 #include "common/say.h"
+#include "common/streams.h"
 #include "disk.h"
 #include "guest.h"
 #include "quick.h"
@@ -230,6 +231,7 @@ int main(int argc, char **argv)
 	pid_t pid;
 	char byte;
 
+	streams_secure();
 	if (rc)
 		return rc < 0 ? 2 : 0;
 	say_open("vdisk mount", false);

@@ -7,6 +7,7 @@
  * next command finds everything in place.
  */
 #include "common/say.h"
+#include "common/streams.h"
 #include "daemon.h"
 
 #include <errno.h>
@@ -54,6 +55,7 @@ int main(int argc, char **argv)
 {
 	static struct args a;
 
+	streams_secure();
 	say_open("vdisk mount", false);
 	if (!is_helper(argv[0]) && wants_files(argv))
 		return files_run(argv);

@@ -9,6 +9,7 @@
 #include "common/folder.h"
 #include "common/notify.h"
 #include "common/say.h"
+#include "common/streams.h"
 #include "bitmap.h"
 #include "listen.h"
 #include "options.h"
@@ -255,6 +256,7 @@ int main(int argc, char **argv)
 	pid_t pid;
 	char byte;
 
+	streams_secure();
 	if (rc)
 		return rc < 0 ? 2 : 0;
 	say_open("vdisk nbd", false);

@@ -7,6 +7,7 @@
  */
 #include "common/fail.h"
 #include "common/say.h"
+#include "common/streams.h"
 #include "disk.h"
 #include "guestfs_windows.h"
 #include "main_layer.h"
@@ -212,6 +213,7 @@ int main(int argc, char **argv)
 	vdisk_error err = { 0 };
 	int rc = adapt_args_parse(&a, argc, argv);
 
+	streams_secure();
 	if (rc)
 		return rc < 0 ? 2 : 0;
 	say_open("vdisk adapt", false);

@@ -5,6 +5,7 @@
 #include "common/folder.h"
 #include "common/option.h"
 #include "common/say.h"
+#include "common/streams.h"
 #include "inspect.h"
 
 #include <dirent.h>
@@ -188,6 +189,7 @@ int main(int argc, char **argv)
 	vdisk_error err;
 	pid_t parent = getpid(), pid;
 
+	streams_secure();
 	if (rc)
 		return rc < 0 ? 2 : 0;
 	say_open(PROGRAM, false);

@@ -12,6 +12,7 @@
 #include "common/fail.h"
 #include "common/notify.h"
 #include "common/say.h"
+#include "common/streams.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -272,6 +273,7 @@ int main(int argc, char **argv)
 	struct options o;
 	int rc = options_parse(&o, argc, argv);
 
+	streams_secure();
 	if (rc || !p) {
 		free(p);
 		return rc < 0 || !rc ? 2 : 0;

@@ -5,6 +5,7 @@
 #include "screen.h"
 
 #include "common/option.h"
+#include "common/streams.h"
 
 #include <locale.h>
 #include <newt.h>
@@ -59,6 +60,7 @@ int main(int argc, char **argv)
 	int rc = options_parse(&o, argc, argv);
 	const char *capture;
 
+	streams_secure();
 	if (rc)
 		return rc < 0 ? 2 : 0;
 	signal(SIGPIPE, SIG_IGN);

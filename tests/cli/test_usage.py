@@ -161,6 +161,29 @@ def closed_streams():
 
 
 @case
+def closed_streams_of_others():
+	"""The same of the programs that open an image for writing: their complaint does not end up in it."""
+	disk()
+	os.mkdir("folder")
+	before = sha256("disk.raw")
+	for words in (["vdisk-nbd", "--rw", "--socket", "missing/socket", "disk.raw"], ["vdisk-mount", "--rw", "disk.raw", "folder/missing"],
+	              ["vdisk-boot", "--engine", "frob", "disk.raw"], ["vdisk-adapt", "--target", "frob", "disk.raw"]):
+		program = os.path.join(os.path.dirname(VDISK), words[0])
+		if not os.path.exists(program):
+			continue
+		for fds in ((2,), (0, 1, 2)):
+			eq(2, run(program, *words[1:], preexec=lambda: [os.close(fd) for fd in fds]).rc, "exit status of %s" % words)
+			eq(before, sha256("disk.raw"), "the image after %s with %r closed" % (words, fds))
+	server = os.path.join(os.path.dirname(VDISK), "vdisk-nbd")
+	if os.path.exists(server): # what it has there instead
+		look = "readlink /proc/$PPID/fd/0 /proc/$PPID/fd/1 /proc/$PPID/fd/2 > %s" % os.path.abspath("streams")
+		run(server, "--rw", "--socket", os.path.abspath("s"), "--run", look, "disk.raw", preexec=lambda: os.closerange(0, 3))
+		with open("streams") as f:
+			eq(["/dev/null"] * 3, f.read().split(), "the streams of a server that was started without")
+		eq(before, sha256("disk.raw"), "the image that it served")
+
+
+@case
 def reader_that_went_away():
 	disk()
 	r, w = os.pipe()
@@ -318,6 +341,40 @@ def other_programs():
 	r = run(VDISK, "help", "greet", env={"PATH": os.path.abspath("bin") + ":" + os.environ["PATH"]})
 	eq((7, "greet --help\n"), (r.rc, r.out), "vdisk help greet")
 	refused("../bin/vdisk-greet")
+
+
+@case
+def programs_are_listed():
+	"""vdisk help tells which programs there are, beside it and in PATH, each once, and what ours are for."""
+	os.mkdir("bin")
+	for name, mode in (("vdisk-greet", 0o755), ("vdisk-notes.txt", 0o755), ("vdisk-data", 0o644), ("vdisk-convert", 0o755), ("vdisk-mount", 0o755)):
+		with open("bin/" + name, "w") as f:
+			f.write("#!/bin/sh\n")
+		os.chmod("bin/" + name, mode)
+	os.mkdir("bin/vdisk-folder")
+	out = run(VDISK, "help", env={"PATH": os.path.abspath("bin") + ":/nowhere:" + os.environ["PATH"]}).out
+	listed = out.split("Programs of their own")[1].split("\n\n")[1].splitlines()
+	names = [line.split()[0] for line in listed]
+	eq(sorted(set(names)), names, "sorted, each once")
+	check("greet" in names and not {"notes.txt", "data", "convert", "folder"} & set(names), "%r" % names)
+	check(any(line.startswith("  mount ") and "image" in line for line in listed), "what it is for: %r" % listed)
+	for name in os.listdir(BUILD):
+		if name.startswith("vdisk-") and os.access(os.path.join(BUILD, name), os.X_OK) and os.path.isfile(os.path.join(BUILD, name)):
+			check(name[6:] in names, "%s is listed" % name)
+	check(all(out.index(" %s " % c) < out.index("Programs of their own") for c in COMMANDS), "commands come first")
+
+
+@case
+def compare_warns():
+	"""What is odd about either image is told with the answer, whatever it is."""
+	disk("other.raw", 4 * MIB, "other")
+	vdisk("create", "-f", "vhd", "base.vhd", "4M")
+	vdisk("create", "-f", "vhd", "-b", "base.vhd", "-F", "vhd", "leaf.vhd")
+	os.utime("base.vhd", (10 ** 9, 10 ** 9))
+	for words, rc in ((["leaf.vhd", "base.vhd"], 0), (["base.vhd", "leaf.vhd"], 0), (["other.raw", "leaf.vhd"], 1)):
+		r = vdisk("compare", *words, rc=rc)
+		check(r.err.count("another time stamp") == 1, "a warning: %s" % r.show())
+	eq("", vdisk("compare", "-q", "leaf.vhd", "base.vhd").err, "quiet")
 
 
 main()

@@ -3,6 +3,8 @@
 #include "console.h"
 #include "setup.h"
 
+#include "common/streams.h"
+
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
@@ -149,6 +151,7 @@ int main(int argc, char **argv)
 	vdisk_error err = { 0 };
 	int status = options_parse(&run.options, "boot", argc, argv);
 
+	streams_secure();
 	if (status)
 		return status > 0 ? 0 : 2;
 	status = setup_open(&run.setup, &run.options, false, &err);

@@ -4,6 +4,8 @@
 #include "report.h"
 #include "setup.h"
 
+#include "common/streams.h"
+
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
@@ -182,6 +184,7 @@ int main(int argc, char **argv)
 	vdisk_error err = { 0 };
 	int status = options_parse(&run.options, "verify", argc, argv);
 
+	streams_secure();
 	if (status)
 		return status > 0 ? 0 : 2;
 	status = run_all(&run, &err);

@@ -4,8 +4,8 @@
 #include "help.h"
 #include "output.h"
 
-#include <errno.h>
-#include <fcntl.h>
+#include "common/streams.h"
+
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -98,18 +98,10 @@ static int program_run(char **argv, int argc)
 	return fail_usage("there is no option \"%s\"", word);
 }
 
-/* An image must never be opened as a standard stream, nor a message be written into one. */
-static void streams_secure(void)
-{
-	for (int fd = 0; fd <= 2; fd++)
-		if (fcntl(fd, F_GETFD) < 0 && errno == EBADF && open("/dev/null", fd == 2 ? O_WRONLY : O_RDONLY) != fd)
-			_exit(EXIT_TROUBLE);
-	signal(SIGPIPE, SIG_IGN); /* a reader that went away is a write error, told as such */
-}
-
 int main(int argc, char **argv)
 {
 	streams_secure();
+	signal(SIGPIPE, SIG_IGN); /* a reader that went away is a write error, told as such */
 	if (argc < 2)
 		return fail_usage("a command is missing");
 	const struct command *cmd = command_find(argv[1]);
