@@ -59,7 +59,7 @@ static const struct foreign {
 	{ 0, 6, "\xfd" "7zXZ\0", "xz-compressed data (xz)", true },
 	{ 0, 4, "\x28\xb5\x2f\xfd", "zstd-compressed data (zstd)", true },
 	{ 0, 3, "BZh", "bzip2-compressed data (bzip2)", true },
-	{ 257, 5, "ustar", "a tar archive (ova)", true },
+	{ 257, 5, "ustar", "a tar archive (OVA, XVA: vdisk migrate takes those)", true },
 };
 
 static const struct foreign *foreign_find(const struct vd_peek *p)
@@ -85,9 +85,23 @@ static bool suffix_is(const struct vdisk_format_info *f, const char *suffix)
 	return false;
 }
 
-/* A fixed VHD that lost its footer, say, would pass for a raw disk of another length: its name knows better. */
-static int raw_judge(const char *path, const struct vd_driver *found, vd_error *err)
+/* Whole machines and descriptions of them (a file in an archive has the archive's name, and is none). */
+static bool is_machine(const struct vd_file *f, const char *path)
 {
+	static const char *const suffixes[] = { "ova", "ovf", "vmx", "vbox", "vmc", "xva", "vma", "xml" };
+
+	for (size_t i = 0; (f->fd >= 0 || f->flags & VD_FILE_REMOTE) && i < sizeof(suffixes) / sizeof(suffixes[0]); i++)
+		if (!strcasecmp(vd_suffix(path), suffixes[i]))
+			return true;
+	return false;
+}
+
+/* A fixed VHD that lost its footer, say, would pass for a raw disk of another length: its name knows better. */
+static int raw_judge(const struct vd_file *f, const char *path, const struct vd_driver *found, vd_error *err)
+{
+	if (is_machine(f, path))
+		return vd_fail(err, VDISK_REFUSED, VDISK_NO_OFFSET,
+		               "%s: its name says that it is a machine, or describes one: vdisk migrate takes such (-f raw takes its bytes as the disk)", path);
 	for (size_t i = 0; vd_drivers[i]; i++)
 		if (vd_drivers[i] != found && suffix_is(&vd_drivers[i]->info, vd_suffix(path)))
 			return vd_fail(
@@ -132,7 +146,7 @@ int vd_probe(struct vd_file *f, const char *path, const struct vd_driver **out, 
 	}
 	if (!*out)
 		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "%s: no known format", path);
-	return best < 50 ? raw_judge(path, *out, err) : 0;
+	return best < 50 ? raw_judge(f, path, *out, err) : 0;
 }
 
 int vd_driver_choose(struct vd_file *f, const char *path, const char *format, const struct vd_driver **out, bool *said,
