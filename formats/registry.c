@@ -31,4 +31,9 @@ const struct vd_driver *const vd_drivers[] = { FORMATS(ENTRY, NOTHING) NULL };
 #else
 #define HTTP ""
 #endif
-const char vd_version_text[] = VDISK_VERSION " (" FORMATS(NAME, " ") "; zlib zstd luks" HTTP ")";
+#ifdef VDISK_HAVE_NBD
+#define NBD " nbd"
+#else
+#define NBD ""
+#endif
+const char vd_version_text[] = VDISK_VERSION " (" FORMATS(NAME, " ") "; zlib zstd luks" HTTP NBD ")";

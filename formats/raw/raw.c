@@ -115,6 +115,7 @@ static int raw_create(struct vd_layer *l, const struct vd_create *c, vd_error *e
 		if (vd_file_size(f) < c->size)
 			return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET,
 				       "the device holds %" PRIu64 " bytes, the disk has %" PRIu64, vd_file_size(f), c->size);
+		l->flags |= f->flags & VD_FILE_BLANK ? VD_LAYER_NEW_ZERO : 0;
 		return off ? 0 : vd_file_zero(f, 0, c->size, false, err);
 	}
 	if (vd_file_truncate(f, c->size, err))

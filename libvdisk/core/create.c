@@ -10,6 +10,7 @@
 #include "base/alloc.h"
 #include "base/bytes.h"
 #include "base/path.h"
+#include "io/nbd.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -170,6 +171,8 @@ static int plan_make(struct plan *p, const struct vd_new_image *n, vd_error *err
 		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "unknown format '%s'", n->format ? n->format : "");
 	if (!(p->drv->info.caps & VDISK_FORMAT_CREATE))
 		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "%s images cannot be made", p->drv->info.name);
+	if (vd_nbd_uri_is(n->path) && strcmp(p->drv->info.name, "raw"))
+		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "%s: an NBD server's export takes the disk itself, -O raw, not %s", n->path, p->drv->info.name);
 	p->host.host = (struct vd_host){
 		.open_file = host_open_file,
 		.create_file = host_create_file,
@@ -253,8 +256,10 @@ int vd_image_create(const struct vd_new_image *n, vdisk_image **out, uint64_t *s
 	if (create_judge(n, err) || (n->need_bytes && strcmp(n->path, "-") && vd_staging_room(n->path, n->need_bytes, err)))
 		goto fail;
 	if (n->dry_run) {
+		int rc = vd_staging_rehearse(n->path, p.create.size, err);
+
 		plan_free(&p);
-		return 0;
+		return rc;
 	}
 	img = vd_image_new(n->path, VDISK_OPEN_RW, n->log, n->log_ctx, err);
 	if (!img || dest_open(n, &p, &f, err))
@@ -352,6 +357,8 @@ int vdisk_create(const char *path, const struct vdisk_create_options *o, uint64_
 	};
 	vdisk_image *img;
 
+	if (vd_nbd_uri_is(path))
+		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "%s: an NBD server's export is there already: \"vdisk convert\" writes to it", path);
 	if (vd_image_create(&n, &img, size_out, err))
 		return -1;
 	return img ? vd_image_commit(img, err) : 0;

@@ -11,6 +11,7 @@
 #include "base/alloc.h"
 #include "base/bytes.h"
 #include "io/http.h"
+#include "io/nbd.h"
 #include "io/url.h"
 
 #include <errno.h>
@@ -162,6 +163,13 @@ static int file_open(const char *path, const struct vdisk_open_options *o, struc
 	struct stat st;
 	int fd;
 
+	if (vd_nbd_uri_is(path)) {
+		if (write)
+			return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "%s: an NBD server's export is written to by \"vdisk convert\" alone", path);
+		if (vd_file_nbd(path, false, f, err))
+			return -1;
+		return o->parts ? vd_file_parts(*f, o->parts, o->n_parts, o->parts_len, f, err) : 0;
+	}
 	if (vd_url_is(path)) {
 		if (write)
 			return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "an image on a web server is for reading: convert it to a file first");
@@ -195,7 +203,8 @@ static int file_open(const char *path, const struct vdisk_open_options *o, struc
 static int chain_open(vdisk_image *img, struct vd_file *f, const struct vdisk_open_options *o, struct vd_host *host, unsigned most,
                       vd_error *err)
 {
-	const char *name = f->flags & VD_FILE_REMOTE ? f->name : img->path; /* without a URL's query */
+	VD_AUTO_FREE char *export = f->flags & VD_FILE_EXPORT ? vd_url_shown(img->path) : NULL; /* without a query, whose end is no suffix */
+	const char *name = f->flags & VD_FILE_REMOTE ? f->name : export ? export : img->path;
 	struct vd_layer_args a = {
 		.path = name,
 		.flags = o->flags,
@@ -209,6 +218,10 @@ static int chain_open(vdisk_image *img, struct vd_file *f, const struct vdisk_op
 	struct vd_layer *l;
 	bool said;
 
+	if (f->flags & VD_FILE_EXPORT && !export) {
+		vd_file_close(f);
+		return vd_fail_nomem(err, strlen(img->path));
+	}
 	if (vd_driver_choose(f, name, o->format, &drv, &said, err)) {
 		vd_file_close(f);
 		return -1;

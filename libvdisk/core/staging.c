@@ -3,6 +3,7 @@
 #include "base/alloc.h"
 #include "base/bytes.h"
 #include "base/path.h"
+#include "io/nbd.h"
 #include "io/url.h"
 
 #include <errno.h>
@@ -42,12 +43,16 @@ static bool kept_is(int dirfd, const char *name, const struct vd_kept_file *k)
 	return k && vd_identity_at(dirfd, name, &k->id);
 }
 
-/* *block_device: one stands there.  `kept` (may be NULL): what stands there may be that. */
+/* *block_device: one stands there, or something like it.  `kept` (may be NULL): what stands there may be that. */
 static int judge(const char *path, bool overwrite, const struct vd_kept_file *kept, bool *block_device, vd_error *err)
 {
 	struct stat st;
 
 	*block_device = false;
+	if (vd_nbd_uri_is(path)) {
+		*block_device = true;
+		return overwrite ? 0 : vd_fail(err, VDISK_REFUSED, VDISK_NO_OFFSET, "%s: what the export holds would be overwritten; --force does that", path);
+	}
 	if (vd_url_is(path))
 		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "images are read from web servers, not written to them");
 	if (!vd_base_name(path)[0])
@@ -77,7 +82,7 @@ int vd_staging_judge(const char *path, bool overwrite, vd_error *err)
 		return vd_fail_nomem(err, strlen(path));
 	if (judge(path, overwrite, NULL, &dev, err))
 		return -1;
-	if (access(dev ? path : folder, W_OK | (dev ? 0 : X_OK)))
+	if (!vd_nbd_uri_is(path) && access(dev ? path : folder, W_OK | (dev ? 0 : X_OK)))
 		return dev ? vd_fail_errno(err, errno, VDISK_NO_OFFSET, "%s", path)
 		           : vd_fail_errno(err, errno, VDISK_NO_OFFSET, "%s: cannot be made in the folder '%s'", path, folder);
 	return 0;
@@ -97,6 +102,21 @@ int vd_staging_room(const char *path, uint64_t bytes, vd_error *err)
 		return 0;
 	return vd_fail_errno(err, ENOSPC, VDISK_NO_OFFSET, "%s: needs %" PRIu64 " bytes, and its file system has %" PRIu64 " free",
 			     path, bytes, room);
+}
+
+/* The same as a rehearsal: what only the server knows is asked for. */
+int vd_staging_rehearse(const char *path, uint64_t bytes, vd_error *err)
+{
+	struct vd_file *f;
+	uint64_t size;
+
+	if (!vd_nbd_uri_is(path))
+		return 0;
+	if (vd_file_nbd(path, true, &f, err))
+		return -1;
+	size = vd_file_size(f);
+	vd_file_close(f);
+	return bytes <= size ? 0 : vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "%s: the export holds %" PRIu64 " bytes, the disk has %" PRIu64, path, size, bytes);
 }
 
 /* Where a new file of that name would be made: existing links are followed. */
@@ -216,6 +236,17 @@ static int stage(struct vd_staging *s, const char *name, const char *shown, stru
 	return 0;
 }
 
+/* What has no folder. */
+static int export_stage(struct vd_staging *s, const char *path, struct vd_file **f, vd_error *err)
+{
+	s->in_place = true;
+	s->path = vd_strdup(path);
+	s->folder = vd_strdup("");
+	if (!s->path || !s->folder)
+		return vd_fail_nomem(err, strlen(path));
+	return vd_file_nbd(path, true, f, err);
+}
+
 int vd_staging_resume(const char *path, bool overwrite, const struct vd_kept_file *kept, size_t n, struct vd_staging **out,
                       struct vd_file **f, vd_error *err)
 {
@@ -228,6 +259,12 @@ int vd_staging_resume(const char *path, bool overwrite, const struct vd_kept_fil
 	if (!s)
 		return vd_fail_nomem(err, sizeof(*s));
 	s->dirfd = -1;
+	if (vd_nbd_uri_is(path)) {
+		if (export_stage(s, path, f, err))
+			goto fail;
+		*out = s;
+		return 0;
+	}
 	s->overwrite = overwrite;
 	s->in_place = dev;
 	s->kept = kept;

@@ -110,6 +110,8 @@ int vd_trust_open(const struct vd_trust *t, const char *name, bool write, struct
 	if (!t->said)
 		return vd_fail(err, VDISK_REFUSED, VDISK_NO_OFFSET, "names '%s', but only the image's own bytes say that it is %s; -f %s would allow it",
 		               name, t->format, t->format);
+	if (t->self && t->self->flags & VD_FILE_EXPORT)
+		return vd_fail(err, VDISK_REFUSED, VDISK_NO_OFFSET, "names '%s', but there is nothing beside the export of an NBD server", name);
 	if (t->self && t->self->flags & VD_FILE_REMOTE) {
 		if (vd_file_http_beside(t->self, name, out, err))
 			return -1;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * vd_file: a host file, as the formats see it.  Kinds: posix (regular files and block devices), memory, pipes, http (io/http.h), and for
+ * vd_file: a host file, as the formats see it.  Kinds: posix (regular files and block devices), memory, pipes, http and NBD (io/http.h, io/nbd.h), and for
  * tests fault and crash, which wrap another file.
  *
  * Thread safety: reads and writes from any thread at once.  vd_file_size() is the length as this handle knows it (taken at open,
@@ -17,10 +17,12 @@
 
 struct vd_file;
 
-#define VD_FILE_BLOCKDEV   1u  /* fixed size; no holes to ask for */
+#define VD_FILE_BLOCKDEV   1u  /* fixed size, and what was there before shows through */
 #define VD_FILE_SEEKABLE   2u  /* random access; else a pipe */
 #define VD_FILE_RDONLY     4u
 #define VD_FILE_REMOTE    16u  /* on a web server (io/http.h) */
+#define VD_FILE_EXPORT    32u  /* of an NBD server (io/nbd.h) */
+#define VD_FILE_BLANK     64u  /* of fixed size, all of it reading as zeros when it was opened */
 #define VD_FILE_ZERO_TAIL  8u  /* space past the end reads as zeros once the file grows over it (regular files, memory) */
 
 struct vd_file_ops {

@@ -355,7 +355,7 @@ static int conv_make(struct vd_conv *c, const char *path, vd_error *err)
 		c->report.size = c->size;
 		return o->manifest ? vd_manifest_judge(o->manifest, c->src, o->flags & VDISK_CONVERT_OVERWRITE, err) : 0;
 	}
-	rc = vd_flow_init(&c->flow, &conv_ops, c, vd_scan_threads(c->src, o->threads), o->cancel, err);
+	rc = vd_flow_init(&c->flow, &conv_ops, c, vd_scan_threads(c->dst, vd_scan_threads(c->src, o->threads)), o->cancel, err);
 	if (!rc)
 		rc = conv_move(c, err);
 	vd_flow_free(&c->flow);

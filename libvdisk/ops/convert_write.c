@@ -100,6 +100,11 @@ static int write_plain(struct vd_conv *c, struct vd_window *w, struct writer *wr
 			continue;
 		if (zero && free_zeros && to - from >= c->skip)
 			continue;
+		if (zero && !ciphered && c->to->files[r->file]->flags & VD_FILE_EXPORT && to - from >= c->skip) { /* by its server */
+			if (vd_file_zero(c->to->files[r->file], r->host + (w->off + from - r->off), to - from, true, err))
+				return -1;
+			continue;
+		}
 		if (run->extent != VD_RUN_READ && !ciphered) {
 			if (share_bytes(c, w, wr, r, run, from, to, err))
 				return -1;

@@ -7,6 +7,7 @@
 #include "ops/reread.h"
 #include "base/alloc.h"
 #include "base/options.h"
+#include "io/nbd.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -23,6 +24,8 @@ static int file_again(struct vd_file *f, struct vd_file **out, vd_error *err)
 {
 	int fd;
 
+	if (f->flags & VD_FILE_EXPORT)
+		return vd_file_nbd_again(f, out, err);
 	if (f->fd < 0)
 		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "%s: cannot be read back", f->name);
 	fd = fcntl(f->fd, F_DUPFD_CLOEXEC, 3);

@@ -7,6 +7,7 @@
  */
 #include "ops/checkpoint.h"
 #include "io/http.h"
+#include "io/nbd.h"
 #include "base/alloc.h"
 #include "base/bytes.h"
 #include "base/uuid.h"
@@ -36,6 +37,8 @@ static const char *cannot(const struct vd_conv *c, const char *path)
 
 	if (!strcmp(path, "-") || vd_image_is_forward(c->src))
 		return "what goes through a pipe cannot be gone on with";
+	if (vd_nbd_uri_is(path))
+		return "there is no place beside an NBD server's export to record how far a conversion got";
 	if (!stat(path, &st) && !S_ISREG(st.st_mode))
 		return "there is no place beside a device to record how far a conversion got";
 	for (const char *const *kv = o->options; kv && *kv; kv++)

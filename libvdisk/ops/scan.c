@@ -52,7 +52,7 @@ unsigned vd_scan_threads(const vdisk_image *img, unsigned threads)
 {
 	for (unsigned d = 0; !threads && d < img->n_layers; d++)
 		for (unsigned i = 0; i < img->chain[d]->n_files; i++)
-			if (img->chain[d]->files[i]->flags & VD_FILE_REMOTE)
+			if (img->chain[d]->files[i]->flags & (VD_FILE_REMOTE | VD_FILE_EXPORT))
 				return (unsigned)vd_max(vd_pool_processors(), REMOTE_THREADS);
 	return threads;
 }

@@ -3,6 +3,7 @@
 #include "ops/target.h"
 #include "base/alloc.h"
 #include "base/bytes.h"
+#include "io/nbd.h"
 
 #include <string.h>
 #include <sys/stat.h>
@@ -44,7 +45,9 @@ uint32_t vd_target_grain(const char *format, const char *const *options)
 
 static int target_is_source(vdisk_image *src, const char *path, vd_error *err)
 {
-	if (!strcmp(path, "-") || !vd_image_has_file(src, path))
+	bool same = vd_nbd_uri_is(path) ? !strcmp(src->path, path) : strcmp(path, "-") && vd_image_has_file(src, path);
+
+	if (!same)
 		return 0;
 	return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "%s: the destination is a file of the source", path);
 }
@@ -57,7 +60,7 @@ static bool room_is_known(const vdisk_image *src, const char *path, const struct
 {
 	struct stat st;
 
-	if (!strcmp(path, "-") || o->flags & VDISK_CONVERT_COMPRESS || o->backing || (s->whole && src->top->flags & VD_LAYER_FIXED))
+	if (!strcmp(path, "-") || vd_nbd_uri_is(path) || o->flags & VDISK_CONVERT_COMPRESS || o->backing || (s->whole && src->top->flags & VD_LAYER_FIXED))
 		return false;
 	return stat(path, &st) || S_ISREG(st.st_mode);
 }

@@ -413,8 +413,8 @@ static int convert_made(const struct convert_args *a, char **operands, unsigned 
 		return fail_usage("--used-only and --punch-source do not go together");
 	if (a->used_only && !strcmp(operands[0], "-"))
 		return fail_usage("--used-only wants to look at the source beforehand, which standard input does not allow");
-	if (a->used_only && path_is_url(operands[0]))
-		return fail_usage("--used-only looks at files of this machine: convert the image from the web server first, and then its copy");
+	if (a->used_only && (path_is_url(operands[0]) || path_is_export(operands[0])))
+		return fail_usage("--used-only looks at files of this machine: convert the image from the server first, and then its copy");
 	if (!strcmp(dst, "-")) {
 		output_to_stderr();
 		if (isatty(STDOUT_FILENO))
@@ -459,7 +459,7 @@ const struct command cmd_convert = {
 	.min = 1,
 	.max = 2,
 	.summary = "copy a disk to a new image of another format",
-	.notes = "SRC and DST may be \"-\", where the format can stream; what is printed then goes to standard error.",
+	.notes = "SRC and DST may be \"-\", where the format can stream; what is printed then goes to standard error.  DST may be an NBD server's export.",
 	.domain = DOMAIN_FILE,
 	.args_bytes = sizeof(struct convert_args),
 	.groups = {

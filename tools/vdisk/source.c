@@ -54,10 +54,18 @@ bool path_is_url(const char *path)
 	return !strncasecmp(path, "http://", 7) || !strncasecmp(path, "https://", 8);
 }
 
+bool path_is_export(const char *path)
+{
+	return !strncasecmp(path, "nbd://", 6) || !strncasecmp(path, "nbds://", 7) || !strncasecmp(path, "nbd+unix://", 11) ||
+	       !strncasecmp(path, "nbds+unix://", 12);
+}
+
 const struct vdisk_format_info *format_by_suffix(const char *path)
 {
 	const char *slash = strrchr(path, '/'), *dot = strrchr(slash ? slash : path, '.');
 	const struct vdisk_format_info *f;
+	if (path_is_export(path))
+		return vdisk_format_find("raw");
 	for (size_t i = 0; dot && (f = vdisk_format_get(i)); i++)
 		for (const char *const *s = f->suffixes; s && *s; s++)
 			if (!strcasecmp(*s, dot + 1))

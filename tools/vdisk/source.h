@@ -42,7 +42,9 @@ uint32_t change_flags(const struct change_args *c);
 
 /* An image on a web server. */
 bool path_is_url(const char *path);
-/* The format that owns the path's suffix; NULL: nobody knows it. */
+/* An NBD server's export. */
+bool path_is_export(const char *path);
+/* The format that owns the path's suffix, raw of an export; NULL: nobody knows it. */
 const struct vdisk_format_info *format_by_suffix(const char *path);
 
 #endif

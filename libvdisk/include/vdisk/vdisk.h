@@ -56,7 +56,7 @@ typedef struct vdisk_error vdisk_error;
 /* "io", "corrupt", …: a static string. */
 VDISK_API const char *vdisk_error_kind_name(enum vdisk_error_kind kind);
 
-/* "0.1.0 (qcow2 vmdk vhd vhdx vdi qcow qed parallels bochs raw; zlib zstd luks http)": the version and what is built in.  A static string. */
+/* "0.1.0 (qcow2 vmdk vhd vhdx vdi qcow qed parallels bochs raw; zlib zstd luks http nbd)": the version and what is built in.  A static string. */
 VDISK_API const char *vdisk_version(void);
 
 enum vdisk_log_level { VDISK_LOG_WARNING, VDISK_LOG_INFO, VDISK_LOG_TRACE };
@@ -128,7 +128,8 @@ struct vdisk_part { uint64_t off, len, host; };
 
 /* A path that begins with "http://" or "https://" is an image on a web server, which has to send parts of it (byte ranges).  It is read only,
    and by the version that was there when it was opened: once the server tells of another one, reading fails (VDISK_IO).  Names inside it are
-   followed, as for local images where the format was said, beneath its own folder on the same server.  Borrowed until vdisk_open() returns. */
+   followed, as for local images where the format was said, beneath its own folder on the same server.  Borrowed until vdisk_open() returns.
+   One that begins with "nbd://", "nbds://", "nbd+unix://" or "nbds+unix://" is an NBD server's export, read only, too; names in it are not followed. */
 struct vdisk_remote {
 	const char *header_file; /* lines "Name: value" to send with each request, to that server alone (cookies, tokens); NULL: none */
 	const char *netrc_file;  /* user names and passwords by server, as netrc(5); NULL: none */
@@ -530,7 +531,8 @@ struct vdisk_convert_report {
 /* Copies the content of `src` to a new image at `path` ("-": standard output, where format and variant can stream).  On any
    failure nothing is left under `path`, and what was there before is untouched.  With VDISK_CONVERT_CHECKPOINT, a conversion to `path` that
    can be resumed is VDISK_REFUSED unless _RESUME or _OVERWRITE (which starts anew) is given, and one that is cancelled leaves its state.
-   `report` may be NULL. */
+   A block device, or an NBD server's export (its URI; format raw only), is written where it is, with _OVERWRITE only, and may be longer than the
+   disk; a failure leaves it half written.  `report` may be NULL. */
 VDISK_API int vdisk_convert(vdisk_image *src, const char *path, const struct vdisk_convert_options *opts,
                             struct vdisk_convert_report *report, vdisk_error *err);
 
