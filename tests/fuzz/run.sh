@@ -27,7 +27,7 @@ if [ -d "$folder" ]; then
 	done
 fi
 case $format in # no images with the first
-nbd | lvm | bootcfg | manifest | initrd | guestcfg | machine | qcow | qed | parallels | bochs) cp "$here/corpus/$format"/* "$work/seeds" ;;
+nbd | remote | lvm | bootcfg | manifest | initrd | guestcfg | machine | qcow | qed | parallels | bochs) cp "$here/corpus/$format"/* "$work/seeds" ;;
 receive) python3 "$here/seeds_receive.py" "$work/seeds" ;;
 package) python3 "$here/seeds_package.py" "$work/seeds" ;;
 devices) python3 "$here/seeds_devices.py" "$work/seeds" ;;
