@@ -222,6 +222,24 @@ struct made { /* what is made, with --for considered */
 	const char *source_format;
 };
 
+static uint32_t convert_flags(const struct convert_args *a)
+{
+	return (a->compress ? VDISK_CONVERT_COMPRESS : 0) | (a->target.force ? VDISK_CONVERT_OVERWRITE : 0) |
+	       (a->target.dry_run ? VDISK_CONVERT_DRY_RUN : 0) | (target_rounds_up(&a->target) ? VDISK_CONVERT_ROUND_UP : 0) |
+	       (a->verify ? VDISK_CONVERT_VERIFY : 0) | (a->digest ? VDISK_CONVERT_DIGEST : 0) |
+	       (a->no_reflink ? VDISK_CONVERT_NO_REFLINK : 0) | (a->since || a->sectors ? 0 : VDISK_CONVERT_CHECKPOINT) |
+	       (a->resume ? VDISK_CONVERT_RESUME : 0) | (a->punch ? VDISK_CONVERT_PUNCH_SOURCE : 0);
+}
+
+/* What a run before this one lost stands in no list, but in the result. */
+static int lost_again(vdisk_image *src, const struct vdisk_convert_report *rep, struct lost *lost)
+{
+	if (!rep->resumed || !rep->lost)
+		return 0;
+	lost->n = 0;
+	return lost_find(src, lost);
+}
+
 static int convert(const struct convert_args *a, vdisk_image *src, const char *dst, const struct made *m, const struct used *used,
                    const struct ranges *same)
 {
@@ -241,12 +259,7 @@ static int convert(const struct convert_args *a, vdisk_image *src, const char *d
 		.size = size > vdisk_size(src) ? size : 0,
 		.backing = a->target.backing,
 		.backing_format = backing_format,
-		.flags = (a->compress ? VDISK_CONVERT_COMPRESS : 0) | (a->target.force ? VDISK_CONVERT_OVERWRITE : 0) |
-		         (a->target.dry_run ? VDISK_CONVERT_DRY_RUN : 0) |
-		         (target_rounds_up(&a->target) ? VDISK_CONVERT_ROUND_UP : 0) | (a->verify ? VDISK_CONVERT_VERIFY : 0) |
-		         (a->digest ? VDISK_CONVERT_DIGEST : 0) |
-		         (a->no_reflink ? VDISK_CONVERT_NO_REFLINK : 0) | (a->since || a->sectors ? 0 : VDISK_CONVERT_CHECKPOINT) |
-		         (a->resume ? VDISK_CONVERT_RESUME : 0) | (a->punch ? VDISK_CONVERT_PUNCH_SOURCE : 0),
+		.flags = convert_flags(a),
 		.level = (int)a->level.value,
 		.threads = (unsigned)a->jobs.value,
 		.memory_bytes = a->memory.value,
@@ -269,16 +282,9 @@ static int convert(const struct convert_args *a, vdisk_image *src, const char *d
 	vdisk_error err = { 0 };
 	int r = vdisk_convert(src, dst, &o, &rep, &err);
 	progress_end(&progress);
-	if (r) {
+	if (r || lost_again(src, &rep, &lost)) {
 		free(lost.v);
-		return fail_convert(&err, &rep);
-	}
-	if (rep.resumed && rep.lost) {
-		lost.n = 0;
-		if (lost_find(src, &lost)) {
-			free(lost.v);
-			return EXIT_TROUBLE;
-		}
+		return r ? fail_convert(&err, &rep) : EXIT_TROUBLE;
 	}
 	if (a->common.json)
 		report_json(a, src, m->source_format, dst, f->name, &rep, &lost, used);
