@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Bytes, UUIDs, digests, text. */
+/* Bytes, UUIDs, ranges, promises, digests, text. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -10,6 +10,8 @@
 #include "base/alloc.h"
 #include "base/bytes.h"
 #include "base/digest.h"
+#include "base/promise.h"
+#include "base/range.h"
 #include "base/text.h"
 #include "base/uuid.h"
 
@@ -59,6 +61,75 @@ static void uuids(void **state)
 	assert_memory_not_equal(u, v, 16);
 	assert_int_equal(u[6] >> 4, 4);
 	assert_int_equal(u[8] >> 6, 2);
+}
+
+/* The same for one seed and one name, and version 4 by form. */
+static void uuids_seeded(void **state)
+{
+	char text[VD_UUID_TEXT];
+	uint8_t u[16], v[16];
+
+	(void)state;
+	assert_int_equal(vd_uuid_seeded(u, 7, "vhdx disk", NULL), 0);
+	assert_int_equal(vd_uuid_seeded(v, 7, "vhdx disk", NULL), 0);
+	assert_memory_equal(u, v, 16);
+	vd_uuid_format(text, u);
+	assert_int_equal(text[14], '4');
+	assert_non_null(strchr("89ab", text[19]));
+	assert_int_equal(vd_uuid_seeded(v, 7, "vhdx data", NULL), 0);
+	assert_memory_not_equal(u, v, 16);
+	assert_int_equal(vd_uuid_seeded(v, 8, "vhdx disk", NULL), 0);
+	assert_memory_not_equal(u, v, 16);
+	assert_int_equal(vd_uuid_seeded(u, 0, "", NULL), 0);
+	assert_int_equal(vd_uuid_seeded(v, 0, "", NULL), 0);
+	assert_memory_not_equal(u, v, 16);
+}
+
+static void ranges(void **state)
+{
+	static const struct { struct vd_range r; uint64_t more; } v[] = { { { 10, 5 }, 0 }, { { 20, 1 }, 0 }, { { 30, 10 }, 0 } };
+	const struct vd_range w[] = { { 10, 5 }, { 15, 5 }, { 30, 10 } }; /* two that touch */
+	uint64_t at;
+
+	(void)state;
+	for (uint64_t off = 0; off < 50; off++)
+		assert_int_equal(vd_range_find(v, 3, sizeof(v[0]), off), off < 15 ? 0 : off < 21 ? 1 : off < 40 ? 2 : 3);
+	assert_int_equal(vd_range_find(NULL, 0, 16, 0), 0);
+	assert_int_equal((at = 0, vd_range_gap(w, 3, &at, 100)), 10);
+	assert_int_equal(at, 0);
+	assert_int_equal((at = 12, vd_range_gap(w, 3, &at, 100)), 10);
+	assert_int_equal(at, 20);
+	assert_int_equal((at = 12, vd_range_gap(w, 3, &at, 18)), 0);
+	assert_int_equal((at = 25, vd_range_gap(w, 3, &at, 28)), 3);
+	assert_int_equal((at = 35, vd_range_gap(w, 3, &at, 100)), 60);
+	assert_int_equal(at, 40);
+	assert_int_equal((at = 35, vd_range_gap(w, 3, &at, 40)), 0);
+}
+
+static void promises(void **state)
+{
+	struct vd_promises s = { 0 };
+
+	(void)state;
+	assert_null(vd_promise_find(&s, 1));
+	for (uint64_t i = 0; i < 100; i++)
+		assert_int_equal(vd_promise_add(&s, i, 1000 + i, NULL), 0);
+	for (uint64_t i = 0; i < 100; i += 2)
+		vd_promise_remove(&s, vd_promise_find(&s, i));
+	for (uint64_t i = 0; i < 100; i++) {
+		struct vd_promise *p = vd_promise_find(&s, i);
+
+		assert_true(i % 2 ? p && p->host == 1000 + i && p->refs == 1 : !p);
+	}
+	while (s.n < s.cap)
+		assert_int_equal(vd_promise_add(&s, 1000 + s.n, 0, NULL), 0);
+	alloc_fail_at(0);
+	assert_int_equal(vd_promise_room(&s, NULL), -1);
+	alloc_fail_at(-1);
+	assert_int_equal(s.n, s.cap); /* what was there is */
+	assert_non_null(vd_promise_find(&s, 99));
+	vd_promises_clear(&s);
+	assert_null(vd_promise_find(&s, 99));
 }
 
 static void sha256(void **state)
@@ -162,7 +233,8 @@ static void text_out(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(bytes), cmocka_unit_test(uuids), cmocka_unit_test(sha256), cmocka_unit_test(text_in), cmocka_unit_test(text_out),
+		cmocka_unit_test(bytes), cmocka_unit_test(uuids), cmocka_unit_test(uuids_seeded), cmocka_unit_test(ranges), cmocka_unit_test(promises),
+		cmocka_unit_test(sha256), cmocka_unit_test(text_in), cmocka_unit_test(text_out),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
