@@ -86,15 +86,26 @@ static void medium_drop(struct chosen *c)
 	c->n--;
 }
 
+/* A path, a name below /dev, or what the list calls it. */
+static void path_find(char path[PATH_MAX], const char *device)
+{
+	char kernel[64];
+
+	snprintf(path, PATH_MAX, "%s%s", strchr(device, '/') || !access(device, F_OK) ? "" : "/dev/", device);
+	if (strchr(device, '/') || *path != '/')
+		return;
+	if (access(path, F_OK) && find_disk_kernel(kernel, ROOT, device))
+		snprintf(path, PATH_MAX, "/dev/%s", kernel);
+	for (char *p = path; (p = strchr(p, '!'));) /* what is "cciss!c0d0" in /sys is /dev/cciss/c0d0 */
+		*p = '/';
+}
+
 static int one_open(struct chosen *c, const struct options *o, const char *device, vdisk_error *err)
 {
 	struct disk *d = &c->disks[c->n];
 	char path[PATH_MAX];
 
-	snprintf(path, sizeof(path), "%s%s", strchr(device, '/') || !access(device, F_OK) ? "" : "/dev/", device);
-	if (!strchr(device, '/')) /* what is "cciss!c0d0" in /sys is /dev/cciss/c0d0 */
-		for (char *p = path; *path == '/' && (p = strchr(p, '!'));)
-			*p = '/';
+	path_find(path, device);
 	if (disk_open(d, path, err))
 		return -1;
 	d->retries = o->retries;

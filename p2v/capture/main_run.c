@@ -224,7 +224,8 @@ static int pass_try(struct run *r, bool last, vdisk_error *err)
 {
 	int rc = still_begin(r, last, err);
 
-	show_pass(r->done + 1, r->passes, last && (snap_any(&r->snaps) || r->live.freeze.keeper) ? "reading, frozen" : r->done ? "comparing" : "reading");
+	show_pass(r->done + 1, r->passes, last && (snap_any(&r->snaps) || freeze_holds(&r->live.freeze)) ? "reading, frozen" : r->done ? "comparing" :
+	          "reading");
 	if (!rc)
 		rc = pass_run(&r->pass, err);
 	for (size_t i = 0; !rc && i < r->pass.n; i++)
@@ -236,9 +237,9 @@ static int pass_once(struct run *r, bool last, vdisk_error *err)
 {
 	int rc = pass_try(r, last, err);
 
-	/* What was read of a full snapshot is no content; nobody knows what of it has arrived. */
-	if (snap_broken(&r->snaps) && !(*r->cancel)) {
-		show_warning(rc ? err->message : "a snapshot has run full");
+	/* A full snapshot cannot be read; what was read before it was full is good, but nobody knows what of it has arrived. */
+	if (rc && !*r->cancel && snap_broken(&r->snaps)) {
+		show_warning(err->message);
 		show_warning("the pass is done once more, without snapshots");
 		still_end(r);
 		r->snaps_failed = true;
