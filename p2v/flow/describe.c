@@ -71,6 +71,7 @@ int flow_describe(struct flow *f, vdisk_error *err)
 
 	if (f->a->ova)
 		return 0; /* it goes into the OVA */
+	progress_step(&f->progress, "describing", "");
 	kind = flow_target_description(f->a->target, &suffix);
 	if (flow_disks_rename(f, is_whole(kind), err))
 		return -1;

@@ -89,16 +89,22 @@ static int name_make(struct flow *f, vdisk_error *err)
 	return 0;
 }
 
-static unsigned steps_count(const struct flow *f)
+static void steps_plan(struct flow *f)
 {
 	bool streamed = f->package && package_streamed(f->package);
-	unsigned disks = (unsigned)f->n_disks, n = f->package && !streamed;
+	unsigned disks = (unsigned)f->n_disks;
 
-	n += streamed ? 1 : flow_works(f) ? disks : 0;
-	n += !f->a->no_adapt;
-	n += flow_works(f) && (!f->a->no_adapt || streamed || f->a->keep_snapshots) ? disks : 0;
-	n += f->a->ova ? disks : 0;
-	return n + f->a->verify;
+	progress_begin(&f->progress, f->a->progress, f->a->kind == FLOW_P2V ? "p2v" : "migrate");
+	progress_expect(&f->progress, "checking", f->package && !streamed);
+	if (!f->a->dry_run) {
+		progress_expect(&f->progress, "converting", streamed ? 1 : flow_works(f) ? disks : 0);
+		progress_expect(&f->progress, "adapting", !f->a->no_adapt);
+		progress_expect(&f->progress, "digesting", flow_works(f) && (!f->a->no_adapt || streamed || f->a->keep_snapshots) ? disks : 0);
+		progress_expect(&f->progress, "packing", f->a->ova ? disks : 0);
+		progress_expect(&f->progress, "describing", !f->a->ova);
+		progress_expect(&f->progress, "verifying", f->a->verify);
+	}
+	progress_plan(&f->progress);
 }
 
 static int archive_check(struct flow *f, vdisk_error *err)
@@ -123,7 +129,7 @@ static void works_remove(const struct flow *f)
 
 static int steps_run(struct flow *f, vdisk_error *err)
 {
-	progress_begin(&f->progress, f->a->progress, f->a->kind == FLOW_P2V ? "p2v" : "migrate", steps_count(f));
+	steps_plan(f);
 	/* An archive's disks can be opened only when it was gone through. */
 	if (archive_check(f, err) || flow_judge(f, err))
 		return -1;

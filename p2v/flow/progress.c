@@ -21,16 +21,59 @@ int progress_mode_parse(const char *text, enum progress_mode *out)
 	return -1;
 }
 
-void progress_begin(struct progress *p, enum progress_mode mode, const char *command, unsigned steps)
+void progress_begin(struct progress *p, enum progress_mode mode, const char *command)
 {
 	const char *term = getenv("TERM");
 	bool terminal = isatty(STDERR_FILENO) && term && strcmp(term, "dumb") != 0;
 
-	*p = (struct progress){ .mode = mode, .command = command, .steps = steps };
+	*p = (struct progress){ .mode = mode, .command = command };
 	if (mode == PROGRESS_AUTO)
 		p->mode = terminal ? PROGRESS_BAR : PROGRESS_NONE;
 	else if (mode == PROGRESS_BAR && !terminal)
 		p->mode = PROGRESS_LINES;
+}
+
+void progress_expect(struct progress *p, const char *phase, unsigned steps)
+{
+	if (!steps || p->n_phases == PROGRESS_PHASES)
+		return;
+	p->phases[p->n_phases++] = (struct progress_phase){ phase, steps };
+	p->steps += steps;
+}
+
+static struct json_object *event(const struct progress *p, const char *name)
+{
+	struct json_object *o = json_object_new_object();
+
+	json_object_object_add(o, "schema-version", json_object_new_int(1));
+	json_object_object_add(o, "command", json_object_new_string(p->command));
+	json_object_object_add(o, "event", json_object_new_string(name));
+	return o;
+}
+
+static void event_put(struct json_object *o) /* takes o */
+{
+	fprintf(stderr, "%s\n", json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE));
+	json_object_put(o);
+}
+
+void progress_plan(struct progress *p)
+{
+	struct json_object *o, *phases;
+
+	if (p->mode != PROGRESS_JSON)
+		return;
+	o = event(p, "plan");
+	phases = json_object_new_array();
+	for (unsigned i = 0; i < p->n_phases; i++) {
+		struct json_object *one = json_object_new_object();
+
+		json_object_object_add(one, "phase", json_object_new_string(p->phases[i].name));
+		json_object_object_add(one, "steps", json_object_new_int((int)p->phases[i].steps));
+		json_object_array_add(phases, one);
+	}
+	json_object_object_add(o, "phases", phases);
+	event_put(o);
 }
 
 static double seconds_since(const struct timespec *start)
@@ -63,11 +106,8 @@ static void show(struct progress *p, const struct vdisk_progress *now)
 		return;
 	}
 	if (p->mode == PROGRESS_JSON) {
-		struct json_object *o = json_object_new_object();
+		struct json_object *o = event(p, "progress");
 
-		json_object_object_add(o, "schema-version", json_object_new_int(1));
-		json_object_object_add(o, "command", json_object_new_string(p->command));
-		json_object_object_add(o, "event", json_object_new_string("progress"));
 		json_object_object_add(o, "step", json_object_new_int((int)p->step));
 		json_object_object_add(o, "steps", json_object_new_int((int)p->steps));
 		json_object_object_add(o, "phase", json_object_new_string(p->phase));
@@ -75,8 +115,7 @@ static void show(struct progress *p, const struct vdisk_progress *now)
 		json_object_object_add(o, "done", now ? json_object_new_uint64(now->done) : NULL);
 		json_object_object_add(o, "total", now ? json_object_new_uint64(now->total) : NULL);
 		json_object_object_add(o, "bytes-per-second", rate > 0 ? json_object_new_uint64((uint64_t)rate) : NULL);
-		fprintf(stderr, "%s\n", json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE));
-		json_object_put(o);
+		event_put(o);
 		return;
 	}
 	if (p->mode == PROGRESS_LINES) {

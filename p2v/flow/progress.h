@@ -10,9 +10,18 @@
 
 enum progress_mode { PROGRESS_AUTO, PROGRESS_BAR, PROGRESS_LINES, PROGRESS_JSON, PROGRESS_NONE };
 
+#define PROGRESS_PHASES 8
+
+struct progress_phase {
+	const char *name;            /* "converting" */
+	unsigned steps;              /* one for each disk, most times */
+};
+
 struct progress {
 	enum progress_mode mode;
 	const char *command;         /* "migrate" */
+	struct progress_phase phases[PROGRESS_PHASES]; /* what is to be done, in its order */
+	unsigned n_phases;
 	unsigned step, steps;
 	const char *phase;           /* "converting" */
 	char subject[128];           /* the disk; may be "" */
@@ -23,7 +32,11 @@ struct progress {
 
 /* -1: there is no such mode. */
 int progress_mode_parse(const char *text, enum progress_mode *out);
-void progress_begin(struct progress *p, enum progress_mode mode, const char *command, unsigned steps);
+void progress_begin(struct progress *p, enum progress_mode mode, const char *command);
+/* So many steps (0: none) are to come after those of before. */
+void progress_expect(struct progress *p, const char *phase, unsigned steps);
+/* Nothing more is to be expected: tells programs what is. */
+void progress_plan(struct progress *p);
 void progress_step(struct progress *p, const char *phase, const char *subject);
 /* Fits vdisk_progress_fn; ctx: the struct. */
 void progress_tick(void *ctx, const struct vdisk_progress *now);

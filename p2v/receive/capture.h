@@ -9,6 +9,7 @@
 
 #include "disk.h"
 #include "rate.h"
+#include "steps.h"
 
 #include <limits.h>
 #include <pthread.h>
@@ -37,6 +38,7 @@ struct capture {
 	int64_t heard_ms;       /* bytes of the client's, last; 0: not since we run */
 	uint64_t received;      /* bytes of bodies since we run */
 	struct rate wire, progress; /* bytes of bodies; of the disks */
+	struct steps steps;     /* of the work under way */
 	uint64_t noted;         /* chunks, when progress was last told of */
 };
 

@@ -21,9 +21,9 @@
 struct talk {
 	struct run *run;
 	size_t room;
-	char text[768]; /* a line of standard error that is not over */
+	char text[4096]; /* a line of standard error that is not over */
 	size_t n;
-	void (*line)(void *ctx, const char *text);
+	bool (*line)(void *ctx, const char *text);
 	void *ctx;
 };
 
@@ -59,11 +59,8 @@ static void heard_err(struct talk *t, const char *bytes, size_t n)
 			continue;
 		}
 		t->text[t->n] = '\0';
-		if (t->n) {
-			memcpy(t->run->last, t->text, sizeof(t->text));
-			if (t->line)
-				t->line(t->ctx, t->text);
-		}
+		if (t->n && (!t->line || t->line(t->ctx, t->text)))
+			snprintf(t->run->last, sizeof(t->run->last), "%.*s", (int)sizeof(t->run->last) - 1, t->text);
 		t->n = 0;
 	}
 }
@@ -96,7 +93,7 @@ static void listen_to(struct talk *t, pid_t pid, int out, int err, const volatil
 	heard_err(t, "\n", 1);
 }
 
-int run_program(char *const argv[], void (*line)(void *ctx, const char *text), void *ctx, const volatile bool *stop, struct run *out,
+int run_program(char *const argv[], bool (*line)(void *ctx, const char *text), void *ctx, const volatile bool *stop, struct run *out,
                 vdisk_error *err)
 {
 	struct talk t = { .run = out, .line = line, .ctx = ctx };

@@ -62,13 +62,26 @@ static const char *state_of(struct capture *c, int64_t now)
 	return "complete";
 }
 
-static void add_work(json_object *o, json_object *work)
+static bool is_running(json_object *work)
 {
-	static const char *const keys[] = { "step", "verdict", "message", "output" };
 	json_object *v;
+
+	return json_object_object_get_ex(work, "state", &v) && !strcmp(json_object_get_string(v), "running");
+}
+
+static void add_work(json_object *o, const struct capture *c)
+{
+	static const char *const keys[] = { "verdict", "message", "output" };
+	json_object *work = c->st.work, *v;
+	bool runs = c->state == CAPTURE_WHOLE && work && is_running(work);
+	const char *now = runs ? steps_now(&c->steps) : NULL;
 
 	for (size_t i = 0; i < sizeof(keys) / sizeof(*keys); i++)
 		add(o, keys[i], work && json_object_object_get_ex(work, keys[i], &v) ? json_object_get(v) : NULL);
+	if (runs && !now && json_object_object_get_ex(work, "step", &v))
+		now = json_object_get_string(v);
+	add_text(o, "step", now);
+	add(o, "steps", runs ? steps_json(&c->steps) : NULL);
 	add_bool(o, "screenshot", work && json_object_object_get_ex(work, "screenshot", &v) && v);
 }
 
@@ -119,7 +132,7 @@ json_object *view_capture(struct capture *c)
 			json_object_put(d);
 	}
 	add_progress(c, o, done, size, now);
-	add_work(o, c->st.work);
+	add_work(o, c);
 	pthread_mutex_unlock(&c->lock);
 	add(o, "disks", disks);
 	return o;

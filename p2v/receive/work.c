@@ -80,7 +80,18 @@ static void arg(struct args *a, const char *option, const char *value)
 	a->v[a->n] = NULL;
 }
 
-static void line_heard(void *ctx, const char *text) { capture_log(ctx, "%s", text); }
+static bool line_heard(void *ctx, const char *text)
+{
+	struct capture *c = ctx;
+	bool progress;
+
+	pthread_mutex_lock(&c->lock);
+	progress = steps_hear(&c->steps, text);
+	pthread_mutex_unlock(&c->lock);
+	if (!progress)
+		capture_log(c, "%s", text);
+	return !progress;
+}
 
 static void args_p2v(const struct work_options *o, struct args *a, const char *folder, const char *result)
 {
@@ -90,6 +101,7 @@ static void args_p2v(const struct work_options *o, struct args *a, const char *f
 	arg(a, NULL, o->adapt ? NULL : "--no-adapt");
 	arg(a, NULL, o->verify ? "--verify" : NULL);
 	arg(a, NULL, "--json");
+	arg(a, "--progress", "json");
 	arg(a, "--drivers", o->drivers);
 	arg(a, "--expect", o->verify ? o->expect : NULL);
 	arg(a, "--timeout", o->verify ? o->timeout : NULL);
@@ -161,6 +173,9 @@ static void work_run(struct work *w, struct capture *c)
 
 	pthread_mutex_lock(&c->lock);
 	memcpy(folder, c->folder, sizeof(folder));
+	c->steps = (struct steps){ 0 };
+	if (!p2v)
+		steps_single(&c->steps, "verifying");
 	pthread_mutex_unlock(&c->lock);
 	snprintf(result, sizeof(result), "%s/" RESULT, folder);
 	snprintf(picture, sizeof(picture), "%s/" PICTURE, folder);

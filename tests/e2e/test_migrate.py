@@ -144,9 +144,11 @@ def progress_is_told():
 	src, _ = vm(rng_for("progress"), n=2)
 	r = run(VDISK, "migrate", "--target", "kvm", "--out", "out", "--no-adapt", "--progress", "json", src)
 	eq(0, r.rc, r.show())
-	lines = [json.loads(l) for l in r.err.splitlines()]
-	eq([1, 2], sorted({l["step"] for l in lines}), "steps")
-	check(all(l["steps"] == 2 and l["command"] == "migrate" and l["event"] == "progress" for l in lines), "%r" % lines[0])
+	plan, *lines = [json.loads(l) for l in r.err.splitlines()]
+	eq(["plan", "migrate", [("converting", 2), ("describing", 1)]],
+	   [plan["event"], plan["command"], [(p["phase"], p["steps"]) for p in plan["phases"]]], "what is to be done")
+	eq([(1, "converting"), (2, "converting"), (3, "describing")], sorted({(l["step"], l["phase"]) for l in lines}), "steps")
+	check(all(l["steps"] == 3 and l["command"] == "migrate" and l["event"] == "progress" for l in lines), "%r" % lines[0])
 	for step in (1, 2):
 		done = [l["done"] for l in lines if l["step"] == step and l["done"] is not None]
 		eq(done, sorted(done), "it only grows")

@@ -116,6 +116,32 @@ def a_result_beside_the_capture():
 		r.end()
 
 
+def under_way(r):
+	"""The steps of the only capture's work, by their names, once its machine is being booted."""
+	def found():
+		steps = {s["name"]: s for s in r.view()["captures"][0]["steps"] or []}
+		return steps if steps.get("verifying", {}).get("state") == "running" else None
+	return wait_for("its machine is booted", found, 180)
+
+
+@case
+def steps_of_the_work():
+	if not os.path.exists(os.path.join(BUILD, "vdisk-p2v")):
+		skip("vdisk-p2v is not built")
+	args = verifier()
+	with receiver(*args, "--expect", "nobody says this", "--convert", "vmdk") as r:
+		c = send(r, bootable(), host="steps")
+		steps = under_way(r)
+		eq(["converting", "describing", "verifying"], list(steps), "the steps")
+		eq([("done", 1), ("done", 1), ("running", 1)], [(s["state"], s["of"]) for s in steps.values()], "how far they are")
+		eq((1, None, None), tuple(steps["verifying"][k] for k in ("at", "disk", "total")), "the one that runs")
+		v = r.view()["captures"][0]
+		eq(("running", "verifying"), (v["state"], v["step"]), "what the capture says")
+		log = r.get(c.path(what="/log"), r.hello["view-key"])[1].decode()
+		check("{" not in log, "words of progress in the log: %s" % log)
+		r.end()
+
+
 # ---------------------------------------------------------------- the page
 
 @case
@@ -149,10 +175,22 @@ def who_has_the_link_sees_the_page():
 		r.end()
 
 
-def in_a_browser():
+def chromium():
 	browser = next((b for b in ("chromium", "chromium-browser", "google-chrome") if shutil.which(b)), None)
 	if not browser:
 		skip("there is no Chromium")
+	return browser
+
+
+def dom(browser, r):
+	page = r.hello["page"].split("/", 3)[3]
+	return ran(browser, "--headless", "--no-sandbox", "--disable-gpu", "--ignore-certificate-errors", "--user-data-dir=" + os.path.abspath("profile"),
+	           "--virtual-time-budget=8000", "--screenshot=" + os.path.abspath("page.png"), "--window-size=1200,900", "--dump-dom",
+	           "https://127.0.0.1:%d/%s" % (r.port, page), timeout=180)
+
+
+def in_a_browser():
+	browser = chromium()
 	args = verifier()
 	with receiver(*args, "--expect", "guest says hello", "--token-uses", "3") as r:
 		send(r, bootable(), host="boots")
@@ -160,9 +198,7 @@ def in_a_browser():
 		broken = Capture(r, {"sda": rng_for("b").randbytes(4 * MIB), "sdb": bytes(MIB)}, host="<img src=x onerror=alert(1)>", uuid="11111111-2222-3333-4444-555555555555")
 		broken.send("sda", {0, 1})
 		broken.say_pass("sda", status=409)
-		page = r.hello["page"].split("/", 3)[3]
-		x = ran(browser, "--headless", "--no-sandbox", "--disable-gpu", "--ignore-certificate-errors", "--user-data-dir=" + os.path.abspath("profile"),
-		        "--virtual-time-budget=8000", "--screenshot=" + os.path.abspath("page.png"), "--window-size=1200,900", "--dump-dom", "https://127.0.0.1:%d/%s" % (r.port, page), timeout=180)
+		x = dom(browser, r)
 		cards = re.findall(r'(?s)<article.*?</article>', x.out)
 		eq(2, len(cards), "captures on the page: %.2000s" % x.out)
 		text = [html.unescape(re.sub(r"<[^>]*>", " ", c)) for c in cards]
@@ -174,7 +210,21 @@ def in_a_browser():
 		r.end()
 
 
+def steps_in_a_browser():
+	browser = chromium()
+	with receiver(*verifier(), "--expect", "nobody says this", "--convert", "vmdk", store="steps") as r:
+		send(r, bootable(), host="steps")
+		under_way(r)
+		x = dom(browser, r)
+		steps = re.search(r'(?s)<ol class="steps">.*?</ol>', x.out)
+		check(steps, "there are no steps: %.2000s" % x.out)
+		eq([("done", "converting"), ("done", "describing"), ("running", "booting it")], re.findall(r'<li class="(\w+)">([^<]*)', steps[0]), "steps on the page")
+		check("<progress" in steps[0] and "booting it …" in x.out, "what runs: %s" % steps[0])
+		r.end()
+
+
 add("in a browser", in_a_browser if ALL else lambda: skip("VDISK_ALL is not set"))
+add("steps in a browser", steps_in_a_browser if ALL else lambda: skip("VDISK_ALL is not set"))
 
 if __name__ == "__main__":
 	main()

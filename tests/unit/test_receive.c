@@ -3,6 +3,7 @@
 #include "rate.h"
 #include "request.h"
 #include "route.h"
+#include "steps.h"
 #include "token.h"
 
 #include <fcntl.h>
@@ -236,9 +237,56 @@ static void a_whole_capture(void **state)
 	free(answer);
 }
 
+static void shown(const struct steps *s, const char *due)
+{
+	json_object *o = steps_json(s);
+
+	assert_string_equal(due, o ? json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN) : "null");
+	json_object_put(o);
+}
+
+/* The words of a program that follows up. */
+static void steps_of_work(void **state)
+{
+	static const char *const said[] = { "", "{", "{}", "[]", "{\"event\":7}", "vdisk p2v: warning: {\"event\":\"plan\"}", "{\"event\":\"warning\"}" };
+	struct steps s = { 0 };
+	char line[2048] = "{\"event\":\"plan\",\"phases\":[";
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(said) / sizeof(*said); i++)
+		assert_false(steps_hear(&s, said[i]));
+	shown(&s, "null");
+	assert_true(steps_hear(&s, "{\"event\":\"progress\",\"step\":1}")); /* of what nobody announced */
+	assert_null(steps_now(&s));
+	assert_true(steps_hear(&s, "{\"event\":\"plan\",\"phases\":[{\"phase\":\"converting\",\"steps\":2},{\"phase\":\"odd\",\"steps\":-1},7,"
+	                           "{\"phase\":\"verifying\",\"steps\":1}]}"));
+	shown(&s, "[{\"name\":\"converting\",\"state\":\"waiting\",\"of\":2,\"at\":null,\"disk\":null,\"done\":null,\"total\":null,"
+	          "\"bytes-per-second\":null},{\"name\":\"verifying\",\"state\":\"waiting\",\"of\":1,\"at\":null,\"disk\":null,\"done\":null,"
+	          "\"total\":null,\"bytes-per-second\":null}]");
+	assert_true(steps_hear(&s, "{\"event\":\"progress\",\"step\":2,\"disk\":\"sdb\",\"done\":5,\"total\":9,\"bytes-per-second\":3}"));
+	assert_string_equal("converting", steps_now(&s));
+	assert_true(steps_hear(&s, "{\"event\":\"progress\",\"step\":99}"));
+	shown(&s, "[{\"name\":\"converting\",\"state\":\"running\",\"of\":2,\"at\":2,\"disk\":\"sdb\",\"done\":5,\"total\":9,"
+	          "\"bytes-per-second\":3},{\"name\":\"verifying\",\"state\":\"waiting\",\"of\":1,\"at\":null,\"disk\":null,\"done\":null,"
+	          "\"total\":null,\"bytes-per-second\":null}]");
+	assert_true(steps_hear(&s, "{\"event\":\"progress\",\"step\":3,\"disk\":null,\"done\":null,\"total\":null}"));
+	shown(&s, "[{\"name\":\"converting\",\"state\":\"done\",\"of\":2,\"at\":null,\"disk\":null,\"done\":null,\"total\":null,"
+	          "\"bytes-per-second\":null},{\"name\":\"verifying\",\"state\":\"running\",\"of\":1,\"at\":1,\"disk\":null,\"done\":null,"
+	          "\"total\":null,\"bytes-per-second\":null}]");
+	steps_single(&s, "verifying");
+	assert_string_equal("verifying", steps_now(&s));
+	for (unsigned i = 0; i < STEPS_MAX + 3; i++)
+		strcat(line, i ? ",{\"phase\":\"a phase with a very long name\",\"steps\":1}" : "{\"phase\":\"a\",\"steps\":4294967295}");
+	strcat(line, "]}");
+	assert_true(steps_hear(&s, line));
+	assert_int_equal(STEPS_MAX, s.n);
+	assert_true(steps_hear(&s, "{\"event\":\"progress\",\"step\":4294967296}"));
+	assert_int_equal(1, s.now);
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(routes), cmocka_unit_test(tokens), cmocka_unit_test(rates),
+	const struct CMUnitTest tests[] = { cmocka_unit_test(routes), cmocka_unit_test(tokens), cmocka_unit_test(rates), cmocka_unit_test(steps_of_work),
 		cmocka_unit_test_setup_teardown(a_whole_capture, set_up, tear_down) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
