@@ -14,9 +14,10 @@
 #include <pthread.h>
 #include <string.h>
 
-#define AT_ONCE      (256u << 20) /* of zeroing, trimming and holes */
+#define AT_ONCE      (256u << 20) /* of zeroing and trimming */
+#define ASKED        (1u << 31)   /* of holes: nothing is done for that */
 #define LOOK         (1u << 20)   /* so much is asked about before it is zeroed */
-#define BLANK_ROUNDS 65536u       /* 16 TiB: a larger export is not looked through */
+#define BLANK_ROUNDS 8192u        /* 16 TiB: a larger export is not looked through */
 
 struct nbd_file {
 	struct vd_file file;
@@ -127,7 +128,7 @@ static int export_pwritev(struct vd_file *f, const struct iovec *iov, int n, siz
 /* What lies from `off` on, whole blocks, `len` bytes of them at most. */
 static int runs_ask(struct nbd_file *d, uint64_t off, uint64_t len, struct vd_nbd_runs *r, vd_error *err)
 {
-	struct vd_nbd_work w = { .what = VD_NBD_EXTENTS, .off = off, .len = vd_min(len, AT_ONCE), .runs = r };
+	struct vd_nbd_work w = { .what = VD_NBD_EXTENTS, .off = off, .len = vd_min(len, ASKED), .runs = r };
 
 	return vd_nbd_link_do(d->link, &w, err);
 }
@@ -255,7 +256,10 @@ static int export_zero(struct vd_file *f, uint64_t off, uint64_t len, bool may_p
 		/* A small piece is zeroed sooner than it is asked about; but no zeros are sent where there are some. */
 		if ((part >= LOOK || !facts_of(d)->zero) && zeros_look(d, at, part, r, &zero, &part, err))
 			return -1;
-		part = part < to - at ? vd_max(vd_down(part, least), least) : part;
+		if (part % least) { /* a server that tells of parts of blocks */
+			zero = zero && part > least;
+			part = vd_max(vd_down(part, least), least);
+		}
 		if (!(zero && may_punch) && blocks_zero(f, at, part, may_punch, r, err))
 			return -1;
 	}

@@ -65,7 +65,7 @@ enum vd_nbd_what { VD_NBD_READ, VD_NBD_WRITE, VD_NBD_ZERO, VD_NBD_TRIM, VD_NBD_F
 struct vd_nbd_work {
 	enum vd_nbd_what what;
 	void *buf;                /* READ, WRITE */
-	uint64_t off, len;        /* within the facts' limits; ZERO, TRIM and EXTENTS: 256 MiB at most */
+	uint64_t off, len;        /* whole blocks; READ, WRITE: as the facts say, else less than 4 GiB */
 	bool no_hole;             /* ZERO: keep the space */
 	struct vd_nbd_runs *runs; /* EXTENTS: something at least, from `off` on */
 	bool refused;             /* out: the server does not do such requests, or not this one */

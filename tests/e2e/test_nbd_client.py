@@ -113,6 +113,17 @@ def zeros_are_not_read():
 
 
 @case
+def lint_reads_little():
+	with open("a.raw", "wb") as f:
+		f.write(random.Random(SEED).randbytes(64 * MIB))
+	with nbdkit("--filter=log", "file", "a.raw", "logfile=log") as uri:
+		r = run(VDISK, "lint", "--for", "azure", uri)
+		eq(1, r.rc, r.show())
+		check("raw" in r.out, r.out)
+	check(asked("log")["Read"][1] < 4 * MIB, "%d bytes" % asked("log")["Read"][1])
+
+
+@case
 def without_extents():
 	disk()
 	with nbdkit("--filter=noextents", "file", "a.raw") as uri:
