@@ -35,7 +35,7 @@ static const struct opt options[] = {
 	{ .name = "level", .kind = OPT_UINT, AT(level), .arg = "N", .min = 1, .max = 19,
 	  .help = "with -c: how hard to compress, 1 to 12 for zlib, 1 to 19 for zstd; below 7, zlib does not try what looks packed or encrypted" },
 	{ .letter = 'j', .name = "jobs", .kind = OPT_UINT, AT(jobs), .arg = "N", .min = 1, .max = 1024,
-	  .help = "threads that read, compress and write; by default one for each processor, from a web server 8 at least" },
+	  .help = "threads that read, compress and write; by default one for each processor, from and to other machines 8 at least" },
 	{ .letter = 'S', .name = "sparse-size", .kind = OPT_SIZE, AT(sparse), .arg = "SIZE", .min = 512, .max = 1u << 30,
 	  .help = "shortest run of zeros that is left out, a power of two; by default 4K" },
 	{ .name = "memory", .kind = OPT_SIZE, AT(memory), .arg = "SIZE", .min = 1u << 20,
