@@ -164,6 +164,7 @@ static int disk_convert(struct drain *d, vdisk_image *src, const struct vdisk_co
 	struct vdisk_convert_options o = {
 		.format = "vmdk",
 		.options = options,
+		.size = how->size,
 		.flags = how->flags & (VDISK_CONVERT_DIGEST | VDISK_CONVERT_ROUND_UP),
 		.level = how->level,
 		.threads = how->threads,

@@ -17,8 +17,8 @@ struct ova_writer;
 /* Makes the file, which must not exist.  `name`: of the machine, a file's name; room: bytes that the descriptor may take.  Returns
    owned. */
 int ova_writer_new(const char *path, const char *name, size_t room, struct ova_writer **out, vdisk_error *err);
-/* Adds a disk as the member `name`.  Of `how`, threads, memory, progress, cancel, lost and level count, VDISK_CONVERT_DIGEST and
-   VDISK_CONVERT_ROUND_UP. */
+/* Adds a disk as the member `name`.  Of `how`, size, threads, memory, progress, cancel, lost and level count, VDISK_CONVERT_DIGEST
+   and VDISK_CONVERT_ROUND_UP. */
 int ova_writer_disk(struct ova_writer *w, const char *name, vdisk_image *src, const struct vdisk_convert_options *how,
                     uint64_t *file_size, struct vdisk_convert_report *report, vdisk_error *err);
 /* Puts the descriptor in its place, the manifest at the end; durable when it returns.  Frees w in any case; on failure the file

@@ -26,7 +26,7 @@ static const char *const *work_options(const struct flow *f)
 {
 	static const char *const none[] = { NULL };
 
-	return f->a->ova ? none : f->a->options;
+	return f->a->ova ? none : f->options;
 }
 
 static void digest_text(const uint8_t digest[32], char out[65])
@@ -44,10 +44,11 @@ static int disk_judge(struct flow *f, struct flow_disk *d, uint64_t *need, vdisk
 	struct vdisk_measure_result r;
 	struct package_image i;
 	vdisk_error why = { 0 };
+	uint64_t made;
 
 	if (f->package && package_streamed(f->package)) {
 		d->source_size = d->size = package_disk_size(f->package, d->index);
-		return 0;
+		return flow_size(f, disk_label(d), d->source_size, &made, err);
 	}
 	if (flow_disk_open(f, d, &i, err))
 		return -1;
@@ -58,7 +59,7 @@ static int disk_judge(struct flow *f, struct flow_disk *d, uint64_t *need, vdisk
 		flow_note(f, "%s: what it takes is not known: %s", disk_label(d), why.message);
 	if (d->d->size && d->d->size != d->source_size && !f->package)
 		flow_note(f, "%s has %llu bytes; the description says %llu", disk_label(d), (unsigned long long)d->source_size, (unsigned long long)d->d->size);
-	return package_disk_close(&i, false, err);
+	return package_disk_close(&i, false, err) || flow_size(f, disk_label(d), d->source_size, &made, err) ? -1 : 0;
 }
 
 /* Of what is packed nobody knows what it takes; the conversion will see. */
@@ -103,8 +104,8 @@ static bool is_for_reading(const struct flow *f, const struct vdisk_format_info 
 {
 	if (f->a->ova || strcmp(info->name, "vmdk"))
 		return false;
-	for (size_t i = 0; i < f->a->n_options; i++)
-		if (!strcmp(f->a->options[i], "subformat=streamOptimized"))
+	for (size_t i = 0; i < f->n_options; i++)
+		if (!strcmp(f->options[i], "subformat=streamOptimized"))
 			return true;
 	return f->a->compress;
 }
@@ -166,12 +167,14 @@ static int feed_take(void *ctx, size_t disk, uint64_t off, const void *buf, size
 static int feed_open(struct feed *w, struct flow_disk *d, vdisk_error *err)
 {
 	struct flow *f = w->f;
+	uint64_t made = d->source_size;
+	bool fits = !flow_size(f, disk_label(d), made, &made, err);
 	const struct vdisk_create_options c = {
-		.format = work_format(f), .size = d->source_size, .options = work_options(f), .flags = VDISK_CREATE_ROUND_UP, .allow_dirs = f->a->allow,
+		.format = work_format(f), .size = made, .options = work_options(f), .flags = VDISK_CREATE_ROUND_UP, .allow_dirs = f->a->allow,
 	};
 	const struct vdisk_open_options o = { .format = work_format(f), .flags = VDISK_OPEN_RW };
 
-	return vdisk_create(d->work, &c, &d->size, err) || vdisk_open(d->work, &o, &w->images[d->index], err) ? -1 : 0;
+	return !fits || vdisk_create(d->work, &c, &d->size, err) || vdisk_open(d->work, &o, &w->images[d->index], err) ? -1 : 0;
 }
 
 static int disks_feed(struct flow *f, vdisk_error *err)
@@ -241,7 +244,7 @@ static int disk_convert(struct flow *f, struct flow_disk *d, vdisk_error *err)
 		free(manifest);
 		return rc;
 	}
-	rc = flow_disk_open(f, d, &i, err);
+	rc = flow_size(f, disk_label(d), d->source_size, &o.size, err) || flow_disk_open(f, d, &i, err) ? -1 : 0;
 	if (!rc) {
 		rc = vdisk_convert(i.img, d->work, &o, &r, err);
 		if (package_disk_close(&i, !rc, err))
@@ -270,8 +273,8 @@ int flow_convert(struct flow *f, vdisk_error *err)
 		d->seconds = flow_now() - start;
 		flow_time(f, "convert", d->seconds);
 		if (d->size != d->source_size)
-			flow_note(f, "%s has %llu bytes now, instead of %llu: %s cannot say that size", disk_label(d), (unsigned long long)d->size,
-			          (unsigned long long)d->source_size, work_format(f));
+			flow_note(f, "%s has %llu bytes now, instead of %llu: %s %s", disk_label(d), (unsigned long long)d->size, (unsigned long long)d->source_size,
+			          f->form ? f->a->profile->long_name : work_format(f), f->form ? "wants that" : "cannot say that size");
 	}
 	return 0;
 }

@@ -185,8 +185,7 @@ static int flow_run(struct flow *f, vdisk_error *err)
 
 	if (flow_source(f, err) || name_make(f, err))
 		return -1;
-	f->format = f->a->format ? f->a->format : flow_target_format(f->a->target, f->m);
-	if (flow_out_begin(f, err) || steps_run(f, err))
+	if (flow_format_choose(f, err) || flow_out_begin(f, err) || steps_run(f, err))
 		return -1;
 	f->seconds = flow_now() - start;
 	if (f->a->dry_run)

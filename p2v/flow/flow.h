@@ -27,6 +27,7 @@ struct flow_args {
 	const char *program; /* "vdisk migrate" */
 	const char *source, *out, *name;
 	enum flow_target target;
+	const struct vdisk_profile *profile; /* NULL: no --for */
 	const char *format;  /* NULL: the target's */
 	const char *options[OPTIONS_MAX + 1];
 	size_t n_options;
@@ -88,6 +89,10 @@ struct flow {
 	char *partial, *out;      /* absolute */
 	int partial_fd, lock_fd;
 	const char *format;
+	const struct vdisk_profile_form *form; /* of the profile; NULL: there is none */
+	const char *options[OPTIONS_MAX + VDISK_PROFILE_OPTIONS_MAX + 1]; /* what was said, and what the profile adds */
+	size_t n_options;
+	char subformat[48];
 	char *target_file;        /* the description's name in DIR */
 	struct machine_lost_list lost;
 	char *remarks[256];
@@ -153,6 +158,13 @@ double flow_now(void);
 bool flow_works(const struct flow *f);
 /* The disks in the order in which the machine would boot from them. */
 void flow_boot_order(const struct flow *f, const struct flow_disk *order[DISKS_MAX]);
+
+/* profile.c */
+enum flow_target flow_profile_target(const struct vdisk_profile *p);
+/* Fills in format, form and options, when the machine is known. */
+int flow_format_choose(struct flow *f, vdisk_error *err);
+/* The size that a disk gets. */
+int flow_size(struct flow *f, const char *disk, uint64_t size, uint64_t *made, vdisk_error *err);
 
 /* options.c: 1: done, nothing to do; -1: said. */
 int flow_args_parse(struct flow_args *a, enum flow_kind kind, int argc, char **argv);

@@ -8,13 +8,13 @@
 #include <string.h>
 
 static const char migrate_usage[] =
-	"usage: vdisk migrate --target SYSTEM --out DIR [OPTIONS] SRC\n"
+	"usage: vdisk migrate --target|--for SYSTEM --out DIR [OPTIONS] SRC\n"
 	"\n"
 	"Takes a whole machine to another hypervisor: SRC is an OVA, XVA or VMA archive, a description (OVF, VMX, .vbox, libvirt's XML, xl.cfg, .vmc,\n"
 	"exported XML of Hyper-V) with its disks beside it, or the folder of a capture.  SRC is only read.  DIR gets the disks, the description and a report.\n";
 
 static const char p2v_usage[] =
-	"usage: vdisk p2v --target SYSTEM --out DIR [OPTIONS] CAPTURE\n"
+	"usage: vdisk p2v --target|--for SYSTEM --out DIR [OPTIONS] CAPTURE\n"
 	"\n"
 	"Makes a virtual machine of what vdisk capture or vdisk receive left in the folder CAPTURE, which is only read.  DIR gets the disks, the description\n"
 	"and a report.\n";
@@ -22,6 +22,8 @@ static const char p2v_usage[] =
 static const char options_usage[] =
 	"\n"
 	"  -t, --target SYSTEM     kvm, vmware, hyperv, xen or virtualbox\n"
+	"      --for SYSTEM        as the importer of that one takes it, instead of --target or with it: esxi, workstation, hyperv-gen1, hyperv-gen2,\n"
+	"                          azure, xcp-ng, virtualbox, openstack, proxmox or kvm\n"
 	"      --out DIR           the folder to make; while it is not whole it is called DIR.partial\n"
 	"      --name NAME         what the machine is called from now on\n"
 	"  -O, --format FMT        the disks' format; the default is the target's\n"
@@ -48,12 +50,13 @@ static const char options_usage[] =
 	"  -h, --help              this text\n";
 
 enum {
-	OPT_OUT = 256, OPT_NAME, OPT_LEVEL, OPT_OVA, OPT_SNAPSHOTS, OPT_SYSTEM, OPT_NO_CHECK, OPT_NO_ADAPT, OPT_DRIVERS, OPT_KEY, OPT_SERIAL, OPT_VERIFY,
+	OPT_OUT = 256, OPT_FOR, OPT_NAME, OPT_LEVEL, OPT_OVA, OPT_SNAPSHOTS, OPT_SYSTEM, OPT_NO_CHECK, OPT_NO_ADAPT, OPT_DRIVERS, OPT_KEY, OPT_SERIAL, OPT_VERIFY,
 	OPT_EXPECT, OPT_TIMEOUT, OPT_ENGINE, OPT_ALLOW, OPT_JSON, OPT_PROGRESS,
 };
 
 static const struct option longopts[] = {
 	{ "target", required_argument, NULL, 't' },
+	{ "for", required_argument, NULL, OPT_FOR },
 	{ "out", required_argument, NULL, OPT_OUT },
 	{ "name", required_argument, NULL, OPT_NAME },
 	{ "format", required_argument, NULL, 'O' },
@@ -123,6 +126,13 @@ static int target_take(struct flow_args *a)
 	return a->target ? 0 : option_bad(a->program, "--target takes kvm, vmware, hyperv, xen or virtualbox", optarg);
 }
 
+static int profile_take(struct flow_args *a)
+{
+	a->profile = vdisk_profile_find(optarg);
+	return a->profile && flow_profile_target(a->profile) ? 0
+	                                                     : option_bad(a->program, "--for knows no such system; --help tells which, vdisk-formats(7) more", optarg);
+}
+
 static int level_take(struct flow_args *a)
 {
 	unsigned n;
@@ -144,6 +154,7 @@ static int option_take(struct flow_args *a, int c)
 {
 	switch (c) {
 	case 't': return target_take(a);
+	case OPT_FOR: return profile_take(a);
 	case OPT_OUT: return option_text(a->program, "--out", optarg, &a->out);
 	case OPT_NAME: return option_text(a->program, "--name", optarg, &a->name);
 	case 'O': return option_text(a->program, "--format", optarg, &a->format);
@@ -176,7 +187,11 @@ static int option_take(struct flow_args *a, int c)
 static const char *judge(const struct flow_args *a)
 {
 	if (!a->target)
-		return "--target says for which hypervisor; --help tells more";
+		return "--target or --for says for which hypervisor; --help tells more";
+	if (a->profile && flow_profile_target(a->profile) != a->target)
+		return "--for is of another hypervisor than --target";
+	if (a->profile && a->keep_snapshots)
+		return "--for does not go with --snapshots keep: importers take whole disks";
 	if (!a->out)
 		return "--out says where to; --help tells more";
 	if (a->ova && a->target != TARGET_VMWARE && a->target != TARGET_VIRTUALBOX)
@@ -211,6 +226,8 @@ int flow_args_parse(struct flow_args *a, enum flow_kind kind, int argc, char **a
 	a->source = argv[optind];
 	if (!*a->source)
 		return option_bad(a->program, "expects a machine; --help tells more", NULL);
+	if (!a->target && a->profile)
+		a->target = flow_profile_target(a->profile);
 	wrong = judge(a);
 	if (!a->timeout)
 		a->timeout = 300;

@@ -23,7 +23,7 @@ static char *envelope_make(struct flow *f, size_t *len, struct machine_lost_list
 
 static int ova_disk(struct flow *f, struct ova_writer *w, struct flow_disk *d, vdisk_error *err)
 {
-	const struct vdisk_convert_options how = {
+	struct vdisk_convert_options how = {
 		.flags = VDISK_CONVERT_DIGEST | VDISK_CONVERT_ROUND_UP, .level = f->a->level, .threads = f->a->threads, .progress = progress_tick, .progress_ctx = &f->progress, .cancel = f->cancel,
 	};
 	const struct vdisk_open_options qcow2 = { .format = "qcow2" };
@@ -33,6 +33,9 @@ static int ova_disk(struct flow *f, struct ova_writer *w, struct flow_disk *d, v
 	int rc;
 
 	progress_step(&f->progress, "packing", d->d->name ? d->d->name : d->file);
+	rc = flow_size(f, d->file, d->source_size, &how.size, err);
+	if (rc)
+		return -1;
 	rc = flow_works(f) ? vdisk_open(d->work, &qcow2, &i.img, err) : flow_disk_open(f, d, &i, err);
 	if (rc)
 		return -1;

@@ -83,6 +83,7 @@ struct json_object *flow_report(const struct flow *f)
 	json_object_object_add(o, "source", source);
 	put_text(o, "machine", f->m->name ? f->m->name : f->name);
 	put_text(o, "target", flow_target_name(f->a->target));
+	put_text(o, "for", f->a->profile ? f->a->profile->name : NULL);
 	put_text(o, "folder", f->out);
 	put_text(o, "description", f->target_file);
 	put_text(o, "verdict", f->verdict);

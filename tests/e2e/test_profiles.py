@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """--for: what is made for each system, as other people's software sees it; what contradicts it is refused and leaves nothing."""
-import os, struct, sys
+import os, shutil, struct, sys
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 from vdtest import *
 
@@ -132,6 +132,96 @@ def resumed():
 	vdisk("convert", "-o", "subformat=fixed", raw, "b.vhd")
 	eq(1, vdisk("compare", "-s", "a.vhd", "b.vhd", rc=1).rc, "they differ in size")
 	vdisk("compare", "a.vhd", "b.vhd")
+
+
+# ---------------------------------------------------------------- whole machines
+
+VMX = """config.version = "8"
+virtualHW.version = "13"
+displayName = "web"
+guestOS = "debian10-64"
+memsize = "256"
+numvcpus = "1"
+%s
+sata0.present = "TRUE"
+sata0:0.present = "TRUE"
+sata0:0.fileName = "disk.vmdk"
+"""
+TARGETS = {
+	"esxi": ("vmware", "vmx"), "workstation": ("vmware", "vmx"), "hyperv-gen1": ("hyperv", "ps1"), "hyperv-gen2": ("hyperv", "ps1"),
+	"azure": ("hyperv", "ps1"), "xcp-ng": ("xen", "cfg"), "virtualbox": ("virtualbox", "vbox"), "openstack": ("kvm", "xml"), "proxmox": ("kvm", "xml"),
+	"kvm": ("kvm", "xml"),
+}
+
+
+def machine(rng, firmware, size=SIZE):
+	if not os.path.exists(os.path.join(BUILD, "vdisk-migrate")):
+		skip("vdisk-migrate is not built")
+	os.makedirs("vm")
+	raw = make_raw("disk.raw", rng, size)
+	qemu_img("convert", "-f", "raw", "-O", "vmdk", raw, "vm/disk.vmdk")
+	with open("vm/web.vmx", "w") as f:
+		f.write(VMX % ('firmware = "efi"' if firmware == "uefi" else ""))
+	return raw
+
+
+def migrated(system):
+	fmt, kind, size = MADE[system]
+	target, suffix = TARGETS[system]
+	raw = machine(rng_for("migrated " + system), "uefi" if system == "hyperv-gen2" else "bios")
+	for words in (["--for", system], ["--target", target, "--for", system]):
+		r = vdisk("migrate", *words, "--out", "out", "--no-adapt", "--json", "vm/web.vmx").json()
+		eq((target, system, "web." + suffix, size), (r["target"], r["for"], r["description"], r["disks"][0]["size"]), "the report")
+		check(size == SIZE or any("wants that" in x for x in r["remarks"]), "another size is told: %r" % r["remarks"])
+		file = os.path.join("out", r["disks"][0]["file"])
+		eq(kind, variant(file)[0], "variant")
+		qemu_img("convert", "-f", fmt, "-O", "raw", file, "back.raw")
+		with open("back.raw", "rb") as f, open(raw, "rb") as g:
+			data = f.read()
+			eq(True, data[:SIZE] == g.read() and not any(data[SIZE:]), "content by qemu-img")
+		r = vdisk("lint", "--for", system, file)
+		check("refused" not in r.out and "firmware" not in r.out, "its own lint: %s" % r.out)
+		shutil.rmtree("out")
+	for other in ("kvm", "vmware"):
+		if other != target:
+			refused("migrate", "--target", other, "--for", system, "--out", "out", "--no-adapt", "vm/web.vmx", mentions=("another hypervisor",))
+
+
+for name in MADE:
+	add("migrated for " + name, migrated, name)
+
+
+@case
+def migrated_to_an_ova():
+	machine(rng_for("ova"), "bios", 23 * MIB)
+	for system in ("esxi", "workstation", "virtualbox"):
+		r = vdisk("migrate", "--for", system, "--ova", "--out", "out", "--no-adapt", "--json", "vm/web.vmx").json()
+		eq(("web.ova", system), (r["description"], r["for"]), "the report")
+		r = vdisk("lint", "--for", system, "out/web.ova")
+		check("refused" not in r.out, r.out)
+		shutil.rmtree("out")
+	refused("migrate", "--for", "azure", "--ova", "--out", "out", "--no-adapt", "vm/web.vmx", mentions=("--ova is for",))
+
+
+@case
+def migrations_refused():
+	"""Before anything is made, what contradicts."""
+	machine(rng_for("no"), "uefi")
+	for words, mentions in ((["--for", "hyperv-gen1"], ["UEFI"]), (["--for", "nowhere"], ["--for"]), (["--for", "azure", "-O", "qcow2"], ["azure", "vhd"]),
+	                        (["--for", "azure", "-o", "subformat=dynamic"], ["subformat=dynamic", "azure"]),
+	                        (["--for", "kvm", "--snapshots", "keep"], ["--snapshots keep"]), (["--findings", "--for", "kvm"], ["--findings"]), ([], ["--for"])):
+		refused("migrate", *words, "--out", "out", "--no-adapt", "vm/web.vmx", mentions=mentions)
+		check(not os.path.exists("out") and not os.path.exists("out.partial"), "nothing is left by %r" % words)
+	# Of a guest that is adapted, a disk that can be written to.
+	r = run(VDISK, "migrate", "--for", "esxi", "--out", "out", "--dry-run", "--json", "vm/web.vmx")
+	if r.rc:
+		check("adapt" in r.err, r.show()) # vdisk-adapt is not built
+	else:
+		check(any("vmfs" in x for x in r.json()["remarks"]), r.out)
+	os.mkdir("large")
+	qemu_img("create", "-f", "vmdk", "large/disk.vmdk", "3T")
+	os.rename("vm/web.vmx", "large/web.vmx")
+	refused("migrate", "--for", "xcp-ng", "--out", "out", "--no-adapt", "large/web.vmx", mentions=("past what",))
 
 
 main()
