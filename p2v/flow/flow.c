@@ -183,6 +183,8 @@ static int flow_run(struct flow *f, vdisk_error *err)
 {
 	double start = flow_now();
 
+	if (f->a->findings)
+		return flow_source(f, err) || flow_lint(f, err) ? flow_lint_fail(err) : 0;
 	if (flow_source(f, err) || name_make(f, err))
 		return -1;
 	if (flow_format_choose(f, err) || flow_out_begin(f, err) || steps_run(f, err))

@@ -40,7 +40,7 @@ struct flow_args {
 	const char *drivers, *expect, *engine;
 	unsigned system, timeout, threads;
 	int level;
-	bool compress, keep_snapshots, verify, no_adapt, no_check, ova, json, serial, dry_run;
+	bool compress, keep_snapshots, verify, no_adapt, no_check, ova, json, serial, dry_run, findings;
 	enum progress_mode progress;
 };
 
@@ -138,6 +138,9 @@ int flow_disks_rename(struct flow *f, bool whole, vdisk_error *err);
 int flow_ova(struct flow *f, vdisk_error *err);
 int flow_verify(struct flow *f, vdisk_error *err);
 struct json_object *flow_report(const struct flow *f);
+/* lint.c: as JSON on standard output; flow_lint_fail(): the error there, too. */
+int flow_lint(struct flow *f, vdisk_error *err);
+int flow_lint_fail(const vdisk_error *err);
 const char *flow_cause(const struct flow *f); /* of the verdict; NULL: nobody asked */
 int flow_page(struct flow *f, vdisk_error *err);
 

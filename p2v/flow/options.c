@@ -45,18 +45,20 @@ static const char options_usage[] =
 	"      --allow-parent DIR  disks, their parents and extents may lie below DIR; may be given several times\n"
 	"  -j, --threads N         the default is one for each processor\n"
 	"  -n, --dry-run           read and judge everything, write nothing\n"
+	"      --findings          with --for, of an archive: tell what vdisk lint tells, as JSON, and do nothing\n"
 	"      --json              print the report as JSON\n"
 	"      --progress MODE     auto (the default), bar, json or none: on standard error\n"
 	"  -h, --help              this text\n";
 
 enum {
-	OPT_OUT = 256, OPT_FOR, OPT_NAME, OPT_LEVEL, OPT_OVA, OPT_SNAPSHOTS, OPT_SYSTEM, OPT_NO_CHECK, OPT_NO_ADAPT, OPT_DRIVERS, OPT_KEY, OPT_SERIAL, OPT_VERIFY,
+	OPT_OUT = 256, OPT_FOR, OPT_FINDINGS, OPT_NAME, OPT_LEVEL, OPT_OVA, OPT_SNAPSHOTS, OPT_SYSTEM, OPT_NO_CHECK, OPT_NO_ADAPT, OPT_DRIVERS, OPT_KEY, OPT_SERIAL, OPT_VERIFY,
 	OPT_EXPECT, OPT_TIMEOUT, OPT_ENGINE, OPT_ALLOW, OPT_JSON, OPT_PROGRESS,
 };
 
 static const struct option longopts[] = {
 	{ "target", required_argument, NULL, 't' },
 	{ "for", required_argument, NULL, OPT_FOR },
+	{ "findings", no_argument, NULL, OPT_FINDINGS },
 	{ "out", required_argument, NULL, OPT_OUT },
 	{ "name", required_argument, NULL, OPT_NAME },
 	{ "format", required_argument, NULL, 'O' },
@@ -155,6 +157,7 @@ static int option_take(struct flow_args *a, int c)
 	switch (c) {
 	case 't': return target_take(a);
 	case OPT_FOR: return profile_take(a);
+	case OPT_FINDINGS: a->findings = true; return 0;
 	case OPT_OUT: return option_text(a->program, "--out", optarg, &a->out);
 	case OPT_NAME: return option_text(a->program, "--name", optarg, &a->name);
 	case 'O': return option_text(a->program, "--format", optarg, &a->format);
@@ -192,7 +195,9 @@ static const char *judge(const struct flow_args *a)
 		return "--for is of another hypervisor than --target";
 	if (a->profile && a->keep_snapshots)
 		return "--for does not go with --snapshots keep: importers take whole disks";
-	if (!a->out)
+	if (a->findings && (!a->profile || a->out || a->kind != FLOW_MIGRATE))
+		return "--findings goes with --for and an archive, and makes nothing";
+	if (!a->out && !a->findings)
 		return "--out says where to; --help tells more";
 	if (a->ova && a->target != TARGET_VMWARE && a->target != TARGET_VIRTUALBOX)
 		return "--ova is for vmware and virtualbox";

@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """vdisk lint: disks that other people's software made, each with one thing wrong for one system, and the same disk mended."""
-import os, sys
+import gzip, os, sys
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 from vdtest import *
+from archives import *
 
 SIZE = 64 * MIB
 SYSTEMS = ("esxi", "workstation", "hyperv-gen1", "hyperv-gen2", "azure", "xcp-ng", "virtualbox", "openstack", "proxmox", "kvm")
@@ -200,21 +201,94 @@ def damaged():
 	eq(2, run(VDISK, "lint", "s.qcow2").rc, "for whom?")
 
 
+def bytes_read(*argv, rc=0):
+	"""All that it and the programs that it starts read."""
+	need("strace")
+	ran("strace", "-f", "-qq", "-e", "trace=read,pread64,preadv", "-o", "trace", *argv, rc=rc)
+	with open("trace") as f:
+		return sum(int(line.rsplit("=", 1)[1].split()[0]) for line in f if "= " in line and line.rsplit("=", 1)[1].split()[0].isdigit())
+
+
+def full(path, boot, size):
+	"""A disk that is all data behind what it boots by."""
+	disk(path, boot, size=size)
+	block = random.Random(SEED).randbytes(MIB)
+	with open(path, "r+b") as f:
+		for at in range(60 * MIB, size - 2 * MIB, MIB):
+			f.seek(at)
+			f.write(block)
+	return path
+
+
 @case
 def reads_little():
-	"""A disk of a GiB that is all data: a few pages of it are read."""
-	need("strace")
-	with open("/dev/urandom", "rb") as f:
-		block = f.read(MIB)
-	disk("disk.raw", "both", size=256 * MIB)
-	with open("disk.raw", "r+b") as f:
-		f.seek(64 * MIB)
-		for _ in range(180):
-			f.write(block)
-	ran("strace", "-f", "-qq", "-e", "trace=read,pread64,preadv", "-o", "trace", VDISK, "lint", "--for", "kvm", "disk.raw")
-	with open("trace") as f:
-		got = sum(int(line.rsplit("=", 1)[1].split()[0]) for line in f if "= " in line and line.rsplit("=", 1)[1].split()[0].isdigit())
+	"""A disk that is all data: a few pages of it are read."""
+	full("disk.raw", "both", 256 * MIB)
+	got = bytes_read(VDISK, "lint", "--for", "kvm", "disk.raw")
 	check(got < 4 * MIB, "%d bytes were read" % got)
+
+
+def need_archives():
+	if not os.path.exists(os.path.join(BUILD, "vdisk-migrate")):
+		skip("vdisk-migrate is not built")
+
+
+@case
+def ova_archives():
+	need_archives()
+	full("disk.raw", "bios", 192 * MIB)
+	vdisk("convert", "--for", "esxi", "disk.raw", "a.vmdk")
+	qemu_img("create", "-f", "raw", "b.raw", "30M")
+	vdisk("convert", "--for", "esxi", "b.raw", "b.vmdk")
+	members = [("web.ovf", ovf("web", [{"file": "a.vmdk", "capacity": 192 * MIB}, {"file": "b.vmdk", "capacity": 30 * MIB}])), ("a.vmdk", "a.vmdk"), ("b.vmdk", "b.vmdk")]
+	tar("web.ova", members)
+	check(os.path.getsize("web.ova") > 100 * MIB, "a large archive")
+	got = bytes_read(VDISK, "lint", "--for", "esxi", "web.ova")
+	check(got < 4 * MIB, "%d bytes were read" % got)
+	eq(set(), wrong(lint("esxi", "web.ova", rc=0)), "for ESXi")
+	o = run(VDISK, "lint", "--json", "--for", "hyperv-gen2", "web.ova").json()
+	eq([(None, 0), ("vmdk", 192 * MIB), ("vmdk", 30 * MIB)], [(s["format"], s["virtual-size"]) for s in o["sources"]], "sources")
+	check(o["sources"][1]["path"].endswith("web.ova: a.vmdk"), o["sources"][1]["path"])
+	eq({("refused", "format"), ("no-boot", "firmware")}, wrong(lint("hyperv-gen2", "web.ova", rc=1)), "generation 2")
+	# One whose disk is damaged, one that is packed, one that is cut.
+	write_file("b.vmdk", b"\xff" * 64, 16)
+	tar("bad.ova", members)
+	check(("refused", "content") in lint("esxi", "bad.ova", rc=1), "a damaged disk")
+	with open("b.vmdk.gz", "wb") as f:
+		f.write(gzip.compress(b"x"))
+	tar("packed.ova", [("web.ovf", ovf("web", [{"file": "b.vmdk.gz", "capacity": 30 * MIB, "compression": "gzip"}])), ("b.vmdk.gz", "b.vmdk.gz")])
+	check(("note", "disk") in lint("esxi", "packed.ova", rc=0), "a packed disk is told of")
+	tar("gone.ova", members[:2])
+	for name in ("gone.ova", "none.ova"):
+		r = run(VDISK, "lint", "--for", "esxi", name)
+		eq((2, "", 1), (r.rc, r.out, r.err.count("\n")), "an archive that is not whole: %s" % r.err)
+		check(name in r.err, r.err)
+
+
+@case
+def vma_and_xva_archives():
+	need_archives()
+	full("disk.raw", "bios", 72 * MIB)
+	with open("disk.raw", "rb") as f:
+		data = f.read()
+	Vma("web", [("drive-scsi0", data)]).write("web.vma")
+	xva("web.xva", "web", [("Ref:10", data)])
+	for system, own, fmt in (("proxmox", "web.vma", "VMA"), ("xcp-ng", "web.xva", "XVA")):
+		eq(set(), wrong(lint(system, own, rc=0)), "%s for its own system" % fmt)
+		check(("refused", "format") in lint("kvm", own, rc=1), "%s for KVM" % fmt)
+		got = bytes_read(VDISK, "lint", "--for", "kvm", own, rc=1)
+		check(got < 4 * MIB, "%d bytes of %s were read" % (got, own))
+	eq({("refused", "format"), ("no-boot", "firmware")}, wrong(lint("hyperv-gen2", "web.vma", rc=1)), "generation 2")
+	check(("note", "disk") in lint("kvm", "web.xva", rc=1), "an XVA's disks are not looked into")
+
+
+@case
+def names_that_only_look_like_it():
+	"""What stands behind a URL's '?' is no suffix; machines are not read from web servers."""
+	for name, word in (("http://127.0.0.1:1/a.vmx?x=y", "download"), ("http://127.0.0.1:1/a.ova", "download"), ("http://127.0.0.1:1/a.qcow2?x=b.cfg", "onnect")):
+		r = run(VDISK, "lint", "--for", "kvm", name, env={k: "" for k in ("http_proxy", "all_proxy", "ALL_PROXY")})
+		eq((2, "", 1), (r.rc, r.out, r.err.count("\n")), name)
+		check(word in r.err or "made without" in r.err, r.err)
 
 
 VMX = """config.version = "8"

@@ -24,15 +24,23 @@ static const struct opt options[] = {
 	{ 0 },
 };
 
-static bool is_description(const char *path)
+enum source_kind { IMAGE, DESCRIPTION, ARCHIVE };
+
+/* By its name; a URL's query is no part of that, and an export is always an image. */
+static enum source_kind kind_of(const char *path)
 {
 	static const char *const suffixes[] = { ".vmx", ".ovf", ".vbox", ".xml", ".vmc", ".conf", ".cfg", ".json", NULL };
-	const char *dot = strrchr(path, '.');
-
+	char name[4096];
+	snprintf(name, sizeof(name), "%s", path);
+	if (path_is_url(path))
+		name[strcspn(name, "?#")] = '\0';
+	const char *dot = path_is_export(path) ? NULL : strrchr(name, '.');
+	if (dot && lint_is_archive(name))
+		return ARCHIVE;
 	for (size_t i = 0; dot && suffixes[i]; i++)
 		if (!strcasecmp(dot, suffixes[i]))
-			return true;
-	return false;
+			return DESCRIPTION;
+	return IMAGE;
 }
 
 /* An image that cannot be opened as a disk may still tell what it is: then that is the finding. */
@@ -87,7 +95,12 @@ static int run(const void *args, char **operands, unsigned n)
 	if (!report.profile)
 		return fail_usage("there is no system \"%s\"", a->profile);
 	for (unsigned i = 0; i < n && status != EXIT_TROUBLE; i++) {
-		if (!a->source.format && is_description(operands[i]))
+		enum source_kind kind = a->source.format ? IMAGE : kind_of(operands[i]);
+		if (kind != IMAGE && path_is_url(operands[i]))
+			status = fail("%s: images are read from web servers, machines from files: download it first", shown(operands[i]));
+		else if (kind == ARCHIVE)
+			status = lint_archive(operands[i], &report);
+		else if (kind == DESCRIPTION)
 			status = lint_machine(operands[i], &a->source, &report);
 		else
 			status = lint_image(operands[i], &a->source, report.profile, lint_source_new(&report, operands[i]));
@@ -104,7 +117,7 @@ const struct command cmd_lint = {
 	.min = 1,
 	.max = 1024,
 	.summary = "tell what another system would refuse of a disk or machine, and why",
-	.notes = "SRC is an image, or the description of a machine (.vmx, .ovf, .vbox, .xml and so on), whose disks are judged.",
+	.notes = "SRC is an image, or a machine, whose disks are judged: a description (.vmx, .ovf, .vbox, .xml and so on) or archive (.ova, .xva, .vma).",
 	.domain = DOMAIN_FILE,
 	.args_bytes = sizeof(struct lint_args),
 	.groups = {

@@ -15,23 +15,10 @@
 
 #define ANSWER_MAX (4u << 20)
 
-/* vdisk-machine beside this program, or else by PATH. */
-static const char *machine_program(char path[PATH_MAX])
-{
-	ssize_t n = readlink("/proc/self/exe", path, PATH_MAX - sizeof("vdisk-machine"));
-	char *slash = n > 0 ? memrchr(path, '/', (size_t)n) : NULL;
-	if (slash) {
-		strcpy(slash + 1, "vdisk-machine");
-		if (!access(path, X_OK))
-			return path;
-	}
-	return "vdisk-machine";
-}
-
 static struct json_object *machines_read(const char *path)
 {
-	char program[PATH_MAX], *text = tool_realloc(NULL, ANSWER_MAX);
-	const char *const argv[] = { machine_program(program), "--json", "--", path, NULL };
+	char program[RUN_PATH], *text = tool_realloc(NULL, ANSWER_MAX);
+	const char *const argv[] = { run_sibling("vdisk-machine", program), "--json", "--", path, NULL };
 	int status = run_capture(argv, text, ANSWER_MAX, NULL, NULL);
 	struct json_object *o = status ? NULL : json_tokener_parse(text);
 	free(text);

@@ -19,10 +19,15 @@ struct lint_source *lint_source_new(struct lint_report *r, const char *path)
 	return s;
 }
 
+void lint_source_facts(struct lint_source *s, const char *format, uint64_t size)
+{
+	s->format = copy(format);
+	s->size = size;
+}
+
 void lint_source_image(struct lint_source *s, vdisk_image *img)
 {
-	s->format = copy(vdisk_format_name(img));
-	s->size = vdisk_size(img);
+	lint_source_facts(s, vdisk_format_name(img), vdisk_size(img));
 }
 
 void lint_add(struct lint_source *s, const struct vdisk_finding *f)

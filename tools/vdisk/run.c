@@ -15,6 +15,18 @@
 
 #define STOP_SECONDS 10
 
+const char *run_sibling(const char *name, char path[RUN_PATH])
+{
+	ssize_t n = readlink("/proc/self/exe", path, RUN_PATH - 1);
+	char *slash = n > 0 ? memrchr(path, '/', (size_t)n) : NULL;
+	if (slash && (size_t)(slash + 1 - path) + strlen(name) < RUN_PATH) {
+		strcpy(slash + 1, name);
+		if (!access(path, X_OK))
+			return path;
+	}
+	return name;
+}
+
 static void child(const char *const argv[], int out, int err, pid_t parent)
 {
 	const char *path = getenv("PATH");

@@ -3,11 +3,16 @@
 #ifndef VDISK_TOOL_RUN_H
 #define VDISK_TOOL_RUN_H
 
+#include <limits.h>
 #include <stddef.h>
 #include <sys/types.h>
 
 #define RUN_MISSING 127 /* there is no such program */
 #define RUN_STOPPED (-1) /* *cancel was set, or it could not be started, or it died of a signal */
+
+#define RUN_PATH PATH_MAX
+/* One of our programs: beside this one if it is there (then its path, in `path`), or else by PATH. */
+const char *run_sibling(const char *name, char path[RUN_PATH]);
 
 /* Starts argv[0], looked for in PATH and the sbin folders; standard input is empty, err -1: standard error goes nowhere.  -1: not started. */
 pid_t run_start(const char *const argv[], int out, int err);
