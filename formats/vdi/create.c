@@ -8,8 +8,6 @@
 #include "base/alloc.h"
 #include "base/uuid.h"
 
-#include <stdio.h>
-
 #define MIB (UINT64_C(1) << 20)
 #define BLOCK ((uint32_t)MIB) /* VirtualBox makes no others */
 
@@ -49,26 +47,6 @@ int vdi_measure(const struct vd_create *c, uint64_t data, uint64_t units, uint64
 	return 0;
 }
 
-static int parent_fill(struct vdi_header *h, const struct vd_create *c, vd_error *err)
-{
-	const struct vdi *p;
-
-	if (!c->parent || strcmp(c->parent->drv->info.name, "vdi"))
-		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "a differencing VDI needs a VDI as its parent; %s is %s", c->backing,
-		               c->parent ? c->parent->drv->info.name : c->backing_format);
-	if (is_fixed(c))
-		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "option subformat=fixed: a fixed VDI has no parent (%s)", c->backing);
-	p = c->parent->priv;
-	if (c->parent->size != c->size)
-		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "a differencing VDI has its parent's size, %" PRIu64 " bytes; %" PRIu64 " were asked for",
-		               c->parent->size, c->size);
-	memcpy(h->link, p->h.uuid, 16);
-	memcpy(h->parent_modified, p->h.modified, 16);
-	if (snprintf(h->comment, VDI_COMMENT, "parent: %s", c->backing) >= (int)VDI_COMMENT)
-		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "the parent's name %s is too long for a VDI's comment", c->backing);
-	return 0;
-}
-
 static int header_fill(struct vdi_header *h, const struct vd_create *c, vd_error *err)
 {
 	const char *text = vd_options_str(c->options, "uuid");
@@ -89,7 +67,9 @@ static int header_fill(struct vdi_header *h, const struct vd_create *c, vd_error
 		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "option uuid=%s is no UUID", text);
 	if ((!text && vd_uuid_seeded(h->uuid, c->seed, "vdi uuid", err)) || vd_uuid_seeded(h->modified, c->seed, "vdi modified", err))
 		return -1;
-	return c->backing ? parent_fill(h, c, err) : 0;
+	if (c->backing && is_fixed(c))
+		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "option subformat=fixed: a fixed VDI has no parent (%s)", c->backing);
+	return c->backing ? vdi_parent_fill(h, c->parent, c->backing, c->size, err) : 0;
 }
 
 static int map_write(struct vd_file *f, const struct vdi *v, vd_error *err)

@@ -2,15 +2,13 @@
 /*
  * Opening, and what a differencing disk says of its parent: the UUID of its last modification, and its own UUID, but no name.  VirtualBox calls
  * snapshots by their UUIDs, so "{UUID}.vdi" beside the image is looked for; the name that stands in the comment is looked for first, if
- * it is ours ("parent: base.vdi").
+ * it is ours (reparent.c).
  */
 #include "vdi.h"
 
 #include "base/alloc.h"
 #include "base/text.h"
 #include "base/uuid.h"
-
-#define COMMENT_PARENT "parent: "
 
 int vdi_probe(const struct vd_peek *peek)
 {
@@ -22,12 +20,14 @@ static int parent_read(struct vd_layer *l, const struct vdi *v, vd_error *err)
 	struct vd_parent_ref *ref = &l->parent_ref;
 	char uuid[VD_UUID_TEXT];
 	static const uint8_t none[16];
+	const char *said;
+	size_t n = vdi_parent_name(&v->h, &said);
 
-	if (!strncmp(v->h.comment, COMMENT_PARENT, sizeof(COMMENT_PARENT) - 1) && v->h.comment[sizeof(COMMENT_PARENT) - 1]) {
+	if (n) {
 		/* As UTF-8 only. */
 		char *name = NULL;
 
-		if (vd_text_to_utf8("UTF-8", v->h.comment + sizeof(COMMENT_PARENT) - 1, strlen(v->h.comment) - (sizeof(COMMENT_PARENT) - 1), &name, err))
+		if (vd_text_to_utf8("UTF-8", said, n, &name, err))
 			return vd_fail_in(err, "VDI comment");
 		ref->names[ref->n_names++] = name;
 	}

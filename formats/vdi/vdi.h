@@ -23,6 +23,7 @@
 #define VDI_BLOCK_MIN    4096u
 #define VDI_BLOCK_MAX    (UINT32_C(256) << 20)
 #define VDI_COMMENT      256u
+#define VDI_COMMENT_PARENT "parent: "
 
 /* Ranks in the cache: the header counts blocks before the map points at them. */
 #define VDI_RANK_HEADER 2u
@@ -97,6 +98,19 @@ int vdi_create(struct vd_layer *l, const struct vd_create *c, vd_error *err);
 int vdi_measure(const struct vd_create *c, uint64_t data, uint64_t units, uint64_t *required, uint64_t *full, vd_error *err);
 int vdi_round_size(const struct vd_create *c, uint64_t size, uint64_t *rounded, vd_error *err);
 int vdi_finish(struct vd_layer *l, vd_error *err);
+
+/* ---- reparent.c */
+/* The parent's name in the comment, which no NUL ends; its length, 0: there is none. */
+size_t vdi_parent_name(const struct vdi_header *h, const char **name);
+/* VDISK_INVALID or VDISK_UNSUPPORTED, and h as it was: that is no parent for a disk of this size. */
+int vdi_parent_fill(struct vdi_header *h, const struct vd_layer *parent, const char *name, uint64_t size, vd_error *err);
+int vdi_set_parent(struct vd_layer *l, const struct vd_new_parent *p, vd_error *err);
+
+/* ---- resize.c */
+/* Writes what of the header may change, at one stroke, after all that was written before; v->h is it then. */
+int vdi_header_change(struct vd_layer *l, struct vdi *v, const struct vdi_header *h, vd_error *err);
+int vdi_resize_judge(const struct vd_layer *l, uint64_t size, vd_error *err);
+int vdi_resize(struct vd_layer *l, uint64_t size, vd_error *err);
 
 /* ---- check.c */
 /* Marks each place that an entry points at in a map of h.allocated bits; what is wrong is told to r, or, without it, an error. */

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Chains: overlays over parents of every kind, shorter parents, zeros and discards over a parent's data, identities, conversion
 with a backing file."""
-import os, sys
+import os, shutil, sys
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 from vdtest import *
 import hostile, vhdmaker
@@ -369,6 +369,38 @@ def info_of_broken_chains():
 	for i in range(260):
 		write_file("k%03d.qcow2" % i, b.replace(b"k000", b"k%03d" % (i + 1)))
 	one(problems("k000.qcow2"), 256, 255, "longer than 256")
+
+
+
+def second_name(fmt):
+	"""Of the names that an image has for its parent the first one may lead to another image, or to itself: the one that fits is taken."""
+	size = 4 * MIB
+	os.mkdir("sub")
+	vdisk("create", "-f", fmt, "real." + fmt, str(size))
+	need_vdio()
+	ran(VDIO, "-f", fmt, "real." + fmt, stdin=b"write 65536 4096 7\n")
+	vdisk("create", "-f", fmt, "-b", "real." + fmt, "-F", fmt, "child." + fmt) # relative, and absolute
+	vdisk("convert", "-O", "raw", "child." + fmt, "want.raw")
+	# Beside it lies another one of that name.
+	shutil.move("child." + fmt, "sub/child." + fmt)
+	vdisk("create", "-f", fmt, "sub/real." + fmt, str(size))
+	refused("convert", "-O", "raw", "sub/child." + fmt, "out.raw", mentions="UUID")
+	vdisk("convert", "--allow-parent", ".", "-O", "raw", "sub/child." + fmt, "out.raw")
+	same_bytes("want.raw", "out.raw")
+	# It has that name itself.
+	os.unlink("sub/real." + fmt)
+	shutil.move("sub/child." + fmt, "sub/real." + fmt)
+	refused("convert", "-O", "raw", "sub/real." + fmt, "out2.raw")
+	vdisk("convert", "--allow-parent", ".", "-O", "raw", "sub/real." + fmt, "out2.raw")
+	same_bytes("want.raw", "out2.raw")
+	# None fits: the first one is told of.
+	os.unlink("real." + fmt)
+	vdisk("create", "-f", fmt, "real." + fmt, str(size))
+	refused("convert", "--allow-parent", ".", "-O", "raw", "sub/real." + fmt, "out3.raw", mentions="UUID")
+
+
+for fmt in ("vhd", "vhdx"):
+	add("second name, " + fmt, second_name, fmt)
 
 
 main()

@@ -82,7 +82,7 @@ def kill_loop(words, rng, still_right, done):
 
 VARIANTS = [("qcow2", None, ""), ("qcow2", "raw", "compat=0.10"), ("qcow2", "vhd", "cluster_size=512"),
             ("qcow2", "vmdk", "extended_l2=on"), ("vmdk", None, ""), ("vmdk", None, "subformat=twoGbMaxExtentSparse"),
-            ("vmdk", None, "subformat=vmfsSparse"), ("vhd", None, ""), ("vhdx", None, ""), ("qcow2", "vdi", "")]
+            ("vmdk", None, "subformat=vmfsSparse"), ("vhd", None, ""), ("vhdx", None, ""), ("qcow2", "vdi", ""), ("vdi", None, "")]
 
 
 def title(fmt, base_fmt, options):
@@ -125,7 +125,7 @@ def right_when_killed(path, fmt):
 		ran("qemu-img", "compare", "-f", fmt, "-F", "raw", path, "model.raw")
 
 
-for v in (("qcow2", ""), ("vmdk", ""), ("vhd", ""), *([("vhdx", "")] if ALL else [])):
+for v in (("qcow2", ""), ("vmdk", ""), ("vhd", ""), *([("vhdx", ""), ("vdi", "")] if ALL else [])):
 	add("flatten killed, " + v[0], flatten_killed, *v)
 
 
@@ -199,7 +199,7 @@ def rebase_killed(fmt):
 	kill_loop(words, rng, lambda: right_when_killed(paths[-1], fmt), done)
 
 
-for fmt in ("qcow2", "vmdk", "vhd"):
+for fmt in ("qcow2", "vmdk", "vhd", *(["vdi"] if ALL else [])):
 	add("rebase killed, " + fmt, rebase_killed, fmt)
 
 
@@ -407,7 +407,7 @@ def commit_refused():
 @case
 def commit_past_others():
 	"""A layer that is passed over reads differently afterwards: it may be nobody's ground, and no snapshot."""
-	for fmt in ("qcow2", "vhd", "vhdx", "vmdk"):
+	for fmt in ("qcow2", "vhd", "vhdx", "vmdk", "vdi"):
 		rng = rng_for("past " + fmt)
 		paths = chain(fmt, 3, rng)
 		vdisk("create", "-f", fmt, "-b", paths[1], "other." + fmt)
@@ -441,7 +441,7 @@ def leaf_resized(fmt, options):
 	right(leaf, fmt)
 
 
-for v in (("qcow2", ""), ("qcow2", "compat=0.10"), ("qcow2", "extended_l2=on"), ("vhd", ""), ("vhdx", "")):
+for v in (("qcow2", ""), ("qcow2", "compat=0.10"), ("qcow2", "extended_l2=on"), ("vhd", ""), ("vhdx", ""), ("vdi", "")):
 	add("leaf resized, %s %s" % v, leaf_resized, *v)
 
 
@@ -493,7 +493,7 @@ def clone_linked_kept(fmt):
 	clone_linked(fmt)
 
 
-for fmt in ("qcow2", "vmdk", "vhd", "vhdx"):
+for fmt in ("qcow2", "vmdk", "vhd", "vhdx", "vdi"):
 	add("clone --linked, " + fmt, clone_linked_kept, fmt)
 
 

@@ -14,6 +14,8 @@ def make(fmt, options, raw, by_us):
 	if by_us:
 		vdisk("convert", "-f", "raw", "-O", fmt, *(["-o", options] if options else []), raw, path)
 	else:
+		if fmt == "vdi":
+			options = options.replace("subformat=fixed", "static=on")
 		opts = ",".join(filter(None, [options, "force_size=on" if fmt == "vhd" else ""]))
 		qemu_img("convert", "-f", "raw", "-O", QFMT.get(fmt, fmt), *(["-o", opts] if opts else []), raw, path)
 	return path
@@ -62,8 +64,28 @@ for name, fmt, options in (("raw", "raw", ""), ("qcow2", "qcow2", ""), ("qcow2 5
                            ("vmdk flat", "vmdk", "subformat=monolithicFlat"),
                            ("vmdk twoGb", "vmdk", "subformat=twoGbMaxExtentSparse"), ("vhd dynamic", "vhd", ""),
                            ("vhd fixed", "vhd", "subformat=fixed"), ("vhdx", "vhdx", "block_size=1M"),
-                           ("vhdx fixed", "vhdx", "subformat=fixed,block_size=1M")):
+                           ("vhdx fixed", "vhdx", "subformat=fixed,block_size=1M"), ("vdi", "vdi", ""), ("vdi fixed", "vdi", "subformat=fixed")):
 	add("resize " + name, resized, name, fmt, options)
+
+
+@case
+def resize_moves_a_vdi_map():
+	"""Past 256 GiB the map has no room where it was made: blocks make way for it."""
+	data = open(make_raw("source.raw", rng_for("vdi map"), 5 * MIB + 512), "rb").read()
+	vdisk("convert", "-f", "raw", "-O", "vdi", "source.raw", "a.vdi")
+	for size in (400, 1100):
+		vdisk("resize", "a.vdi", "%dG" % size)
+		eq(size * GIB, qemu_img("info", "--output=json", "a.vdi").json()["virtual-size"], "size, says qemu-img")
+		os.truncate("source.raw", size * GIB)
+		need_vdio()
+		ran(VDIO, "-f", "vdi", "a.vdi", stdin=b"write %d 5000 9\n" % (size * GIB - 5120))
+		write_file("source.raw", b"\t" * 5000, at=size * GIB - 5120)
+		qemu_img("compare", "-f", "raw", "-F", "vdi", "source.raw", "a.vdi")
+		vdisk("compare", "-f", "raw", "source.raw", "a.vdi")
+		vdisk("check", "a.vdi")
+	check(os.stat("a.vdi").st_blocks * 512 < 40 * MIB, "blocks of the file")
+	vdisk("create", "-f", "vdi", "-o", "subformat=fixed", "full.vdi", "256G")
+	refused("resize", "full.vdi", "300G", mentions="convert it")
 
 
 @case

@@ -217,6 +217,7 @@ int main(void)
 		{ "qcow2", "compat=0.10" },
 		{ "vmdk", NULL },
 		{ "vhd", NULL },
+		{ "vdi", NULL },
 	};
 	struct CMUnitTest tests[] = {
 		{ "qcow2", test_kind, NULL, NULL, &kinds[0] },
@@ -224,6 +225,7 @@ int main(void)
 		{ "qcow2, version 2", test_kind, NULL, NULL, &kinds[2] },
 		{ "vmdk", test_kind, NULL, NULL, &kinds[3] },
 		{ "vhd", test_kind, NULL, NULL, &kinds[4] },
+		{ "vdi", test_kind, NULL, NULL, &kinds[5] },
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
