@@ -143,6 +143,7 @@ int vdisk_resize(vdisk_image *img, uint64_t size, uint32_t flags, vdisk_error *e
 {
 	struct vd_layer *l = img->top;
 	uint64_t old = l->size;
+	vd_error why = { 0 };
 	struct vd_claim k;
 	int rc;
 
@@ -161,9 +162,14 @@ int vdisk_resize(vdisk_image *img, uint64_t size, uint32_t flags, vdisk_error *e
 		return -1;
 	vd_claim_take(img->claims, &k, 0, UINT64_MAX, true);
 	pthread_rwlock_wrlock(&l->lock);
-	rc = l->drv->resize(l, size, err);
+	rc = l->drv->resize(l, size, &why);
+	/* What was refused changed nothing; anything else may have stopped half-way, with the driver's mind not what the file says (C4). */
+	if (rc && why.kind != VDISK_INVALID && why.kind != VDISK_UNSUPPORTED && why.kind != VDISK_REFUSED)
+		l->broken = true;
 	pthread_rwlock_unlock(&l->lock);
 	vd_claim_drop(img->claims, &k);
+	if (rc && err)
+		*err = why;
 	if (!rc)
 		rc = grown_zero(img, old, err);
 	return rc ? vd_fail_in(err, "%s", img->path) : 0;
