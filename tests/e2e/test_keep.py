@@ -7,8 +7,8 @@ from vdtest import *
 
 SIZE = 24 * MIB
 STATES = 5
-LAYERED = ("vmdk", "vhd", "vhdx", "qcow2")
-SUFFIX = {"vmdk": "vmdk", "vhd": "vhd", "vhdx": "vhdx", "qcow2": "qcow2"}
+LAYERED = ("vmdk", "vhd", "vhdx", "vdi", "qcow2")
+SUFFIX = {f: f for f in LAYERED}
 
 
 def scribble(rng, content, write):
@@ -84,7 +84,7 @@ def layers_hold(stem, fmt, states):
 	for i, content in enumerate(states):
 		path = below[i] if i < STATES else leaf
 		raw = raw_of(content, "want.raw")
-		if fmt not in ("vhd", "vhdx"):  # QEMU reads no differencing ones
+		if fmt not in ("vhd", "vhdx", "vdi"):  # QEMU reads no differencing ones
 			qemu_img("compare", "-f", "raw", "-F", fmt, raw, path)
 		vdisk("compare", "-f", "raw", "-F", fmt, raw, path)
 		check(os.access(path, os.W_OK) or os.stat(path).st_mode & 0o222 == 0 or i == STATES, path)
