@@ -1,134 +1,19 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The disks: judged beforehand, converted, and told apart afterwards by their manifests. */
+/* The disks: converted, and told apart afterwards by their manifests. */
 #include "flow/flow.h"
 
 #include "common/fail.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/statvfs.h>
-#include <unistd.h>
 
 #define PIECE ((size_t)64 << 10)
-
-bool flow_works(const struct flow *f)
-{
-	return !f->a->ova || !f->a->no_adapt || f->a->verify || (f->package && package_streamed(f->package));
-}
-
-/* The format of what is worked on: that of the result, or one that can be written to before it is packed. */
-static const char *work_format(const struct flow *f) { return f->a->ova ? "qcow2" : f->format; }
-
-static const char *const *work_options(const struct flow *f)
-{
-	static const char *const none[] = { NULL };
-
-	return f->a->ova ? none : f->options;
-}
 
 static void digest_text(const uint8_t digest[32], char out[65])
 {
 	for (size_t i = 0; i < 32; i++)
 		sprintf(out + 2 * i, "%02x", digest[i]);
-}
-
-/* ---------------------------------------------------------------- beforehand */
-
-static const char *disk_label(const struct flow_disk *d) { return d->d->name ? d->d->name : d->source; }
-
-static int disk_judge(struct flow *f, struct flow_disk *d, uint64_t *need, vdisk_error *err)
-{
-	struct vdisk_measure_result r;
-	struct package_image i;
-	vdisk_error why = { 0 };
-	uint64_t made;
-
-	if (f->package && package_streamed(f->package)) {
-		d->source_size = d->size = package_disk_size(f->package, d->index);
-		return flow_size(f, disk_label(d), d->source_size, &made, err);
-	}
-	if (flow_disk_open(f, d, &i, err))
-		return -1;
-	d->source_size = d->size = vdisk_size(i.img);
-	if (!i.unpack && !vdisk_measure(i.img, 0, work_format(f), work_options(f), &r, &why))
-		*need += r.required < r.fully_allocated ? r.required : 0; /* what has no holes may be zeros for the most part */
-	else if (!i.unpack && why.kind != VDISK_UNSUPPORTED)
-		flow_note(f, "%s: what it takes is not known: %s", disk_label(d), why.message);
-	if (d->d->size && d->d->size != d->source_size && !f->package)
-		flow_note(f, "%s has %llu bytes; the description says %llu", disk_label(d), (unsigned long long)d->source_size, (unsigned long long)d->d->size);
-	return package_disk_close(&i, false, err) || flow_size(f, disk_label(d), d->source_size, &made, err) ? -1 : 0;
-}
-
-/* Of what is packed nobody knows what it takes; the conversion will see. */
-static int room_judge(const struct flow *f, uint64_t need, vdisk_error *err)
-{
-	char *slash = strrchr(f->out, '/'), folder[4096];
-	struct statvfs v;
-	uint64_t room;
-
-	snprintf(folder, sizeof(folder), "%.*s", slash == f->out ? 1 : (int)(slash - f->out), f->out);
-	if (f->a->compress || !flow_works(f) || statvfs(folder, &v))
-		return 0;
-	room = (uint64_t)v.f_bavail * v.f_frsize;
-	return need <= room ? 0 : fail(err, VDISK_IO, "%s: the disks take up to %llu bytes, and %llu are free", folder, (unsigned long long)need, (unsigned long long)room);
-}
-
-static int names_make(struct flow *f, vdisk_error *err)
-{
-	const struct vdisk_format_info *info = vdisk_format_find(f->format);
-	const char *suffix = f->a->ova ? "vmdk" : info->suffixes && info->suffixes[0] ? info->suffixes[0] : info->name;
-
-	for (size_t i = 0; i < f->n_disks; i++) {
-		struct flow_disk *d = &f->disks[i];
-		char number[24] = "", name[300];
-
-		if (f->n_disks > 1)
-			snprintf(number, sizeof(number), "-%zu", i + 1);
-		snprintf(d->manifest, sizeof(d->manifest), "%.200s%s.manifest", f->name, number);
-		snprintf(name, sizeof(name), "%.200s%s.%s", f->name, number, suffix);
-		d->file = strdup(name);
-		if (f->a->ova)
-			snprintf(name, sizeof(name), "%.200s%s.work.qcow2", f->name, number);
-		d->work = flow_file(f, name);
-		if (!d->file || !d->work)
-			return fail_nomem(err);
-	}
-	return 0;
-}
-
-/* Packed VMDKs are written from front to back, once: the guest in them cannot be changed. */
-static bool is_for_reading(const struct flow *f, const struct vdisk_format_info *info)
-{
-	if (f->a->ova || strcmp(info->name, "vmdk"))
-		return false;
-	for (size_t i = 0; i < f->n_options; i++)
-		if (!strcmp(f->options[i], "subformat=streamOptimized"))
-			return true;
-	return f->a->compress;
-}
-
-int flow_judge(struct flow *f, vdisk_error *err)
-{
-	const struct vdisk_format_info *info = vdisk_format_find(f->format);
-	uint64_t need = 0;
-
-	if (!info || !(info->caps & VDISK_FORMAT_CREATE))
-		return fail(err, VDISK_INVALID, "--format %s: %s", f->format, info ? "can be read, but not made" : "there is no such format");
-	if (f->package && package_streamed(f->package) && f->a->compress)
-		return fail(err, VDISK_UNSUPPORTED, "%s: is packed as a whole, and its disks come in no order: they cannot be compressed (-c) on the way", f->a->source);
-	if (f->a->compress && !(info->caps & VDISK_FORMAT_COMPRESS))
-		return fail(err, VDISK_UNSUPPORTED, "-c: %s images are not compressed", info->name);
-	if (!f->a->no_adapt && is_for_reading(f, info))
-		return fail(err, VDISK_UNSUPPORTED, "a packed VMDK cannot be written to, so the guest cannot be adapted: --no-adapt leaves it as it is");
-	if (flow_adapt_judge(f, err))
-		return -1;
-	for (size_t i = 0; i < f->n_disks; i++)
-		if (disk_judge(f, &f->disks[i], &need, err))
-			return -1;
-	return names_make(f, err) || flow_describe_judge(f, err) || room_judge(f, need, err) ? -1 : 0;
 }
 
 /* ---------------------------------------------------------------- from front to back */
@@ -167,12 +52,13 @@ static int feed_take(void *ctx, size_t disk, uint64_t off, const void *buf, size
 static int feed_open(struct feed *w, struct flow_disk *d, vdisk_error *err)
 {
 	struct flow *f = w->f;
+	const char *options[FLOW_OPTIONS_MAX];
 	uint64_t made = d->source_size;
-	bool fits = !flow_size(f, disk_label(d), made, &made, err);
+	bool fits = !flow_size(f, flow_disk_label(d), made, &made, err);
 	const struct vdisk_create_options c = {
-		.format = work_format(f), .size = made, .options = work_options(f), .flags = VDISK_CREATE_ROUND_UP, .allow_dirs = f->a->allow,
+		.format = flow_work_format(f), .size = made, .options = flow_disk_options(f, d, options), .flags = VDISK_CREATE_ROUND_UP, .allow_dirs = f->a->allow,
 	};
-	const struct vdisk_open_options o = { .format = work_format(f), .flags = VDISK_OPEN_RW };
+	const struct vdisk_open_options o = { .format = flow_work_format(f), .flags = VDISK_OPEN_RW };
 
 	return !fits || vdisk_create(d->work, &c, &d->size, err) || vdisk_open(d->work, &o, &w->images[d->index], err) ? -1 : 0;
 }
@@ -227,8 +113,9 @@ static int disk_convert(struct flow *f, struct flow_disk *d, vdisk_error *err)
 {
 	bool last = f->a->no_adapt; /* nobody changes it any more */
 	char *manifest = flow_file(f, d->manifest);
+	const char *options[FLOW_OPTIONS_MAX];
 	struct vdisk_convert_options o = {
-		.format = work_format(f), .options = work_options(f), .level = f->a->level, .threads = f->a->threads, .allow_dirs = f->a->allow,
+		.format = flow_work_format(f), .options = flow_disk_options(f, d, options), .level = f->a->level, .threads = f->a->threads, .allow_dirs = f->a->allow,
 		.flags = VDISK_CONVERT_ROUND_UP | (f->a->compress && !f->a->ova ? VDISK_CONVERT_COMPRESS : 0), .manifest = last ? manifest : NULL,
 		.progress = progress_tick, .progress_ctx = &f->progress, .cancel = f->cancel, .log = keep_log, .log_ctx = f,
 	};
@@ -244,7 +131,7 @@ static int disk_convert(struct flow *f, struct flow_disk *d, vdisk_error *err)
 		free(manifest);
 		return rc;
 	}
-	rc = flow_size(f, disk_label(d), d->source_size, &o.size, err) || flow_disk_open(f, d, &i, err) ? -1 : 0;
+	rc = flow_size(f, flow_disk_label(d), d->source_size, &o.size, err) || flow_disk_open(f, d, &i, err) ? -1 : 0;
 	if (!rc) {
 		rc = vdisk_convert(i.img, d->work, &o, &r, err);
 		if (package_disk_close(&i, !rc, err))
@@ -267,14 +154,15 @@ int flow_convert(struct flow *f, vdisk_error *err)
 		struct flow_disk *d = &f->disks[i];
 		double start = flow_now();
 
-		progress_step(&f->progress, "converting", disk_label(d));
+		progress_step(&f->progress, "converting", flow_disk_label(d));
 		if (disk_convert(f, d, err))
 			return -1;
 		d->seconds = flow_now() - start;
 		flow_time(f, "convert", d->seconds);
 		if (d->size != d->source_size)
-			flow_note(f, "%s has %llu bytes now, instead of %llu: %s %s", disk_label(d), (unsigned long long)d->size, (unsigned long long)d->source_size,
-			          f->form ? f->a->profile->long_name : work_format(f), f->form ? "wants that" : "cannot say that size");
+			flow_note(f, "%s has %llu bytes now, instead of %llu: %s %s", flow_disk_label(d), (unsigned long long)d->size,
+			          (unsigned long long)d->source_size, f->form ? f->a->profile->long_name : flow_work_format(f),
+			          f->form ? "wants that" : "cannot say that size");
 	}
 	return 0;
 }
@@ -283,7 +171,7 @@ int flow_manifests(struct flow *f, vdisk_error *err)
 {
 	for (size_t i = 0; flow_works(f) && i < f->n_disks; i++) {
 		const struct vdisk_job_options job = { .threads = f->a->threads, .progress = progress_tick, .progress_ctx = &f->progress, .cancel = f->cancel };
-		const struct vdisk_open_options o = { .format = work_format(f) };
+		const struct vdisk_open_options o = { .format = flow_work_format(f) };
 		struct flow_disk *d = &f->disks[i];
 		vdisk_image *img;
 		uint8_t digest[32];
@@ -293,7 +181,7 @@ int flow_manifests(struct flow *f, vdisk_error *err)
 
 		if (*d->digest)
 			continue;
-		progress_step(&f->progress, "digesting", disk_label(d));
+		progress_step(&f->progress, "digesting", flow_disk_label(d));
 		path = flow_file(f, d->manifest);
 		if (!path)
 			return fail_nomem(err);

@@ -21,6 +21,7 @@ static void disk_rename(struct flow *f, const struct flow_disk *x, struct machin
 	d->format = machine_text(f->m, f->a->ova ? "vmdk" : f->format);
 	d->size = x->size;
 	d->file_size = x->file_bytes;
+	d->image_uuid = machine_text(f->m, x->uuid);
 	d->chunk_size = 0;
 	d->compression = NULL;
 	d->host = false;

@@ -129,9 +129,11 @@ static void works_remove(const struct flow *f)
 
 static int steps_run(struct flow *f, vdisk_error *err)
 {
+	bool early = !f->package || package_kind_of(f->package) == PACKAGE_OVA;
+
 	steps_plan(f);
-	/* An archive's disks can be opened only when it was gone through. */
-	if (archive_check(f, err) || flow_judge(f, err))
+	/* XVA's and VMA's disks can be opened only when the archive was gone through; where an OVA's lie is known before. */
+	if (flow_judge_words(f, err) || (early && flow_judge(f, err)) || archive_check(f, err) || (!early && flow_judge(f, err)))
 		return -1;
 	if (f->a->dry_run)
 		return 0;

@@ -38,7 +38,7 @@ struct flow_args {
 	const char *keys[KEYS_MAX];
 	size_t n_keys;
 	const char *drivers, *expect, *engine;
-	unsigned system, timeout, threads;
+	unsigned system, timeout, threads, sector_size; /* sector_size 0: as it is */
 	int level;
 	bool compress, keep_snapshots, verify, no_adapt, no_check, ova, json, serial, dry_run, findings;
 	enum progress_mode progress;
@@ -48,7 +48,8 @@ struct flow_disk {
 	struct machine_disk *d;  /* of the machine that was read */
 	size_t index;            /* among the disks that are taken, from 0 */
 	char *source;            /* the image's path, or what an archive calls it */
-	bool in_archive;
+	bool in_archive, is_empty; /* is_empty: it has no file, only a size */
+	size_t member;           /* in an archive: its place among those that are wanted of it */
 	char *source_format;     /* NULL: by the bytes */
 	struct chain chain;      /* of an image that the description keeps account of */
 	struct vdisk_keep_name *names; /* of its snapshots that are kept */
@@ -60,6 +61,7 @@ struct flow_disk {
 	double seconds;
 	char digest[65];
 	char manifest[300];      /* its file in DIR */
+	char uuid[37], uuid_option[48]; /* VirtualBox's of the image, and the option that gives it to the image; "": none */
 	size_t snapshots;        /* that were kept */
 };
 
@@ -81,8 +83,9 @@ struct flow {
 	struct locate where;      /* it is the folder there */
 	char *description;        /* its path */
 	const char *kind;         /* "ova", "vmx", "capture" */
+	bool is_ovf;
 	struct flow_disk disks[DISKS_MAX];
-	size_t n_disks;
+	size_t n_disks, n_members; /* of the archive */
 
 	/* the result */
 	char *name;               /* files begin with it */
@@ -109,10 +112,11 @@ struct flow {
 
 /* All of these return 0, or -1 with the error. */
 
-/* source.c: reads the description and finds the disks.  source_open(): one of them; close by source_close(). */
+/* source.c: reads the description and finds the disks. */
 int flow_source(struct flow *f, vdisk_error *err);
-int flow_disk_open(struct flow *f, const struct flow_disk *d, struct package_image *out, vdisk_error *err);
 void flow_source_close(struct flow *f);
+/* disk.c: one of them, for reading; close by package_disk_close(). */
+int flow_disk_open(struct flow *f, struct flow_disk *d, struct package_image *out, vdisk_error *err);
 
 /* snapshots.c: those that the description keeps account of; what of them is not kept is listed. */
 int flow_snapshots(struct flow *f, vdisk_error *err);
@@ -125,7 +129,15 @@ char *flow_file(const struct flow *f, const char *name); /* its path in DIR.part
 int flow_write(struct flow *f, const char *name, const void *bytes, size_t len, vdisk_error *err);
 
 /* convert.c, ova.c, adapt.c, verify.c, describe.c, report.c, page.c */
+/* judge.c: what no disk has to be opened for, and the files' names; then the rest. */
+int flow_judge_words(struct flow *f, vdisk_error *err);
 int flow_judge(struct flow *f, vdisk_error *err);
+#define FLOW_OPTIONS_MAX (OPTIONS_MAX + VDISK_PROFILE_OPTIONS_MAX + 3)
+/* Options of the image that a disk becomes, or is worked on as, NULL-terminated, in `out`; and that image's format. */
+const char *const *flow_disk_options(const struct flow *f, const struct flow_disk *d, const char *out[FLOW_OPTIONS_MAX]);
+const char *flow_work_format(const struct flow *f);
+const char *flow_disk_label(const struct flow_disk *d);
+
 int flow_convert(struct flow *f, vdisk_error *err);
 int flow_adapt(struct flow *f, vdisk_error *err);
 int flow_adapt_judge(const struct flow *f, vdisk_error *err); /* is what it takes there? */
@@ -148,6 +160,8 @@ int flow_page(struct flow *f, vdisk_error *err);
 const char *flow_target_name(enum flow_target t);
 enum flow_target flow_target_parse(const char *text);
 const char *flow_target_format(enum flow_target t, const struct machine *m);
+/* Whether its machines can show logical sectors of n bytes of such images. */
+bool flow_target_sectors(const struct flow *f, unsigned n);
 enum describe_kind flow_target_description(enum flow_target t, const char **suffix);
 /* Makes the machine's disks and cards what the target has for it. */
 void flow_target_fit(const struct flow *f, struct describe_write *how);

@@ -32,6 +32,7 @@ static const char options_usage[] =
 	"      --level N           how hard, as for vdisk convert\n"
 	"      --ova               make one OVA; for vmware and virtualbox\n"
 	"      --snapshots HOW     flatten (the default): the disks as they are now; keep: with the snapshots that they go on from\n"
+	"      --sector-size N     512 or 4096, for disks with logical sectors of the other length: count their GPT anew\n"
 	"      --system N          of several machines in SRC, the Nth\n"
 	"      --no-check          do not compare an archive's checksums\n"
 	"      --no-adapt          leave the guest as it is\n"
@@ -51,8 +52,8 @@ static const char options_usage[] =
 	"  -h, --help              this text\n";
 
 enum {
-	OPT_OUT = 256, OPT_FOR, OPT_FINDINGS, OPT_NAME, OPT_LEVEL, OPT_OVA, OPT_SNAPSHOTS, OPT_SYSTEM, OPT_NO_CHECK, OPT_NO_ADAPT, OPT_DRIVERS, OPT_KEY, OPT_SERIAL, OPT_VERIFY,
-	OPT_EXPECT, OPT_TIMEOUT, OPT_ENGINE, OPT_ALLOW, OPT_JSON, OPT_PROGRESS,
+	OPT_OUT = 256, OPT_NAME, OPT_LEVEL, OPT_OVA, OPT_SNAPSHOTS, OPT_SYSTEM, OPT_NO_CHECK, OPT_NO_ADAPT, OPT_DRIVERS, OPT_KEY, OPT_SERIAL, OPT_VERIFY,
+	OPT_EXPECT, OPT_TIMEOUT, OPT_ENGINE, OPT_ALLOW, OPT_JSON, OPT_PROGRESS, OPT_SECTORS, OPT_FOR, OPT_FINDINGS,
 };
 
 static const struct option longopts[] = {
@@ -67,6 +68,7 @@ static const struct option longopts[] = {
 	{ "level", required_argument, NULL, OPT_LEVEL },
 	{ "ova", no_argument, NULL, OPT_OVA },
 	{ "snapshots", required_argument, NULL, OPT_SNAPSHOTS },
+	{ "sector-size", required_argument, NULL, OPT_SECTORS },
 	{ "system", required_argument, NULL, OPT_SYSTEM },
 	{ "no-check", no_argument, NULL, OPT_NO_CHECK },
 	{ "no-adapt", no_argument, NULL, OPT_NO_ADAPT },
@@ -145,11 +147,10 @@ static int level_take(struct flow_args *a)
 	return 0;
 }
 
-static int usage_print(const struct flow_args *a)
+static int sectors_take(struct flow_args *a)
 {
-	const char *first = a->kind == FLOW_P2V ? p2v_usage : migrate_usage;
-
-	return fputs(first, stdout) < 0 || fputs(options_usage, stdout) < 0 || fflush(stdout) ? -1 : 1;
+	a->sector_size = !strcmp(optarg, "512") ? 512 : !strcmp(optarg, "4096") ? 4096 : 0;
+	return a->sector_size ? 0 : option_bad(a->program, "--sector-size takes 512 or 4096", optarg);
 }
 
 static int option_take(struct flow_args *a, int c)
@@ -166,6 +167,7 @@ static int option_take(struct flow_args *a, int c)
 	case OPT_LEVEL: return level_take(a);
 	case OPT_OVA: a->ova = true; return 0;
 	case OPT_SNAPSHOTS: return snapshots_take(a);
+	case OPT_SECTORS: return sectors_take(a);
 	case OPT_SYSTEM: return option_number(a->program, "--system", optarg, 1024, &a->system);
 	case OPT_NO_CHECK: a->no_check = true; return 0;
 	case OPT_NO_ADAPT: a->no_adapt = true; return 0;
@@ -182,8 +184,8 @@ static int option_take(struct flow_args *a, int c)
 	case OPT_JSON: a->json = true; return 0;
 	case OPT_PROGRESS:
 		return progress_mode_parse(optarg, &a->progress) ? option_bad(a->program, "--progress takes auto, bar, json or none", optarg) : 0;
-	case 'h': return usage_print(a);
-	default: return option_bad(a->program, "--help tells what is known", NULL);
+	case 'h': return option_help(a->program, a->kind == FLOW_P2V ? p2v_usage : migrate_usage, options_usage);
+	default: return -1; /* it was said */
 	}
 }
 
@@ -207,6 +209,8 @@ static const char *judge(const struct flow_args *a)
 		return "--level goes with -c or --ova";
 	if (a->keep_snapshots && a->compress)
 		return "--snapshots keep does not go with -c: what is written to later is not compressed";
+	if (a->keep_snapshots && a->sector_size)
+		return "--sector-size does not go with --snapshots keep";
 	if (a->no_adapt && (a->drivers || a->n_keys || a->serial))
 		return "--drivers, --key-file and --serial are for adapting, which --no-adapt leaves out";
 	if (!a->verify && (a->expect || a->timeout || a->engine))
@@ -220,7 +224,7 @@ int flow_args_parse(struct flow_args *a, enum flow_kind kind, int argc, char **a
 	int c;
 
 	*a = (struct flow_args){ .kind = kind, .program = kind == FLOW_P2V ? "vdisk p2v" : "vdisk migrate" };
-	while ((c = getopt_long(argc, argv, "t:O:o:cj:nh", longopts, NULL)) != -1) {
+	while ((c = option_next(a->program, argc, argv, "t:O:o:cj:nh", longopts)) != -1) {
 		int rc = option_take(a, c);
 
 		if (rc)

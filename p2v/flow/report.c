@@ -28,7 +28,7 @@ static struct json_object *disk_json(const struct flow *f, const struct flow_dis
 	struct json_object *o = json_object_new_object();
 
 	put_text(o, "name", d->d->name);
-	put_text(o, "source", d->source);
+	put_text(o, "source", d->is_empty ? NULL : d->source);
 	put_text(o, "file", f->a->ova ? NULL : d->file);
 	put_text(o, "member", f->a->ova ? d->file : NULL);
 	put_text(o, "format", f->a->ova ? "vmdk" : f->format);

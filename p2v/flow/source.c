@@ -107,6 +107,7 @@ static int description_take(struct flow *f, const void *bytes, size_t len, const
 		return -1;
 	if (f->m->systems > 1 && !f->a->system)
 		return fail(err, VDISK_INVALID, "%s: describes %u machines; --system N says which one, from 1", path, f->m->systems);
+	f->is_ovf = how.kind == DESCRIBE_OVF;
 	f->kind = f->package ? package_kind_name(package_kind_of(f->package)) : how.kind == DESCRIBE_JSON ? "capture" : describe_kind_name(how.kind);
 	return machine_judge(f->m, err) ? fail(err, err->kind, "%s: %.700s", path, f->m->failed.message[0] ? f->m->failed.message : "does not hold together") : 0;
 }
@@ -197,6 +198,18 @@ static int image_take(struct flow *f, struct flow_disk *x, vdisk_error *err)
 	return x->source ? 0 : -1;
 }
 
+/* OVF's disks without a file are empty, as long as they do not lie over another one. */
+static int empty_take(struct flow *f, struct flow_disk *x, vdisk_error *err)
+{
+	if (!x->d->size)
+		return fail(err, VDISK_UNSUPPORTED, "%s: the disk %s has no file, and its content is another disk's", f->description,
+		            x->d->name ? x->d->name : "without a name");
+	x->is_empty = true;
+	x->source = strdup("");
+	flow_note(f, "the disk %s has no file in the description: it is made empty", x->d->name ? x->d->name : "without a name");
+	return x->source ? 0 : fail_nomem(err);
+}
+
 static int disk_take(struct flow *f, struct machine_disk *d, vdisk_error *err)
 {
 	struct flow_disk *x = &f->disks[f->n_disks];
@@ -205,15 +218,14 @@ static int disk_take(struct flow *f, struct machine_disk *d, vdisk_error *err)
 		return fail(err, VDISK_UNSUPPORTED, "%s: has more than %u disks", f->description, DISKS_MAX);
 	x->d = d;
 	x->index = f->n_disks++;
+	if (!d->path && f->is_ovf)
+		return empty_take(f, x, err);
 	if (f->package) {
 		bool ova = package_kind_of(f->package) == PACKAGE_OVA;
 		const char *ref = ova ? d->path : d->ref ? d->ref : d->name;
 
-		if (ova && !ref)
-			return fail(err, VDISK_UNSUPPORTED, "%s: the disk %s is an empty one, without a file in the archive: such are not made", f->description,
-			            d->name ? d->name : "without a name");
-
 		x->in_archive = true;
+		x->member = f->n_members++;
 		x->source = strdup(ref ? ref : "");
 		if (!x->source)
 			return fail_nomem(err);
@@ -268,12 +280,14 @@ static int disks_want(struct flow *f, vdisk_error *err)
 	for (size_t i = 0; i < f->n_disks; i++) {
 		const struct machine_disk *d = f->disks[i].d;
 
-		want[i] = (struct package_disk){
+		if (f->disks[i].is_empty)
+			continue;
+		want[f->disks[i].member] = (struct package_disk){
 			.ref = f->disks[i].source, .format = f->disks[i].source_format, .size = d->size, .file_size = d->file_size, .chunk_size = d->chunk_size,
 			.compression = d->compression,
 		};
 	}
-	return package_want(f->package, want, f->n_disks, err);
+	return package_want(f->package, want, f->n_members, err);
 }
 
 int flow_source(struct flow *f, vdisk_error *err)
@@ -283,32 +297,6 @@ int flow_source(struct flow *f, vdisk_error *err)
 	if (f->package && f->a->keep_snapshots)
 		return fail(err, VDISK_INVALID, "%s: archives hold no snapshots to be kept", f->a->source);
 	return flow_snapshots(f, err);
-}
-
-static void disk_log(void *ctx, enum vdisk_log_level level, const char *message)
-{
-	if (level == VDISK_LOG_WARNING)
-		flow_note(ctx, "%s", message);
-}
-
-int flow_disk_open(struct flow *f, const struct flow_disk *d, struct package_image *out, vdisk_error *err)
-{
-	struct vdisk_open_options o = { .format = d->source_format, .allow_dirs = f->a->allow, .log = disk_log, .log_ctx = f,
-		.ancestors = (const char *const *)d->chain.ancestors };
-
-	*out = (struct package_image){ 0 };
-	if (!d->in_archive)
-		return vdisk_open(d->source, &o, &out->img, err);
-	if (package_disk_open(f->package, d->index, disk_log, f, out, err)) {
-		char why[sizeof(err->message)];
-
-		if (err && !strstr(err->message, d->source)) {
-			snprintf(why, sizeof(why), "%s", err->message);
-			fail(err, err->kind, "%.600s (in %.100s)", why, d->source);
-		}
-		return -1;
-	}
-	return 0;
 }
 
 void flow_source_close(struct flow *f)

@@ -40,6 +40,13 @@ const char *flow_target_format(enum flow_target t, const struct machine *m)
 	return targets[t].format;
 }
 
+bool flow_target_sectors(const struct flow *f, unsigned n)
+{
+	if (n == 512 || (f->a->profile && !(f->a->profile->sectors & n)))
+		return n == 512;
+	return !f->a->ova && (f->a->target == TARGET_KVM || (f->a->target == TARGET_HYPERV && !strcmp(f->format, "vhdx")));
+}
+
 enum describe_kind flow_target_description(enum flow_target t, const char **suffix)
 {
 	*suffix = targets[t].suffix;

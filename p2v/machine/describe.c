@@ -109,6 +109,8 @@ static int refuse_binary(const void *bytes, size_t len, const char *name, vdisk_
 {
 	size_t n = name ? strlen(name) : 0;
 
+	if (!len)
+		return fail(err, VDISK_INVALID, "the description is empty");
 	if (n > 5 && !strcasecmp(name + n - 5, ".vmcx"))
 		return fail(err, VDISK_UNSUPPORTED, "%s", vmcx);
 	if (len >= 262 && !memcmp((const char *)bytes + 257, "ustar", 5))

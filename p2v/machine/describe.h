@@ -59,4 +59,7 @@ struct describe_write {
 char *describe_write(const struct machine *m, enum describe_kind kind, const struct describe_write *how, size_t *len,
 		     struct machine_lost_list *lost, vdisk_error *err);
 
+/* The UUID that a .vbox has for an image at `path` whose own is not known (image_uuid NULL): whoever makes that image gives it that. */
+void describe_image_uuid(const struct machine *m, const char *path, char out[37]);
+
 #endif

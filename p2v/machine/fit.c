@@ -271,7 +271,8 @@ static void lose_disk(const struct losing *l, const struct machine_disk *d, size
 	lose(l, FIT_NO_DISK_SERIAL, d->serial, d->serial, where);
 	snprintf(where, sizeof(where), "disk %.100s: sector size", name);
 	snprintf(number, sizeof(number), "%u bytes", d->logical_sector);
-	lose(l, FIT_NO_SECTOR, d->logical_sector && d->logical_sector != 512 && d->medium == MACHINE_DISK, number, where);
+	if (l->missing & FIT_NO_SECTOR && d->logical_sector && d->logical_sector != 512 && d->medium == MACHINE_DISK)
+		machine_lost_add(l->lost, number, FIT_SECTORS, "%s", where);
 	snprintf(where, sizeof(where), "disk %.100s: boot order", name);
 	snprintf(number, sizeof(number), "%u", d->boot);
 	lose(l, FIT_NO_BOOT, d->boot, number, where);

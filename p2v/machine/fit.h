@@ -83,6 +83,9 @@ void place_set(struct machine *m, struct machine_disk *d, unsigned controller, i
 #define FIT_NO_OS            0x100000u
 #define FIT_NO_ARCH          0x200000u
 
+/* Why sectors of another length than 512 bytes are lost. */
+#define FIT_SECTORS "the guest is shown 512 and sees no partition: vdisk convert --sector-size 512 counts them anew"
+
 void fit_lost(const struct machine *m, unsigned missing, const char *what, struct machine_lost_list *lost);
 
 #endif

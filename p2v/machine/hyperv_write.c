@@ -147,6 +147,8 @@ static void disk_put(struct script *s, const struct machine_disk *d, size_t at)
 	else if (d->medium == MACHINE_DISK)
 		machine_lost_add(s->lost, NULL, "it is not known; the script fails without", "disk %zu: its file", at + 1);
 	text_add(&s->t, "\n");
+	if (d->medium == MACHINE_DISK && d->logical_sector && d->logical_sector != 512 && (!d->format || strcmp(d->format, "vhdx")))
+		machine_lost_add(s->lost, NULL, FIT_SECTORS "; of a VHDX it can be 4096", "disk %zu: sectors of %u bytes", at + 1, d->logical_sector);
 	if (d->format && strcmp(d->format, "vhd") && strcmp(d->format, "vhdx"))
 		machine_lost_add(s->lost, d->format, "Hyper-V reads VHD and VHDX: it must be converted", "disk %zu: its format", at + 1);
 }

@@ -7,6 +7,7 @@
  */
 #include "common/fail.h"
 #include "common/say.h"
+#include "common/streams.h"
 #include "chain.h"
 #include "json.h"
 #include "main_options.h"
@@ -25,17 +26,32 @@
 
 #define SHOWN_MAX 64 /* machines of one description; each takes reading it anew */
 
+/* A pipe that nobody writes to would hold us for ever: those come as standard input. */
+static int file_open(const char *path, vdisk_error *err)
+{
+	int fd = strcmp(path, "-") ? open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK) : dup(STDIN_FILENO);
+	struct stat st;
+
+	if (fd < 0 || fstat(fd, &st))
+		fail_errno(err, "%s", path);
+	else if (strcmp(path, "-") && !S_ISREG(st.st_mode))
+		fail(err, VDISK_INVALID, "%s: is %s, no file (\"-\" reads standard input)", path, S_ISDIR(st.st_mode) ? "a directory" : "a pipe or device");
+	else
+		return fd;
+	if (fd >= 0)
+		close(fd);
+	return -1;
+}
+
 static char *bytes_read(const char *path, size_t *len, vdisk_error *err)
 {
-	int fd = strcmp(path, "-") ? open(path, O_RDONLY | O_CLOEXEC) : dup(STDIN_FILENO);
+	int fd = file_open(path, err);
 	char *bytes = fd < 0 ? NULL : malloc(DESCRIBE_MAX + 1);
 	ssize_t n = 0;
 
 	*len = 0;
-	if (fd < 0) {
-		fail_errno(err, "%s", path);
+	if (fd < 0)
 		return NULL;
-	}
 	while (bytes && *len <= DESCRIBE_MAX && (n = read(fd, bytes + *len, DESCRIBE_MAX + 1 - *len)) != 0) {
 		if (n < 0 && errno == EINTR)
 			continue;
@@ -280,7 +296,7 @@ static int run(const struct machine_args *a, vdisk_error *err)
 		rc = json_show(&l, err);
 	else
 		for (size_t i = 0; !rc && i < l.n; i++)
-			rc = machine_show(l.at[i], i > 0) ? fail_errno(err, "standard output") : 0;
+			rc = machine_show(l.at[i], i > 0, a->quiet) ? fail_errno(err, "standard output") : 0;
 	free(folder);
 	machines_free(&l);
 	return rc;
@@ -292,6 +308,7 @@ int main(int argc, char **argv)
 	int rc = machine_args_parse(&a, argc, argv);
 	vdisk_error err = { 0 };
 
+	streams_secure();
 	if (rc)
 		return rc < 0 ? 2 : 0;
 	say_open("vdisk machine", false);

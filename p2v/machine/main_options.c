@@ -31,7 +31,7 @@ static const char usage[] =
 	"      --network NET       connect the NICs to bridge:NAME, network:NAME, nat, host-only:NAME, internal:NAME or none\n"
 	"      --domain TYPE       libvirt's: kvm (the default) or qemu\n"
 	"      --ovf-version N     1 (the default) or 2\n"
-	"  -q, --quiet             do not list what the new description cannot say\n"
+	"  -q, --quiet             do not list what was not taken from DESCRIPTION, nor what the new one cannot say\n"
 	"  -h, --help              this text\n";
 
 enum { OPT_JSON = 256, OPT_TO, OPT_FORCE, OPT_FROM, OPT_SYSTEM, OPT_NAME, OPT_BUS, OPT_NIC, OPT_NET, OPT_DOMAIN, OPT_OVF,
@@ -143,8 +143,8 @@ static int option_take(struct machine_args *a, int c)
 	case OPT_SNAPSHOTS: a->snapshots = true; return 0;
 	case OPT_ALLOW: return allow_take(a, optarg);
 	case 'q': a->quiet = true; return 0;
-	case 'h': return fputs(usage, stdout) < 0 || fflush(stdout) ? -1 : 1;
-	default: return bad("--help tells what is known", NULL);
+	case 'h': return option_help(PROGRAM, usage, NULL);
+	default: return -1; /* it was said */
 	}
 }
 
@@ -161,8 +161,6 @@ static const char *judge(const struct machine_args *a)
 		return "--snapshots looks at the images beside DESCRIPTION, which standard input has not";
 	if (a->n_allow && !a->snapshots)
 		return "--allow-parent is for --snapshots";
-	if (!a->to && a->quiet)
-		return "-q is for --to: without it the machine is shown, and nothing is said besides";
 	if (!a->to && (a->out || a->name || shapes || a->force))
 		return "--to says what to write";
 	if (a->to && a->json)
@@ -184,7 +182,7 @@ int machine_args_parse(struct machine_args *a, int argc, char **argv)
 	int c;
 
 	*a = (struct machine_args){ 0 };
-	while ((c = getopt_long(argc, argv, "o:qh", longopts, NULL)) != -1) {
+	while ((c = option_next(PROGRAM, argc, argv, "o:qh", longopts)) != -1) {
 		int rc = option_take(a, c);
 
 		if (rc)

@@ -103,7 +103,7 @@ static void nic_line(const struct machine_nic *n)
 	printf("%s\n", n->disconnected ? ", not connected" : "");
 }
 
-int machine_show(const struct machine *m, bool again)
+int machine_show(const struct machine *m, bool again, bool quiet)
 {
 	if (again)
 		printf("\n");
@@ -118,9 +118,9 @@ int machine_show(const struct machine *m, bool again)
 	for (size_t i = 0; i < m->snapshots_n; i++)
 		printf("%-14s%s%s\n", "snapshot", m->snapshots[i].name ? m->snapshots[i].name : m->snapshots[i].id,
 		       m->snapshots[i].current ? ", which the machine goes on from" : "");
-	for (size_t i = 0; i < m->lost.n; i++)
+	for (size_t i = 0; !quiet && i < m->lost.n; i++)
 		printf("%-14s%s%s%s\n", "not taken", m->lost.at[i].where, m->lost.at[i].value ? ": " : "", m->lost.at[i].value ? m->lost.at[i].value : "");
-	if (m->lost.more)
+	if (m->lost.more && !quiet)
 		line("not taken", "and more");
 	return fflush(stdout) || ferror(stdout) ? -1 : 0;
 }

@@ -5,7 +5,7 @@
 
 #include "machine.h"
 
-/* To standard output, with an empty line before it if asked for.  -1: errno. */
-int machine_show(const struct machine *m, bool again);
+/* To standard output, with an empty line before it if asked for; `quiet`: without what was not taken.  -1: errno. */
+int machine_show(const struct machine *m, bool again, bool quiet);
 
 #endif

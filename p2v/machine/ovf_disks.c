@@ -216,7 +216,7 @@ static const char *format_of(const char *uri)
 void ovf_disk_use(struct ovf *o, struct machine_disk *d, struct ovf_disk *disk)
 {
 	d->ref = machine_text(o->m, disk->id);
-	d->size = disk->capacity;
+	d->size = disk->parent && !disk->file ? 0 : disk->capacity; /* without a file it is empty, unless it shows another disk */
 	d->format = disk->format ? format_of(disk->format) : NULL; /* else the image says it itself */
 	if (disk->parent)
 		machine_lost_add(&o->m->lost, disk->parent, "it lies over another disk of the envelope", "disk %s", disk->id);

@@ -59,6 +59,17 @@ static void uuid_make(const char *a, const char *b, char out[37])
 		 (unsigned)(h[1] >> 48), (unsigned long long)(h[1] & 0xffffffffffff));
 }
 
+void describe_image_uuid(const struct machine *m, const char *path, char out[37])
+{
+	uuid_make(path, m->uuid ? m->uuid : m->name, out);
+}
+
+/* VirtualBox compares where the format has a place for it. */
+static bool has_uuid(const struct machine_disk *d)
+{
+	return d->medium == MACHINE_DISK && d->format && strcmp(d->format, "raw") && strcmp(d->format, "qcow2");
+}
+
 static void uuids_choose(struct vbox *v)
 {
 	for (size_t i = 0; i < v->f.disks_n; i++) {
@@ -67,9 +78,9 @@ static void uuids_choose(struct vbox *v)
 
 		if (!d->path)
 			continue;
-		uuid_make(d->path, v->m->uuid ? v->m->uuid : v->m->name, made);
+		describe_image_uuid(v->m, d->path, made);
 		snprintf(v->uuids[i], sizeof(*v->uuids), "{%.36s}", d->image_uuid ? d->image_uuid : made);
-		if (!d->image_uuid && d->medium == MACHINE_DISK)
+		if (!d->image_uuid && has_uuid(d))
 			machine_lost_add(v->lost, made, "VirtualBox wants it in the image: VBoxManage internalcommands sethduuid FILE UUID",
 					 "disk %zu: UUID of its image", i + 1);
 	}

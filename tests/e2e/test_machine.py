@@ -38,7 +38,7 @@ REFUSED = {
 	"external/ImportOvf2014/tagBasedPlacementSection/tagBasedPlacement005": "no virtual system",
 	"external/ImportOvf2014/unknownsections_updated": "no virtual system",
 	"external/policy/nostalgia-vapp": "no virtual system",
-	"external/invalid_ovf/path1/testLonCharacterPathLimit/testDBpathLimitwwwwwwwwwwwwwww/descriptor": "no XML",
+	"external/invalid_ovf/path1/testLonCharacterPathLimit/testDBpathLimitwwwwwwwwwwwwwww/descriptor": "is empty",
 	"external/ovf_negative_test/New folder/haoUnOS2VMs/haoUnOS2VMs": "no id",
 	"external/ovf_negative_test/ovf_with_missing_ovf_content/haoUnOS2VMs": "no NetworkSection",
 	"external/security-test-content/ovf/negative-out-of-bound-disk/haoUnOS2VMs": "size of file",
@@ -97,6 +97,34 @@ def valid(path):
 		skip("virt-xml-validate is not installed")
 	ran("virt-xml-validate", path, "domain")
 
+
+
+@case
+def quiet():
+	"""-q says less, whatever is asked for; without it what was not taken is there."""
+	write_file("web.vmx", VMX.encode())
+	check("not taken" in machine("web.vmx").out and "sound.present" in machine("web.vmx").out, "what is not taken")
+	r = machine("-q", "web.vmx")
+	check("web" in r.out and "not taken" not in r.out and r.err == "", "quiet: %s" % r.show())
+	eq(machine("--json", "web.vmx").out, machine("--json", "-q", "web.vmx").out, "JSON holds all")
+	eq("", machine("--to", "libvirt", "-q", "web.vmx").err, "in translating")
+
+
+@case
+def controls_of_two_bytes():
+	"""C1's controls, which terminals obey as they do escape sequences, are what C0's are: refused in names, '?' in what only informs."""
+	evil = "we\u009b31mb"
+	for c in ("\u0080", "\u009b", "\u009f"):
+		write_file("evil.vmx", VMX.replace('displayName = "web"', 'displayName = "we%sb"' % c).encode())
+		no("evil.vmx", mentions="control character")
+		os.unlink("evil.vmx")
+	write_file("told.vmx", (VMX + 'annotation = "%s"\nunknown.key = "%s"\n' % (evil, evil)).encode())
+	for args in (["told.vmx"], ["--json", "told.vmx"], ["--to", "libvirt", "told.vmx"], ["--to", "json", "told.vmx"]):
+		r = machine(*args)
+		for text in (r.out, r.err):
+			check(not any(0x80 <= ord(c) < 0xa0 for c in text), "%s: %r" % (args, text))
+		check("we?31mb" in r.out + r.err, "what is left of it: %r" % (r.out + r.err))
+	check("é" in machine("--name", "café", "--to", "vmx", "told.vmx").out, "other letters stay")
 
 @case
 def shows():
@@ -176,6 +204,16 @@ def refuses_usage():
 	machine("--to", "libvirt", "-o", "there", "--force", "web.vmx")
 	valid("there")
 	no("--to", "libvirt", "-o", "nowhere/there", "web.vmx", mentions="nowhere")
+
+
+@case
+def refuses_what_is_no_file():
+	os.mkfifo("fifo.vmx") # nobody writes to it
+	os.mkdir("folder.vmx")
+	write("empty.vmx", "")
+	for name, words in (("fifo.vmx", "standard input"), ("folder.vmx", "directory"), ("empty.vmx", "empty"), ("/dev/null", "no file")):
+		no(name, mentions=words)
+	eq(2, run(VDISK, "lint", "--for", "kvm", "fifo.vmx", timeout=60).rc, "exit status of lint")
 
 
 @case

@@ -30,14 +30,16 @@ OVF = """<?xml version="1.0" encoding="UTF-8"?>
 
 
 def ovf(name, disks):
-	"""disks: dicts with file, capacity, and perhaps size, chunk, compression."""
+	"""disks: dicts with file (None: the disk has none), capacity, and perhaps size, chunk, compression, parent (another disk's number)."""
 	files = nodes = items = ""
 	for i, d in enumerate(disks):
+		over = ' ovf:parentRef="d%d"' % d["parent"] if "parent" in d else ""
 		more = ' ovf:size="%d"' % d["size"] if "size" in d else ""
 		more += ' ovf:chunkSize="%d"' % d["chunk"] if "chunk" in d else ""
 		more += ' ovf:compression="%s"' % d["compression"] if "compression" in d else ""
-		files += '<File ovf:id="f%d" ovf:href="%s"%s/>' % (i, d["file"], more)
-		nodes += '<Disk ovf:diskId="d%d" ovf:fileRef="f%d" ovf:capacity="%d" ovf:format="%s"/>' % (i, i, d["capacity"], d.get("format", OVF_FORMAT))
+		files += '<File ovf:id="f%d" ovf:href="%s"%s/>' % (i, d["file"], more) if d["file"] else ""
+		nodes += '<Disk ovf:diskId="d%d"%s ovf:capacity="%d" ovf:format="%s"%s/>' % (i, ' ovf:fileRef="f%d"' % i if d["file"] else "", d["capacity"],
+		                                                                             d.get("format", OVF_FORMAT), over)
 		items += ('<Item><rasd:AddressOnParent>%d</rasd:AddressOnParent><rasd:ElementName>disk%d</rasd:ElementName>'
 		          '<rasd:HostResource>ovf:/disk/d%d</rasd:HostResource><rasd:InstanceID>%d</rasd:InstanceID><rasd:Parent>3</rasd:Parent>'
 		          '<rasd:ResourceType>17</rasd:ResourceType></Item>') % (i, i, i, 10 + i)

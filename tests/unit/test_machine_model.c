@@ -71,7 +71,7 @@ static void json_refuses(void **state)
 	static const struct {
 		const char *text, *words;
 	} cases[] = {
-		{ "", "ends in its midst" },
+		{ "", "is empty" },
 		{ "{\"schema-version\":1", "ends in its midst" },
 		{ "[]", "no \"schema-version\"" },
 		{ "{}", "no \"schema-version\"" },
@@ -168,6 +168,43 @@ static void paths_are_told(void **state)
 
 static const enum describe_kind xml_kinds[] = { DESCRIBE_LIBVIRT, DESCRIBE_OVF, DESCRIBE_VBOX, DESCRIBE_HYPERV, DESCRIBE_VMC, DESCRIBE_XVA };
 
+#define U(n) "\"1111111" #n "-2222-4333-8444-555555555555\""
+#define SNAPSHOTS(list)      "{\"schema-version\":1,\"snapshots\":[" list "]}"
+#define IMAGES(list)         "{\"schema-version\":1,\"images\":[" list "]}"
+
+/* Trees, in whatever order they are told; what is none is refused. */
+static void trees_are_judged(void **state)
+{
+	static const struct {
+		const char *text, *words;
+	} cases[] = {
+		{ SNAPSHOTS("{\"id\":" U(1) ",\"parent\":0}"), "its own ancestor" },
+		{ SNAPSHOTS("{\"id\":" U(1) ",\"parent\":1},{\"id\":" U(2) ",\"parent\":0}"), "its own ancestor" },
+		{ SNAPSHOTS("{\"id\":" U(1) "},{\"id\":" U(2) ",\"parent\":3},{\"id\":" U(3) ",\"parent\":3},{\"id\":" U(4) ",\"parent\":2}"), "its own ancestor" },
+		{ SNAPSHOTS("{\"id\":" U(1) ",\"parent\":7}"), "which is none" },
+		{ SNAPSHOTS("{\"id\":" U(1) "},{\"id\":" U(1) "}"), "two snapshots" },
+		{ SNAPSHOTS("{\"name\":\"x\"}"), "no UUID" },
+		{ IMAGES("{\"uuid\":" U(1) ",\"parent\":0}"), "its own ancestor" },
+		{ IMAGES("{\"parent\":1},{\"parent\":2},{\"parent\":1}"), "circle" },
+		{ IMAGES("{\"path\":\"a\",\"parent\":4}"), "which is none" },
+		{ IMAGES("{\"uuid\":" U(1) "},{\"uuid\":" U(1) "}"), "two images" },
+		{ "{\"schema-version\":1,\"snapshot-disks\":[{\"snapshot\":0,\"image\":0,\"disk\":\"a\"}]}", "which are none" },
+	};
+	struct machine *m = described("{\"schema-version\":1,\"images\":[{\"path\":\"b\",\"parent\":1},{\"path\":\"a\"}],"
+				      "\"snapshots\":[{\"id\":" U(2) ",\"parent\":1,\"current\":true},{\"id\":" U(1) ",\"name\":\"first\",\"date\":5}],"
+				      "\"snapshot-disks\":[{\"snapshot\":1,\"image\":1,\"disk\":\"sda\"}]}", DESCRIBE_JSON);
+
+	(void)state;
+	assert_int_equal(1, m->snapshots[0].parent);
+	assert_int_equal(-1, m->snapshots[1].parent);
+	assert_int_equal(1, machine_state_find(m, 1, "sda"));
+	assert_int_equal(-1, machine_state_find(m, 0, "sda"));
+	assert_int_equal(0, machine_image_find(m, NULL, "b"));
+	machine_free(m);
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++)
+		refused(cases[i].text, DESCRIBE_JSON, cases[i].words);
+}
+
 static void all_refuse(const char *text, const char *words)
 {
 	for (size_t i = 0; i < sizeof(xml_kinds) / sizeof(*xml_kinds); i++)
@@ -243,7 +280,7 @@ static void descriptions_are_bounded(void **state)
 	refused_as(text, n, DESCRIBE_LIBVIRT, "is larger than");
 	free(text);
 	refused_as("\x00\x01\x02", 3, DESCRIBE_UNKNOWN, "no description of a machine that is known");
-	refused_as("", 0, DESCRIBE_UNKNOWN, "no description of a machine that is known");
+	refused_as("", 0, DESCRIBE_UNKNOWN, "is empty");
 }
 
 int main(void)
@@ -252,7 +289,7 @@ int main(void)
 		cmocka_unit_test(json_keeps_all),      cmocka_unit_test(json_refuses),           cmocka_unit_test(json_lists_the_unknown),
 		cmocka_unit_test(lists_are_bounded),   cmocka_unit_test(paths_are_told),         cmocka_unit_test(xml_entities_are_refused),
 		cmocka_unit_test(xml_is_bounded),      cmocka_unit_test(descriptions_are_bounded),
-		cmocka_unit_test(xml_tags_are_bounded),
+		cmocka_unit_test(xml_tags_are_bounded),  cmocka_unit_test(trees_are_judged),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
