@@ -27,7 +27,7 @@ expect() { # what is due, then the words
 }
 
 complete -p vdisk >/dev/null || fault "nothing completes vdisk"
-commands=$("$VDISK" help | sed -n 's/^  \([a-z-]*\)  .*/\1/p')
+commands=$("$VDISK" help | sed '/^Programs of their own/,$d' | sed -n 's/^  \([a-z-]*\)  .*/\1/p')
 for command in $commands; do
 	expect "$command" "$command"
 	[ "$command" = help ] && continue

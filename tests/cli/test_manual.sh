@@ -25,7 +25,7 @@ done
 
 # By other eyes: what help lists, against what the rendered page says.
 options_of() { sed -E 's/^( +-[A-Za-z]) [A-Z]+,/\1,/' | grep -oE '^ +(-[A-Za-z](, --[a-z0-9-]+)?|--[a-z0-9-]+)' | sed 's/,//' | tr -s ' ' '\n' | sed '/^$/d' | sort -u; }
-commands=$("$VDISK" help | sed -n 's/^  \([a-z-]*\)  .*/\1/p' | grep -v '^help$')
+commands=$("$VDISK" help | sed '/^Programs of their own/,$d' | sed -n 's/^  \([a-z-]*\)  .*/\1/p' | grep -v '^help$')
 [ "$(echo "$commands" | wc -l)" -ge 10 ] || fault "vdisk help lists too few commands: $commands"
 for command in $commands; do
 	page=$man/vdisk-$command.1
