@@ -65,7 +65,7 @@ static int option_take(struct args *a, int c)
 		if (a->n_keys == ARGS_KEYS_MAX)
 			return bad("more than 16 key files", optarg);
 		return option_text(PROGRAM, "--key-file", optarg, &a->key_files[a->n_keys++]);
-	case 'h': return fputs(usage, stdout) < 0 || fflush(stdout) ? -1 : 1;
+	case 'h': return option_help(PROGRAM, usage, NULL);
 	default: return option_source(PROGRAM, c, optarg, &a->source) ? -1 : 0;
 	}
 }
@@ -75,7 +75,7 @@ int args_parse(struct args *a, int argc, char **argv)
 	const char *wrong;
 	int c;
 
-	while ((c = getopt_long(argc, argv, "fUh", longopts, NULL)) != -1) {
+	while ((c = option_next(PROGRAM, argc, argv, "fUh", longopts)) != -1) {
 		int rc = option_take(a, c);
 
 		if (rc)

@@ -54,7 +54,7 @@ static int option_take(struct args *a, int c)
 	case 'f': a->foreground = true; return 0;
 	case OPT_ALLOW_OTHER: a->allow_other = true; return 0;
 	case OPT_IDLE: return idle_parse(a, optarg);
-	case 'h': return fputs(usage, stdout) < 0 || fflush(stdout) ? -1 : 1;
+	case 'h': return option_help(PROGRAM, usage, NULL);
 	default: return option_source(PROGRAM, c, optarg, &a->source) ? -1 : 0;
 	}
 }
@@ -71,7 +71,7 @@ int args_parse(struct args *a, int argc, char **argv)
 {
 	int c, rc;
 
-	while ((c = getopt_long(argc, argv, "fUh", longopts, NULL)) != -1) {
+	while ((c = option_next(PROGRAM, argc, argv, "fUh", longopts)) != -1) {
 		rc = option_take(a, c);
 		if (rc)
 			return rc;

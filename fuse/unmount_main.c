@@ -65,7 +65,7 @@ int main(int argc, char **argv)
 	int server, rc, e = 0;
 
 	if (argc == 2 && (!strcmp(argv[1], "-h") || !strcmp(argv[1], "--help")))
-		return puts("usage: vdisk unmount DIR") < 0 ? 2 : 0;
+		return puts("usage: vdisk unmount DIR") < 0 || fflush(stdout) ? said("standard output", errno) : 0;
 	if (argc != 2 || argv[1][0] == '-' || !argv[1][0]) {
 		fprintf(stderr, "vdisk unmount: expects one DIR\n");
 		return 2;

@@ -111,7 +111,7 @@ static int option_take(struct options *o, int c)
 	case OPT_PID_FILE: return text("--pid-file", &o->pid_file);
 	case 'f': return text("--format", &o->source.format);
 	case 'q': o->quiet = true; return 0;
-	case 'h': return fputs(usage, stdout) < 0 || fflush(stdout) ? -1 : 1;
+	case 'h': return option_help(PROGRAM, usage, NULL);
 	default: return option_source(PROGRAM, c, optarg, &o->source) ? -1 : 0;
 	}
 }
@@ -142,7 +142,7 @@ int options_parse(struct options *o, int argc, char **argv)
 	int c;
 
 	*o = (struct options){ .name = "", .clients = 32, .timeout_sec = 30 };
-	while ((c = getopt_long(argc, argv, "f:Uqh", longopts, NULL)) != -1) {
+	while ((c = option_next(PROGRAM, argc, argv, "f:Uqh", longopts)) != -1) {
 		int rc = option_take(o, c);
 
 		if (rc)

@@ -70,7 +70,7 @@ static int option_take(struct args *a, int c)
 			return option_bad(PROGRAM, "more than 16 key files", optarg);
 		return option_text(PROGRAM, "--key-file", optarg, &o->key_files[o->keys_n++]);
 	case 'f': return option_source(PROGRAM, OPTION_FORMAT, optarg, &o->source) ? -1 : 0;
-	case 'h': return fputs(usage, stdout) < 0 || fflush(stdout) ? -1 : 1;
+	case 'h': return option_help(PROGRAM, usage, NULL);
 	default: return option_source(PROGRAM, c, optarg, &o->source) ? -1 : 0;
 	}
 }
@@ -80,7 +80,7 @@ static int args_parse(struct args *a, int argc, char **argv)
 {
 	int c;
 
-	while ((c = getopt_long(argc, argv, "f:Uh", longopts, NULL)) != -1) {
+	while ((c = option_next(PROGRAM, argc, argv, "f:Uh", longopts)) != -1) {
 		int rc = c == '?' ? -1 : option_take(a, c);
 
 		if (rc)

@@ -117,8 +117,8 @@ static int option_take(struct adapt_args *a, int c)
 	case OPT_ALLOW: return list_take("--allow-parent", a->allow, &a->n_allow, SOURCE_ALLOW_MAX);
 	case OPT_FORCE: a->force = true; return 0;
 	case 'v': a->verbose = true; return 0;
-	case 'h': return fputs(usage, stdout) < 0 || fflush(stdout) ? -1 : 1;
-	default: return bad("--help tells what is known", NULL);
+	case 'h': return option_help(PROGRAM, usage, NULL);
+	default: return -1; /* it was said */
 	}
 }
 
@@ -159,7 +159,7 @@ int adapt_args_parse(struct adapt_args *a, int argc, char **argv)
 	int c;
 
 	*a = (struct adapt_args){ 0 };
-	while ((c = getopt_long(argc, argv, "t:nf:vh", longopts, NULL)) != -1) {
+	while ((c = option_next(PROGRAM, argc, argv, "t:nf:vh", longopts)) != -1) {
 		int rc = option_take(a, c);
 
 		if (rc)

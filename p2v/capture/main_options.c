@@ -204,7 +204,7 @@ static int option_take(struct options *o, int c)
 	case OPT_PROGRESS: return progress_take(o, optarg);
 	case 'q': o->quiet = true; return 0;
 	case 'v': o->verbose = true; return 0;
-	default: return -1; /* getopt said it */
+	default: return -1; /* it was said */
 	}
 }
 
@@ -264,11 +264,9 @@ int options_parse(struct options *o, int argc, char **argv)
 	int c;
 
 	*o = (struct options){ .level = 1, .give_up = 600, .freeze_seconds = 300, .retries = 3 };
-	while ((c = getopt_long(argc, argv, "O:j:lpqvh", longopts, NULL)) >= 0) {
-		if (c == 'h') {
-			fputs(usage, stdout);
-			return fflush(stdout) ? -1 : 1;
-		}
+	while ((c = option_next(PROGRAM, argc, argv, "O:j:lpqvh", longopts)) >= 0) {
+		if (c == 'h')
+			return option_help(PROGRAM, usage, NULL);
 		if (option_take(o, c))
 			return -1;
 	}

@@ -157,7 +157,7 @@ static int option_take(struct options *o, int c)
 	case OPT_ONCE: o->once = true; return 0;
 	case OPT_JSON: o->json = true; return 0;
 	case 'q': o->quiet = true; return 0;
-	case 'h': return fputs(usage, stdout) < 0 || fflush(stdout) ? -1 : 1;
+	case 'h': return option_help(PROGRAM, usage, NULL);
 	default: return -1;
 	}
 }
@@ -187,7 +187,7 @@ int options_parse(struct options *o, int argc, char **argv)
 
 	*o = (struct options){ .store = { .format = "qcow2", .captures_max = 64 }, .http = { .listen = "", .connections = 256 }, .token_uses = 1,
 		.memory = 64u << 20 };
-	while ((c = getopt_long(argc, argv, "O:qh", longopts, NULL)) != -1) {
+	while ((c = option_next(PROGRAM, argc, argv, "O:qh", longopts)) != -1) {
 		int rc = option_take(o, c);
 
 		if (rc)

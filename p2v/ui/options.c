@@ -125,7 +125,7 @@ static int option_take(struct options *o, int c)
 	case OPT_NET: return option_text(PROGRAM, "--net-program", optarg, &o->net_program);
 	case OPT_POWER: return option_text(PROGRAM, "--power-program", optarg, &o->power_program);
 	case OPT_CAPTURE: return option_text(PROGRAM, "--capture-program", optarg, &o->capture);
-	case 'h': return fputs(usage, stdout) < 0 || fflush(stdout) ? -1 : 1;
+	case 'h': return option_help(PROGRAM, usage, NULL);
 	case OPT_ISO: break; /* taken before */
 	default: return -1;
 	}
@@ -158,7 +158,7 @@ int options_parse(struct options *o, int argc, char **argv)
 			return -1;
 		optind = 1;
 		opterr = !pass;
-		while ((c = getopt_long(argc, argv, "h", longopts, NULL)) != -1) {
+		while ((c = option_next(PROGRAM, argc, argv, "h", longopts)) != -1) {
 			if (!pass && c != '?' && c != 'h' && c != OPT_CMDLINE)
 				continue;
 			rc = option_take(o, c);

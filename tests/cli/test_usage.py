@@ -161,6 +161,26 @@ def closed_streams():
 
 
 @case
+def wrong_words_to_others():
+	"""The programs beside this one say no as it does: one line, which begins with who says so."""
+	for name in ("mount", "nbd", "boot", "verify", "adapt", "inspect", "capture", "receive", "machine", "migrate", "p2v", "unmount", "capture-ui"):
+		program = os.path.join(os.path.dirname(VDISK), "vdisk-" + name)
+		if not os.path.exists(program):
+			continue
+		for words in (["--frobnicate"], ["-Z"], [""], ["a", "b", "c", "d", "e"], ["--help=x"], ["--format"]):
+			r = run(program, *words, timeout=60)
+			eq(2, r.rc, "exit status of %s %r" % (name, words))
+			eq("", r.out, "standard output of %s %r" % (name, words))
+			one_line(r)
+			check(r.err.startswith("vdisk %s: " % name), "who says it: %s" % r.show())
+		with open("/dev/full", "w") as full:
+			r = run(program, "--help", stdout=full, timeout=60)
+		eq(2, r.rc, "exit status of %s --help to a full device" % name)
+		one_line(r)
+		check("No space left" in r.err, r.show())
+
+
+@case
 def closed_streams_of_others():
 	"""The same of the programs that open an image for writing: their complaint does not end up in it."""
 	disk()

@@ -4,6 +4,25 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+
+int option_next(const char *program, int argc, char **argv, const char *shorts, const struct option *longs)
+{
+	char *name = argv[0];
+	int c;
+
+	argv[0] = (char *)(uintptr_t)program;
+	c = getopt_long(argc, argv, shorts, longs, NULL);
+	argv[0] = name;
+	return c;
+}
+
+int option_help(const char *program, const char *usage, const char *more)
+{
+	if (fputs(usage, stdout) >= 0 && (!more || fputs(more, stdout) >= 0) && !fflush(stdout))
+		return 1;
+	return option_bad(program, "standard output", strerror(errno));
+}
 
 int option_bad(const char *program, const char *what, const char *value)
 {

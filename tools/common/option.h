@@ -18,6 +18,11 @@ enum { OPTION_RW = 1000, OPTION_OVERLAY, OPTION_FORMAT, OPTION_ALLOW_PARENT, OPT
 	{ "force", no_argument, NULL, OPTION_FORCE },                 \
 	{ "force-share", no_argument, NULL, 'U' }
 
+/* As getopt_long(), but that what it complains of ('?') is a line that begins with `program`. */
+int option_next(const char *program, int argc, char **argv, const char *shorts, const struct option *longs);
+/* The usage, in one part or two (`more` NULL), on standard output: 1, or -1 when it was said that this fails. */
+int option_help(const char *program, const char *usage, const char *more);
+
 /* All return 0, or -1 when it was said; `program` is what the line begins with. */
 int option_bad(const char *program, const char *what, const char *value); /* always -1; value may be NULL */
 int option_text(const char *program, const char *name, const char *value, const char **out);

@@ -213,7 +213,7 @@ static int option_apply(struct options *o, const char *program, int c)
 	case 'm': return memory_parse(o, optarg);
 	case 'c': return count_parse(o, optarg, 1, MACHINE_CPUS_MAX, "not a number of processors from 1 to 16", &o->n_cpus);
 	case OPT_TIMEOUT: return count_parse(o, optarg, 1, 1000000, "not a number of seconds", &o->timeout);
-	case 'h': return fputs(options_usage(o->command), stdout) < 0 ? -1 : 1;
+	case 'h': return option_help(program, options_usage(o->command), NULL);
 	default: return option_source(program, c == 'f' ? OPTION_FORMAT : c, optarg, &o->source) ? -1 : 0;
 	}
 }
