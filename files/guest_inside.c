@@ -55,7 +55,8 @@ static int mount_places(struct guest *t, const char *root, char *const *pairs, v
 
 		if (!mount_one(t, v[i].device, v[i].mountpoint))
 			continue;
-		if (!strcmp(v[i].mountpoint, "/") && strcmp(v[i].device, root) && !mount_one(t, root, "/")) /* fstab may call it by another name */
+		/* fstab may call it by another name */
+		if (!strcmp(v[i].mountpoint, "/") && strcmp(v[i].device, root) && !mount_one(t, root, "/"))
 			continue;
 		guest_fail(t, &why, v[i].device);
 		if (!strcmp(v[i].mountpoint, "/")) {
@@ -99,7 +100,8 @@ static int mount_data(struct guest *t, const char *image, const char *only, vdis
 			n++;
 		}
 	if (!n)
-		rc = fail(err, VDISK_INVALID, "%s: %s%s", image, only ? "there is no file system on " : "no file system was found", only ? only : "");
+		rc = fail(err, VDISK_INVALID, "%s: %s%s", image, only ? "there is no file system on " : "no file system was found",
+		          only ? only : "");
 	else if (n == 1 && mount_one(t, one, "/"))
 		rc = guest_fail(t, err, one);
 	for (char **p = found; n > 1 && *p; p += 2) {

@@ -68,7 +68,8 @@ static int unlock(struct guest *t, const struct guest_options *o, const char *de
 static bool is_encrypted(const char *type) { return !strcmp(type, "crypto_LUKS") || !strcmp(type, "BitLocker"); }
 
 /* What could not be opened is remembered in t->locked: whether it matters shows later. */
-static int unlock_device(struct guest *t, const struct guest_options *o, const struct guest_device *d, unsigned *number, vdisk_error *err)
+static int unlock_device(struct guest *t, const struct guest_options *o, const struct guest_device *d, unsigned *number,
+                         vdisk_error *err)
 {
 	const char *device = d->name;
 	bool encrypted = is_encrypted(guest_device_value(d, "TYPE"));

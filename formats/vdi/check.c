@@ -29,12 +29,14 @@ static int place_note(const struct vd_layer *l, struct vdi *v, uint64_t block, u
 	if (r)
 		r->result->image_end = vd_max(r->result->image_end, vdi_host(v, entry) + held);
 	if (entry >= v->h.allocated) {
-		vd_fail(&why, VDISK_CORRUPT, at, "VDI block %" PRIu64 " is at place %" PRIu32 ", but the header says that %" PRIu32 " are taken", block,
+		vd_fail(&why, VDISK_CORRUPT, at,
+		        "VDI block %" PRIu64 " is at place %" PRIu32 ", but the header says that %" PRIu32 " are taken", block,
 		        entry, v->h.allocated);
 		return trouble(r, &why, err);
 	}
 	if (used[entry / 8] >> entry % 8 & 1) {
-		vd_fail(&why, VDISK_CORRUPT, at, "VDI block %" PRIu64 " is at place %" PRIu32 ", which another block has, too", block, entry);
+		vd_fail(&why, VDISK_CORRUPT, at, "VDI block %" PRIu64 " is at place %" PRIu32 ", which another block has, too",
+		        block, entry);
 		return trouble(r, &why, err);
 	}
 	used[entry / 8] |= (uint8_t)(1u << entry % 8);

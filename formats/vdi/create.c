@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Making VDIs: the map at 1 MiB, the data on the next whole MiB behind it, as VirtualBox does.  An unfinished image has no header: finish() writes
- * it when all else is durable.
+ * Making VDIs: the map at 1 MiB, the data on the next whole MiB behind it, as VirtualBox does.  An unfinished image has no header:
+ * finish() writes it when all else is durable.
  */
 #include "vdi.h"
 
@@ -14,7 +14,8 @@
 const struct vdisk_option_info vdi_options[] = {
 	{"subformat", VDISK_OPT_ENUM, "dynamic|fixed", "dynamic",
 	 "dynamic: blocks are allocated as they are written; fixed: all of them at once, in order", VDISK_OPT_FOR_CREATE},
-	{"uuid", VDISK_OPT_STRING, NULL, NULL, "the disk's UUID, by which VirtualBox knows it; default: random", VDISK_OPT_FOR_CREATE},
+	{"uuid", VDISK_OPT_STRING, NULL, NULL, "the disk's UUID, by which VirtualBox knows it; default: random",
+	 VDISK_OPT_FOR_CREATE},
 	{NULL},
 };
 
@@ -32,7 +33,8 @@ int vdi_round_size(const struct vd_create *c, uint64_t size, uint64_t *rounded, 
 {
 	(void)c;
 	if (size > (uint64_t)VDI_BLOCKS_MAX * BLOCK)
-		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "a VDI of %" PRIu64 " bytes is past what is made here, 128 TiB", size);
+		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "a VDI of %" PRIu64 " bytes is past what is made here, 128 TiB",
+		               size);
 	*rounded = vd_up(size, 512);
 	return 0;
 }
@@ -65,10 +67,12 @@ static int header_fill(struct vdi_header *h, const struct vd_create *c, vd_error
 	h->blocks = (uint32_t)blocks;
 	if (text && !vd_uuid_parse(h->uuid, text))
 		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "option uuid=%s is no UUID", text);
-	if ((!text && vd_uuid_seeded(h->uuid, c->seed, "vdi uuid", err)) || vd_uuid_seeded(h->modified, c->seed, "vdi modified", err))
+	if ((!text && vd_uuid_seeded(h->uuid, c->seed, "vdi uuid", err)) ||
+	    vd_uuid_seeded(h->modified, c->seed, "vdi modified", err))
 		return -1;
 	if (c->backing && is_fixed(c))
-		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "option subformat=fixed: a fixed VDI has no parent (%s)", c->backing);
+		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "option subformat=fixed: a fixed VDI has no parent (%s)",
+		               c->backing);
 	return c->backing ? vdi_parent_fill(h, c->parent, c->backing, c->size, err) : 0;
 }
 
@@ -95,7 +99,10 @@ static int header_write(struct vd_layer *l, struct vdi *v, vd_error *err)
 
 	vdi_header_encode(&v->h, b);
 	vd_cache_forget(v->cache, 0);
-	return vd_file_flush(l->files[0], err) || vd_file_pwrite(l->files[0], b, sizeof(b), 0, err) || vd_file_flush(l->files[0], err) ? -1 : 0;
+	return vd_file_flush(l->files[0], err) || vd_file_pwrite(l->files[0], b, sizeof(b), 0, err) ||
+	                       vd_file_flush(l->files[0], err)
+	               ? -1
+	               : 0;
 }
 
 static int create_all(struct vd_layer *l, struct vdi *v, const struct vd_create *c, vd_error *err)

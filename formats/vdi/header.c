@@ -73,27 +73,33 @@ int vdi_header_validate(const struct vdi_header *h, uint64_t file_size, vd_error
 
 	/* Versions 0 put their blocks anywhere, on no sector's boundary. */
 	if (h->version != 0x10001)
-		return vd_fail(err, VDISK_UNSUPPORTED, 68, "VDI version %" PRIu32 ".%" PRIu32 " is not known (1.1 is)", h->version >> 16,
-		               h->version & 0xffff);
+		return vd_fail(err, VDISK_UNSUPPORTED, 68, "VDI version %" PRIu32 ".%" PRIu32 " is not known (1.1 is)",
+		               h->version >> 16, h->version & 0xffff);
 	if (h->header_len < 0x180)
 		return vd_fail(err, VDISK_CORRUPT, 72, "VDI header of %" PRIu32 " bytes: 384 are the least", h->header_len);
 	if (h->type < VDI_DYNAMIC || h->type > VDI_DIFFERENCING)
 		return vd_fail(err, VDISK_UNSUPPORTED, 76, "VDI type %" PRIu32 " is not known", h->type);
 	if (h->sector_bytes != 512)
-		return vd_fail(err, VDISK_UNSUPPORTED, 360, "VDI with sectors of %" PRIu32 " bytes: only 512 are known", h->sector_bytes);
+		return vd_fail(err, VDISK_UNSUPPORTED, 360, "VDI with sectors of %" PRIu32 " bytes: only 512 are known",
+		               h->sector_bytes);
 	if (h->block_bytes < VDI_BLOCK_MIN || h->block_bytes > VDI_BLOCK_MAX || !vd_is_pow2(h->block_bytes))
-		return vd_fail(err, VDISK_CORRUPT, 376, "VDI block size %" PRIu32 " is no power of two from 4 KiB to 256 MiB", h->block_bytes);
+		return vd_fail(err, VDISK_CORRUPT, 376, "VDI block size %" PRIu32 " is no power of two from 4 KiB to 256 MiB",
+		               h->block_bytes);
 	if (h->extra_bytes % 512 || h->extra_bytes > h->block_bytes)
 		return vd_fail(err, VDISK_CORRUPT, 380, "VDI blocks have %" PRIu32 " bytes of their own", h->extra_bytes);
 	if (h->blocks > VDI_BLOCKS_MAX || vd_div_up(h->size, h->block_bytes) > h->blocks)
-		return vd_fail(err, VDISK_CORRUPT, 384, "VDI map of %" PRIu32 " blocks is too long, or too short for a disk of %" PRIu64 " bytes",
-		               h->blocks, h->size);
+		return vd_fail(err, VDISK_CORRUPT, 384,
+		               "VDI map of %" PRIu32 " blocks is too long, or too short for a disk of %" PRIu64 " bytes", h->blocks,
+		               h->size);
 	if (h->allocated > h->blocks)
-		return vd_fail(err, VDISK_CORRUPT, 388, "VDI has %" PRIu32 " blocks, and says that %" PRIu32 " are allocated", h->blocks, h->allocated);
+		return vd_fail(err, VDISK_CORRUPT, 388, "VDI has %" PRIu32 " blocks, and says that %" PRIu32 " are allocated",
+		               h->blocks, h->allocated);
 	if (h->map_off % 512 || h->data_off % 512 || h->map_off < 512)
-		return vd_fail(err, VDISK_CORRUPT, 340, "VDI map at %#" PRIx32 " or data at %#" PRIx32 " is no whole sector", h->map_off, h->data_off);
+		return vd_fail(err, VDISK_CORRUPT, 340, "VDI map at %#" PRIx32 " or data at %#" PRIx32 " is no whole sector",
+		               h->map_off, h->data_off);
 	if (h->data_off < map_end || map_end > file_size)
-		return vd_fail(err, VDISK_CORRUPT, 340, "VDI map of %" PRIu32 " blocks at %#" PRIx32 " reaches past the data's beginning or the file's end",
+		return vd_fail(err, VDISK_CORRUPT, 340,
+		               "VDI map of %" PRIu32 " blocks at %#" PRIx32 " reaches past the data's beginning or the file's end",
 		               h->blocks, h->map_off);
 	return 0;
 }

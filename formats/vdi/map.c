@@ -35,7 +35,8 @@ bool vdi_block_judge(const struct vd_layer *l, const struct vdi *v, uint64_t blo
 
 	*held = 0;
 	if (entry >= v->h.blocks) {
-		vd_fail(err, VDISK_CORRUPT, at, "VDI block %" PRIu64 " is at place %" PRIu32 ", of %" PRIu32, block, entry, v->h.blocks);
+		vd_fail(err, VDISK_CORRUPT, at, "VDI block %" PRIu64 " is at place %" PRIu32 ", of %" PRIu32, block, entry,
+		        v->h.blocks);
 		return false;
 	}
 	host = vdi_host(v, entry);
@@ -45,8 +46,9 @@ bool vdi_block_judge(const struct vd_layer *l, const struct vdi *v, uint64_t blo
 	}
 	*held = host < file_size ? file_size - host : 0;
 	vd_fail(err, VDISK_CORRUPT, at,
-	        "VDI block %" PRIu64 " at place %" PRIu32 " reaches past the end of the file (%" PRIu64 " bytes): it is cut short or damaged", block,
-	        entry, file_size);
+	        "VDI block %" PRIu64 " at place %" PRIu32 " reaches past the end of the file (%" PRIu64
+	        " bytes): it is cut short or damaged",
+	        block, entry, file_size);
 	return false;
 }
 

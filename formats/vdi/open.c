@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Opening, and what a differencing disk says of its parent: the UUID of its last modification, and its own UUID, but no name.  VirtualBox calls
- * snapshots by their UUIDs, so "{UUID}.vdi" beside the image is looked for; the name that stands in the comment is looked for first, if
- * it is ours (reparent.c).
+ * Opening, and what a differencing disk says of its parent: the UUID of its last modification, and its own UUID, but no name.
+ * VirtualBox calls snapshots by their UUIDs, so "{UUID}.vdi" beside the image is looked for; the name that stands in the comment is
+ * looked for first, if it is ours (reparent.c).
  */
 #include "vdi.h"
 
@@ -40,7 +40,8 @@ static int parent_read(struct vd_layer *l, const struct vdi *v, vd_error *err)
 	if (!ref->format)
 		return vd_fail_nomem(err, 4);
 	if (!memcmp(v->h.parent_modified, none, 16))
-		return vd_fail(err, VDISK_UNSUPPORTED, 440, "differencing VDI does not say which state of its parent it belongs to");
+		return vd_fail(err, VDISK_UNSUPPORTED, 440,
+		               "differencing VDI does not say which state of its parent it belongs to");
 	ref->id.kind = VD_ID_UUID;
 	memcpy(ref->id.uuid, v->h.parent_modified, 16);
 	return 0;
@@ -48,7 +49,9 @@ static int parent_read(struct vd_layer *l, const struct vdi *v, vd_error *err)
 
 int vdi_setup(struct vd_layer *l, struct vdi *v, uint64_t cache_bytes, vd_error *err)
 {
-	static const char *const names[] = {[VDI_DYNAMIC] = "dynamic", [VDI_FIXED] = "fixed", [VDI_UNDO] = "undo", [VDI_DIFFERENCING] = "differencing"};
+	static const char *const names[] = {
+		[VDI_DYNAMIC] = "dynamic", [VDI_FIXED] = "fixed", [VDI_UNDO] = "undo", [VDI_DIFFERENCING] = "differencing"
+	};
 
 	memcpy(l->variant, names[v->h.type], strlen(names[v->h.type]) + 1);
 	l->size = v->h.size;
@@ -73,7 +76,8 @@ int vdi_open(struct vd_layer *l, const struct vd_open *o, vd_error *err)
 	size_t got;
 
 	if (!(l->files[0]->flags & VD_FILE_SEEKABLE))
-		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "a VDI cannot be read from a pipe: its blocks lie in any order");
+		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET,
+		               "a VDI cannot be read from a pipe: its blocks lie in any order");
 	v = vd_calloc(1, sizeof(*v));
 	if (!v)
 		return vd_fail_nomem(err, sizeof(*v));

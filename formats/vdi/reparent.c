@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What a differencing disk says of its parent: the parent's UUID and that of its last change, and, since that is no name, a name in the comment,
- * "parent: base.vdi", whose first line it is; what the comment held before stays behind it.
+ * What a differencing disk says of its parent: the parent's UUID and that of its last change, and, since that is no name, a name in
+ * the comment, "parent: base.vdi", whose first line it is; what the comment held before stays behind it.
  *
- * All of it lies in the header's first sector, whose write is what gives the disk another parent, or none.  Of a disk without one, blocks that
- * have no place are zeros: the caller has seen to it that the parent has nothing else there.
+ * All of it lies in the header's first sector, whose write is what gives the disk another parent, or none.  Of a disk without one,
+ * blocks that have no place are zeros: the caller has seen to it that the parent has nothing else there.
  */
 #include "vdi.h"
 
@@ -37,11 +37,12 @@ int vdi_parent_fill(struct vdi_header *h, const struct vd_layer *parent, const c
 	const struct vdi *p;
 
 	if (!parent || strcmp(parent->drv->info.name, "vdi"))
-		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "a differencing VDI needs a VDI as its parent; %s is %s", name,
-		               parent ? parent->drv->info.name : "none");
+		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "a differencing VDI needs a VDI as its parent; %s is %s",
+		               name, parent ? parent->drv->info.name : "none");
 	p = parent->priv;
 	if (parent->size != size)
-		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "a differencing VDI has its parent's size, %" PRIu64 " bytes; %" PRIu64 " were asked for",
+		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET,
+		               "a differencing VDI has its parent's size, %" PRIu64 " bytes; %" PRIu64 " were asked for",
 		               parent->size, size);
 	if (strchr(name, '\n'))
 		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "a VDI cannot name a parent with a line end in its name");
@@ -61,8 +62,8 @@ int vdi_set_parent(struct vd_layer *l, const struct vd_new_parent *p, vd_error *
 	vd_error why = { 0 };
 
 	if (!vdi_is_diff(v))
-		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "a %s VDI cannot be given a parent; a differencing one can be given another",
-		               l->variant);
+		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET,
+		               "a %s VDI cannot be given a parent; a differencing one can be given another", l->variant);
 	if (p) {
 		/* Whatever it does not like is said before anything is written. */
 		if (vdi_parent_fill(&h, p->layer, p->name, l->size, &why))

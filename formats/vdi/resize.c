@@ -2,13 +2,13 @@
 /*
  * Another size of an image that is in use.
  *
- * The map lies between header and data.  Where it has no room for more entries, the data's beginning moves up by whole places: what is in the
- * first ones goes behind the others, one by one and each as any block that gets a place (its count, its bytes, its entry), the new map is written
- * where they were, and one write of the header's sector turns to it, with all places counted from the new beginning.  The old map's space
- * stays unused.
+ * The map lies between header and data.  Where it has no room for more entries, the data's beginning moves up by whole places: what
+ * is in the first ones goes behind the others, one by one and each as any block that gets a place (its count, its bytes, its
+ * entry), the new map is written where they were, and one write of the header's sector turns to it, with all places counted from
+ * the new beginning.  The old map's space stays unused.
  *
- * Crash order: the map says "free" for what is new before the header has the larger size; the header has the smaller one before blocks past it
- * lose their entries.
+ * Crash order: the map says "free" for what is new before the header has the larger size; the header has the smaller one before
+ * blocks past it lose their entries.
  *
  * Under the layer's exclusive lock, with no write under way: there are no promises.
  */
@@ -55,7 +55,8 @@ static void move_plan(const struct vdi *v, uint64_t blocks, struct move *m)
 	m->first = blocks <= map_room(&v->h) ? 0 : (uint32_t)vd_div_up(m->map_len, vdi_stride(v));
 }
 
-/* A place is a number below that of the blocks; those below `first` are taken all the same.  Is there one for each of n, `spare` of them known? */
+/* A place is a number below that of the blocks; those below `first` are taken all the same.  Is there one for each of n, `spare` of
+   them known? */
 static bool way_fits(const struct vdi *v, uint32_t first, uint64_t n, uint64_t spare)
 {
 	uint64_t room = vd_max(v->h.blocks, vd_min(map_room(&v->h), VDI_BLOCKS_MAX)), used = vd_max(v->h.allocated, first);
@@ -65,8 +66,9 @@ static bool way_fits(const struct vdi *v, uint32_t first, uint64_t n, uint64_t s
 
 static int no_way(vd_error *err)
 {
-	return vd_fail(err, VDISK_UNSUPPORTED, 340,
-	               "the VDI's map has no room for so many blocks, and the disk none for what would make way: convert it to a new image of that size");
+	return vd_fail(
+		err, VDISK_UNSUPPORTED, 340,
+		"the VDI's map has no room for so many blocks, and the disk none for what would make way: convert it to a new image of that size");
 }
 
 int vdi_resize_judge(const struct vd_layer *l, uint64_t size, vd_error *err)
@@ -76,10 +78,12 @@ int vdi_resize_judge(const struct vd_layer *l, uint64_t size, vd_error *err)
 	struct move m;
 
 	if (size % 512)
-		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "a VDI cannot have %" PRIu64 " bytes: a size is a multiple of 512", size);
+		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET,
+		               "a VDI cannot have %" PRIu64 " bytes: a size is a multiple of 512", size);
 	if (blocks > VDI_BLOCKS_MAX)
-		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "a VDI with blocks of %" PRIu32 " bytes has no room for %" PRIu64 " of them",
-		               v->h.block_bytes, blocks);
+		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET,
+		               "a VDI with blocks of %" PRIu32 " bytes has no room for %" PRIu64 " of them", v->h.block_bytes,
+		               blocks);
 	move_plan(v, blocks, &m);
 	if (!m.first)
 		return 0;
@@ -125,14 +129,15 @@ static int block_move(struct vd_layer *l, struct vdi *v, uint64_t block, uint32_
 	uint64_t held;
 
 	if (!vdi_block_judge(l, v, block, entry, &held, err) || place_take(l, v, &to, err) ||
-	    bytes_copy(l->files[0], vdi_host(v, entry) - extra, vdi_host(v, to) - extra, extra + held, err) || vd_file_flush(l->files[0], err))
+	    bytes_copy(l->files[0], vdi_host(v, entry) - extra, vdi_host(v, to) - extra, extra + held, err) ||
+	    vd_file_flush(l->files[0], err))
 		return -1;
 	return vdi_entry_set(v, block, to, err) || vd_cache_write_back(v->cache, err) ? -1 : 0;
 }
 
 /* Calls `fn`, if any, for each block at a place below `first`; *n: how many there are. */
-static int below_each(struct vd_layer *l, struct vdi *v, uint32_t first, int (*fn)(struct vd_layer *, struct vdi *, uint64_t, uint32_t, vd_error *),
-                      uint64_t *n, vd_error *err)
+static int below_each(struct vd_layer *l, struct vdi *v, uint32_t first,
+                      int (*fn)(struct vd_layer *, struct vdi *, uint64_t, uint32_t, vd_error *), uint64_t *n, vd_error *err)
 {
 	uint64_t blocks = vd_div_up(l->size, v->h.block_bytes);
 	struct vd_cursor c = { 0 };
@@ -182,7 +187,8 @@ static int way_make(struct vd_layer *l, struct vdi *v, uint32_t first, vd_error 
 
 	if (way_judge(l, v, first, err))
 		return -1;
-	/* Places below the new map's end count as taken, whether or not they are; and there may be more places than the disk has blocks. */
+	/* Places below the new map's end count as taken, whether or not they are; and there may be more places than the disk has
+	   blocks. */
 	h.allocated = vd_max(h.allocated, first);
 	if (h.blocks < map_room(&h)) {
 		for (uint64_t b = h.blocks; b < map_room(&h); b++)
@@ -257,7 +263,8 @@ static int last_block_zero(struct vd_layer *l, struct vdi *v, vd_error *err)
 	vd_cursor_end(v->cache, &c);
 	if (entry >= VDI_ZERO)
 		return 0;
-	if (!vdi_block_judge(l, v, block, entry, &held, err) || vd_file_grow(l->files[0], vdi_host(v, entry) + v->h.block_bytes, err))
+	if (!vdi_block_judge(l, v, block, entry, &held, err) ||
+	    vd_file_grow(l->files[0], vdi_host(v, entry) + v->h.block_bytes, err))
 		return -1;
 	return vd_file_zero(l->files[0], vdi_host(v, entry) + in, v->h.block_bytes - in, true, err);
 }

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Writing blocks.  A place, once taken, is never given back (VirtualBox counts places, it does not look for free ones): what becomes zeros is
- * zeroed where it is.
+ * Writing blocks.  A place, once taken, is never given back (VirtualBox counts places, it does not look for free ones): what
+ * becomes zeros is zeroed where it is.
  *
- * Crash order of a new block: the header's count of places, so that nobody takes the place again (C2; a cut after it leaves a place that
- * nobody points at, which the next one to write takes), then its entry.  The cache's ranks keep that, its data barrier what comes before:
- * bytes copied from elsewhere (C5), and in differencing disks all, since the entry hides what the parent had there (C1).
+ * Crash order of a new block: the header's count of places, so that nobody takes the place again (C2; a cut after it leaves a place
+ * that nobody points at, which the next one to write takes), then its entry.  The cache's ranks keep that, its data barrier what
+ * comes before: bytes copied from elsewhere (C5), and in differencing disks all, since the entry hides what the parent had there
+ * (C1).
  *
  * Under the layer's exclusive lock.
  */
@@ -216,7 +217,8 @@ int vdi_unmap(struct vd_layer *l, uint64_t off, uint64_t len, enum vd_kind to, v
 			rc = vdi_entry_set(v, b, VDI_FREE, err); /* whoever opens it next takes the place */
 			continue;
 		}
-		rc = vdi_block_judge(l, v, b, entry, &held, err) ? vd_file_zero(l->files[0], vdi_host(v, entry), held, true, err) : -1;
+		rc = vdi_block_judge(l, v, b, entry, &held, err) ? vd_file_zero(l->files[0], vdi_host(v, entry), held, true, err)
+		                                                 : -1;
 	}
 	vd_cursor_end(v->cache, &c);
 	return rc;

@@ -3,8 +3,8 @@
  * The BAT and the bitmaps, and map().
  *
  *  - NOT_PRESENT is the parent's, or zeros where there is none.  UNDEFINED, ZERO and UNMAPPED read as zeros, over a parent too.
- *  - PARTIAL, in differencing disks alone: a bit that is set says that the sector is here (bit 0 of a byte is the first one), one that is
- *    not that it is the parent's (ABSENT, though the block has room for it: MAPPED).
+ *  - PARTIAL, in differencing disks alone: a bit that is set says that the sector is here (bit 0 of a byte is the first one), one
+ *    that is not that it is the parent's (ABSENT, though the block has room for it: MAPPED).
  *  - The bitmap entries of a disk without a parent mean nothing, and programs leave anything in them: they are not looked at.
  *
  * Tables are read and changed under the layer's lock.  An entry is judged each time it is used, so that damage in one place neither
@@ -71,7 +71,8 @@ bool vhdx_block_judge(const struct vd_layer *l, const struct vhdx *v, uint64_t b
 
 	*held = 0;
 	if (state == 4 || state == 5 || (state == VHDX_PARTIAL && !vhdx_is_diff(v))) {
-		vd_fail(err, VDISK_CORRUPT, at, "VHDX block %" PRIu64 " has the state %u, which a %s disk has not", block, state, l->variant);
+		vd_fail(err, VDISK_CORRUPT, at, "VHDX block %" PRIu64 " has the state %u, which a %s disk has not", block, state,
+		        l->variant);
 		return false;
 	}
 	if (entry & 0xffff8) {
@@ -79,7 +80,8 @@ bool vhdx_block_judge(const struct vd_layer *l, const struct vhdx *v, uint64_t b
 		return false;
 	}
 	if (off > (uint64_t)INT64_MAX - v->block_bytes || !place_ok(v, off, v->block_bytes)) {
-		vd_fail(err, VDISK_CORRUPT, at, "VHDX block %" PRIu64 " at %#" PRIx64 " lies over the file's own tables", block, off);
+		vd_fail(err, VDISK_CORRUPT, at, "VHDX block %" PRIu64 " at %#" PRIx64 " lies over the file's own tables", block,
+		        off);
 		return false;
 	}
 	if (vd_within(off, need, file_size)) {
@@ -88,8 +90,9 @@ bool vhdx_block_judge(const struct vd_layer *l, const struct vhdx *v, uint64_t b
 	}
 	*held = off < file_size ? file_size - off : 0;
 	vd_fail(err, VDISK_CORRUPT, at,
-		"VHDX block %" PRIu64 " at %#" PRIx64 " reaches past the end of the file (%" PRIu64 " bytes): it is cut short or damaged", block,
-		off, file_size);
+	        "VHDX block %" PRIu64 " at %#" PRIx64 " reaches past the end of the file (%" PRIu64
+	        " bytes): it is cut short or damaged",
+	        block, off, file_size);
 	return false;
 }
 
@@ -98,9 +101,12 @@ static int bitmap_judge(const struct vd_layer *l, const struct vhdx *v, uint64_t
 	uint64_t off = vhdx_entry_off(entry), at = v->bat.off + vhdx_bitmap_index(v, chunk) * 8;
 
 	if (vhdx_entry_state(entry) != VHDX_FULL || entry & 0xffff8)
-		return vd_fail(err, VDISK_CORRUPT, at, "VHDX bitmap %" PRIu64 " has the entry %#" PRIx64 ", which means nothing", chunk, entry);
-	if (off > (uint64_t)INT64_MAX - VHDX_MIB || !place_ok(v, off, VHDX_MIB) || !vd_within(off, VHDX_MIB, vd_file_size(l->files[0])))
-		return vd_fail(err, VDISK_CORRUPT, at, "VHDX bitmap %" PRIu64 " at %#" PRIx64 " lies over the file's own tables or past its end", chunk,
+		return vd_fail(err, VDISK_CORRUPT, at, "VHDX bitmap %" PRIu64 " has the entry %#" PRIx64 ", which means nothing",
+		               chunk, entry);
+	if (off > (uint64_t)INT64_MAX - VHDX_MIB || !place_ok(v, off, VHDX_MIB) ||
+	    !vd_within(off, VHDX_MIB, vd_file_size(l->files[0])))
+		return vd_fail(err, VDISK_CORRUPT, at,
+		               "VHDX bitmap %" PRIu64 " at %#" PRIx64 " lies over the file's own tables or past its end", chunk,
 		               off);
 	return 0;
 }
@@ -187,8 +193,8 @@ static int slice_find(const struct vd_layer *l, struct vhdx *v, uint64_t block, 
 	if (vhdx_bitmap_find(l, v, block / v->chunk_blocks, &s->host, err))
 		return -1;
 	if (!s->host)
-		return vd_fail(err, VDISK_CORRUPT, v->bat.off + vhdx_index(v, block) * 8, "VHDX block %" PRIu64 " is partly present, but has no bitmap",
-		               block);
+		return vd_fail(err, VDISK_CORRUPT, v->bat.off + vhdx_index(v, block) * 8,
+		               "VHDX block %" PRIu64 " is partly present, but has no bitmap", block);
 	return 0;
 }
 
@@ -334,7 +340,9 @@ static int map_block(struct mapping *m, uint64_t block, uint64_t entry, uint64_t
 {
 	struct vhdx *v = m->v;
 	uint64_t in = off % v->block_bytes, held;
-	struct vd_extent x = { .off = off, .len = len, .kind = VD_DATA, .flags = VD_EXT_MAPPED, .host = vhdx_entry_off(entry) + in };
+	struct vd_extent x = {
+		.off = off, .len = len, .kind = VD_DATA, .flags = VD_EXT_MAPPED, .host = vhdx_entry_off(entry) + in
+	};
 	vd_error why = { 0 };
 
 	if (!vhdx_block_judge(m->l, v, block, entry, &held, err)) {

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Checking: identifier, region tables, each BAT entry, each bitmap, and whether two of them share a place.  A VHDX cannot leak: space that
- * nothing points at is free.  A header that is not whole is what a power cut leaves; the other one serves, and no problem is made of it.
+ * Checking: identifier, region tables, each BAT entry, each bitmap, and whether two of them share a place.  A VHDX cannot leak:
+ * space that nothing points at is free.  A header that is not whole is what a power cut leaves; the other one serves, and no
+ * problem is made of it.
  *
- * Mended: the identifier, a region table, from the other one, and (by opening for writing) headers and log.  A wrong BAT entry is not:
- * nothing says what it should be.  Salvage reads around it.
+ * Mended: the identifier, a region table, from the other one, and (by opening for writing) headers and log.  A wrong BAT entry is
+ * not: nothing says what it should be.  Salvage reads around it.
  */
 #include "vhdx.h"
 
@@ -28,9 +29,10 @@ static int region_mend(struct vd_layer *l, unsigned bad, vd_error *err)
 	if (!b)
 		return vd_fail_nomem(err, VHDX_TABLE_BYTES);
 	return vd_file_pread(l->files[0], b, VHDX_TABLE_BYTES, VHDX_REGION_OFF(!bad), err) ||
-	                       vd_file_pwrite(l->files[0], b, VHDX_TABLE_BYTES, VHDX_REGION_OFF(bad), err) || vd_file_flush(l->files[0], err) ?
-	               -1 :
-	               0;
+	                       vd_file_pwrite(l->files[0], b, VHDX_TABLE_BYTES, VHDX_REGION_OFF(bad), err) ||
+	                       vd_file_flush(l->files[0], err)
+	               ? -1
+	               : 0;
 }
 
 static int check_tables(struct vd_layer *l, struct vhdx *v, struct vd_report *r, vd_error *err)
@@ -72,7 +74,8 @@ static int check_partial(struct vd_layer *l, struct vhdx *v, struct vd_report *r
 			return -1;
 		/* A bitmap that is wrong is told once, by the scan. */
 		if (vhdx_entry_state(entry) == VHDX_PARTIAL && !vhdx_bitmap_find(l, v, b / v->chunk_blocks, &host, &why) && !host)
-			r->problem(r, false, v->bat.off + vhdx_index(v, b) * 8, "VHDX block %" PRIu64 " is partly present, but has no bitmap", b);
+			r->problem(r, false, v->bat.off + vhdx_index(v, b) * 8,
+			           "VHDX block %" PRIu64 " is partly present, but has no bitmap", b);
 	}
 	vd_cursor_end(v->cache, &c);
 	return 0;

@@ -2,8 +2,8 @@
 /*
  * Making VHDXs, and what they will take.
  *
- * Layout: headers and region tables, the log, the metadata (a MiB), the BAT, then blocks.  All begin on a MiB, and so do blocks: what is copied
- * between aligned files can be shared by the host.  A fixed disk has all its blocks, in order, from the beginning.
+ * Layout: headers and region tables, the log, the metadata (a MiB), the BAT, then blocks.  All begin on a MiB, and so do blocks:
+ * what is copied between aligned files can be shared by the host.  A fixed disk has all its blocks, in order, from the beginning.
  *
  * An unfinished image has neither identifier nor headers: finish() writes them when all else is durable, the identifier last.
  *
@@ -52,7 +52,8 @@ static uint32_t logical_of(const struct vd_create *c)
 int vhdx_round_size(const struct vd_create *c, uint64_t size, uint64_t *rounded, vd_error *err)
 {
 	if (size > VHDX_SIZE_MAX)
-		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "a VHDX of %" PRIu64 " bytes is past the format's end, 64 TiB", size);
+		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "a VHDX of %" PRIu64 " bytes is past the format's end, 64 TiB",
+		               size);
 	*rounded = vd_up(size, logical_of(c));
 	return 0;
 }
@@ -71,9 +72,11 @@ static int layout_make(const struct vd_create *c, struct layout *y, vd_error *er
 	if (!vd_options_given(c->options, "block_size"))
 		block = c->backing ? 2 * VHDX_MIB : 32 * VHDX_MIB;
 	if (block < VHDX_MIB || block > VHDX_BLOCK_MAX || !vd_is_pow2(block))
-		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "option block_size=%" PRIu64 " is no power of two from 1M to 256M", block);
+		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET,
+		               "option block_size=%" PRIu64 " is no power of two from 1M to 256M", block);
 	if (log < VHDX_MIB || log > VHDX_LOG_MAX || log % VHDX_MIB)
-		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "option log_size=%" PRIu64 " is not made of whole MiB, 1M to 64M", log);
+		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET,
+		               "option log_size=%" PRIu64 " is not made of whole MiB, 1M to 64M", log);
 	y->block = (uint32_t)block;
 	y->log = (uint32_t)log;
 	y->blocks = vd_div_up(c->size, block);
@@ -124,12 +127,15 @@ static int meta_fill(struct vhdx *v, const struct vd_create *c, const struct lay
 	m->logical = logical_of(c);
 	m->physical = strcmp(vd_options_str(c->options, "physical_sector_size"), "512") ? 4096 : 512;
 	if (m->fixed && m->has_parent)
-		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "option subformat=fixed: a fixed VHDX has no parent (%s)", c->backing);
+		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "option subformat=fixed: a fixed VHDX has no parent (%s)",
+		               c->backing);
 	if (c->size % m->logical || c->size > VHDX_SIZE_MAX)
-		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "a VHDX with sectors of %" PRIu32 " bytes cannot have %" PRIu64 " bytes", m->logical,
-		               c->size);
+		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET,
+		               "a VHDX with sectors of %" PRIu32 " bytes cannot have %" PRIu64 " bytes", m->logical, c->size);
 	if (text)
-		return vd_uuid_parse(m->uuid, text) ? 0 : vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "option uuid=%s is no UUID", text);
+		return vd_uuid_parse(m->uuid, text)
+		               ? 0
+		               : vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "option uuid=%s is no UUID", text);
 	return vd_uuid_seeded(m->uuid, c->seed, "vhdx disk", err);
 }
 

@@ -6,8 +6,12 @@
 #include "base/crc32c.h"
 #include "base/uuid.h"
 
-const uint8_t vhdx_guid_bat[16] = { 0x2d, 0xc2, 0x77, 0x66, 0xf6, 0x23, 0x42, 0x00, 0x9d, 0x64, 0x11, 0x5e, 0x9b, 0xfd, 0x4a, 0x08 };
-const uint8_t vhdx_guid_meta[16] = { 0x8b, 0x7c, 0xa2, 0x06, 0x47, 0x90, 0x4b, 0x9a, 0xb8, 0xfe, 0x57, 0x5f, 0x05, 0x0f, 0x88, 0x6e };
+const uint8_t vhdx_guid_bat[16] = {
+	0x2d, 0xc2, 0x77, 0x66, 0xf6, 0x23, 0x42, 0x00, 0x9d, 0x64, 0x11, 0x5e, 0x9b, 0xfd, 0x4a, 0x08
+};
+const uint8_t vhdx_guid_meta[16] = {
+	0x8b, 0x7c, 0xa2, 0x06, 0x47, 0x90, 0x4b, 0x9a, 0xb8, 0xfe, 0x57, 0x5f, 0x05, 0x0f, 0x88, 0x6e
+};
 const uint8_t vhdx_guid_none[16];
 
 /* A GUID's first three fields are integers. */
@@ -81,7 +85,8 @@ int vhdx_header_validate(const struct vhdx_header *h, unsigned i, vd_error *err)
 		return vd_fail(err, VDISK_UNSUPPORTED, at + 64, "VHDX log version %u is not known (0 is)", h->log_version);
 	if (h->log_len % VHDX_MIB || h->log_off % VHDX_MIB || (h->log_len && h->log_off < VHDX_MIB) ||
 	    vd_add64(h->log_off, h->log_len, &end) || end > INT64_MAX)
-		return vd_fail(err, VDISK_CORRUPT, at + 68, "VHDX log of %" PRIu32 " bytes at %#" PRIx64 " is not made of whole MiB behind the first",
+		return vd_fail(err, VDISK_CORRUPT, at + 68,
+		               "VHDX log of %" PRIu32 " bytes at %#" PRIx64 " is not made of whole MiB behind the first",
 		               h->log_len, h->log_off);
 	return 0;
 }
@@ -102,10 +107,11 @@ static int region_judge(const struct vhdx_region *r, vd_error *err)
 	vd_uuid_format(text, r->guid);
 	if (r->required && !known)
 		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "VHDX region %s is required, and not known", text);
-	if (r->off < VHDX_MIB || r->off % VHDX_MIB || r->len % VHDX_MIB || !r->len || vd_add64(r->off, r->len, &end) || end > INT64_MAX)
+	if (r->off < VHDX_MIB || r->off % VHDX_MIB || r->len % VHDX_MIB || !r->len || vd_add64(r->off, r->len, &end) ||
+	    end > INT64_MAX)
 		return vd_fail(err, VDISK_CORRUPT, VDISK_NO_OFFSET,
-		               "VHDX region %s of %" PRIu32 " bytes at %#" PRIx64 " is not made of whole MiB behind the first", text, r->len,
-		               r->off);
+		               "VHDX region %s of %" PRIu32 " bytes at %#" PRIx64 " is not made of whole MiB behind the first",
+		               text, r->len, r->off);
 	return 0;
 }
 
@@ -114,7 +120,8 @@ int vhdx_regions_decode(struct vhdx_regions *r, const uint8_t b[VHDX_TABLE_BYTES
 	uint32_t n = le32_get(b + 8);
 
 	if (n > VHDX_TABLE_MAX)
-		return vd_fail(err, VDISK_CORRUPT, VDISK_NO_OFFSET, "VHDX region table has %" PRIu32 " entries; %u is the limit", n, VHDX_TABLE_MAX);
+		return vd_fail(err, VDISK_CORRUPT, VDISK_NO_OFFSET, "VHDX region table has %" PRIu32 " entries; %u is the limit", n,
+		               VHDX_TABLE_MAX);
 	r->v = vd_calloc(n ? n : 1, sizeof(*r->v));
 	if (!r->v)
 		return vd_fail_nomem(err, n * sizeof(*r->v));

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Reading the log (specification, 2.3).  It is a ring of entries, each with a header, descriptors, and a sector of 4 KiB for each data
- * descriptor; entries belong to this opening if they carry the header's log GUID.  Entries that follow each other, with numbers that do,
- * are a sequence; of those whose last entry's tail is one of its own entries, the one with the highest number counts, from that tail
- * on.  Nothing is written here: what the sequence holds becomes patches, whose bytes stay where they are in the log.
+ * Reading the log (specification, 2.3).  It is a ring of entries, each with a header, descriptors, and a sector of 4 KiB for each
+ * data descriptor; entries belong to this opening if they carry the header's log GUID.  Entries that follow each other, with
+ * numbers that do, are a sequence; of those whose last entry's tail is one of its own entries, the one with the highest number
+ * counts, from that tail on.  Nothing is written here: what the sequence holds becomes patches, whose bytes stay where they are in
+ * the log.
  *
  * A data sector has all of its 4,096 bytes but the first 8 and the last 4, which stand in the descriptor: three patches.
  *
- * Bounds: each place of the log where an entry seems to begin is checksummed once, and no more than LOOKS times the log's size in all.
+ * Bounds: each place of the log where an entry seems to begin is checksummed once, and no more than LOOKS times the log's size in
+ * all.
  */
 #include "vhdx.h"
 
@@ -108,7 +110,8 @@ static int entry_read(struct log *g, uint32_t at, struct entry *e, vd_error *err
 	    descriptor_sectors(e->n_desc) > e->len / VHDX_SECTOR)
 		return 0;
 	if (e->len > g->budget)
-		return vd_fail(err, VDISK_CORRUPT, ring_host(g, at), "VHDX log has entries over entries: not what any program leaves");
+		return vd_fail(err, VDISK_CORRUPT, ring_host(g, at),
+		               "VHDX log has entries over entries: not what any program leaves");
 	g->budget -= e->len;
 	return entry_sum(g, e, err);
 }
@@ -141,8 +144,8 @@ static const struct entry *entry_next(const struct entries *all, const struct en
 	return n->valid && n->sequence == e->sequence + 1 ? n : NULL;
 }
 
-/* The last entry of the sequence that counts; NULL: there is none.  Each entry with nothing behind it ends a sequence; its tail is one of
-   its own if the way from there leads to it. */
+/* The last entry of the sequence that counts; NULL: there is none.  Each entry with nothing behind it ends a sequence; its tail is
+   one of its own if the way from there leads to it. */
 static const struct entry *sequence_head(const struct entries *all)
 {
 	const struct entry *best = NULL;
@@ -183,9 +186,10 @@ static int target_judge(const struct log *g, uint64_t off, uint64_t len, uint64_
 {
 	uint64_t end;
 
-	if (off % VHDX_SECTOR || len % VHDX_SECTOR || !len || off < VHDX_REGION_OFF(0) || vd_add64(off, len, &end) || end > VHDX_FILE_MAX ||
-	    (off < g->h->log_off + g->h->log_len && g->h->log_off < end))
-		return vd_fail(err, VDISK_CORRUPT, at, "VHDX log changes %" PRIu64 " bytes at %#" PRIx64 ", where it must not", len, off);
+	if (off % VHDX_SECTOR || len % VHDX_SECTOR || !len || off < VHDX_REGION_OFF(0) || vd_add64(off, len, &end) ||
+	    end > VHDX_FILE_MAX || (off < g->h->log_off + g->h->log_len && g->h->log_off < end))
+		return vd_fail(err, VDISK_CORRUPT, at, "VHDX log changes %" PRIu64 " bytes at %#" PRIx64 ", where it must not", len,
+		               off);
 	return 0;
 }
 
@@ -194,16 +198,19 @@ static int descriptor_take(struct log *g, const struct entry *e, const uint8_t *
 	uint64_t off = le64_get(d + 16), host = ring_host(g, at), sector;
 
 	if (le64_get(d + 24) != e->sequence)
-		return vd_fail(err, VDISK_CORRUPT, host, "VHDX log entry %" PRIu64 " has a descriptor of entry %" PRIu64, e->sequence, le64_get(d + 24));
+		return vd_fail(err, VDISK_CORRUPT, host, "VHDX log entry %" PRIu64 " has a descriptor of entry %" PRIu64,
+		               e->sequence, le64_get(d + 24));
 	if (!memcmp(d, "zero", 4)) {
 		uint64_t len = le64_get(d + 8);
 
 		return !len ? 0 : target_judge(g, off, len, host, err) ? -1 : patch_add(g, off, len, VD_PATCH_ZERO, err);
 	}
 	if (memcmp(d, "desc", 4))
-		return vd_fail(err, VDISK_CORRUPT, host, "VHDX log entry %" PRIu64 " has a descriptor that is neither \"zero\" nor \"desc\"", e->sequence);
+		return vd_fail(err, VDISK_CORRUPT, host,
+		               "VHDX log entry %" PRIu64 " has a descriptor that is neither \"zero\" nor \"desc\"", e->sequence);
 	if (*data >= e->len)
-		return vd_fail(err, VDISK_CORRUPT, host, "VHDX log entry %" PRIu64 " has more data descriptors than sectors", e->sequence);
+		return vd_fail(err, VDISK_CORRUPT, host, "VHDX log entry %" PRIu64 " has more data descriptors than sectors",
+		               e->sequence);
 	if (target_judge(g, off, VHDX_SECTOR, host, err))
 		return -1;
 	sector = ring_host(g, e->at + *data);
@@ -238,10 +245,11 @@ static int sequence_take(struct log *g, const struct entries *all, uint64_t *siz
 		return 0;
 	if (head->flushed > vd_file_size(g->f))
 		return vd_fail(err, VDISK_CORRUPT, ring_host(g, head->at),
-		               "VHDX log says that the file had %" PRIu64 " bytes; it has %" PRIu64 ": it is cut short", head->flushed,
-		               vd_file_size(g->f));
+		               "VHDX log says that the file had %" PRIu64 " bytes; it has %" PRIu64 ": it is cut short",
+		               head->flushed, vd_file_size(g->f));
 	if (head->last > INT64_MAX)
-		return vd_fail(err, VDISK_CORRUPT, ring_host(g, head->at), "VHDX log wants a file of %" PRIu64 " bytes", head->last);
+		return vd_fail(err, VDISK_CORRUPT, ring_host(g, head->at), "VHDX log wants a file of %" PRIu64 " bytes",
+		               head->last);
 	*size = vd_max(head->last, vd_file_size(g->f));
 	for (e = &all->v[head->tail / VHDX_SECTOR];; e = entry_next(all, e)) {
 		if (entry_take(g, e, err))
@@ -252,7 +260,8 @@ static int sequence_take(struct log *g, const struct entries *all, uint64_t *siz
 	return 0;
 }
 
-int vhdx_log_read(struct vd_file *f, const struct vhdx_header *h, struct vd_patch **patches, size_t *n, uint64_t *size, bool *lost, vd_error *err)
+int vhdx_log_read(struct vd_file *f, const struct vhdx_header *h, struct vd_patch **patches, size_t *n, uint64_t *size, bool *lost,
+                  vd_error *err)
 {
 	struct log g = { .f = f, .h = h, .budget = (uint64_t)LOOKS * h->log_len };
 	struct entries all = { 0 };
@@ -265,7 +274,8 @@ int vhdx_log_read(struct vd_file *f, const struct vhdx_header *h, struct vd_patc
 	if (!memcmp(h->log_guid, vhdx_guid_none, 16) || !h->log_len)
 		return 0;
 	if (h->log_len > VHDX_LOG_MAX)
-		return vd_fail(err, VDISK_UNSUPPORTED, h->log_off, "VHDX log of %" PRIu32 " bytes: up to %u are replayed", h->log_len, VHDX_LOG_MAX);
+		return vd_fail(err, VDISK_UNSUPPORTED, h->log_off, "VHDX log of %" PRIu32 " bytes: up to %u are replayed",
+		               h->log_len, VHDX_LOG_MAX);
 	g.buf = vd_malloc(PIECE);
 	if (!g.buf)
 		return vd_fail_nomem(err, PIECE);

@@ -2,17 +2,17 @@
 /*
  * Changing metadata through the log, and replaying what others left in theirs.
  *
- *  L1. What an entry says is durable in the log before any of it is written where it belongs; and all that was written before the entry
- *      (guest data, the places of the entry before) is durable before the entry is (C1, C2, C5).  So an entry is a sequence of its own:
- *      its tail is itself, and what came before it is never needed again.
- *  L2. The entry before stays whole while one is written: each begins where that one ends, or, where it does not fit there, at the log's
- *      beginning; and as the log has room for three of the largest, it ends before that one then.  A torn entry leaves the one before it as
- *      the last, and replaying that changes nothing; were it gone, a still older one might be replayed.
+ *  L1. What an entry says is durable in the log before any of it is written where it belongs; and all that was written before the
+ *      entry (guest data, the places of the entry before) is durable before the entry is (C1, C2, C5).  So an entry is a sequence
+ *      of its own: its tail is itself, and what came before it is never needed again.
+ *  L2. The entry before stays whole while one is written: each begins where that one ends, or, where it does not fit there, at the
+ *      log's beginning; and as the log has room for three of the largest, it ends before that one then.  A torn entry leaves the
+ *      one before it as the last, and replaying that changes nothing; were it gone, a still older one might be replayed.
  *  L3. Space whose last reference an entry removes is used again only after that entry: replaying it never writes to space that is
  *      something else by then, as entries before it are not replayed.
- *  L4. Each opener has a log GUID of its own, so that no older entry counts; closing sets it to zero, after all is in its place.  A log that
- *      somebody left is closed first, as ours is written over it.  Before a header names the GUID there is an entry with it, which changes
- *      nothing: a log that is in use without an entry means a damaged file (specification, 2.3.3).
+ *  L4. Each opener has a log GUID of its own, so that no older entry counts; closing sets it to zero, after all is in its place.  A
+ *      log that somebody left is closed first, as ours is written over it.  Before a header names the GUID there is an entry with
+ *      it, which changes nothing: a log that is in use without an entry means a damaged file (specification, 2.3.3).
  *  L5. Of the two headers, the older is written, flushed, then the other: one of them is whole at each moment.
  *
  * Under the layer's lock, or by the cache, whose own lock keeps two writers apart.
@@ -58,8 +58,8 @@ int vhdx_log_replay(struct vd_layer *l, struct vhdx *v, vd_error *err)
 	if (!v->patched)
 		return 0;
 	if (vd_file_size(v->patched) > VHDX_FILE_MAX)
-		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "VHDX log wants a file of %" PRIu64 " bytes: not written to",
-		               vd_file_size(v->patched));
+		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET,
+		               "VHDX log wants a file of %" PRIu64 " bytes: not written to", vd_file_size(v->patched));
 	if (vd_file_patched_apply(v->patched, err))
 		return -1;
 	v->patched = NULL;
@@ -171,5 +171,6 @@ int vhdx_log_open(struct vd_layer *l, struct vhdx *v, vd_error *err)
 	v->header.log_len = (uint32_t)vd_min(v->header.log_len, VHDX_LOG_MAX);
 	if (left && vhdx_headers_write(l, v, err))
 		return -1;
-	return vd_uuid_random(v->header.log_guid, err) || vhdx_log_start(l, v, err) || vhdx_log_mark(l, v, UINT64_MAX, err) ? -1 : 0;
+	return vd_uuid_random(v->header.log_guid, err) || vhdx_log_start(l, v, err) || vhdx_log_mark(l, v, UINT64_MAX, err) ? -1
+	                                                                                                                    : 0;
 }

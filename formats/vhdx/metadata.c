@@ -2,27 +2,35 @@
 /*
  * The metadata region (specification, 2.6): a table of 64 KiB, then the items it points at.
  *
- * Changing it is one entry of the log: the region is made anew in memory and the sectors that differ are written.  Items that are not
- * ours stay where and as they are.
+ * Changing it is one entry of the log: the region is made anew in memory and the sectors that differ are written.  Items that are
+ * not ours stay where and as they are.
  */
 #include "vhdx.h"
 
 #include "base/alloc.h"
 #include "base/uuid.h"
 
-const uint8_t vhdx_item_parameters[16] = { 0xca, 0xa1, 0x67, 0x37, 0xfa, 0x36, 0x4d, 0x43, 0xb3, 0xb6, 0x33, 0xf0, 0xaa, 0x44, 0xe7, 0x6b };
-const uint8_t vhdx_item_size[16] = { 0x2f, 0xa5, 0x42, 0x24, 0xcd, 0x1b, 0x48, 0x76, 0xb2, 0x11, 0x5d, 0xbe, 0xd8, 0x3b, 0xf4, 0xb8 };
-const uint8_t vhdx_item_uuid[16] = { 0xbe, 0xca, 0x12, 0xab, 0xb2, 0xe6, 0x45, 0x23, 0x93, 0xef, 0xc3, 0x09, 0xe0, 0x00, 0xc7, 0x46 };
-const uint8_t vhdx_item_logical[16] = { 0x81, 0x41, 0xbf, 0x1d, 0xa9, 0x6f, 0x47, 0x09, 0xba, 0x47, 0xf2, 0x33, 0xa8, 0xfa, 0xab, 0x5f };
-const uint8_t vhdx_item_physical[16] = { 0xcd, 0xa3, 0x48, 0xc7, 0x44, 0x5d, 0x44, 0x71, 0x9c, 0xc9, 0xe9, 0x88, 0x52, 0x51, 0xc5, 0x56 };
-const uint8_t vhdx_item_parent[16] = { 0xa8, 0xd3, 0x5f, 0x2d, 0xb3, 0x0b, 0x45, 0x4d, 0xab, 0xf7, 0xd3, 0xd8, 0x48, 0x34, 0xab, 0x0c };
+const uint8_t vhdx_item_parameters[16] = { 0xca, 0xa1, 0x67, 0x37, 0xfa, 0x36, 0x4d, 0x43,
+	                                   0xb3, 0xb6, 0x33, 0xf0, 0xaa, 0x44, 0xe7, 0x6b };
+const uint8_t vhdx_item_size[16] = {
+	0x2f, 0xa5, 0x42, 0x24, 0xcd, 0x1b, 0x48, 0x76, 0xb2, 0x11, 0x5d, 0xbe, 0xd8, 0x3b, 0xf4, 0xb8
+};
+const uint8_t vhdx_item_uuid[16] = {
+	0xbe, 0xca, 0x12, 0xab, 0xb2, 0xe6, 0x45, 0x23, 0x93, 0xef, 0xc3, 0x09, 0xe0, 0x00, 0xc7, 0x46
+};
+const uint8_t vhdx_item_logical[16] = { 0x81, 0x41, 0xbf, 0x1d, 0xa9, 0x6f, 0x47, 0x09,
+	                                0xba, 0x47, 0xf2, 0x33, 0xa8, 0xfa, 0xab, 0x5f };
+const uint8_t vhdx_item_physical[16] = { 0xcd, 0xa3, 0x48, 0xc7, 0x44, 0x5d, 0x44, 0x71,
+	                                 0x9c, 0xc9, 0xe9, 0x88, 0x52, 0x51, 0xc5, 0x56 };
+const uint8_t vhdx_item_parent[16] = { 0xa8, 0xd3, 0x5f, 0x2d, 0xb3, 0x0b, 0x45, 0x4d,
+	                               0xab, 0xf7, 0xd3, 0xd8, 0x48, 0x34, 0xab, 0x0c };
 
 /* ---------------------------------------------------------------- reading */
 
 static bool item_known(const struct vhdx_item *x)
 {
-	static const uint8_t *const known[] = { vhdx_item_parameters, vhdx_item_size, vhdx_item_uuid, vhdx_item_logical, vhdx_item_physical,
-		                                vhdx_item_parent };
+	static const uint8_t *const known[] = { vhdx_item_parameters, vhdx_item_size,     vhdx_item_uuid,
+		                                vhdx_item_logical,    vhdx_item_physical, vhdx_item_parent };
 
 	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
 		if (!memcmp(x->guid, known[i], 16))
@@ -39,7 +47,8 @@ static int item_judge(const struct vhdx *v, const struct vhdx_item *x, uint64_t 
 		return vd_fail(err, VDISK_UNSUPPORTED, at, "VHDX metadata item %s is required, and not known", text);
 	/* An item of no bytes is one that is not there. */
 	if (x->len && (x->off < VHDX_TABLE_BYTES || x->len > VHDX_ITEM_MAX || !vd_within(x->off, x->len, v->meta_at.len)))
-		return vd_fail(err, VDISK_CORRUPT, at, "VHDX metadata item %s (%" PRIu32 " bytes at %#" PRIx32 ") is too long or outside its region", text,
+		return vd_fail(err, VDISK_CORRUPT, at,
+		               "VHDX metadata item %s (%" PRIu32 " bytes at %#" PRIx32 ") is too long or outside its region", text,
 		               x->len, x->off);
 	return 0;
 }
@@ -52,7 +61,8 @@ static int table_decode(struct vhdx *v, const uint8_t *b, vd_error *err)
 	if (memcmp(b, "metadata", 8))
 		return vd_fail(err, VDISK_CORRUPT, v->meta_at.off, "no VHDX metadata table at %#" PRIx64, v->meta_at.off);
 	if (n > VHDX_TABLE_MAX)
-		return vd_fail(err, VDISK_CORRUPT, v->meta_at.off + 10, "VHDX metadata table has %u entries; %u is the limit", n, VHDX_TABLE_MAX);
+		return vd_fail(err, VDISK_CORRUPT, v->meta_at.off + 10, "VHDX metadata table has %u entries; %u is the limit", n,
+		               VHDX_TABLE_MAX);
 	for (m->n = 0; m->n < n; m->n++) {
 		struct vhdx_item *x = &m->items[m->n];
 		const uint8_t *e = b + 32 * (1 + m->n);
@@ -64,7 +74,8 @@ static int table_decode(struct vhdx *v, const uint8_t *b, vd_error *err)
 		if (item_judge(v, x, v->meta_at.off + 32 * (1 + m->n), err))
 			return -1;
 		if (item_known(x) && vhdx_meta_find(m, x->guid) != NULL)
-			return vd_fail(err, VDISK_CORRUPT, v->meta_at.off + 32 * (1 + m->n), "VHDX metadata item stands there twice");
+			return vd_fail(err, VDISK_CORRUPT, v->meta_at.off + 32 * (1 + m->n),
+			               "VHDX metadata item stands there twice");
 	}
 	return 0;
 }
@@ -78,7 +89,8 @@ const struct vhdx_item *vhdx_meta_find(const struct vhdx_meta *m, const uint8_t 
 	return NULL;
 }
 
-static int item_read(struct vd_layer *l, const struct vhdx *v, const uint8_t guid[16], const char *name, uint8_t *b, uint32_t len, vd_error *err)
+static int item_read(struct vd_layer *l, const struct vhdx *v, const uint8_t guid[16], const char *name, uint8_t *b, uint32_t len,
+                     vd_error *err)
 {
 	const struct vhdx_item *x = vhdx_meta_find(&v->meta, guid);
 
@@ -100,12 +112,15 @@ static int values_judge(const struct vhdx *v, uint32_t flags, vd_error *err)
 	if (flags & ~3u)
 		return vd_fail(err, VDISK_UNSUPPORTED, at, "VHDX file parameters %#" PRIx32 " are not known", flags);
 	if (m->block_bytes < VHDX_MIB || m->block_bytes > VHDX_BLOCK_MAX || !vd_is_pow2(m->block_bytes))
-		return vd_fail(err, VDISK_CORRUPT, at, "VHDX block size %" PRIu32 " is no power of two from 1 MiB to 256 MiB", m->block_bytes);
+		return vd_fail(err, VDISK_CORRUPT, at, "VHDX block size %" PRIu32 " is no power of two from 1 MiB to 256 MiB",
+		               m->block_bytes);
 	if (!sector_size_ok(m->logical) || !sector_size_ok(m->physical))
-		return vd_fail(err, VDISK_CORRUPT, at, "VHDX sector sizes %" PRIu32 " and %" PRIu32 " (logical, physical) are not 512 or 4096",
-		               m->logical, m->physical);
+		return vd_fail(err, VDISK_CORRUPT, at,
+		               "VHDX sector sizes %" PRIu32 " and %" PRIu32 " (logical, physical) are not 512 or 4096", m->logical,
+		               m->physical);
 	if (m->size > VHDX_SIZE_MAX || m->size % m->logical)
-		return vd_fail(err, VDISK_CORRUPT, at, "VHDX size %" PRIu64 " is past 64 TiB or no multiple of the sector size, %" PRIu32, m->size,
+		return vd_fail(err, VDISK_CORRUPT, at,
+		               "VHDX size %" PRIu64 " is past 64 TiB or no multiple of the sector size, %" PRIu32, m->size,
 		               m->logical);
 	return 0;
 }
@@ -220,8 +235,8 @@ static int locator_place(struct vhdx_meta *m, uint32_t len, uint32_t region, vd_
 	if (!x->len || len > x->len) {
 		x->off = (uint32_t)vd_max(vd_up(end, VHDX_SECTOR), x->len && x->off >= end ? x->off : 0);
 		if (!vd_within(x->off, len, region))
-			return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "VHDX metadata region has no room for a parent locator of %" PRIu32 " bytes",
-			               len);
+			return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET,
+			               "VHDX metadata region has no room for a parent locator of %" PRIu32 " bytes", len);
 	}
 	x->len = len;
 	return 0;
@@ -245,7 +260,8 @@ static int sectors_change(struct vd_layer *l, struct vhdx *v, const uint8_t *old
 		if (!memcmp(old + at, now + at, VHDX_SECTOR))
 			continue;
 		if (n == VHDX_LOG_TABLES)
-			return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "VHDX metadata change is too large for one entry of the log");
+			return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET,
+			               "VHDX metadata change is too large for one entry of the log");
 		c[n++] = (struct vhdx_change){ v->meta_at.off + at, now + at };
 	}
 	return vhdx_change_all(l, v, c, n, err);
@@ -268,7 +284,8 @@ int vhdx_meta_change(struct vd_layer *l, struct vhdx *v, const struct vhdx_meta 
 		locator_remove(next);
 	for (uint32_t i = 0; i < next->n; i++)
 		if (item_known(&next->items[i]) && !vd_within(next->items[i].off, next->items[i].len, len))
-			return vd_fail(err, VDISK_UNSUPPORTED, v->meta_at.off, "VHDX metadata past the first %u bytes are not changed", VHDX_META_MAX);
+			return vd_fail(err, VDISK_UNSUPPORTED, v->meta_at.off,
+			               "VHDX metadata past the first %u bytes are not changed", VHDX_META_MAX);
 	if (vd_file_pread(l->files[0], old, len, v->meta_at.off, err))
 		return -1;
 	memcpy(now, old, len);

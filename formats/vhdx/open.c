@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Opening (specification, 2.2 to 2.6): the newer one of two headers, the log that it names, and only then, seen through the log, region
- * table, metadata and BAT.  A log that was not replayed is laid over the file in memory (io/patched.h); the first change replays it.
+ * Opening (specification, 2.2 to 2.6): the newer one of two headers, the log that it names, and only then, seen through the log,
+ * region table, metadata and BAT.  A log that was not replayed is laid over the file in memory (io/patched.h); the first change
+ * replays it.
  */
 #include "vhdx.h"
 
@@ -103,7 +104,8 @@ static int region_table_read(struct vd_layer *l, struct vhdx *v, const struct vd
 		v->region_bad[i] = !vhdx_regions_intact(b + i * VHDX_TABLE_BYTES);
 	}
 	if (v->region_bad[0] && v->region_bad[1])
-		return vd_fail(err, VDISK_CORRUPT, VHDX_REGION_OFF(0), "both VHDX region tables are missing or have wrong checksums");
+		return vd_fail(err, VDISK_CORRUPT, VHDX_REGION_OFF(0),
+		               "both VHDX region tables are missing or have wrong checksums");
 	if (v->region_bad[0] || v->region_bad[1])
 		warn(o, "one of the two VHDX region tables is damaged: the other one is used (check --repair makes it anew)");
 	return vhdx_regions_decode(&v->regions, b + v->region_bad[0] * VHDX_TABLE_BYTES, err);
@@ -117,7 +119,8 @@ static int region_find(const struct vhdx *v, const uint8_t guid[16], const char 
 		if (memcmp(v->regions.v[i].guid, guid, 16))
 			continue;
 		if (found)
-			return vd_fail(err, VDISK_CORRUPT, VHDX_REGION_OFF(0), "VHDX region table has two entries for the %s", name);
+			return vd_fail(err, VDISK_CORRUPT, VHDX_REGION_OFF(0), "VHDX region table has two entries for the %s",
+			               name);
 		*out = v->regions.v[i];
 		found = true;
 	}
@@ -154,8 +157,8 @@ int vhdx_setup(struct vd_layer *l, struct vhdx *v, uint64_t cache_bytes, vd_erro
 	l->id.kind = VD_ID_UUID;
 	memcpy(l->id.uuid, v->header.data_guid, 16);
 	if (v->bat_entries > v->bat.len / 8)
-		return vd_fail(err, VDISK_CORRUPT, v->bat.off, "VHDX BAT of %" PRIu32 " bytes is too short for a disk of %" PRIu64 " bytes", v->bat.len,
-		               l->size);
+		return vd_fail(err, VDISK_CORRUPT, v->bat.off,
+		               "VHDX BAT of %" PRIu32 " bytes is too short for a disk of %" PRIu64 " bytes", v->bat.len, l->size);
 	return vd_cache_new(l->files[0], NULL, VHDX_SECTOR, cache_bytes, &v->cache, err);
 }
 
@@ -179,7 +182,8 @@ int vhdx_open(struct vd_layer *l, const struct vd_open *o, vd_error *err)
 	struct vhdx *v;
 
 	if (!(l->files[0]->flags & VD_FILE_SEEKABLE))
-		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "a VHDX cannot be read from a pipe: its tables lie anywhere");
+		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET,
+		               "a VHDX cannot be read from a pipe: its tables lie anywhere");
 	v = vd_calloc(1, sizeof(*v));
 	if (!v)
 		return vd_fail_nomem(err, sizeof(*v));

@@ -2,13 +2,13 @@
 /*
  * What a differencing disk says of its parent: the parent locator (specification, 2.6.2.6), a list of keys and values in UTF-16.
  *
- * Names are Windows paths.  Ours have '/' for '\'; a drive letter or a volume makes a name absolute.  Candidates, best first: the relative
- * path, the last part of the absolute ones (a parent that was moved along with the disk), the absolute path.  A wrong one does no harm:
- * the parent must carry the data GUID that the locator names.
+ * Names are Windows paths.  Ours have '/' for '\'; a drive letter or a volume makes a name absolute.  Candidates, best first: the
+ * relative path, the last part of the absolute ones (a parent that was moved along with the disk), the absolute path.  A wrong one
+ * does no harm: the parent must carry the data GUID that the locator names.
  *
- * Another parent is one change of the metadata, and so is none at all.  Before that, what partly present blocks still leave to the parent,
- * which has nothing but zeros there (the caller has seen to it), becomes zeros of their own, and they fully present; after it, the
- * bitmaps' entries go.
+ * Another parent is one change of the metadata, and so is none at all.  Before that, what partly present blocks still leave to the
+ * parent, which has nothing but zeros there (the caller has seen to it), becomes zeros of their own, and they fully present; after
+ * it, the bitmaps' entries go.
  */
 #include "vhdx.h"
 
@@ -18,7 +18,8 @@
 
 #include <stdio.h>
 
-static const uint8_t locator_type[16] = { 0xb0, 0x4a, 0xef, 0xb7, 0xd1, 0x9e, 0x4a, 0x81, 0xb7, 0x89, 0x25, 0xb8, 0xe9, 0x44, 0x59, 0x13 };
+static const uint8_t locator_type[16] = { 0xb0, 0x4a, 0xef, 0xb7, 0xd1, 0x9e, 0x4a, 0x81,
+	                                  0xb7, 0x89, 0x25, 0xb8, 0xe9, 0x44, 0x59, 0x13 };
 
 #define HEADER_BYTES 20u
 #define ENTRY_BYTES  12u
@@ -80,7 +81,8 @@ static int text_get(const uint8_t *b, size_t len, uint64_t off, uint32_t n, uint
 {
 	*out = NULL;
 	if (!vd_within(off, n, len))
-		return vd_fail(err, VDISK_CORRUPT, at, "VHDX parent locator has %" PRIu32 " bytes of text at %" PRIu64 ", outside of its %zu bytes", n, off,
+		return vd_fail(err, VDISK_CORRUPT, at,
+		               "VHDX parent locator has %" PRIu32 " bytes of text at %" PRIu64 ", outside of its %zu bytes", n, off,
 		               len);
 	return vd_text_to_utf8("UTF-16LE", b + off, n, out, err) ? vd_fail_in(err, "VHDX parent locator") : 0;
 }
@@ -149,8 +151,9 @@ static int locator_take(struct vd_layer *l, const struct locator *k, uint64_t at
 	    (k->volume && candidate_add(ref, last_part(k->volume), err)) || candidate_add(ref, absolute, err))
 		return -1;
 	if (!ref->n_names)
-		return vd_fail(err, VDISK_UNSUPPORTED, at,
-		               "differencing VHDX names its parent neither by relative_path nor volume_path nor absolute_win32_path");
+		return vd_fail(
+			err, VDISK_UNSUPPORTED, at,
+			"differencing VHDX names its parent neither by relative_path nor volume_path nor absolute_win32_path");
 	if (!k->linkage || !linkage_parse(k->linkage, ref->id.uuid))
 		return vd_fail(err, VDISK_CORRUPT, at, "VHDX parent locator's parent_linkage is '%s', no GUID",
 		               vd_printable(text, sizeof(text), k->linkage ? k->linkage : "", k->linkage ? strlen(k->linkage) : 0));
@@ -169,11 +172,15 @@ int vhdx_parent_read(struct vd_layer *l, struct vhdx *v, const struct vd_open *o
 
 	(void)o;
 	if (!x || x->len > VHDX_LOCATOR_MAX)
-		return vd_fail(err, VDISK_CORRUPT, at, "differencing VHDX has no parent locator, or one of %" PRIu32 " bytes", x ? x->len : 0);
+		return vd_fail(err, VDISK_CORRUPT, at, "differencing VHDX has no parent locator, or one of %" PRIu32 " bytes",
+		               x ? x->len : 0);
 	b = vd_malloc(x->len ? x->len : 1);
 	if (!b)
 		return vd_fail_nomem(err, x->len);
-	rc = vd_file_pread(l->files[0], b, x->len, at, err) || locator_decode(&k, b, x->len, at, err) || locator_take(l, &k, at, err) ? -1 : 0;
+	rc = vd_file_pread(l->files[0], b, x->len, at, err) || locator_decode(&k, b, x->len, at, err) ||
+	                     locator_take(l, &k, at, err)
+	             ? -1
+	             : 0;
 	locator_clear(&k);
 	return rc;
 }
@@ -194,10 +201,12 @@ static int pair_make(struct pair *p, const char *key, const char *prefix, const 
 	for (char *c = text; *c; c++)
 		if (*c == '/')
 			*c = '\\';
-	if (vd_text_from_utf8("UTF-16LE", key, &p->key, &p->key_len, err) || vd_text_from_utf8("UTF-16LE", text, &p->value, &p->value_len, err))
+	if (vd_text_from_utf8("UTF-16LE", key, &p->key, &p->key_len, err) ||
+	    vd_text_from_utf8("UTF-16LE", text, &p->value, &p->value_len, err))
 		return -1;
 	if (p->value_len > 0xfffe)
-		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "the parent's name has %zu bytes in UTF-16; a VHDX holds 65534", p->value_len);
+		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "the parent's name has %zu bytes in UTF-16; a VHDX holds 65534",
+		               p->value_len);
 	return 0;
 }
 
@@ -210,8 +219,8 @@ static int pairs_pack(const struct pair *p, unsigned n, void **out, size_t *len,
 	for (unsigned i = 0; i < n; i++)
 		*len += p[i].key_len + p[i].value_len;
 	if (*len > VHDX_LOCATOR_WRITE_MAX)
-		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "the parent's names take %zu bytes in a VHDX; %u is the limit", *len,
-		               VHDX_LOCATOR_WRITE_MAX);
+		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "the parent's names take %zu bytes in a VHDX; %u is the limit",
+		               *len, VHDX_LOCATOR_WRITE_MAX);
 	*out = b = vd_calloc(1, *len);
 	if (!b)
 		return vd_fail_nomem(err, *len);
@@ -258,19 +267,21 @@ int vhdx_parent_make(const struct vd_create *c, uint32_t logical, void **out, si
 	*out = NULL;
 	*len = 0;
 	if (!parent || strcmp(parent->drv->info.name, "vhdx"))
-		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "a differencing VHDX needs a VHDX as its parent; %s is %s", c->backing,
-		               parent ? parent->drv->info.name : c->backing_format);
+		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "a differencing VHDX needs a VHDX as its parent; %s is %s",
+		               c->backing, parent ? parent->drv->info.name : c->backing_format);
 	of = parent->priv;
 	if (parent->size != c->size)
-		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "a differencing VHDX has its parent's size, %" PRIu64 " bytes; %" PRIu64 " were asked for",
+		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET,
+		               "a differencing VHDX has its parent's size, %" PRIu64 " bytes; %" PRIu64 " were asked for",
 		               parent->size, c->size);
 	if (of->meta.logical != logical)
 		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET,
-		               "a differencing VHDX has its parent's logical sectors, of %" PRIu32 " bytes; %" PRIu32 " were asked for", of->meta.logical,
-		               logical);
+		               "a differencing VHDX has its parent's logical sectors, of %" PRIu32 " bytes; %" PRIu32
+		               " were asked for",
+		               of->meta.logical, logical);
 	if (strchr(c->backing, '\\'))
-		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "a VHDX cannot name the parent %s: a backslash separates folders there",
-		               c->backing);
+		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET,
+		               "a VHDX cannot name the parent %s: a backslash separates folders there", c->backing);
 	rc = pairs_fill(c, p, &n, err) || pairs_pack(p, n, out, len, err) ? -1 : 0;
 	for (unsigned i = 0; i < 3; i++) {
 		vd_free(p[i].key);
@@ -328,7 +339,9 @@ int vhdx_set_parent(struct vd_layer *l, const struct vd_new_parent *p, vd_error 
 	if (!p)
 		return parent_drop(l, v, m, err);
 	{
-		struct vd_create c = { .size = l->size, .backing = p->name, .backing_format = p->format, .parent = p->layer, .parent_path = p->path };
+		struct vd_create c = {
+			.size = l->size, .backing = p->name, .backing_format = p->format, .parent = p->layer, .parent_path = p->path
+		};
 
 		/* Whatever it does not like is said before anything is written. */
 		if (vhdx_parent_make(&c, v->meta.logical, &locator, &len, &inner))

@@ -2,9 +2,9 @@
 /*
  * Another size, another identity of an image that is in use.
  *
- * Crash order: the BAT has room, and says "not present" for what is new, before the metadata have the larger size; they have the smaller
- * one before blocks past it lose their entries.  A BAT that moves is copied behind all blocks and durable there before one entry of the
- * log turns both region tables to it.
+ * Crash order: the BAT has room, and says "not present" for what is new, before the metadata have the larger size; they have the
+ * smaller one before blocks past it lose their entries.  A BAT that moves is copied behind all blocks and durable there before one
+ * entry of the log turns both region tables to it.
  */
 #include "vhdx.h"
 
@@ -100,7 +100,8 @@ static int bat_extend(struct vd_layer *l, struct vhdx *v, uint64_t blocks, vd_er
 	for (uint64_t b = v->n_blocks; b < blocks && vhdx_index(v, b) < room; b++)
 		if (entry_clear(v, vhdx_index(v, b), err))
 			return -1;
-	for (uint64_t k = vhdx_chunks(v->n_blocks, v->chunk_blocks); vhdx_is_diff(v) && k < vhdx_chunks(blocks, v->chunk_blocks); k++)
+	for (uint64_t k = vhdx_chunks(v->n_blocks, v->chunk_blocks); vhdx_is_diff(v) && k < vhdx_chunks(blocks, v->chunk_blocks);
+	     k++)
 		if (entry_clear(v, vhdx_bitmap_index(v, k), err))
 			return -1;
 	if (needed > room)
@@ -110,8 +111,8 @@ static int bat_extend(struct vd_layer *l, struct vhdx *v, uint64_t blocks, vd_er
 
 /* ---------------------------------------------------------------- both ways */
 
-/* The rest of the last block becomes part of the disk: zeros, whatever stood there; a bitmap leaves it to the parent, which ends before it, or
-   the core hides what it has there. */
+/* The rest of the last block becomes part of the disk: zeros, whatever stood there; a bitmap leaves it to the parent, which ends
+   before it, or the core hides what it has there. */
 static int last_block_zero(struct vd_layer *l, struct vhdx *v, vd_error *err)
 {
 	uint64_t in = l->size % v->block_bytes, held, entry;
@@ -157,7 +158,8 @@ static int shrink(struct vd_layer *l, struct vhdx *v, uint64_t size, vd_error *e
 
 	if (vd_cache_write_back(v->cache, err) || size_set(l, v, size, err))
 		return -1;
-	if (vhdx_is_diff(v) && vhdx_bitmaps_remove(l, v, vhdx_chunks(blocks, v->chunk_blocks), vhdx_chunks(old, v->chunk_blocks), err))
+	if (vhdx_is_diff(v) &&
+	    vhdx_bitmaps_remove(l, v, vhdx_chunks(blocks, v->chunk_blocks), vhdx_chunks(old, v->chunk_blocks), err))
 		return -1;
 	if (vhdx_blocks_remove(v, blocks, old, VHDX_NOT_PRESENT, err) || vhdx_flush(l, err))
 		return -1;
@@ -170,8 +172,9 @@ int vhdx_resize_judge(const struct vd_layer *l, uint64_t size, vd_error *err)
 
 	if (size % v->meta.logical || size > VHDX_SIZE_MAX)
 		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET,
-		               "this VHDX cannot have %" PRIu64 " bytes: a size is a multiple of its logical sectors, %" PRIu32 " bytes, at most 64 TiB", size,
-		               v->meta.logical);
+		               "this VHDX cannot have %" PRIu64 " bytes: a size is a multiple of its logical sectors, %" PRIu32
+		               " bytes, at most 64 TiB",
+		               size, v->meta.logical);
 	return 0;
 }
 

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Host space.  A VHDX keeps no account of it: used is what header, region tables and BAT point at, in whole MiB.  Before the first change
- * all of that is read once into a map with a bit for each MiB of the file.
+ * Host space.  A VHDX keeps no account of it: used is what header, region tables and BAT point at, in whole MiB.  Before the first
+ * change all of that is read once into a map with a bit for each MiB of the file.
  *
  *  S1. (C2) Space whose entry was removed is on `freed`, and becomes free when the entry's removal is durable.
- *  S2. A block that is taken reads as zeros and nothing else: what lies inside the file is zeroed first, and the log sees to it that those
- *      zeros are durable before an entry that points there (log_write.c, L1).  Past the end of a regular file there are zeros already.
+ *  S2. A block that is taken reads as zeros and nothing else: what lies inside the file is zeroed first, and the log sees to it
+ *      that those zeros are durable before an entry that points there (log_write.c, L1).  Past the end of a regular file there are
+ *      zeros already.
  *  S3. The file is as long as all that was taken, before anything points there.
  *  S4. What is lost when memory runs out, or by a crash, is space (C3), until the BAT is read again.
  *
@@ -272,7 +273,8 @@ int vhdx_space_take(struct vd_layer *l, struct vhdx *v, uint64_t len, uint64_t *
 		at = s->end;
 	*host = at * VHDX_MIB;
 	if (*host + len > VHDX_FILE_MAX)
-		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "VHDX file of %" PRIu64 " bytes cannot grow past 128 TiB", size);
+		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "VHDX file of %" PRIu64 " bytes cannot grow past 128 TiB",
+		               size);
 	if (!(f->flags & VD_FILE_ZERO_TAIL))
 		size = *host + len;
 	if (*host < size && vd_file_zero(f, *host, vd_min(len, size - *host), true, err))

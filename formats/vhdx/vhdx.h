@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * vhdx: Microsoft's Virtual Hard Disk, version 2 (fixed, dynamic, differencing).  "The specification" in these files is [MS-VHDX].  All
- * integers are little-endian; GUIDs are kept here in the order in which they are written, and turned when they are read.
+ * vhdx: Microsoft's Virtual Hard Disk, version 2 (fixed, dynamic, differencing).  "The specification" in these files is [MS-VHDX].
+ * All integers are little-endian; GUIDs are kept here in the order in which they are written, and turned when they are read.
  *
- *   0 identifier · 64K, 128K headers · 192K, 256K region tables · 1M … log, metadata region, BAT, blocks, in any order, each on a MiB
+ *   0 identifier · 64K, 128K headers · 192K, 256K region tables · 1M … log, metadata region, BAT, blocks, in any order, each on a
+ *   MiB
  *
- * The BAT has an entry for each payload block, and after those of each chunk (2^23 sectors) one for the chunk's bitmap block, which is a
- * MiB with a bit for each sector; only differencing disks have those.  All changes of metadata pass through the log (log_write.c).
+ * The BAT has an entry for each payload block, and after those of each chunk (2^23 sectors) one for the chunk's bitmap block, which
+ * is a MiB with a bit for each sector; only differencing disks have those.  All changes of metadata pass through the log
+ * (log_write.c).
  */
 #ifndef VD_FORMATS_VHDX_H
 #define VD_FORMATS_VHDX_H
@@ -136,8 +138,8 @@ int vhdx_regions_decode(struct vhdx_regions *r, const uint8_t b[VHDX_TABLE_BYTES
 void vhdx_regions_encode(const struct vhdx_regions *r, uint8_t b[VHDX_TABLE_BYTES]);
 
 /* ---- metadata.c */
-extern const uint8_t vhdx_item_parameters[16], vhdx_item_size[16], vhdx_item_uuid[16], vhdx_item_logical[16], vhdx_item_physical[16],
-	vhdx_item_parent[16];
+extern const uint8_t vhdx_item_parameters[16], vhdx_item_size[16], vhdx_item_uuid[16], vhdx_item_logical[16],
+	vhdx_item_physical[16], vhdx_item_parent[16];
 int vhdx_meta_read(struct vd_layer *l, struct vhdx *v, vd_error *err);
 const struct vhdx_item *vhdx_meta_find(const struct vhdx_meta *m, const uint8_t guid[16]);
 /* The region's first VHDX_META_USED bytes (zeros before) for a new disk, and m's items; `locator` may be NULL. */
@@ -155,15 +157,17 @@ int vhdx_parent_make(const struct vd_create *c, uint32_t logical, void **out, si
 int vhdx_set_parent(struct vd_layer *l, const struct vd_new_parent *p, vd_error *err);
 
 /* ---- log.c: reading it */
-/* What the log holds, as patches over the file; *patches NULL: nothing.  *size: how long the file has to be.  *lost: it is in use, and has no entry
-   that counts, though the specification wants one. */
-int vhdx_log_read(struct vd_file *f, const struct vhdx_header *h, struct vd_patch **patches, size_t *n, uint64_t *size, bool *lost, vd_error *err);
+/* What the log holds, as patches over the file; *patches NULL: nothing.  *size: how long the file has to be.  *lost: it is in use,
+   and has no entry that counts, though the specification wants one. */
+int vhdx_log_read(struct vd_file *f, const struct vhdx_header *h, struct vd_patch **patches, size_t *n, uint64_t *size, bool *lost,
+                  vd_error *err);
 
 /* ---- log_write.c */
 #define VHDX_LOG_TABLES 84u /* in one entry: three entries fit into the smallest log */
 int vhdx_log_replay(struct vd_layer *l, struct vhdx *v, vd_error *err); /* writes what was only laid over the file, durable */
 int vhdx_log_start(struct vd_layer *l, struct vhdx *v, vd_error *err);  /* a buffer; the cache goes through the log */
-/* After the replay: a log of our own, with a first entry, which counts once a header has its GUID; the one that was there no longer does. */
+/* After the replay: a log of our own, with a first entry, which counts once a header has its GUID; the one that was there no longer
+   does. */
 int vhdx_log_open(struct vd_layer *l, struct vhdx *v, vd_error *err);
 struct vhdx_change { /* VHDX_SECTOR bytes of metadata */
 	uint64_t off;
@@ -171,7 +175,8 @@ struct vhdx_change { /* VHDX_SECTOR bytes of metadata */
 };
 /* Durable, together with all that was written before, when it returns; but in its place only after vhdx_change_apply(). */
 int vhdx_log_commit(struct vd_layer *l, struct vhdx *v, const struct vhdx_change *c, size_t n, vd_error *err);
-/* An entry without changes, durable after all that was written before; whoever replays it takes a file of `file_size` bytes for whole. */
+/* An entry without changes, durable after all that was written before; whoever replays it takes a file of `file_size` bytes for
+   whole. */
 int vhdx_log_mark(struct vd_layer *l, struct vhdx *v, uint64_t file_size, vd_error *err);
 /* Both, for up to VHDX_LOG_TABLES of them. */
 int vhdx_change_all(struct vd_layer *l, struct vhdx *v, const struct vhdx_change *c, size_t n, vd_error *err);
@@ -201,9 +206,10 @@ static inline uint64_t vhdx_bitmap_index(const struct vhdx *v, uint64_t chunk) {
 uint64_t vhdx_bat_needed(uint64_t blocks, uint32_t chunk_blocks, bool differencing);
 int vhdx_bat_get(struct vhdx *v, struct vd_cursor *c, uint64_t index, uint64_t *entry, vd_error *err);
 int vhdx_bat_set(struct vhdx *v, uint64_t index, uint64_t entry, vd_error *err);
-/* Judges a block's entry that is FULL or PARTIAL, or a state that there is not; *held: how much of the block the file holds.  False, with
-   the reason in *err, unless all that the disk needs is there. */
-bool vhdx_block_judge(const struct vd_layer *l, const struct vhdx *v, uint64_t block, uint64_t entry, uint64_t *held, vd_error *err);
+/* Judges a block's entry that is FULL or PARTIAL, or a state that there is not; *held: how much of the block the file holds.
+   False, with the reason in *err, unless all that the disk needs is there. */
+bool vhdx_block_judge(const struct vd_layer *l, const struct vhdx *v, uint64_t block, uint64_t entry, uint64_t *held,
+                      vd_error *err);
 /* Where the chunk's bitmap is; 0: it has none. */
 int vhdx_bitmap_find(const struct vd_layer *l, struct vhdx *v, uint64_t chunk, uint64_t *host, vd_error *err);
 /* Chunks [from, to) have no bitmap afterwards; no block of theirs may be PARTIAL. */

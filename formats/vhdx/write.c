@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Writing blocks: reserve finds space, for the chunk's bitmap too, publish sets bits and BAT entries in the cache, and the cache passes
- * them through the log, whose rule L1 (log_write.c) keeps C1, C2 and C5: guest data and zeros are durable before any entry of the log
- * that points at them, or that lets bits hide the parent.
+ * Writing blocks: reserve finds space, for the chunk's bitmap too, publish sets bits and BAT entries in the cache, and the cache
+ * passes them through the log, whose rule L1 (log_write.c) keeps C1, C2 and C5: guest data and zeros are durable before any entry
+ * of the log that points at them, or that lets bits hide the parent.
  *
- * What a crash may keep of one block's changes, where they do not fit into one entry of the log, is their beginning: the entry of the
- * chunk's bitmap (written through at once), the bits, the block's entry.  Bits of a block that is not PARTIAL mean nothing; so a block that
- * becomes PARTIAL gets all of its bits anew.
+ * What a crash may keep of one block's changes, where they do not fit into one entry of the log, is their beginning: the entry of
+ * the chunk's bitmap (written through at once), the bits, the block's entry.  Bits of a block that is not PARTIAL mean nothing; so
+ * a block that becomes PARTIAL gets all of its bits anew.
  *
- * A promise is a block with space but without BAT entry yet: the second reservation of a range of it, before the first is published,
- * finds it there.
+ * A promise is a block with space but without BAT entry yet: the second reservation of a range of it, before the first is
+ * published, finds it there.
  *
  * Under the layer's exclusive lock.
  */
@@ -20,7 +20,8 @@
 
 /* ---------------------------------------------------------------- before the first change */
 
-/* The specification wants a new file GUID with the first change of the file, and a new data GUID with the first of the disk's content. */
+/* The specification wants a new file GUID with the first change of the file, and a new data GUID with the first of the disk's
+   content. */
 static int guids_renew(struct vd_layer *l, struct vhdx *v, vd_error *err)
 {
 	struct vhdx_header *h = &v->header;
@@ -80,7 +81,8 @@ static int bitmap_ensure(struct vd_layer *l, struct vhdx *v, uint64_t chunk, vd_
 	}
 	if (v->unfinished || !vd_cache_write_back(v->cache, err))
 		return 0;
-	/* The log may have it all the same: the space is free once a later entry says otherwise (S1), and stays taken if none can. */
+	/* The log may have it all the same: the space is free once a later entry says otherwise (S1), and stays taken if none
+	   can. */
 	if (!vhdx_bat_set(v, vhdx_bitmap_index(v, chunk), VHDX_NOT_PRESENT, NULL))
 		vhdx_space_give(v, host, VHDX_MIB);
 	return -1;

@@ -14,26 +14,27 @@
 #define FLAT_MAX (UINT64_C(62) << 40) /* ESXi's end */
 
 const struct vdisk_option_info vmdk_options[] = {
-    {"subformat", VDISK_OPT_ENUM,
-     "monolithicSparse|monolithicFlat|twoGbMaxExtentSparse|twoGbMaxExtentFlat|streamOptimized|vmfs|vmfsThin|vmfsSparse", NULL,
-     "kind of VMDK; default: streamOptimized where compression or a pipe asks for it, otherwise monolithicSparse",
-     VDISK_OPT_FOR_CREATE},
-    /* Disks made for "ide" do not attach to the SCSI controllers that ESXi gives a machine; "lsilogic" is taken everywhere. */
-    {"adapter_type", VDISK_OPT_ENUM, "ide|buslogic|lsilogic|legacyESX|pvscsi", "lsilogic",
-     "controller that the disk says it is for", VDISK_OPT_FOR_CREATE | VDISK_OPT_FOR_AMEND},
-    /* A product refuses disks of a higher version than its own; what the version adds lies in the machine, not in the disk. */
-    {"hwversion", VDISK_OPT_UINT, NULL, "4", "virtual hardware version; 4 is taken by every product",
-     VDISK_OPT_FOR_CREATE | VDISK_OPT_FOR_AMEND},
-    {"toolsversion", VDISK_OPT_UINT, NULL, "2147483647",
-     "version of the guest's VMware Tools; the default says: not VMware's to manage", VDISK_OPT_FOR_CREATE | VDISK_OPT_FOR_AMEND},
-    {"uuid", VDISK_OPT_STRING, NULL, NULL, "the UUID by which VirtualBox knows the image (ddb.uuid.image); default: none, it makes one up",
-     VDISK_OPT_FOR_CREATE},
-    {"zeroed_grain", VDISK_OPT_BOOL, NULL, "off", "grains of zeros cost a table entry only; needs a reader of version 2 extents",
-     VDISK_OPT_FOR_CREATE},
-    {"preallocation", VDISK_OPT_ENUM, "off|falloc|full", "off",
-     "of flat extents; off: sparse files; falloc: reserve their space; full: write zeros", VDISK_OPT_FOR_CREATE},
-    {"grain_size", VDISK_OPT_SIZE, NULL, NULL, "unit of allocation; default 64K, for vmfsSparse 512", VDISK_OPT_FOR_CREATE},
-    {NULL},
+	{"subformat", VDISK_OPT_ENUM,
+	 "monolithicSparse|monolithicFlat|twoGbMaxExtentSparse|twoGbMaxExtentFlat|streamOptimized|vmfs|vmfsThin|vmfsSparse", NULL,
+	 "kind of VMDK; default: streamOptimized where compression or a pipe asks for it, otherwise monolithicSparse",
+	 VDISK_OPT_FOR_CREATE},
+	/* Disks made for "ide" do not attach to the SCSI controllers that ESXi gives a machine; "lsilogic" is taken everywhere. */
+	{"adapter_type", VDISK_OPT_ENUM, "ide|buslogic|lsilogic|legacyESX|pvscsi", "lsilogic",
+	 "controller that the disk says it is for", VDISK_OPT_FOR_CREATE | VDISK_OPT_FOR_AMEND},
+	/* A product refuses disks of a higher version than its own; what the version adds lies in the machine, not in the disk. */
+	{"hwversion", VDISK_OPT_UINT, NULL, "4", "virtual hardware version; 4 is taken by every product",
+	 VDISK_OPT_FOR_CREATE | VDISK_OPT_FOR_AMEND},
+	{"toolsversion", VDISK_OPT_UINT, NULL, "2147483647",
+	 "version of the guest's VMware Tools; the default says: not VMware's to manage",
+	 VDISK_OPT_FOR_CREATE | VDISK_OPT_FOR_AMEND},
+	{"uuid", VDISK_OPT_STRING, NULL, NULL,
+	 "the UUID by which VirtualBox knows the image (ddb.uuid.image); default: none, it makes one up", VDISK_OPT_FOR_CREATE},
+	{"zeroed_grain", VDISK_OPT_BOOL, NULL, "off",
+	 "grains of zeros cost a table entry only; needs a reader of version 2 extents", VDISK_OPT_FOR_CREATE},
+	{"preallocation", VDISK_OPT_ENUM, "off|falloc|full", "off",
+	 "of flat extents; off: sparse files; falloc: reserve their space; full: write zeros", VDISK_OPT_FOR_CREATE},
+	{"grain_size", VDISK_OPT_SIZE, NULL, NULL, "unit of allocation; default 64K, for vmfsSparse 512", VDISK_OPT_FOR_CREATE},
+	{NULL},
 };
 
 static const struct vmdk_plan plans[] = {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Deflate gains by two things: bytes that are not equally frequent, and repeats within 32 KiB.  Where the bytes' frequencies leave a coder less
- * than one percent, and hardly any sequence of four bytes comes again, both gain nothing.  Most data shows in its beginning that it is not so.
+ * Deflate gains by two things: bytes that are not equally frequent, and repeats within 32 KiB.  Where the bytes' frequencies leave
+ * a coder less than one percent, and hardly any sequence of four bytes comes again, both gain nothing.  Most data shows in its
+ * beginning that it is not so.
  */
 #include "base/dense.h"
 
@@ -14,8 +15,8 @@
 #define SLOTS 4096u
 #define EVERY 32u /* one position of this many, chosen by what stands there, is looked up */
 
-/* The sum of the squared frequencies is least, n²/256, where all are equal; chance adds n.  Up to 3 % more than that are 0.04 bits a byte
-   (collision entropy, which is never above Shannon's). */
+/* The sum of the squared frequencies is least, n²/256, where all are equal; chance adds n.  Up to 3 % more than that are 0.04 bits
+   a byte (collision entropy, which is never above Shannon's). */
 static bool bytes_even(const uint8_t *p, size_t n)
 {
 	uint32_t seen[4][256] = { 0 }; /* four, so that equal neighbours do not wait for each other */

@@ -60,8 +60,8 @@ void vd_packer_free(struct vd_packer *p)
 	vd_free(p);
 }
 
-static int deflate_pack(struct vd_packer *p, struct vd_freelist *list, int level, const void *in, size_t in_len, void *out, size_t cap,
-                        size_t *out_len, vd_error *err)
+static int deflate_pack(struct vd_packer *p, struct vd_freelist *list, int level, const void *in, size_t in_len, void *out,
+                        size_t cap, size_t *out_len, vd_error *err)
 {
 	struct vd_free_slot *s = vd_freelist_take(list);
 	int r = 0;
@@ -97,7 +97,8 @@ static int zstd_pack(struct vd_packer *p, const void *in, size_t in_len, void *o
 	else if (!ZSTD_isError(n))
 		*out_len = n;
 	else if (ZSTD_getErrorCode(n) != ZSTD_error_dstSize_tooSmall)
-		r = vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "cannot compress %zu bytes with zstd: %s", in_len, ZSTD_getErrorName(n));
+		r = vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "cannot compress %zu bytes with zstd: %s", in_len,
+		            ZSTD_getErrorName(n));
 	vd_freelist_give(&p->idle, s);
 	return r;
 }

@@ -15,8 +15,8 @@ struct vd_packer;
    VDISK_INVALID. */
 int vd_packer_new(enum vd_pack_method m, int level, struct vd_packer **out, vd_error *err);
 void vd_packer_free(struct vd_packer *p);
-/* Packs in[0..in_len) into out; *out_len = 0 if it does not fit out_cap (incompressible).  Below level 7 deflate does not try what vd_dense()
-   is sure of: it is stored, or, where out_cap is at most in_len, said not to fit. */
+/* Packs in[0..in_len) into out; *out_len = 0 if it does not fit out_cap (incompressible).  Below level 7 deflate does not try what
+   vd_dense() is sure of: it is stored, or, where out_cap is at most in_len, said not to fit. */
 int vd_pack(struct vd_packer *p, const void *in, size_t in_len, void *out, size_t out_cap, size_t *out_len, vd_error *err);
 
 struct vd_unpacker;

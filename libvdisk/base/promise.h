@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Blocks that have space, but no entry in their table yet: a second reservation of a range of one, before the first is published, finds it
- * here.  The owner locks.
+ * Blocks that have space, but no entry in their table yet: a second reservation of a range of one, before the first is published,
+ * finds it here.  The owner locks.
  */
 #ifndef VD_BASE_PROMISE_H
 #define VD_BASE_PROMISE_H

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Making images: the arguments are judged, the driver lays the empty image out under temporary names (staging.c), and commit gives it
-   its own. */
+/* Making images: the arguments are judged, the driver lays the empty image out under temporary names (staging.c), and commit gives
+   it its own. */
 #include "core/image.h"
 #include "core/layer.h"
 #include "core/open.h"
@@ -32,7 +32,8 @@ struct create_host {
 static int host_open_file(struct vd_host *h, struct vd_layer *l, const char *name, bool write, uint16_t *file, vd_error *err)
 {
 	(void)h, (void)write, (void)file;
-	return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "%s: no existing file ('%s') becomes part of a new image", l->path, name);
+	return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "%s: no existing file ('%s') becomes part of a new image", l->path,
+	               name);
 }
 
 static int host_create_file(struct vd_host *h, struct vd_layer *l, const char *name, uint16_t *file, vd_error *err)
@@ -109,7 +110,9 @@ static int plan_time(struct plan *p, const struct vd_new_image *n, vd_error *err
 
 static int plan_backing(struct plan *p, const struct vd_new_image *n, vd_error *err)
 {
-	struct vdisk_open_options o = { .format = n->backing_format, .allow_dirs = n->allow_dirs, .log = n->log, .log_ctx = n->log_ctx };
+	struct vdisk_open_options o = {
+		.format = n->backing_format, .allow_dirs = n->allow_dirs, .log = n->log, .log_ctx = n->log_ctx
+	};
 	VD_AUTO_FREE char *path = NULL;
 	struct stat st;
 
@@ -118,7 +121,8 @@ static int plan_backing(struct plan *p, const struct vd_new_image *n, vd_error *
 	if (!(p->drv->info.caps & VDISK_FORMAT_BACKING))
 		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "%s images cannot have a backing image", p->drv->info.name);
 	if (!n->backing_format)
-		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "%s: the format of the backing image '%s' must be said (-F)", n->path, n->backing);
+		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "%s: the format of the backing image '%s' must be said (-F)",
+		               n->path, n->backing);
 	path = vd_path_beside(n->path, n->backing);
 	if (!path)
 		return vd_fail_nomem(err, strlen(n->backing));
@@ -151,8 +155,8 @@ static int plan_size(struct plan *p, const struct vd_new_image *n, vd_error *err
 		return 0;
 	if (!n->round_up)
 		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET,
-		               "%s: %s cannot express a size of %" PRIu64 " bytes; --size-rounding up makes it %" PRIu64, n->path, p->drv->info.name,
-		               p->create.size, rounded);
+		               "%s: %s cannot express a size of %" PRIu64 " bytes; --size-rounding up makes it %" PRIu64, n->path,
+		               p->drv->info.name, p->create.size, rounded);
 	p->create.size = rounded;
 	return 0;
 }
@@ -172,7 +176,8 @@ static int plan_make(struct plan *p, const struct vd_new_image *n, vd_error *err
 	if (!(p->drv->info.caps & VDISK_FORMAT_CREATE))
 		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "%s images cannot be made", p->drv->info.name);
 	if (vd_nbd_uri_is(n->path) && strcmp(p->drv->info.name, "raw"))
-		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "%s: an NBD server's export takes the disk itself, -O raw, not %s", n->path, p->drv->info.name);
+		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET,
+		               "%s: an NBD server's export takes the disk itself, -O raw, not %s", n->path, p->drv->info.name);
 	p->host.host = (struct vd_host){
 		.open_file = host_open_file,
 		.create_file = host_create_file,
@@ -358,7 +363,8 @@ int vdisk_create(const char *path, const struct vdisk_create_options *o, uint64_
 	vdisk_image *img;
 
 	if (vd_nbd_uri_is(path))
-		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "%s: an NBD server's export is there already: \"vdisk convert\" writes to it", path);
+		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET,
+		               "%s: an NBD server's export is there already: \"vdisk convert\" writes to it", path);
 	if (vd_image_create(&n, &img, size_out, err))
 		return -1;
 	return img ? vd_image_commit(img, err) : 0;
@@ -382,7 +388,9 @@ int vd_image_measure(const struct vd_new_image *n, uint64_t data, uint64_t units
 int vd_image_create_file(struct vd_file *f, const char *format, uint64_t size, const char *const *options, uint32_t create_flags,
                          vdisk_image *parent, struct vd_host *host, vdisk_image **out, vd_error *err)
 {
-	struct vd_new_image n = { .path = f->name, .format = format, .size = size, .options = options, .create_flags = create_flags };
+	struct vd_new_image n = {
+		.path = f->name, .format = format, .size = size, .options = options, .create_flags = create_flags
+	};
 	vdisk_image *img = NULL;
 	struct plan p;
 

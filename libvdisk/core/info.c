@@ -163,7 +163,8 @@ int vdisk_resize(vdisk_image *img, uint64_t size, uint32_t flags, vdisk_error *e
 	vd_claim_take(img->claims, &k, 0, UINT64_MAX, true);
 	pthread_rwlock_wrlock(&l->lock);
 	rc = l->drv->resize(l, size, &why);
-	/* What was refused changed nothing; anything else may have stopped half-way, with the driver's mind not what the file says (C4). */
+	/* What was refused changed nothing; anything else may have stopped half-way, with the driver's mind not what the file says
+	   (C4). */
 	if (rc && why.kind != VDISK_INVALID && why.kind != VDISK_UNSUPPORTED && why.kind != VDISK_REFUSED)
 		l->broken = true;
 	pthread_rwlock_unlock(&l->lock);

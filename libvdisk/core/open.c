@@ -30,8 +30,8 @@
 /* ---------------------------------------------------------------- the chain */
 
 /* The file of the next parent; a name that leads back into the chain is none of it, as long as there is another one. */
-static int candidate_find(const vdisk_image *img, const struct vdisk_open_options *o, const struct vd_trust *t, unsigned *at, struct vd_file **f,
-                          char **path, char **format, vd_error *err)
+static int candidate_find(const vdisk_image *img, const struct vdisk_open_options *o, const struct vd_trust *t, unsigned *at,
+                          struct vd_file **f, char **path, char **format, vd_error *err)
 {
 	const struct vd_layer *child = img->chain[img->n_layers - 1];
 	vd_error circle = { 0 };
@@ -51,7 +51,8 @@ static int candidate_find(const vdisk_image *img, const struct vdisk_open_option
 	return -1;
 }
 
-static int candidate_open(vdisk_image *img, const struct vdisk_open_options *o, bool said, unsigned *at, struct vd_layer **l, vd_error *err)
+static int candidate_open(vdisk_image *img, const struct vdisk_open_options *o, bool said, unsigned *at, struct vd_layer **l,
+                          vd_error *err)
 {
 	struct vd_layer *child = img->chain[img->n_layers - 1];
 	struct vd_trust t = { .image = child->path, .said = said, .format = child->drv->info.name, .allow_dirs = o->allow_dirs,
@@ -69,15 +70,17 @@ static int candidate_open(vdisk_image *img, const struct vdisk_open_options *o, 
 		return -1;
 	if (!format) {
 		vd_file_close(f);
-		return vd_fail(err, VDISK_REFUSED, VDISK_NO_OFFSET,
-		               "%s: does not say which format its parent '%s' is, and guessing is not safe; --parent '%s=%s,format=FMT' says it",
-		               child->path, child->parent_ref.names[0], child->parent_ref.names[0], path);
+		return vd_fail(
+			err, VDISK_REFUSED, VDISK_NO_OFFSET,
+			"%s: does not say which format its parent '%s' is, and guessing is not safe; --parent '%s=%s,format=FMT' says it",
+			child->path, child->parent_ref.names[0], child->parent_ref.names[0], path);
 	}
 	a.path = path;
 	drv = vd_driver_find(format);
 	if (!drv) {
 		vd_file_close(f);
-		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "%s: its parent %s is of the unknown format '%s'", child->path, path, format);
+		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "%s: its parent %s is of the unknown format '%s'",
+		               child->path, path, format);
 	}
 	if ((!(o->flags & VDISK_OPEN_NO_LOCK) && vd_file_lock(f, false, err)) || vd_undone_judge(path, o->flags, err)) {
 		vd_file_close(f);
@@ -86,7 +89,8 @@ static int candidate_open(vdisk_image *img, const struct vdisk_open_options *o, 
 	return vd_layer_open(img, &a, f, drv, true, l, err);
 }
 
-/* The first of the images that the child names which has the identity that it expects; where none has, the first of them, for what is said of it. */
+/* The first of the images that the child names which has the identity that it expects; where none has, the first of them, for what
+   is said of it. */
 static int parent_open(vdisk_image *img, const struct vdisk_open_options *o, bool said, vd_error *err)
 {
 	struct vd_layer *child = img->chain[img->n_layers - 1], *l, *other;
@@ -137,12 +141,14 @@ int vd_protection_judge(const struct vd_file *f, const char *path, uint32_t flag
 	if (n == 0 || (n < 0 && errno != ERANGE))
 		return 0;
 	if (n < 0)
-		return vd_fail(err, VDISK_REFUSED, VDISK_NO_OFFSET, "%s: is the parent of many linked clones; --force writes to it all the same", path);
+		return vd_fail(err, VDISK_REFUSED, VDISK_NO_OFFSET,
+		               "%s: is the parent of many linked clones; --force writes to it all the same", path);
 	for (ssize_t i = 0; i < n; i++)
 		if (names[i] == '\n')
 			names[i] = i + 1 < n ? ' ' : '\0';
 	vd_printable(text, sizeof(text), names, strnlen(names, (size_t)n));
-	return vd_fail(err, VDISK_REFUSED, VDISK_NO_OFFSET, "%s: is the parent of linked clones or layers (%s); --force writes to it all the same", path, text);
+	return vd_fail(err, VDISK_REFUSED, VDISK_NO_OFFSET,
+	               "%s: is the parent of linked clones or layers (%s); --force writes to it all the same", path, text);
 }
 
 /* A source that is being moved is no whole disk any more (ops/punch.c). */
@@ -150,10 +156,12 @@ static int moved_check(const struct vd_file *f, const char *path, uint32_t flags
 {
 	char to[300] = "", text[300];
 
-	if (flags & (VDISK_OPEN_MOVED | VDISK_OPEN_INFO | VDISK_OPEN_CHECK) || f->fd < 0 || fgetxattr(f->fd, "user.vdisk.moved", to, sizeof(to) - 1) <= 0)
+	if (flags & (VDISK_OPEN_MOVED | VDISK_OPEN_INFO | VDISK_OPEN_CHECK) || f->fd < 0 ||
+	    fgetxattr(f->fd, "user.vdisk.moved", to, sizeof(to) - 1) <= 0)
 		return 0;
 	vd_printable(text, sizeof(text), to, strlen(to));
-	return vd_fail(err, VDISK_REFUSED, VDISK_NO_OFFSET, "%s: parts of it were given up while it was moved to %s: go on with that, by --resume", path, text);
+	return vd_fail(err, VDISK_REFUSED, VDISK_NO_OFFSET,
+	               "%s: parts of it were given up while it was moved to %s: go on with that, by --resume", path, text);
 }
 
 static int file_open(const char *path, const struct vdisk_open_options *o, struct vd_undo *undo, struct vd_file **f, vd_error *err)
@@ -165,14 +173,16 @@ static int file_open(const char *path, const struct vdisk_open_options *o, struc
 
 	if (vd_nbd_uri_is(path)) {
 		if (write)
-			return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "%s: an NBD server's export is written to by \"vdisk convert\" alone", path);
+			return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET,
+			               "%s: an NBD server's export is written to by \"vdisk convert\" alone", path);
 		if (vd_file_nbd(path, false, f, err))
 			return -1;
 		return o->parts ? vd_file_parts(*f, o->parts, o->n_parts, o->parts_len, f, err) : 0;
 	}
 	if (vd_url_is(path)) {
 		if (write)
-			return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "an image on a web server is for reading: convert it to a file first");
+			return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET,
+			               "an image on a web server is for reading: convert it to a file first");
 		if (vd_file_http(path, o->remote, f, err))
 			return -1;
 		return o->parts ? vd_file_parts(*f, o->parts, o->n_parts, o->parts_len, f, err) : 0;
@@ -203,7 +213,8 @@ static int file_open(const char *path, const struct vdisk_open_options *o, struc
 static int chain_open(vdisk_image *img, struct vd_file *f, const struct vdisk_open_options *o, struct vd_host *host, unsigned most,
                       vd_error *err)
 {
-	VD_AUTO_FREE char *export = f->flags & VD_FILE_EXPORT ? vd_url_shown(img->path) : NULL; /* without a query, whose end is no suffix */
+	VD_AUTO_FREE char *export = f->flags & VD_FILE_EXPORT ? vd_url_shown(img->path) : NULL; /* without a query, whose end is no
+	                                                                                           suffix */
 	const char *name = f->flags & VD_FILE_REMOTE ? f->name : export ? export : img->path;
 	struct vd_layer_args a = {
 		.path = name,
@@ -247,8 +258,8 @@ static int chain_open(vdisk_image *img, struct vd_file *f, const struct vdisk_op
 		said = true; /* declared by the child, which was trusted */
 	}
 	if (most == UINT_MAX && img->n_layers - 1 < vd_ancestors_count(o)) {
-		vd_fail(err, VDISK_CORRUPT, VDISK_NO_OFFSET, "%s: names no parent, but is said to lie over %s", img->chain[img->n_layers - 1]->path,
-		        o->ancestors[img->n_layers - 1]);
+		vd_fail(err, VDISK_CORRUPT, VDISK_NO_OFFSET, "%s: names no parent, but is said to lie over %s",
+		        img->chain[img->n_layers - 1]->path, o->ancestors[img->n_layers - 1]);
 		if (vd_parent_problem_keep(img, img->chain[img->n_layers - 1], err))
 			return -1;
 	}
@@ -256,7 +267,8 @@ static int chain_open(vdisk_image *img, struct vd_file *f, const struct vdisk_op
 	return 0;
 }
 
-static int image_open(const char *path, const struct vdisk_open_options *o, unsigned most, struct vd_undo *undo, vdisk_image **out, vd_error *err)
+static int image_open(const char *path, const struct vdisk_open_options *o, unsigned most, struct vd_undo *undo, vdisk_image **out,
+                      vd_error *err)
 {
 	vdisk_image *img;
 	struct vd_file *f;
@@ -265,7 +277,8 @@ static int image_open(const char *path, const struct vdisk_open_options *o, unsi
 	if ((o->flags & VDISK_OPEN_SALVAGE) && (o->flags & VDISK_OPEN_RW) && !(o->flags & VDISK_OPEN_CHECK))
 		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "%s: salvage is for reading", path);
 	if (o->parts && o->flags & (VDISK_OPEN_RW | VDISK_OPEN_STREAM))
-		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "%s: an image that is part of a file is for reading, and no stream", path);
+		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET,
+		               "%s: an image that is part of a file is for reading, and no stream", path);
 	img = vd_image_new(path, o->flags, o->log, o->log_ctx, err);
 	if (!img)
 		return -1;

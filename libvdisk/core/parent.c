@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* A layer's parent: which file it is, whether it is the one that the child expects, and what is made of one that is not.  No lock: an image's opening
-   is one thread's. */
+/* A layer's parent: which file it is, whether it is the one that the child expects, and what is made of one that is not.  No lock:
+   an image's opening is one thread's. */
 #include "core/parent.h"
 #include "core/layer.h"
 #include "core/open.h"
@@ -16,7 +16,8 @@ int vd_parent_cycle_judge(const vdisk_image *img, const struct vd_file *f, const
 	struct stat st = { 0 };
 
 	if (img->n_layers >= VD_CHAIN_MAX)
-		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "%s: the chain of parents is longer than %u", path, VD_CHAIN_MAX);
+		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "%s: the chain of parents is longer than %u", path,
+		               VD_CHAIN_MAX);
 	if (f->fd < 0 || fstat(f->fd, &st))
 		return 0;
 	for (unsigned i = 0; i < img->n_layers; i++)
@@ -43,7 +44,8 @@ bool vd_image_has_file(const vdisk_image *img, const char *path)
 		if (l->ino && l->ino == there.st_ino && l->dev == there.st_dev)
 			return true;
 		for (unsigned i = 0; i < l->n_files; i++)
-			if (l->files[i]->fd >= 0 && !fstat(l->files[i]->fd, &st) && st.st_dev == there.st_dev && st.st_ino == there.st_ino)
+			if (l->files[i]->fd >= 0 && !fstat(l->files[i]->fd, &st) && st.st_dev == there.st_dev &&
+			    st.st_ino == there.st_ino)
 				return true;
 	}
 	return false;
@@ -58,22 +60,26 @@ int vd_parent_judge(const vdisk_image *img, const struct vd_layer *child, const 
 	if (want->kind == VD_ID_NONE)
 		return 0;
 	if (want->kind != have->kind)
-		return vd_fail(err, VDISK_CORRUPT, VDISK_NO_OFFSET, "%s: expects a parent with a %s, which %s (%s) does not have", child->path,
-		               want->kind == VD_ID_CID ? "CID" : "UUID", parent->path, parent->drv->info.name);
+		return vd_fail(err, VDISK_CORRUPT, VDISK_NO_OFFSET, "%s: expects a parent with a %s, which %s (%s) does not have",
+		               child->path, want->kind == VD_ID_CID ? "CID" : "UUID", parent->path, parent->drv->info.name);
 	if (want->kind == VD_ID_CID && want->cid != have->cid)
-		return vd_fail(err, VDISK_CORRUPT, VDISK_NO_OFFSET, "%s: parentCID is %08" PRIx32 ", but the CID of %s is %08" PRIx32 ": it was changed",
-		               child->path, want->cid, parent->path, have->cid);
+		return vd_fail(err, VDISK_CORRUPT, VDISK_NO_OFFSET,
+		               "%s: parentCID is %08" PRIx32 ", but the CID of %s is %08" PRIx32 ": it was changed", child->path,
+		               want->cid, parent->path, have->cid);
 	if (want->kind == VD_ID_UUID && memcmp(want->uuid, have->uuid, 16)) {
 		vd_uuid_format(a, want->uuid);
 		vd_uuid_format(b, have->uuid);
-		return vd_fail(err, VDISK_CORRUPT, VDISK_NO_OFFSET, "%s: parent UUID is %s, but %s has %s", child->path, a, parent->path, b);
+		return vd_fail(err, VDISK_CORRUPT, VDISK_NO_OFFSET, "%s: parent UUID is %s, but %s has %s", child->path, a,
+		               parent->path, b);
 	}
 	if (child->parent_ref.mtime && parent->files[0]->fd >= 0 && !fstat(parent->files[0]->fd, &st) &&
 	    (uint64_t)st.st_mtime != child->parent_ref.mtime) {
 		if (img->flags & VDISK_OPEN_CHAIN)
 			return vd_fail(err, VDISK_CORRUPT, VDISK_NO_OFFSET,
-			               "%s: its parent %s has another time stamp than when it was made (copying changes it)", child->path, parent->path);
-		vd_log(img, VDISK_LOG_WARNING, "%s: its parent %s has another time stamp than when it was made (copying changes it)", child->path,
+			               "%s: its parent %s has another time stamp than when it was made (copying changes it)",
+			               child->path, parent->path);
+		vd_log(img, VDISK_LOG_WARNING,
+		       "%s: its parent %s has another time stamp than when it was made (copying changes it)", child->path,
 		       parent->path);
 	}
 	return 0;
@@ -118,8 +124,8 @@ bool vd_parent_fits(const struct vd_layer *child, const struct vd_layer *parent)
 }
 
 /* 1: the user says which file it is, and it is open; 0: nothing is said. */
-static int parent_said(const struct vd_layer *child, unsigned depth, const struct vdisk_open_options *o, struct vd_file **f, char **path,
-                       char **format, vd_error *err)
+static int parent_said(const struct vd_layer *child, unsigned depth, const struct vdisk_open_options *o, struct vd_file **f,
+                       char **path, char **format, vd_error *err)
 {
 	const struct vd_parent_ref *ref = &child->parent_ref;
 	bool found = depth < vd_ancestors_count(o);
@@ -135,8 +141,8 @@ static int parent_said(const struct vd_layer *child, unsigned depth, const struc
 	return vd_file_posix(AT_FDCWD, *path, *path, 0, f, err) ? -1 : 1;
 }
 
-int vd_parent_find(const struct vd_layer *child, unsigned depth, const struct vdisk_open_options *o, const struct vd_trust *t, unsigned *at,
-                   struct vd_file **f, char **path, char **format, vd_error *err)
+int vd_parent_find(const struct vd_layer *child, unsigned depth, const struct vdisk_open_options *o, const struct vd_trust *t,
+                   unsigned *at, struct vd_file **f, char **path, char **format, vd_error *err)
 {
 	const struct vd_parent_ref *ref = &child->parent_ref;
 	unsigned from = *at;

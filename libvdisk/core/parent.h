@@ -6,11 +6,11 @@
 #include "core/image.h"
 #include "core/trust.h"
 
-/* Finds and opens the file of the parent of the layer at `depth`: what the user says it is, else the first of the names in the image, from the
-   *at-th on, that is there; *at: the name behind it, n_names where there is nothing more to try.  *path, *format: returned owned; *format NULL:
-   not declared. */
-int vd_parent_find(const struct vd_layer *child, unsigned depth, const struct vdisk_open_options *o, const struct vd_trust *t, unsigned *at,
-                   struct vd_file **f, char **path, char **format, vd_error *err);
+/* Finds and opens the file of the parent of the layer at `depth`: what the user says it is, else the first of the names in the
+   image, from the *at-th on, that is there; *at: the name behind it, n_names where there is nothing more to try.  *path, *format:
+   returned owned; *format NULL: not declared. */
+int vd_parent_find(const struct vd_layer *child, unsigned depth, const struct vdisk_open_options *o, const struct vd_trust *t,
+                   unsigned *at, struct vd_file **f, char **path, char **format, vd_error *err);
 /* Whether `parent` has the identity that `child` expects, as far as it says. */
 bool vd_parent_fits(const struct vd_layer *child, const struct vd_layer *parent);
 /* How many files the user names in place of what images say. */

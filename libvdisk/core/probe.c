@@ -100,8 +100,10 @@ static bool is_machine(const struct vd_file *f, const char *path)
 static int raw_judge(const struct vd_file *f, const char *path, const struct vd_driver *found, vd_error *err)
 {
 	if (is_machine(f, path))
-		return vd_fail(err, VDISK_REFUSED, VDISK_NO_OFFSET,
-		               "%s: its name says that it is a machine, or describes one: vdisk migrate takes such (-f raw takes its bytes as the disk)", path);
+		return vd_fail(
+			err, VDISK_REFUSED, VDISK_NO_OFFSET,
+			"%s: its name says that it is a machine, or describes one: vdisk migrate takes such (-f raw takes its bytes as the disk)",
+			path);
 	for (size_t i = 0; vd_drivers[i]; i++)
 		if (vd_drivers[i] != found && suffix_is(&vd_drivers[i]->info, vd_suffix(path)))
 			return vd_fail(

@@ -51,7 +51,9 @@ static int judge(const char *path, bool overwrite, const struct vd_kept_file *ke
 	*block_device = false;
 	if (vd_nbd_uri_is(path)) {
 		*block_device = true;
-		return overwrite ? 0 : vd_fail(err, VDISK_REFUSED, VDISK_NO_OFFSET, "%s: what the export holds would be overwritten; --force does that", path);
+		return overwrite ? 0
+		                 : vd_fail(err, VDISK_REFUSED, VDISK_NO_OFFSET,
+		                           "%s: what the export holds would be overwritten; --force does that", path);
 	}
 	if (vd_url_is(path))
 		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "images are read from web servers, not written to them");
@@ -116,7 +118,9 @@ int vd_staging_rehearse(const char *path, uint64_t bytes, vd_error *err)
 		return -1;
 	size = vd_file_size(f);
 	vd_file_close(f);
-	return bytes <= size ? 0 : vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "%s: the export holds %" PRIu64 " bytes, the disk has %" PRIu64, path, size, bytes);
+	return bytes <= size ? 0
+	                     : vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET,
+	                               "%s: the export holds %" PRIu64 " bytes, the disk has %" PRIu64, path, size, bytes);
 }
 
 /* Where a new file of that name would be made: existing links are followed. */

@@ -18,8 +18,9 @@ struct vd_kept_file {
 	size_t n;
 };
 
-/* `path` is the destination; symbolic links are followed to what they name.  A block device, or an NBD server's export (its URI), is written
-   in place.  An existing file without `overwrite` is VDISK_REFUSED, and so is an export, whatever it holds.  Returns owned in *out; the image's own file in *f (returned owned). */
+/* `path` is the destination; symbolic links are followed to what they name.  A block device, or an NBD server's export (its URI),
+   is written in place.  An existing file without `overwrite` is VDISK_REFUSED, and so is an export, whatever it holds.  Returns
+   owned in *out; the image's own file in *f (returned owned). */
 int vd_staging_new(const char *path, bool overwrite, struct vd_staging **out, struct vd_file **f, vd_error *err);
 /* Goes on where a run was broken off: the files that it left behind, under their temporary names or, where it died while renaming,
    under their own, as vd_file_kept() shows them.  kept[0] is the image's own file, then come those of vd_staging_add() in their
@@ -37,7 +38,8 @@ void vd_staging_keep(struct vd_staging *s);
 char *vd_staging_side(const char *path, const char *word);
 /* Judges what vd_staging_new() would, and makes nothing. */
 int vd_staging_judge(const char *path, bool overwrite, vd_error *err);
-/* What of that only an NBD server knows: whether its export may be written to, and holds `bytes`.  Nothing of other destinations. */
+/* What of that only an NBD server knows: whether its export may be written to, and holds `bytes`.  Nothing of other
+   destinations. */
 int vd_staging_rehearse(const char *path, uint64_t bytes, vd_error *err);
 /* One more file, that will appear as `name` in the same folder; a name with a slash is VDISK_INVALID. */
 int vd_staging_add(struct vd_staging *s, const char *name, struct vd_file **f, vd_error *err);

@@ -13,7 +13,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* "nbd:", "http://…": letters, then a colon, before any slash.  One letter is a Windows drive, and just a name that does not exist. */
+/* "nbd:", "http://…": letters, then a colon, before any slash.  One letter is a Windows drive, and just a name that does not
+   exist. */
 static bool has_scheme(const char *name)
 {
 	size_t n = strcspn(name, ":/");
@@ -92,8 +93,9 @@ static int refuse_outside(const char *path, vd_error *err)
 {
 	int n = vd_folder_length(path);
 
-	return vd_fail(err, VDISK_REFUSED, VDISK_NO_OFFSET, "names '%s', which lies outside the image's folder; --allow-parent %.*s would allow it",
-	               path, n > 1 ? n - 1 : 1, n ? path : ".");
+	return vd_fail(err, VDISK_REFUSED, VDISK_NO_OFFSET,
+	               "names '%s', which lies outside the image's folder; --allow-parent %.*s would allow it", path,
+	               n > 1 ? n - 1 : 1, n ? path : ".");
 }
 
 int vd_trust_open(const struct vd_trust *t, const char *name, bool write, struct vd_file **out, char **path_out, vd_error *err)
@@ -104,14 +106,17 @@ int vd_trust_open(const struct vd_trust *t, const char *name, bool write, struct
 	if (!name[0])
 		return vd_fail(err, VDISK_CORRUPT, VDISK_NO_OFFSET, "names a file with an empty name");
 	if (has_scheme(name))
-		return vd_fail(err, VDISK_REFUSED, VDISK_NO_OFFSET,
-		               "names '%s': remote and pseudo names in images are never followed; --parent '%s=FILE' would put a file in its place", name,
-		               name);
+		return vd_fail(
+			err, VDISK_REFUSED, VDISK_NO_OFFSET,
+			"names '%s': remote and pseudo names in images are never followed; --parent '%s=FILE' would put a file in its place",
+			name, name);
 	if (!t->said)
-		return vd_fail(err, VDISK_REFUSED, VDISK_NO_OFFSET, "names '%s', but only the image's own bytes say that it is %s; -f %s would allow it",
-		               name, t->format, t->format);
+		return vd_fail(err, VDISK_REFUSED, VDISK_NO_OFFSET,
+		               "names '%s', but only the image's own bytes say that it is %s; -f %s would allow it", name,
+		               t->format, t->format);
 	if (t->self && t->self->flags & VD_FILE_EXPORT)
-		return vd_fail(err, VDISK_REFUSED, VDISK_NO_OFFSET, "names '%s', but there is nothing beside the export of an NBD server", name);
+		return vd_fail(err, VDISK_REFUSED, VDISK_NO_OFFSET,
+		               "names '%s', but there is nothing beside the export of an NBD server", name);
 	if (t->self && t->self->flags & VD_FILE_REMOTE) {
 		if (vd_file_http_beside(t->self, name, out, err))
 			return -1;

@@ -6,8 +6,8 @@
  *  T2. Only inside the image's own folder or below, or below a folder that the user allowed; through openat2(RESOLVE_BENEATH), so a
  *      symbolic link cannot lead out.
  *  T3. Never remote or pseudo names ("http:", "nbd:", "json:").
- *      Of an image that was opened by a URL: beneath its own folder on the same server, which the user named, and nowhere else; the scheme,
- *      the host and the query are the user's then, never the image's (vd_url_beside()).
+ *      Of an image that was opened by a URL: beneath its own folder on the same server, which the user named, and nowhere else; the
+ *      scheme, the host and the query are the user's then, never the image's (vd_url_beside()).
  *  T4. Each refusal prints the option that would allow it.
  */
 #ifndef VD_CORE_TRUST_H
@@ -23,8 +23,8 @@ struct vd_trust {
 	struct vd_file *self;          /* the image's own file; may be NULL for a local one */
 };
 
-/* Opens what `name` in the image stands for, after the policy; messages call it by its path, which is returned owned in *path (may be
-   NULL if not wanted). */
+/* Opens what `name` in the image stands for, after the policy; messages call it by its path, which is returned owned in *path (may
+   be NULL if not wanted). */
 int vd_trust_open(const struct vd_trust *t, const char *name, bool write, struct vd_file **out, char **path, vd_error *err);
 
 #endif

@@ -55,8 +55,8 @@ int vd_cache_new_table(struct vd_cache *c, uint64_t off, unsigned rank, struct v
    them afterwards would be lost without another call. */
 void vd_cache_dirty(struct vd_cache *c, struct vd_table *t);
 void vd_cache_put(struct vd_cache *c, struct vd_table *t);
-/* Entries of an array in the file, whose tables begin at `base`: *p is the one that begins at `off` from there.  The cursor keeps its table
-   pinned until the next one is asked for in another, or its end; where this fails, it is at its end. */
+/* Entries of an array in the file, whose tables begin at `base`: *p is the one that begins at `off` from there.  The cursor keeps
+   its table pinned until the next one is asked for in another, or its end; where this fails, it is at its end. */
 struct vd_cursor {
 	struct vd_table *table; /* NULL: none */
 };

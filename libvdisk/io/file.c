@@ -30,7 +30,8 @@ static int iov_total(const struct vd_file *f, const struct iovec *iov, int n, si
 	*total = 0;
 	for (int i = 0; i < n; i++)
 		if (__builtin_add_overflow(*total, iov[i].iov_len, total))
-			return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "%s: more bytes than memory can hold in one call", f->name);
+			return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "%s: more bytes than memory can hold in one call",
+			               f->name);
 	return 0;
 }
 
@@ -53,7 +54,8 @@ int vd_file_preadv(struct vd_file *f, const struct iovec *iov, int n, uint64_t o
 		return -1;
 	if (got < total)
 		return vd_fail(err, VDISK_CORRUPT, off,
-		               "%s: cut short: %zu bytes at offset %" PRIu64 " wanted, only %zu of them are there", f->name, total, off, got);
+		               "%s: cut short: %zu bytes at offset %" PRIu64 " wanted, only %zu of them are there", f->name, total,
+		               off, got);
 	return 0;
 }
 
@@ -113,8 +115,8 @@ int vd_file_grow(struct vd_file *f, uint64_t size, vd_error *err)
 	if (writable(f, VDISK_NO_OFFSET, err))
 		return -1;
 	if (f->flags & VD_FILE_BLOCKDEV)
-		return vd_fail_errno(err, ENOSPC, VDISK_NO_OFFSET, "%s: has %" PRIu64 " bytes, %" PRIu64 " are needed", f->name, vd_file_size(f),
-		                     size);
+		return vd_fail_errno(err, ENOSPC, VDISK_NO_OFFSET, "%s: has %" PRIu64 " bytes, %" PRIu64 " are needed", f->name,
+		                     vd_file_size(f), size);
 	if (size > INT64_MAX)
 		return vd_fail_errno(err, EFBIG, VDISK_NO_OFFSET, "%s: cannot make it %" PRIu64 " bytes long", f->name, size);
 	if (!f->ops->grow)

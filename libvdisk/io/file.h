@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * vd_file: a host file, as the formats see it.  Kinds: posix (regular files and block devices), memory, pipes, http and NBD (io/http.h, io/nbd.h), and for
- * tests fault and crash, which wrap another file.
+ * vd_file: a host file, as the formats see it.  Kinds: posix (regular files and block devices), memory, pipes, http and NBD
+ * (io/http.h, io/nbd.h), and for tests fault and crash, which wrap another file.
  *
  * Thread safety: reads and writes from any thread at once.  vd_file_size() is the length as this handle knows it (taken at open,
  * moved by its own writes and truncations), so it costs no system call.
@@ -41,7 +41,8 @@ struct vd_file_ops {
 	void (*release)(struct vd_file *, uint64_t off, uint64_t len);
 	void (*cache_spare)(struct vd_file *, bool own);
 };
-/* punch, extent, allocated, lock, release and cache_spare may be NULL: nothing to give back, data for all, the size, success, nothing. */
+/* punch, extent, allocated, lock, release and cache_spare may be NULL: nothing to give back, data for all, the size, success,
+   nothing. */
 
 /* Common head of every kind; kinds embed it first. */
 struct vd_file {
@@ -67,11 +68,11 @@ int vd_file_pwrite(struct vd_file *f, const void *buf, size_t len, uint64_t off,
 int vd_file_pwritev(struct vd_file *f, const struct iovec *iov, int n, uint64_t off, vd_error *err);
 /* Durable when it returns: data, and the size. */
 int vd_file_flush(struct vd_file *f, vd_error *err);
-/* Makes the file exactly that long: the new part reads as zeros, or the rest is cut off, whoever wrote it.  A block device: VDISK_INVALID
-   unless it stays the same. */
+/* Makes the file exactly that long: the new part reads as zeros, or the rest is cut off, whoever wrote it.  A block device:
+   VDISK_INVALID unless it stays the same. */
 int vd_file_truncate(struct vd_file *f, uint64_t size, vd_error *err);
-/* Makes the file at least that long, and never cuts off what another thread appends meanwhile, as a look at the size and a truncation
-   would.  A block device that is shorter: VDISK_IO with ENOSPC. */
+/* Makes the file at least that long, and never cuts off what another thread appends meanwhile, as a look at the size and a
+   truncation would.  A block device that is shorter: VDISK_IO with ENOSPC. */
 int vd_file_grow(struct vd_file *f, uint64_t size, vd_error *err);
 /* Makes the range read as zeros, growing the file over it if need be.  may_punch: as a hole where that is possible. */
 int vd_file_zero(struct vd_file *f, uint64_t off, uint64_t len, bool may_punch, vd_error *err);
@@ -105,13 +106,13 @@ int vd_file_memory(const char *name, const void *init, size_t len, struct vd_fil
 /* A read-only view of the caller's bytes, which must outlive it; no copy (fuzzing). */
 int vd_file_memory_view(const char *name, const void *bytes, size_t len, struct vd_file **out, vd_error *err);
 
-/* Read-only: byte v[i].off + k is byte v[i].host + k of `inner` (takes it), what no part names is zeros.  Parts are ascending, apart, none is
-   empty; copied.  One outside `inner` is VDISK_CORRUPT. */
+/* Read-only: byte v[i].off + k is byte v[i].host + k of `inner` (takes it), what no part names is zeros.  Parts are ascending,
+   apart, none is empty; copied.  One outside `inner` is VDISK_CORRUPT. */
 int vd_file_parts(struct vd_file *inner, const struct vdisk_part *v, size_t n, uint64_t len, struct vd_file **out, vd_error *err);
 
-/* A regular file of a run that was broken off, as an empty one that is written anew (takes `inner`).  What `ranges` name (ascending, apart,
-   copied) is there already and stays whatever is done to it; all else is given back first, and is a hole, as is what they name past the
-   file's end. */
+/* A regular file of a run that was broken off, as an empty one that is written anew (takes `inner`).  What `ranges` name
+   (ascending, apart, copied) is there already and stays whatever is done to it; all else is given back first, and is a hole, as is
+   what they name past the file's end. */
 int vd_file_kept(struct vd_file *inner, const struct vd_range *ranges, size_t n, struct vd_file **out, vd_error *err);
 
 /* Append-only output to fd (takes it): writes may come in any order from several threads; each waits until all before it is
@@ -120,10 +121,11 @@ int vd_file_pipe_out(int fd, const char *name, struct vd_file **out, vd_error *e
 /* Forward-only input from fd (takes it).  Reads pull bytes in as needed and keep them until released; a read below the released
    mark is VDISK_INVALID.  size is UINT64_MAX until the end was seen.  At most `window` bytes are kept: more is VDISK_NOMEM. */
 int vd_file_pipe_in(int fd, const char *name, uint64_t window, struct vd_file **out, vd_error *err);
-/* Bytes of [off, off+len) will not be read again; the kept prefix goes once everything before was released.  No-op for other kinds. */
+/* Bytes of [off, off+len) will not be read again; the kept prefix goes once everything before was released.  No-op for other
+   kinds. */
 void vd_file_release(struct vd_file *f, uint64_t off, uint64_t len);
-/* From here on the host's page cache keeps little of what goes through this handle, but for what it held before; nor that, where the
-   file is our own.  Until it is closed.  No-op for kinds that have no such cache. */
+/* From here on the host's page cache keeps little of what goes through this handle, but for what it held before; nor that, where
+   the file is our own.  Until it is closed.  No-op for kinds that have no such cache. */
 void vd_file_cache_spare(struct vd_file *f, bool own);
 
 #endif

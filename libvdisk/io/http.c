@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A file on a web server.  Large reads go straight into the caller's memory; small ones through blocks that are kept, CACHE_BLOCKS of them
- * at most, the one that was used longest ago making room.  A miss that goes on where an earlier one ended fetches ever more blocks by one
- * request (read-ahead); several such streams are told apart, since a conversion reads at several places.
- * `lock` guards the blocks' states and the streams, and the bytes of blocks that are ready; a block under way belongs to its fetcher.
+ * A file on a web server.  Large reads go straight into the caller's memory; small ones through blocks that are kept, CACHE_BLOCKS
+ * of them at most, the one that was used longest ago making room.  A miss that goes on where an earlier one ended fetches ever more
+ * blocks by one request (read-ahead); several such streams are told apart, since a conversion reads at several places.
+ * `lock` guards the blocks' states and the streams, and the bytes of blocks that are ready; a block under way belongs to its
+ * fetcher.
  */
 #include "io/http.h"
 #include "io/http_source.h"
@@ -190,7 +191,8 @@ static int http_preadv(struct vd_file *f, const struct iovec *iov, int n, size_t
 	size_t want = off < size ? (size_t)vd_min(total, size - off) : 0;
 
 	*got = 0;
-	if (want && (want >= STRAIGHT ? vd_http_source_read(&h->source, iov, n, want, off, err) : blocks_read(h, iov, n, want, off, err)))
+	if (want &&
+	    (want >= STRAIGHT ? vd_http_source_read(&h->source, iov, n, want, off, err) : blocks_read(h, iov, n, want, off, err)))
 		return -1;
 	*got = want;
 	return 0;
@@ -233,13 +235,15 @@ static int http_open(const char *url, struct vd_http_access *access, unsigned bl
 	h->source.access = *access;
 	memset(access, 0, sizeof(*access));
 	if (vd_http_source_open(&h->source, url, b->data, BLOCK, &got, err) ||
-	    vd_file_head(&h->file, &http_ops, h->source.shown, VD_FILE_SEEKABLE | VD_FILE_RDONLY | VD_FILE_REMOTE, h->source.version.size, err)) {
+	    vd_file_head(&h->file, &http_ops, h->source.shown, VD_FILE_SEEKABLE | VD_FILE_RDONLY | VD_FILE_REMOTE,
+	                 h->source.version.size, err)) {
 		http_close(&h->file);
 		return -1;
 	}
 	if (got && got == block_bytes(h, 0))
 		b->state = READY;
-	snprintf(h->version, sizeof(h->version), "%s", h->source.version.etag[0] ? h->source.version.etag : h->source.version.modified);
+	snprintf(h->version, sizeof(h->version), "%s",
+	         h->source.version.etag[0] ? h->source.version.etag : h->source.version.modified);
 	*out = &h->file;
 	return 0;
 }
@@ -259,7 +263,8 @@ int vd_file_http_beside(struct vd_file *f, const char *name, struct vd_file **ou
 	VD_AUTO_FREE char *url = NULL;
 	struct vd_http_access access;
 
-	if (vd_url_beside(h->source.url, name, &url, err) || vd_url_judge(url, err) || vd_http_access_copy(&h->source.access, &access, err))
+	if (vd_url_beside(h->source.url, name, &url, err) || vd_url_judge(url, err) ||
+	    vd_http_access_copy(&h->source.access, &access, err))
 		return -1;
 	return http_open(url, &access, CACHE_FEW, out, err);
 }

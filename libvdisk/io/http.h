@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Files on web servers, read by range: read-only, of the length that the server told at the start.  Bytes of another version of the file
- * than that one are never returned: each answer must have the same length and the same ETag (else time of the last change, where the
- * server tells either).  What may pass is tried again for some seconds; what is left then is VDISK_IO.
+ * Files on web servers, read by range: read-only, of the length that the server told at the start.  Bytes of another version of the
+ * file than that one are never returned: each answer must have the same length and the same ETag (else time of the last change,
+ * where the server tells either).  What may pass is tried again for some seconds; what is left then is VDISK_IO.
  */
 #ifndef VD_IO_HTTP_H
 #define VD_IO_HTTP_H

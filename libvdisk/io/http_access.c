@@ -75,8 +75,18 @@ static bool is_token(char c) { return c > ' ' && c < 127 && !strchr("()<>@,;:\\\
 /* What this program says itself; a second word on it would change which bytes come. */
 static bool is_ours(const char *name, size_t len)
 {
-	static const char *const ours[] = { "Range", "If-Range", "If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since",
-	                                    "Accept-Encoding", "TE", "Content-Length", "Transfer-Encoding", "Host", "Connection" };
+	static const char *const ours[] = { "Range",
+		                            "If-Range",
+		                            "If-Match",
+		                            "If-None-Match",
+		                            "If-Modified-Since",
+		                            "If-Unmodified-Since",
+		                            "Accept-Encoding",
+		                            "TE",
+		                            "Content-Length",
+		                            "Transfer-Encoding",
+		                            "Host",
+		                            "Connection" };
 
 	for (size_t i = 0; i < sizeof(ours) / sizeof(ours[0]); i++)
 		if (strlen(ours[i]) == len && !strncasecmp(ours[i], name, len))
@@ -97,7 +107,8 @@ static int line_judge(const char *path, unsigned at, const char *line, size_t le
 		if (((unsigned char)line[i] < ' ' && line[i] != '\t') || line[i] == 127)
 			return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "%s: line %u has a control character in it", path, at);
 	if (is_ours(line, name))
-		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "%s: line %u: the header %.*s is not for others to set", path, at, (int)name, line);
+		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "%s: line %u: the header %.*s is not for others to set", path,
+		               at, (int)name, line);
 	return 0;
 }
 

@@ -38,7 +38,8 @@ static bool range_parse(struct vd_http_answer *a, const char *v)
 	else if (!number(&v, &a->from) || *v++ != '-' || !number(&v, &a->to))
 		return false;
 	a->no_range = none;
-	return *v++ == '/' && number(&v, &a->total) && !*v && (none || (a->from <= a->to && a->to < a->total)) && a->total <= INT64_MAX;
+	return *v++ == '/' && number(&v, &a->total) && !*v && (none || (a->from <= a->to && a->to < a->total)) &&
+	       a->total <= INT64_MAX;
 }
 
 static void text_keep(char *to, const char *value)
@@ -107,36 +108,44 @@ bool vd_http_answer_changed(const struct vd_http_answer *a, const struct vd_http
 
 int vd_http_fail_changed(const struct vd_http_answer *a, const char *name, const struct vd_http_version *v, vd_error *err)
 {
-	bool etags = v->etag[0] && a->etag[0] && strcmp(v->etag, a->etag), times = v->modified[0] && a->modified[0] && strcmp(v->modified, a->modified);
+	bool etags = v->etag[0] && a->etag[0] && strcmp(v->etag, a->etag),
+	     times = v->modified[0] && a->modified[0] && strcmp(v->modified, a->modified);
 	char was[100], is[100];
 
 	if (etags || times) {
 		vd_printable(was, sizeof(was), etags ? v->etag : v->modified, strlen(etags ? v->etag : v->modified));
 		vd_printable(is, sizeof(is), etags ? a->etag : a->modified, strlen(etags ? a->etag : a->modified));
-		return vd_fail(err, VDISK_IO, VDISK_NO_OFFSET, "%s: has changed on the server since it was opened (%s was %s, is %s)", name,
+		return vd_fail(err, VDISK_IO, VDISK_NO_OFFSET,
+		               "%s: has changed on the server since it was opened (%s was %s, is %s)", name,
 		               etags ? "ETag" : "Last-Modified", was, is);
 	}
 	return vd_fail(err, VDISK_IO, VDISK_NO_OFFSET, "%s: has changed on the server since it was opened", name);
 }
 
-int vd_http_answer_judge(const struct vd_http_answer *a, const char *name, uint64_t off, uint64_t len, const struct vd_http_version *v,
-                         vd_error *err)
+int vd_http_answer_judge(const struct vd_http_answer *a, const char *name, uint64_t off, uint64_t len,
+                         const struct vd_http_version *v, vd_error *err)
 {
 	if (v && vd_http_answer_changed(a, v))
 		return vd_http_fail_changed(a, name, v, err);
 	if (a->encoded)
-		return vd_fail(err, VDISK_UNSUPPORTED, off, "%s: the server sends it encoded (Content-Encoding), though nobody asked for that", name);
+		return vd_fail(err, VDISK_UNSUPPORTED, off,
+		               "%s: the server sends it encoded (Content-Encoding), though nobody asked for that", name);
 	if (!a->has_range || a->no_range)
-		return vd_fail(err, VDISK_IO, off, "%s: the server's answer does not say which bytes it holds (Content-Range)", name);
+		return vd_fail(err, VDISK_IO, off, "%s: the server's answer does not say which bytes it holds (Content-Range)",
+		               name);
 	if (v && a->total != v->size)
-		return vd_fail(err, VDISK_IO, off, "%s: has changed on the server since it was opened: it was %" PRIu64 " bytes long, it is %" PRIu64,
+		return vd_fail(err, VDISK_IO, off,
+		               "%s: has changed on the server since it was opened: it was %" PRIu64 " bytes long, it is %" PRIu64,
 		               name, v->size, a->total);
 	if (a->from != off || a->to - a->from >= len)
-		return vd_fail(err, VDISK_IO, off, "%s: the server sent bytes %" PRIu64 " to %" PRIu64 " where %" PRIu64 " to %" PRIu64 " were asked for",
+		return vd_fail(err, VDISK_IO, off,
+		               "%s: the server sent bytes %" PRIu64 " to %" PRIu64 " where %" PRIu64 " to %" PRIu64
+		               " were asked for",
 		               name, a->from, a->to, off, off + len - 1);
 	if (a->has_length && a->length != a->to - a->from + 1)
 		return vd_fail(err, VDISK_IO, off,
-		               "%s: the server contradicts itself: bytes %" PRIu64 " to %" PRIu64 " (Content-Range) are not %" PRIu64 " (Content-Length)", name,
-		               a->from, a->to, a->length);
+		               "%s: the server contradicts itself: bytes %" PRIu64 " to %" PRIu64
+		               " (Content-Range) are not %" PRIu64 " (Content-Length)",
+		               name, a->from, a->to, a->length);
 	return 0;
 }

@@ -30,11 +30,13 @@ int vd_curl_load(struct vd_curl *c, vd_error *err)
 	for (size_t i = 0; !lib && i < sizeof(names) / sizeof(names[0]); i++)
 		lib = dlopen(names[i], RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
 	if (!lib)
-		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "images on web servers take libcurl (Debian: libcurl3-gnutls), which is not installed");
+		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET,
+		               "images on web servers take libcurl (Debian: libcurl3-gnutls), which is not installed");
 	/* Before 7.84 its initialization was not safe where other threads run, of which a library knows nothing. */
 	if (!symbols_get(lib, c) || !(c->version_info(CURLVERSION_NOW)->features & CURL_VERSION_THREADSAFE)) {
 		dlclose(lib);
-		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "images on web servers take libcurl 7.85 or later, built to be safe with threads");
+		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET,
+		               "images on web servers take libcurl 7.85 or later, built to be safe with threads");
 	}
 	return c->global_init(CURL_GLOBAL_DEFAULT) ? vd_fail_nomem(err, 1) : 0;
 }

@@ -6,7 +6,8 @@
 int vd_file_http(const char *url, const struct vdisk_remote *remote, struct vd_file **out, vd_error *err)
 {
 	(void)url, (void)remote, (void)out;
-	return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "this build reads no images from web servers (it was made without libcurl)");
+	return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET,
+	               "this build reads no images from web servers (it was made without libcurl)");
 }
 
 int vd_file_http_beside(struct vd_file *f, const char *name, struct vd_file **out, vd_error *err)

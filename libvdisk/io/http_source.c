@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Requests.  Each takes a connection, alone for its time, of which there are VD_HTTP_CONNECTIONS at most; they are kept and used again.
- * What was received and judged stays; after a failure that may pass only the rest is asked for.
+ * Requests.  Each takes a connection, alone for its time, of which there are VD_HTTP_CONNECTIONS at most; they are kept and used
+ * again.  What was received and judged stays; after a failure that may pass only the rest is asked for.
  *
  *  H1. A byte reaches the caller's memory only behind an answer whose range, length and version were judged (http_answer.c).
  *  H2. The headers of the user's file, and netrc's, go to the server of the URL alone, not to where it redirects.
@@ -78,7 +78,8 @@ static bool answer_fits(struct vd_http_conn *c)
 	const struct vd_http_source *s = c->s;
 
 	c->judged = true;
-	c->failed = vd_http_answer_judge(&c->answer, s->shown, c->off + c->got, c->want - c->got, s->pinned ? &s->version : NULL, &c->err);
+	c->failed = vd_http_answer_judge(&c->answer, s->shown, c->off + c->got, c->want - c->got, s->pinned ? &s->version : NULL,
+	                                 &c->err);
 	c->most = c->failed ? c->got : c->got + (size_t)(c->answer.to - c->answer.from + 1);
 	return !c->failed;
 }
@@ -249,7 +250,8 @@ static enum outcome failed_whole(struct vd_http_conn *c)
 		failed(c, "the server sent the whole file where a range of it was asked for");
 	else
 		vd_fail(&c->err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET,
-		        "%s: this server does not send parts of a file (no byte ranges): download it first, and use the copy", s->shown);
+		        "%s: this server does not send parts of a file (no byte ranges): download it first, and use the copy",
+		        s->shown);
 	return FAILED;
 }
 
@@ -414,7 +416,8 @@ static int request_run(struct vd_http_conn *c, vd_error *err)
 	return -1;
 }
 
-static int request(struct vd_http_source *s, const struct iovec *iov, int n, size_t len, uint64_t off, struct vd_http_conn **out, vd_error *err)
+static int request(struct vd_http_source *s, const struct iovec *iov, int n, size_t len, uint64_t off, struct vd_http_conn **out,
+                   vd_error *err)
 {
 	struct vd_http_conn *c = conn_take(s);
 

@@ -51,7 +51,8 @@ struct vd_http_source {
 	char *url, *shown;
 	struct vd_http_version version;
 	bool pinned;                       /* `version` is known */
-	struct curl_slist *plain, *secret; /* headers of a request: to others, where a redirection led to; to the server that was named */
+	struct curl_slist *plain, *secret; /* headers of a request: to others, where a redirection led to; to the server that was
+	                                      named */
 	pthread_mutex_t lock;
 	pthread_cond_t freed;
 	char *target;                      /* where redirections led to, or the URL itself */
@@ -78,8 +79,8 @@ struct vd_http_answer {
 /* One line as it came, with or without its end; a status line begins the answer anew. */
 void vd_http_answer_line(struct vd_http_answer *a, const char *line, size_t len);
 /* Whether a 206 holds what was asked for, [off, off+len) at most, from `off` on, of version `v` (NULL: the first one). */
-int vd_http_answer_judge(const struct vd_http_answer *a, const char *name, uint64_t off, uint64_t len, const struct vd_http_version *v,
-                         vd_error *err);
+int vd_http_answer_judge(const struct vd_http_answer *a, const char *name, uint64_t off, uint64_t len,
+                         const struct vd_http_version *v, vd_error *err);
 /* Whether it is of another version, as far as it tells. */
 bool vd_http_answer_changed(const struct vd_http_answer *a, const struct vd_http_version *v);
 int vd_http_fail_changed(const struct vd_http_answer *a, const char *name, const struct vd_http_version *v, vd_error *err);

@@ -5,8 +5,8 @@
  *
  *  N1. A link for writing never connects anew: requests that the server had answered, and not flushed, may have died with it.
  *  N2. A flush that fails is not tried again: the next one might succeed without what the first one lost.
- *  N3. With TLS, nobody is connected to whom libnbd would not verify (nbd_uri.c); it falls back to taking anybody where the directory has
- *      no CA's certificate, so that it is looked for each time.
+ *  N3. With TLS, nobody is connected to whom libnbd would not verify (nbd_uri.c); it falls back to taking anybody where the
+ *      directory has no CA's certificate, so that it is looked for each time.
  */
 #include "io/nbd_link.h"
 #include "io/nbd_uri.h"

@@ -5,7 +5,8 @@
 int vd_file_nbd(const char *uri, bool write, struct vd_file **out, vd_error *err)
 {
 	(void)uri, (void)write, (void)out;
-	return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "this build knows no exports of NBD servers (it was made without libnbd)");
+	return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET,
+	               "this build knows no exports of NBD servers (it was made without libnbd)");
 }
 
 int vd_file_nbd_again(struct vd_file *f, struct vd_file **out, vd_error *err)

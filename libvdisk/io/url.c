@@ -34,8 +34,9 @@ int vd_url_judge(const char *url, vd_error *err)
 	if (!shown)
 		return vd_fail_nomem(err, strlen(url));
 	if (n && memchr(at, '@', n)) /* not even shown */
-		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET,
-		               "the URL has a user name or password in it, where others can see them: a netrc file or a header file holds them instead");
+		return vd_fail(
+			err, VDISK_INVALID, VDISK_NO_OFFSET,
+			"the URL has a user name or password in it, where others can see them: a netrc file or a header file holds them instead");
 	vd_printable(text, sizeof(text), shown, strlen(shown));
 	if (!n || *at == ':')
 		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "%s: names no server", text);
@@ -43,7 +44,8 @@ int vd_url_judge(const char *url, vd_error *err)
 		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "%s: is longer than %u bytes", text, URL_MOST);
 	for (const char *p = url; *p; p++)
 		if ((unsigned char)*p <= ' ' || *p == 127)
-			return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "%s: has a space or a control character in it (a space is %%20)", text);
+			return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET,
+			               "%s: has a space or a control character in it (a space is %%20)", text);
 	return 0;
 }
 
@@ -86,19 +88,24 @@ static char *path_encode(const char *name)
 int vd_url_beside(const char *url, const char *name, char **out, vd_error *err)
 {
 	const char *at = authority(url);
-	size_t path = strcspn(url, "?#"), query = path + strcspn(url + path, "#"), folder = path, least = (size_t)(at - url) + authority_length(at);
+	size_t path = strcspn(url, "?#"), query = path + strcspn(url + path, "#"), folder = path,
+	       least = (size_t)(at - url) + authority_length(at);
 	VD_AUTO_FREE char *encoded = NULL;
 	char text[200];
 
 	if (!name_is_beneath(name)) {
 		vd_printable(text, sizeof(text), name, strlen(name));
-		return vd_fail(err, VDISK_REFUSED, VDISK_NO_OFFSET,
-		               "names '%s': an image that was opened by a URL may name what lies beneath its own folder on that server, and nothing else", text);
+		return vd_fail(
+			err, VDISK_REFUSED, VDISK_NO_OFFSET,
+			"names '%s': an image that was opened by a URL may name what lies beneath its own folder on that server, and nothing else",
+			text);
 	}
 	while (folder > least && url[folder - 1] != '/')
 		folder--;
 	encoded = path_encode(name);
-	*out = encoded ? vd_asprintf("%.*s%s%s%.*s", (int)folder, url, folder > least ? "" : "/", encoded, (int)(query - path), url + path) : NULL;
+	*out = encoded ? vd_asprintf("%.*s%s%s%.*s", (int)folder, url, folder > least ? "" : "/", encoded, (int)(query - path),
+	                             url + path)
+	               : NULL;
 	return *out ? 0 : vd_fail_nomem(err, strlen(url) + strlen(name));
 }
 

@@ -100,7 +100,8 @@ static int write_plain(struct vd_conv *c, struct vd_window *w, struct writer *wr
 			continue;
 		if (zero && free_zeros && to - from >= c->skip)
 			continue;
-		if (zero && !ciphered && c->to->files[r->file]->flags & VD_FILE_EXPORT && to - from >= c->skip) { /* by its server */
+		/* by its server */
+		if (zero && !ciphered && c->to->files[r->file]->flags & VD_FILE_EXPORT && to - from >= c->skip) {
 			if (vd_file_zero(c->to->files[r->file], r->host + (w->off + from - r->off), to - from, true, err))
 				return -1;
 			continue;

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Conversions that keep snapshots: each state of the source becomes a snapshot inside the new image, or an image of its own below it.
+ * Conversions that keep snapshots: each state of the source becomes a snapshot inside the new image, or an image of its own below
+ * it.
  *
- * State after state, oldest first; of each only what differs from the one before is read and stored.  Here is what both ways share, and what is
- * judged before either begins.
+ * State after state, oldest first; of each only what differs from the one before is read and stored.  Here is what both ways share,
+ * and what is judged before either begins.
  */
 #include "ops/keep.h"
 #include "base/alloc.h"
@@ -80,7 +81,8 @@ static int names_judge(struct vd_keep *k, enum vdisk_keep as, vd_error *err)
 		vd_free(taken);
 		taken = NULL;
 		if (++k->first > LAYER_NUMBER_MAX)
-			return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "%s: there are layers numbered up to %u already", k->path, LAYER_NUMBER_MAX);
+			return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "%s: there are layers numbered up to %u already",
+			               k->path, LAYER_NUMBER_MAX);
 		if (names_look(k, 0, &taken, err))
 			return -1;
 	}
@@ -97,12 +99,15 @@ static int keep_judge(struct vd_keep *k, enum vdisk_keep *as, vd_error *err)
 	if (*as == VDISK_KEEP_INSIDE ? !inside : !layers)
 		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "%s images have no snapshots%s", k->format->name,
 		               *as == VDISK_KEEP_INSIDE && layers ? " inside" : "");
-	if (c->backing || c->manifest || c->n_skip || c->flags & (VDISK_CONVERT_DIGEST | VDISK_CONVERT_CHECKPOINT | VDISK_CONVERT_RESUME |
-	                                                          VDISK_CONVERT_PUNCH_SOURCE | VDISK_CONVERT_DRY_RUN))
-		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET,
-		               "snapshots are kept in a conversion from front to back, without backing image, manifest, digest or record");
+	if (c->backing || c->manifest || c->n_skip ||
+	    c->flags & (VDISK_CONVERT_DIGEST | VDISK_CONVERT_CHECKPOINT | VDISK_CONVERT_RESUME | VDISK_CONVERT_PUNCH_SOURCE |
+	                VDISK_CONVERT_DRY_RUN))
+		return vd_fail(
+			err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET,
+			"snapshots are kept in a conversion from front to back, without backing image, manifest, digest or record");
 	if (*as == VDISK_KEEP_INSIDE && c->flags & VDISK_CONVERT_COMPRESS)
-		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "states after the first are written plainly: without compression, or as layers");
+		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET,
+		               "states after the first are written plainly: without compression, or as layers");
 	return 0;
 }
 

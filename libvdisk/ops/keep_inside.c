@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * States as snapshots inside one image: the first one is converted, the image's snapshot keeps it, and what the next has different is written.
- * The image is made under a hidden name and renamed.
+ * States as snapshots inside one image: the first one is converted, the image's snapshot keeps it, and what the next has different
+ * is written.  The image is made under a hidden name and renamed.
  */
 #include "ops/keep.h"
 #include "base/alloc.h"
@@ -56,7 +56,11 @@ static int state_follow(struct vd_keep *k, vdisk_image *to, size_t i, vdisk_imag
 {
 	const struct vd_state *x = &k->states.v[i - 1];
 	struct vdisk_snapshot_create_options c = {
-		.name = x->name, .date_sec = x->date_sec, .date_nsec = x->date_nsec, .vm_clock_nsec = x->vm_clock, .flags = VDISK_SNAPSHOT_SAME_NAME,
+		.name = x->name,
+		.date_sec = x->date_sec,
+		.date_nsec = x->date_nsec,
+		.vm_clock_nsec = x->vm_clock,
+		.flags = VDISK_SNAPSHOT_SAME_NAME,
 	};
 	struct vdisk_job_options job = vd_keep_job(k);
 	struct update u = { .k = k, .to = to, .from = now, .size = now->top->size, .err = err };
@@ -70,7 +74,9 @@ static int state_follow(struct vd_keep *k, vdisk_image *to, size_t i, vdisk_imag
 
 static int inside_fill(struct vd_keep *k, const char *path, vdisk_image *first, vd_error *err)
 {
-	struct vdisk_open_options o = { .format = k->format->name, .flags = VDISK_OPEN_RW, .log = k->c->log, .log_ctx = k->c->log_ctx };
+	struct vdisk_open_options o = {
+		.format = k->format->name, .flags = VDISK_OPEN_RW, .log = k->c->log, .log_ctx = k->c->log_ctx
+	};
 	vdisk_image *to, *before = first, *now = NULL;
 	int rc;
 
@@ -112,9 +118,13 @@ static int inside_verify(struct vd_keep *k, const char *path, vd_error *err)
 		vdisk_image *a = NULL, *b = NULL;
 
 		snprintf(id, sizeof(id), "snapshot=%zu", i + 1); /* qcow2 counts them from 1 */
-		rc = vd_state_open(&k->states, i, &a, err) || vdisk_open(path, &o, &b, err) || vdisk_compare(a, b, false, &job, &r, err) ? -1 : 0;
+		rc = vd_state_open(&k->states, i, &a, err) || vdisk_open(path, &o, &b, err) ||
+		                     vdisk_compare(a, b, false, &job, &r, err)
+		             ? -1
+		             : 0;
 		if (!rc && !r.equal)
-			rc = vd_fail(err, VDISK_CORRUPT, r.offset, "%s: what was read back of state %zu differs from its source at offset %" PRIu64, k->path,
+			rc = vd_fail(err, VDISK_CORRUPT, r.offset,
+			             "%s: what was read back of state %zu differs from its source at offset %" PRIu64, k->path,
 			             i + 1, r.offset);
 		vdisk_close(a, NULL);
 		vdisk_close(b, NULL);

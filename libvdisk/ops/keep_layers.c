@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * States as layers: an image for each, which holds what differs from the one before, and lies over it.  They appear under their names one by one, each
- * whole, the leaf last; on failure what was made goes.
+ * States as layers: an image for each, which holds what differs from the one before, and lies over it.  They appear under their
+ * names one by one, each whole, the leaf last; on failure what was made goes.
  */
 #include "ops/keep.h"
 #include "ops/snapshot_tree.h"
@@ -72,8 +72,8 @@ static int same_find(vdisk_image *before, vdisk_image *now, const struct vdisk_j
 
 /* ---------------------------------------------------------------- layers */
 
-/* "disk.vhd": "disk-s1.vhd", and so on; the last state has the name that was given.  A disk that is replaced keeps its layers until the new one
-   is there, whose numbers are higher therefore. */
+/* "disk.vhd": "disk-s1.vhd", and so on; the last state has the name that was given.  A disk that is replaced keeps its layers until
+   the new one is there, whose numbers are higher therefore. */
 char *vd_keep_layer_name(const struct vd_keep *k, size_t i)
 {
 	const char *base = k->path + vd_folder_length(k->path), *dot = strrchr(base, '.');

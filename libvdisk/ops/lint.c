@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Whether a system would take an image, and boot from it: the image's own facts against the profile's table, then what the first sectors say of how
- * the disk boots.  Reads the partition table, a sector of each EFI system partition and the last sectors; never the guest's files.
+ * Whether a system would take an image, and boot from it: the image's own facts against the profile's table, then what the first
+ * sectors say of how the disk boots.  Reads the partition table, a sector of each EFI system partition and the last sectors; never
+ * the guest's files.
  */
 #include "base/alloc.h"
 #include "base/bytes.h"
@@ -32,9 +33,10 @@ struct lint {
 	bool saved_state;
 };
 
-static void found(const struct lint *t, enum vdisk_finding_kind kind, const char *code, const char *where, const char *mend, const char *fmt, ...)
-	__attribute__((format(printf, 6, 7)));
-static void found(const struct lint *t, enum vdisk_finding_kind kind, const char *code, const char *where, const char *mend, const char *fmt, ...)
+static void found(const struct lint *t, enum vdisk_finding_kind kind, const char *code, const char *where, const char *mend,
+                  const char *fmt, ...) __attribute__((format(printf, 6, 7)));
+static void found(const struct lint *t, enum vdisk_finding_kind kind, const char *code, const char *where, const char *mend,
+                  const char *fmt, ...)
 {
 	char why[VDISK_ERROR_MESSAGE_MAX];
 	va_list ap;
@@ -98,19 +100,21 @@ static void lint_form(const struct lint *t)
 		if (!value || vdisk_profile_takes(o->takes, value))
 			continue;
 		if (!strcmp(o->name, "data_file"))
-			found(t, VDISK_FINDING_REFUSED, "data-file", "file", mend, "its data lies in a second file, which %s does not take",
-			      t->p->long_name);
+			found(t, VDISK_FINDING_REFUSED, "data-file", "file", mend,
+			      "its data lies in a second file, which %s does not take", t->p->long_name);
 		else
 			found(t, VDISK_FINDING_REFUSED, o->name, "file", mend,
 			      "%s is \"%s\", but %s takes %s", o->name, value, t->p->long_name, o->takes);
 	}
 	if (t->form->stream_version && !strcmp(t->info.variant, "streamOptimized") && t->sparse_version < t->form->stream_version)
-		found(t, VDISK_FINDING_REFUSED, "sparse-version", "file", mend, "its header has version %" PRIu64 ", but %s takes no less than %" PRIu32,
-		      t->sparse_version, t->p->long_name, t->form->stream_version);
+		found(t, VDISK_FINDING_REFUSED, "sparse-version", "file", mend,
+		      "its header has version %" PRIu64 ", but %s takes no less than %" PRIu32, t->sparse_version, t->p->long_name,
+		      t->form->stream_version);
 	if (t->form->footer_bytes && t->info.n_files == 1 && t->info.host_size != t->info.virtual_size + t->form->footer_bytes &&
 	    !strcmp(t->info.variant, "fixed"))
-		found(t, VDISK_FINDING_REFUSED, "footer", "file", mend, "has %" PRIu64 " bytes, not the disk's %" PRIu64 " and a footer of %" PRIu32,
-		      t->info.host_size, t->info.virtual_size, t->form->footer_bytes);
+		found(t, VDISK_FINDING_REFUSED, "footer", "file", mend,
+		      "has %" PRIu64 " bytes, not the disk's %" PRIu64 " and a footer of %" PRIu32, t->info.host_size,
+		      t->info.virtual_size, t->form->footer_bytes);
 }
 
 static void lint_size(const struct lint *t)
@@ -120,11 +124,11 @@ static void lint_size(const struct lint *t)
 
 	mend_convert(t, mend, sizeof(mend));
 	if (size % t->p->size_multiple)
-		found(t, VDISK_FINDING_REFUSED, "size-multiple", "disk", mend, "has %" PRIu64 " bytes, which is no multiple of %" PRIu64, size,
-		      t->p->size_multiple);
+		found(t, VDISK_FINDING_REFUSED, "size-multiple", "disk", mend,
+		      "has %" PRIu64 " bytes, which is no multiple of %" PRIu64, size, t->p->size_multiple);
 	if (size < t->p->size_min)
-		found(t, VDISK_FINDING_REFUSED, "size-min", "disk", mend, "has %" PRIu64 " bytes, less than the %" PRIu64 " that %s asks for", size,
-		      t->p->size_min, t->p->long_name);
+		found(t, VDISK_FINDING_REFUSED, "size-min", "disk", mend,
+		      "has %" PRIu64 " bytes, less than the %" PRIu64 " that %s asks for", size, t->p->size_min, t->p->long_name);
 	if (!max) { /* of another format: what any of them takes */
 		for (const struct vdisk_profile_form *f = t->form ? t->form : t->p->forms; f->format; f++) {
 			if (!f->size_max || t->form)
@@ -133,7 +137,8 @@ static void lint_size(const struct lint *t)
 		}
 	}
 	if (size > max)
-		found(t, VDISK_FINDING_REFUSED, "size-max", "disk", "shrink its file systems and partitions, then the disk (vdisk resize), or split it",
+		found(t, VDISK_FINDING_REFUSED, "size-max", "disk",
+		      "shrink its file systems and partitions, then the disk (vdisk resize), or split it",
 		      "has %" PRIu64 " GiB, but %s takes %" PRIu64 " at most", vd_div_up(size, GIB), t->p->long_name, max / GIB);
 }
 
@@ -154,17 +159,20 @@ static void lint_layers(const struct lint *t)
 
 	mend_convert(t, mend, sizeof(mend));
 	if (t->info.parent_name && !t->p->parents)
-		found(t, VDISK_FINDING_REFUSED, "parent", "file", mend, "is a layer over %s, and %s takes whole disks only", t->info.parent_name,
-		      t->p->long_name);
+		found(t, VDISK_FINDING_REFUSED, "parent", "file", mend, "is a layer over %s, and %s takes whole disks only",
+		      t->info.parent_name, t->p->long_name);
 	else if (t->info.parent_name)
-		found(t, VDISK_FINDING_NOTE, "parent", "file", "move all layers together, or flatten it: vdisk flatten", "is a layer over %s",
-		      t->info.parent_name);
+		found(t, VDISK_FINDING_NOTE, "parent", "file", "move all layers together, or flatten it: vdisk flatten",
+		      "is a layer over %s", t->info.parent_name);
 	if (!vdisk_snapshots(t->img, snapshot_count, &c, NULL) && c.n && strcmp(t->p->name, "kvm"))
-		found(t, VDISK_FINDING_NOTE, "snapshots", "file", NULL, "%zu internal snapshot%s will not be carried over", c.n, c.n == 1 ? "" : "s");
+		found(t, VDISK_FINDING_NOTE, "snapshots", "file", NULL, "%zu internal snapshot%s will not be carried over", c.n,
+		      c.n == 1 ? "" : "s");
 	if (t->saved_state)
-		found(t, VDISK_FINDING_NOTE, "saved-state", "file", "shut the machine down before", "belongs to a machine that was suspended");
+		found(t, VDISK_FINDING_NOTE, "saved-state", "file", "shut the machine down before",
+		      "belongs to a machine that was suspended");
 	if (t->info.n_files > 1 && t->form)
-		found(t, VDISK_FINDING_NOTE, "files", "file", NULL, "consists of %u files, which have to go together", t->info.n_files);
+		found(t, VDISK_FINDING_NOTE, "files", "file", NULL, "consists of %u files, which have to go together",
+		      t->info.n_files);
 }
 
 /* ---------------------------------------------------------------- the disk */
@@ -197,10 +205,11 @@ static int lint_esp(const struct lint *t, const struct disk *d, const struct vdi
 		return -1;
 	bytes = le16_get(sector + 11);
 	if (sector[510] != 0x55 || sector[511] != 0xaa || bytes < 512 || !vd_is_pow2(bytes))
-		found(t, VDISK_FINDING_NO_BOOT, "esp", where, "put the boot loader there again", "is an EFI system partition without a FAT file system");
+		found(t, VDISK_FINDING_NO_BOOT, "esp", where, "put the boot loader there again",
+		      "is an EFI system partition without a FAT file system");
 	else if (bytes != d->sector)
-		found(t, VDISK_FINDING_NO_BOOT, "esp-sector-size", where, mend, "has a FAT file system with sectors of %u bytes, but the disk's have %" PRIu32,
-		      bytes, d->sector);
+		found(t, VDISK_FINDING_NO_BOOT, "esp-sector-size", where, mend,
+		      "has a FAT file system with sectors of %u bytes, but the disk's have %" PRIu32, bytes, d->sector);
 	return 0;
 }
 
@@ -215,12 +224,15 @@ static void lint_sectors(const struct lint *t, struct disk *d)
 		return;
 	if (!told && t->p->sectors & table) {
 		d->sector = table;
-		found(t, VDISK_FINDING_NOTE, "sector-size", "partition table", "have the machine show such sectors (libvirt: logical_block_size)",
-		      "counts in sectors of %" PRIu32 " bytes", table);
+		found(t, VDISK_FINDING_NOTE, "sector-size", "partition table",
+		      "have the machine show such sectors (libvirt: logical_block_size)", "counts in sectors of %" PRIu32 " bytes",
+		      table);
 		return;
 	}
-	found(t, VDISK_FINDING_NO_BOOT, "sector-size", "partition table", "convert it: vdisk convert --sector-size 512, or 4096, as the machine shows them",
-	      "counts in sectors of %" PRIu32 " bytes, but the guest will see some of %" PRIu32 " and no partition", table, d->sector);
+	found(t, VDISK_FINDING_NO_BOOT, "sector-size", "partition table",
+	      "convert it: vdisk convert --sector-size 512, or 4096, as the machine shows them",
+	      "counts in sectors of %" PRIu32 " bytes, but the guest will see some of %" PRIu32 " and no partition", table,
+	      d->sector);
 }
 
 static int lint_table(const struct lint *t, const struct disk *d, vd_error *err)
@@ -235,8 +247,8 @@ static int lint_table(const struct lint *t, const struct disk *d, vd_error *err)
 
 		snprintf(where, sizeof(where), "partition %u", d->v[i].number);
 		if (d->v[i].off % 4096 && !(d->table.kind == VDISK_TABLE_MBR && !strcmp(d->v[i].type, "0x05")))
-			found(t, VDISK_FINDING_NOTE, "alignment", where, NULL, "begins at byte %" PRIu64 ", which is no multiple of 4096: slow on most storage",
-			      d->v[i].off);
+			found(t, VDISK_FINDING_NOTE, "alignment", where, NULL,
+			      "begins at byte %" PRIu64 ", which is no multiple of 4096: slow on most storage", d->v[i].off);
 	}
 	if (d->table.kind != VDISK_TABLE_GPT)
 		return 0;
@@ -244,7 +256,8 @@ static int lint_table(const struct lint *t, const struct disk *d, vd_error *err)
 	if (vdisk_pread(t->img, last, sizeof(last), off, err))
 		return -1;
 	if (d->table.from_backup)
-		found(t, VDISK_FINDING_NO_BOOT, "gpt-first", "partition table", "sgdisk --load-backup, or gdisk's \"recovery\" menu",
+		found(t, VDISK_FINDING_NO_BOOT, "gpt-first", "partition table",
+		      "sgdisk --load-backup, or gdisk's \"recovery\" menu",
 		      "its first header is damaged; firmware may not look at the second");
 	else if (memcmp(last, "EFI PART", 8))
 		found(t, VDISK_FINDING_NOTE, "gpt-second", "partition table", "sgdisk -e puts it there",
@@ -260,18 +273,22 @@ static void lint_firmware(const struct lint *t, const struct disk *d)
 	uint64_t boot_max = t->form ? t->form->boot_max : 0;
 
 	if (!has)
-		found(t, VDISK_FINDING_NOTE, "no-boot-code", "disk", NULL, "has neither boot code nor an EFI system partition: fine if it is not booted from");
+		found(t, VDISK_FINDING_NOTE, "no-boot-code", "disk", NULL,
+		      "has neither boot code nor an EFI system partition: fine if it is not booted from");
 	else if (!(has & t->p->firmware))
 		found(t, VDISK_FINDING_NO_BOOT, "firmware", "disk",
-		      t->p->firmware == VDISK_FIRMWARE_UEFI ? "give the guest a boot loader for UEFI, or choose a machine with BIOS (hyperv-gen1)"
-		                                            : "choose a machine with UEFI (hyperv-gen2)",
-		      "boots by %s only, but the machines of %s have %s", firmware_name(has), t->p->long_name, firmware_name(t->p->firmware));
+		      t->p->firmware == VDISK_FIRMWARE_UEFI
+		              ? "give the guest a boot loader for UEFI, or choose a machine with BIOS (hyperv-gen1)"
+		              : "choose a machine with UEFI (hyperv-gen2)",
+		      "boots by %s only, but the machines of %s have %s", firmware_name(has), t->p->long_name,
+		      firmware_name(t->p->firmware));
 	else if (has != t->p->firmware && t->p->firmware == (VDISK_FIRMWARE_BIOS | VDISK_FIRMWARE_UEFI))
-		found(t, VDISK_FINDING_NOTE, "firmware", "disk", has == VDISK_FIRMWARE_UEFI ? "give the machine UEFI" : "give the machine BIOS",
-		      "boots by %s only", firmware_name(has));
+		found(t, VDISK_FINDING_NOTE, "firmware", "disk",
+		      has == VDISK_FIRMWARE_UEFI ? "give the machine UEFI" : "give the machine BIOS", "boots by %s only",
+		      firmware_name(has));
 	if (has && boot_max && t->info.virtual_size > boot_max)
-		found(t, VDISK_FINDING_NO_BOOT, "boot-size", "disk", "boot from a smaller disk", "has more than %" PRIu64 " GiB, past which %s does not boot",
-		      boot_max / GIB, t->p->long_name);
+		found(t, VDISK_FINDING_NO_BOOT, "boot-size", "disk", "boot from a smaller disk",
+		      "has more than %" PRIu64 " GiB, past which %s does not boot", boot_max / GIB, t->p->long_name);
 }
 
 static int lint_disk(const struct lint *t, struct disk *d, vd_error *err)
@@ -289,7 +306,8 @@ static int lint_disk(const struct lint *t, struct disk *d, vd_error *err)
 				*err = table;
 			return -1;
 		}
-		found(t, VDISK_FINDING_NO_BOOT, "partition-table", "partition table", "mend it with gdisk or sfdisk", "%s", table.message);
+		found(t, VDISK_FINDING_NO_BOOT, "partition-table", "partition table", "mend it with gdisk or sfdisk", "%s",
+		      table.message);
 		return 0;
 	}
 	d->n = vd_min(d->n, PARTITIONS_MAX);

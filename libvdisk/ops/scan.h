@@ -24,8 +24,8 @@ bool vd_slice_has_data(const struct vd_slice *s);
 /* Tickets in flight for buffers of `each` bytes. */
 unsigned vd_scan_tickets(uint64_t memory_bytes, uint64_t each, unsigned threads);
 
-/* The threads for reading img where `threads` were asked for: of 0, one for each processor, and enough to keep a web server's answers coming,
-   which are a network away. */
+/* The threads for reading img where `threads` were asked for: of 0, one for each processor, and enough to keep a web server's
+   answers coming, which are a network away. */
 unsigned vd_scan_threads(const vdisk_image *img, unsigned threads);
 
 #endif

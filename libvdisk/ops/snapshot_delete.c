@@ -5,8 +5,8 @@
  *  Up:   each image over F takes over what it reads from F, and lies over F's parent then (a rebase).  When nobody lies over F,
  *        its file goes, and last its line in the record.
  *  Down: the only image C over F is committed into F.  From the first byte on F does not hold the snapshot any more, so the record
- *        says before that that it is going.  Those over C are pointed at F.  A C that the disk goes on in is replaced by F, by a rename;
- *        another one's line in the record is given F, and then C's file goes.
+ *        says before that that it is going.  Those over C are pointed at F.  A C that the disk goes on in is replaced by F, by a
+ *        rename; another one's line in the record is given F, and then C's file goes.
  * Each step leaves a chain that reads the same, and is found done by the next run.
  */
 #include "ops/snapshot_tree.h"

@@ -87,7 +87,8 @@ static int layer_add(struct vd_states *s, const struct vd_layer *l, unsigned dep
 		return text_set(&x->name, vd_base_name(l->path), err);
 	x->date_sec = snap->date_sec;
 	x->date_nsec = snap->date_nsec;
-	return text_set(&x->name, snap->name ? snap->name : snap->id, err) || text_set(&x->description, snap->description, err) ? -1 : 0;
+	return text_set(&x->name, snap->name ? snap->name : snap->id, err) || text_set(&x->description, snap->description, err) ? -1
+	                                                                                                                        : 0;
 }
 
 static int layers_add(vdisk_image *img, struct vd_snap_tree *t, struct vd_states *s, vd_error *err)
@@ -101,8 +102,8 @@ static int layers_add(vdisk_image *img, struct vd_snap_tree *t, struct vd_states
 		for (unsigned d = 1; d < img->n_layers && !kept; d++)
 			kept = vd_paths_has(&t->v[i].files, img->chain[d]->path);
 		if (!kept)
-			vd_log(img, VDISK_LOG_WARNING, "%s: the snapshot '%s' is none that the disk goes on from, and is left out", img->path,
-			       t->v[i].name ? t->v[i].name : t->v[i].id);
+			vd_log(img, VDISK_LOG_WARNING, "%s: the snapshot '%s' is none that the disk goes on from, and is left out",
+			       img->path, t->v[i].name ? t->v[i].name : t->v[i].id);
 	}
 	return 0;
 }
@@ -141,8 +142,8 @@ int vd_states_load(vdisk_image *img, const struct vdisk_keep_options *how, struc
 	int rc = -1;
 
 	*s = (struct vd_states){ .how = how };
-	if (vd_snap_tree_load(img, how->open, &t, err) || (t.vmsd && vd_vmsd_load(t.vmsd, &t, err)) || layers_add(img, &t, s, err) ||
-	    vdisk_snapshots(img, internal_add, &in, err) || in.failed)
+	if (vd_snap_tree_load(img, how->open, &t, err) || (t.vmsd && vd_vmsd_load(t.vmsd, &t, err)) ||
+	    layers_add(img, &t, s, err) || vdisk_snapshots(img, internal_add, &in, err) || in.failed)
 		goto out;
 	x = state_add(s, err);
 	if (!x || text_set(&x->path, img->path, err))

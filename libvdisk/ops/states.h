@@ -21,8 +21,8 @@ struct vd_states {
 	const struct vdisk_keep_options *how; /* borrowed; with how->open, how the leaf was opened */
 };
 
-/* Of the disk whose leaf is `img`, opened as how->open says: its layers from the first one up, its internal snapshots, and itself.  Snapshots that
-   branch off are told in img's log, since nothing is kept of them. */
+/* Of the disk whose leaf is `img`, opened as how->open says: its layers from the first one up, its internal snapshots, and itself.
+   Snapshots that branch off are told in img's log, since nothing is kept of them. */
 int vd_states_load(vdisk_image *img, const struct vdisk_keep_options *how, struct vd_states *s, vd_error *err);
 void vd_states_free(struct vd_states *s);
 /* The i-th, read-only. */

@@ -56,11 +56,13 @@ static int target_is_source(vdisk_image *src, const char *path, vd_error *err)
  * Room is asked for only where the map tells what is stored: a block device or a raw file without holes may be zeros for the most
  * part, packed data is smaller by an unknown factor, shared blocks take nothing.
  */
-static bool room_is_known(const vdisk_image *src, const char *path, const struct vdisk_convert_options *o, const struct vd_survey *s)
+static bool room_is_known(const vdisk_image *src, const char *path, const struct vdisk_convert_options *o,
+                          const struct vd_survey *s)
 {
 	struct stat st;
 
-	if (!strcmp(path, "-") || vd_nbd_uri_is(path) || o->flags & VDISK_CONVERT_COMPRESS || o->backing || (s->whole && src->top->flags & VD_LAYER_FIXED))
+	if (!strcmp(path, "-") || vd_nbd_uri_is(path) || o->flags & VDISK_CONVERT_COMPRESS || o->backing ||
+	    (s->whole && src->top->flags & VD_LAYER_FIXED))
 		return false;
 	return stat(path, &st) || S_ISREG(st.st_mode);
 }
@@ -83,13 +85,15 @@ int vd_target_new(vdisk_image *src, const char *path, const struct vdisk_convert
 		.overwrite = o->flags & VDISK_CONVERT_OVERWRITE,
 		.round_up = o->flags & VDISK_CONVERT_ROUND_UP,
 		.dry_run = o->flags & VDISK_CONVERT_DRY_RUN,
-		.create_flags = VD_CREATE_ORDERED | VD_CREATE_UNFINISHED | (o->flags & VDISK_CONVERT_COMPRESS ? VD_CREATE_COMPRESSED : 0),
+		.create_flags =
+			VD_CREATE_ORDERED | VD_CREATE_UNFINISHED | (o->flags & VDISK_CONVERT_COMPRESS ? VD_CREATE_COMPRESSED : 0),
 		.level = o->level,
 		.log = o->log,
 		.log_ctx = o->log_ctx,
 	};
 	if (o->size && o->size < n->size)
-		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "%s: a disk of %" PRIu64 " bytes does not fit into %" PRIu64, path, n->size, o->size);
+		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "%s: a disk of %" PRIu64 " bytes does not fit into %" PRIu64,
+		               path, n->size, o->size);
 	n->size = vd_max(n->size, o->size);
 	if (target_is_source(src, path, err))
 		return -1;

@@ -6,7 +6,8 @@
 #include "core/image.h"
 #include "ops/walk.h"
 
-/* Surveys src and fills in *n for the destination; refuses one that is part of the source.  *s: the survey; of a pipe there is none, and all is 0. */
+/* Surveys src and fills in *n for the destination; refuses one that is part of the source.  *s: the survey; of a pipe there is
+   none, and all is 0. */
 int vd_target_new(vdisk_image *src, const char *path, const struct vdisk_convert_options *o, struct vd_new_image *n,
                   struct vd_survey *s, vd_error *err);
 /* The allocation grain that an image of this format with these options has; 64 KiB where that cannot be told beforehand. */

@@ -214,7 +214,8 @@ static int resolved(struct guestfs_tree *g, const char *path, bool follow, char 
 }
 
 /* 1: it is there, and of that kind; 0: it is not; -1. */
-static int found(struct guestfs_tree *g, const char *path, enum tree_kind kind, char at[PATH_ROOM], struct tree_stat *st, vdisk_error *err)
+static int found(struct guestfs_tree *g, const char *path, enum tree_kind kind, char at[PATH_ROOM], struct tree_stat *st,
+                 vdisk_error *err)
 {
 	int rc = resolved(g, path, true, at, err);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Reading a disk that may be failing.  A read that fails for the medium's sake is done again in halves, down to single sectors; a sector gets some
- * more tries and is then zeros.  One that was given up before gets one try.
+ * Reading a disk that may be failing.  A read that fails for the medium's sake is done again in halves, down to single sectors; a
+ * sector gets some more tries and is then zeros.  One that was given up before gets one try.
  */
 #include "disk.h"
 
@@ -91,8 +91,8 @@ bool disk_is_iso(const struct disk *d)
 {
 	static const char label[] = "VDISK_CAPTURE ";
 	uint8_t *sector = aligned_alloc(DISK_ALIGN, DISK_ALIGN);
-	bool is = sector && pread(d->fd, sector, DISK_ALIGN, 32768) == (ssize_t)DISK_ALIGN && sector[0] == 1 && !memcmp(sector + 1, "CD001", 5) &&
-		!memcmp(sector + 40, label, sizeof(label) - 1);
+	bool is = sector && pread(d->fd, sector, DISK_ALIGN, 32768) == (ssize_t)DISK_ALIGN && sector[0] == 1 &&
+	          !memcmp(sector + 1, "CD001", 5) && !memcmp(sector + 40, label, sizeof(label) - 1);
 
 	free(sector);
 	return is;
@@ -183,7 +183,8 @@ static int piece_try(struct disk *d, uint8_t *buf, size_t len, uint64_t off, siz
 		} else {
 			if (disk_judge(d, err))
 				return -1;
-			return fail(err, VDISK_IO, "%s: ends at %" PRIu64 ", %" PRIu64 " bytes are due", d->path, off + *got, d->size);
+			return fail(err, VDISK_IO, "%s: ends at %" PRIu64 ", %" PRIu64 " bytes are due", d->path, off + *got,
+			            d->size);
 		}
 	}
 	return 0;

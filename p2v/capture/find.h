@@ -13,8 +13,8 @@ void find_nics(struct machine *m, const char *root);
 
 /* How a disk hangs on the machine: fills all but name, size and path of the entry of `kernel`, as it is called in /sys/block. */
 void find_disk(struct machine *m, struct machine_disk *d, const char *kernel, const char *root);
-/* Whole disks that belong to the machine (no loop, RAM, CD, network, mapped or stacked devices, none without a medium; but what find_stack() knows, and
-   not what that is made of): names as in /sys/block. */
+/* Whole disks that belong to the machine (no loop, RAM, CD, network, mapped or stacked devices, none without a medium; but what
+   find_stack() knows, and not what that is made of): names as in /sys/block. */
 char **find_disks(const char *root, size_t *n); /* find_names_free() */
 
 /* Whether a device is a disk that others make: a multipath map, or an array of the firmware's. */
@@ -44,10 +44,12 @@ struct find_mounts {
 };
 int find_mounts(struct find_mounts *out, const char *root, vdisk_error *err);
 void find_mounts_free(struct find_mounts *m);
-/* Calls fn with each disk below a block device (sda of sda1, of dm-0, of md0), itself if it is one; with one that others make, and with these. */
+/* Calls fn with each disk below a block device (sda of sda1, of dm-0, of md0), itself if it is one; with one that others make, and
+   with these. */
 void find_bottom(const char *root, const char *device, void (*fn)(void *ctx, const char *disk), void *ctx);
 
-/* Where a device begins on the whole disk that it is, or is a partition of: its name in /sys/block, and bytes.  false: something is in between. */
+/* Where a device begins on the whole disk that it is, or is a partition of: its name in /sys/block, and bytes.  false: something is
+   in between. */
 bool find_place(char disk[64], uint64_t *off, const char *root, const char *device);
 
 #endif

@@ -18,8 +18,20 @@
 static bool is_filler(const char *text)
 {
 	static const char *const fillers[] = {
-		"To be filled by O.E.M.", "To Be Filled By O.E.M.", "Default string", "System Product Name", "System manufacturer", "System Serial Number",
-		"Not Specified", "Not Applicable", "None", "0123456789", "OEM", "O.E.M.", "INVALID", "unknown",
+		"To be filled by O.E.M.",
+		"To Be Filled By O.E.M.",
+		"Default string",
+		"System Product Name",
+		"System manufacturer",
+		"System Serial Number",
+		"Not Specified",
+		"Not Applicable",
+		"None",
+		"0123456789",
+		"OEM",
+		"O.E.M.",
+		"INVALID",
+		"unknown",
 	};
 
 	for (size_t i = 0; i < sizeof(fillers) / sizeof(*fillers); i++)
@@ -44,15 +56,17 @@ static const char *uuid_of(struct machine *m, const char *seed)
 		return NULL;
 	h[6] = (uint8_t)((h[6] & 0x0f) | 0x80); /* RFC 9562, version 8 */
 	h[8] = (uint8_t)((h[8] & 0x3f) | 0x80);
-	return machine_text_format(m, "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", h[0], h[1], h[2], h[3], h[4], h[5], h[6],
-	                           h[7], h[8], h[9], h[10], h[11], h[12], h[13], h[14], h[15]);
+	return machine_text_format(m, "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", h[0], h[1], h[2],
+	                           h[3], h[4], h[5], h[6], h[7], h[8], h[9], h[10], h[11], h[12], h[13], h[14], h[15]);
 }
 
 /* What some makers gave to all of their boards: machines that go by these would be taken for one. */
 static bool is_everybodys(const char *uuid)
 {
 	static const char *const known[] = {
-		"03000200-0400-0500-0006-000700080009", "00020003-0004-0005-0006-000700080009", "12345678-1234-5678-90ab-cddeefaabbcc",
+		"03000200-0400-0500-0006-000700080009",
+		"00020003-0004-0005-0006-000700080009",
+		"12345678-1234-5678-90ab-cddeefaabbcc",
 		"fefefefe-fefe-fefe-fefe-fefefefefefe",
 	};
 
@@ -62,7 +76,8 @@ static bool is_everybodys(const char *uuid)
 	return strspn(uuid, "0-") == strlen(uuid) || strspn(uuid, "fF-") == strlen(uuid);
 }
 
-/* The firmware's; else one that its cards make, which are the same from whichever system it is asked; else one of this installation's. */
+/* The firmware's; else one that its cards make, which are the same from whichever system it is asked; else one of this
+   installation's. */
 static void uuid_find(struct machine *m, const char *root)
 {
 	char text[256], seed[4096] = "";
@@ -76,7 +91,8 @@ static void uuid_find(struct machine *m, const char *root)
 	names = find_names(root, &n, "/sys/class/net");
 	for (size_t i = 0; i < n; i++)
 		if (find_there(root, "/sys/class/net/%s/device", names[i]) &&
-		    find_text(text, sizeof(text), root, "/sys/class/net/%s/address", names[i]) && len + strlen(text) + 2 < sizeof(seed))
+		    find_text(text, sizeof(text), root, "/sys/class/net/%s/address", names[i]) &&
+		    len + strlen(text) + 2 < sizeof(seed))
 			len += (size_t)snprintf(seed + len, sizeof(seed) - len, "%s\n", text);
 	find_names_free(names, n);
 	if (!len)
@@ -107,7 +123,8 @@ static int by_core(const void *a, const void *b)
 {
 	const struct core *x = a, *y = b;
 
-	return x->package != y->package ? (x->package > y->package) - (x->package < y->package) : (x->core > y->core) - (x->core < y->core);
+	return x->package != y->package ? (x->package > y->package) - (x->package < y->package)
+	                                : (x->core > y->core) - (x->core < y->core);
 }
 
 /* Sockets, cores and threads only where they multiply to what there is. */
@@ -143,8 +160,10 @@ static void cpus_find(struct machine *m, const char *root)
 	for (size_t i = 0; v && i < n; i++) {
 		const char *name = names[i];
 
-		if (strncmp(name, "cpu", 3) || !isdigit((unsigned char)name[3]) || strspn(name + 3, "0123456789") != strlen(name + 3) ||
-		    !find_number(1, root, "/sys/devices/system/cpu/%s/online", name) || !find_there(root, "/sys/devices/system/cpu/%s/topology", name))
+		if (strncmp(name, "cpu", 3) || !isdigit((unsigned char)name[3]) ||
+		    strspn(name + 3, "0123456789") != strlen(name + 3) ||
+		    !find_number(1, root, "/sys/devices/system/cpu/%s/online", name) ||
+		    !find_there(root, "/sys/devices/system/cpu/%s/topology", name))
 			continue;
 		v[found].package = (unsigned)find_number(0, root, "/sys/devices/system/cpu/%s/topology/physical_package_id", name);
 		v[found].core = (unsigned)find_number(found, root, "/sys/devices/system/cpu/%s/topology/core_id", name);
@@ -165,7 +184,8 @@ static void cpus_find(struct machine *m, const char *root)
 		m->host.cpu = machine_text_clean(m, model);
 }
 
-/* What is built in: the kernel's blocks of memory, which count what firmware took of them, too; else what the kernel has, rounded up. */
+/* What is built in: the kernel's blocks of memory, which count what firmware took of them, too; else what the kernel has, rounded
+   up. */
 static void memory_find(struct machine *m, const char *root)
 {
 	char text[4096], value[64];
@@ -200,7 +220,8 @@ static void host_find(struct machine *m, const char *root)
 	time_t now = time(NULL);
 	struct tm tm;
 
-	if (find_text(text, sizeof(text), root, "/proc/sys/kernel/hostname") || find_text(text, sizeof(text), root, "/etc/hostname"))
+	if (find_text(text, sizeof(text), root, "/proc/sys/kernel/hostname") ||
+	    find_text(text, sizeof(text), root, "/etc/hostname"))
 		m->host.hostname = machine_text_clean(m, text);
 	m->host.vendor = dmi(m, root, "sys_vendor");
 	m->host.product = dmi(m, root, "product_name");

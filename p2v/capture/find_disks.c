@@ -44,17 +44,19 @@ char **find_disks(const char *root, size_t *n)
 	return names;
 }
 
-static const struct { const char *driver; enum machine_scsi model; } adapters[] = {
-	{ "BusLogic", MACHINE_SCSI_BUSLOGIC }, { "sym53c8xx", MACHINE_SCSI_LSI }, { "mptspi", MACHINE_SCSI_LSI }, { "mptsas", MACHINE_SCSI_LSI_SAS },
-	{ "mpt2sas", MACHINE_SCSI_LSI_SAS }, { "mpt3sas", MACHINE_SCSI_LSI_SAS }, { "vmw_pvscsi", MACHINE_SCSI_PVSCSI },
-	{ "virtio_scsi", MACHINE_SCSI_VIRTIO }, { "megaraid_sas", MACHINE_SCSI_MEGASAS }, { "storvsc_host_t", MACHINE_SCSI_HYPERV },
-	{ "storvsc", MACHINE_SCSI_HYPERV },
+static const struct { const char *driver; enum machine_scsi model;
+} adapters[] = {
+	{ "BusLogic", MACHINE_SCSI_BUSLOGIC },     { "sym53c8xx", MACHINE_SCSI_LSI },      { "mptspi", MACHINE_SCSI_LSI },
+	{ "mptsas", MACHINE_SCSI_LSI_SAS },        { "mpt2sas", MACHINE_SCSI_LSI_SAS },    { "mpt3sas", MACHINE_SCSI_LSI_SAS },
+	{ "vmw_pvscsi", MACHINE_SCSI_PVSCSI },     { "virtio_scsi", MACHINE_SCSI_VIRTIO }, { "megaraid_sas", MACHINE_SCSI_MEGASAS },
+	{ "storvsc_host_t", MACHINE_SCSI_HYPERV }, { "storvsc", MACHINE_SCSI_HYPERV },
 };
 
 static bool place_taken(const struct machine *m, const struct machine_disk *d, int unit)
 {
 	for (size_t i = 0; i < m->disks_n; i++)
-		if (&m->disks[i] != d && m->disks[i].bus == d->bus && m->disks[i].controller == d->controller && m->disks[i].unit == unit)
+		if (&m->disks[i] != d && m->disks[i].bus == d->bus && m->disks[i].controller == d->controller &&
+		    m->disks[i].unit == unit)
 			return true;
 	return false;
 }
@@ -65,7 +67,8 @@ static void ata_place(struct machine *m, struct machine_disk *d, const char *pat
 	const char *ata = strstr(path, "/ata"), *target = strstr(path, "/target");
 	unsigned port = 0, host, channel, id = 0;
 
-	d->bus = !strcmp(driver, "ata_piix") || !strncmp(driver, "pata_", 5) || !strcmp(driver, "ata_generic") ? MACHINE_BUS_IDE : MACHINE_BUS_SATA;
+	d->bus = !strcmp(driver, "ata_piix") || !strncmp(driver, "pata_", 5) || !strcmp(driver, "ata_generic") ? MACHINE_BUS_IDE
+	                                                                                                       : MACHINE_BUS_SATA;
 	if (d->bus != MACHINE_BUS_IDE || !ata || sscanf(ata, "/ata%u/", &port) != 1 || !port || port > 2 || !target ||
 	    sscanf(target, "/target%u:%u:%u", &host, &channel, &id) != 3 || id > 1)
 		return;
@@ -145,10 +148,12 @@ void find_disk(struct machine *m, struct machine_disk *d, const char *kernel, co
 	d->read_only = find_number(0, root, "/sys/block/%s/ro", name) == 1;
 	if (find_text(text, sizeof(text), root, "/sys/block/%s/device/model", name))
 		d->model = machine_text_clean(m, text);
-	if (find_text(text, sizeof(text), root, "/sys/block/%s/device/serial", name) || find_text(text, sizeof(text), root, "/sys/block/%s/serial", name))
+	if (find_text(text, sizeof(text), root, "/sys/block/%s/device/serial", name) ||
+	    find_text(text, sizeof(text), root, "/sys/block/%s/serial", name))
 		d->serial = machine_text_clean(m, text);
 	else
 		d->serial = scsi_serial(m, root, name);
-	if (find_text(text, sizeof(text), root, "/sys/block/%s/device/wwid", name) || find_text(text, sizeof(text), root, "/sys/block/%s/wwid", name))
+	if (find_text(text, sizeof(text), root, "/sys/block/%s/device/wwid", name) ||
+	    find_text(text, sizeof(text), root, "/sys/block/%s/wwid", name))
 		d->wwn = machine_text_clean(m, text);
 }

@@ -56,7 +56,10 @@ bool find_place(char disk[64], uint64_t *off, const char *root, const char *devi
 	return !n || find_stack(root, disk) != FIND_PLAIN;
 }
 
-void find_bottom(const char *root, const char *device, void (*fn)(void *, const char *), void *ctx) { bottom(root, device, fn, ctx, 0); }
+void find_bottom(const char *root, const char *device, void (*fn)(void *, const char *), void *ctx)
+{
+	bottom(root, device, fn, ctx, 0);
+}
 
 /* mountinfo writes blanks and backslashes as three octal digits. */
 static void unescape(char *s)
@@ -159,7 +162,8 @@ static int line_take(struct find_mounts *out, const char *root, char *line)
 	unescape(fields[4]);
 	snprintf(a.like.fs, sizeof(a.like.fs), "%.31s", fs);
 	a.like.folder = fields[4];
-	a.like.writable = strncmp(options, "rw", 2) == 0; /* of the file system: a mount may be read-only beside another that is not */
+	a.like.writable = strncmp(options, "rw", 2) == 0; /* of the file system: a mount may be read-only beside another that is
+	                                                     not */
 	if (strcmp(fs, "btrfs") || !btrfs_add(&a)) {
 		memcpy(a.like.device, a.like.source, sizeof(a.like.device));
 		find_bottom(root, a.like.source, add, &a);

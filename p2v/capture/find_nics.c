@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * NICs are what has a device behind it.  Addresses may stand on what lies over them (a bridge, a bond, a VLAN): they are told of the NIC below,
- * since that is where the new machine's network hangs.
+ * NICs are what has a device behind it.  Addresses may stand on what lies over them (a bridge, a bond, a VLAN): they are told of
+ * the NIC below, since that is where the new machine's network hangs.
  */
 #include "find.h"
 #include "find_text.h"
@@ -16,10 +16,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const struct { const char *driver; enum machine_nic_model model; } models[] = {
-	{ "e1000", MACHINE_NIC_E1000 }, { "e1000e", MACHINE_NIC_E1000E }, { "8139cp", MACHINE_NIC_RTL8139 }, { "8139too", MACHINE_NIC_RTL8139 },
-	{ "pcnet32", MACHINE_NIC_PCNET }, { "ne2k-pci", MACHINE_NIC_NE2000 }, { "tulip", MACHINE_NIC_TULIP }, { "vmxnet", MACHINE_NIC_VMXNET },
-	{ "vmxnet3", MACHINE_NIC_VMXNET3 }, { "virtio_net", MACHINE_NIC_VIRTIO }, { "hv_netvsc", MACHINE_NIC_HYPERV }, { "vif", MACHINE_NIC_XEN },
+static const struct { const char *driver; enum machine_nic_model model;
+} models[] = {
+	{ "e1000", MACHINE_NIC_E1000 },       { "e1000e", MACHINE_NIC_E1000E },    { "8139cp", MACHINE_NIC_RTL8139 },
+	{ "8139too", MACHINE_NIC_RTL8139 },   { "pcnet32", MACHINE_NIC_PCNET },    { "ne2k-pci", MACHINE_NIC_NE2000 },
+	{ "tulip", MACHINE_NIC_TULIP },       { "vmxnet", MACHINE_NIC_VMXNET },    { "vmxnet3", MACHINE_NIC_VMXNET3 },
+	{ "virtio_net", MACHINE_NIC_VIRTIO }, { "hv_netvsc", MACHINE_NIC_HYPERV }, { "vif", MACHINE_NIC_XEN },
 };
 
 static struct machine_nic *nic_named(struct machine *m, const char *name)
@@ -66,7 +68,8 @@ static void nic_add(struct machine *m, const char *root, const char *name)
 			nic->model = models[i].model;
 	nic->mtu = (unsigned)find_number(0, root, "/sys/class/net/%s/mtu", name);
 	nic->disconnected = find_number(1, root, "/sys/class/net/%s/carrier", name) == 0;
-	if (find_link(text, sizeof(text), root, "/sys/class/net/%s/master", name) && find_there(root, "/sys/class/net/%s/bridge", text)) {
+	if (find_link(text, sizeof(text), root, "/sys/class/net/%s/master", name) &&
+	    find_there(root, "/sys/class/net/%s/bridge", text)) {
 		nic->net = MACHINE_NET_BRIDGE;
 		nic->network = machine_text(m, text);
 	}
@@ -101,7 +104,8 @@ static void addresses_find(struct machine *m)
 		                                      : (const void *)&((struct sockaddr_in6 *)(void *)a->ifa_addr)->sin6_addr;
 		struct machine_nic *nic;
 
-		if ((family != AF_INET && family != AF_INET6) || (family == AF_INET6 && IN6_IS_ADDR_LINKLOCAL((const struct in6_addr *)bytes)))
+		if ((family != AF_INET && family != AF_INET6) ||
+		    (family == AF_INET6 && IN6_IS_ADDR_LINKLOCAL((const struct in6_addr *)bytes)))
 			continue;
 		nic = nic_below(m, "", a->ifa_name, 0);
 		if (!nic || !inet_ntop(family, bytes, text, INET6_ADDRSTRLEN))
@@ -120,7 +124,8 @@ static bool in_list(const char **v, size_t n, const char *text)
 	return false;
 }
 
-/* /proc/net/route: Iface Destination Gateway Flags RefCnt Use Metric Mask, numbers in the host's order of bytes as they lie in memory. */
+/* /proc/net/route: Iface Destination Gateway Flags RefCnt Use Metric Mask, numbers in the host's order of bytes as they lie in
+   memory. */
 static void gateways_find(struct machine *m, const char *root)
 {
 	char text[65536], name[64], out[INET_ADDRSTRLEN];
@@ -131,7 +136,8 @@ static void gateways_find(struct machine *m, const char *root)
 		struct machine_nic *nic;
 		struct in_addr a;
 
-		if (sscanf(line, "%63s %x %x %x %*d %*d %*d %x", name, &destination, &gateway, &flags, &mask) != 5 || destination || mask || !gateway)
+		if (sscanf(line, "%63s %x %x %x %*d %*d %*d %x", name, &destination, &gateway, &flags, &mask) != 5 || destination ||
+		    mask || !gateway)
 			continue;
 		nic = nic_below(m, root, name, 0);
 		a.s_addr = gateway;

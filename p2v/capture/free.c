@@ -48,7 +48,8 @@ static bool number(json_object *o, const char *key, uint64_t *out)
 {
 	json_object *v;
 
-	if (!json_object_is_type(o, json_type_object) || !json_object_object_get_ex(o, key, &v) || !json_object_is_type(v, json_type_int))
+	if (!json_object_is_type(o, json_type_object) || !json_object_object_get_ex(o, key, &v) ||
+	    !json_object_is_type(v, json_type_int))
 		return false;
 	*out = json_object_get_uint64(v);
 	return true;
@@ -71,8 +72,8 @@ static int notes_take(struct free_map *out, json_object *regions)
 		const char *name = text_of(o, "name"), *type = text_of(o, "type"), *note = text_of(o, "note");
 
 		if (note)
-			snprintf(out->notes[out->n_notes++].text, sizeof(out->notes->text), "%s%s%s%s is taken whole: %s", name ? name : "?", type ? " (" : "",
-			         type ? type : "", type ? ")" : "", note);
+			snprintf(out->notes[out->n_notes++].text, sizeof(out->notes->text), "%s%s%s%s is taken whole: %s",
+			         name ? name : "?", type ? " (" : "", type ? type : "", type ? ")" : "", note);
 	}
 	return out->notes ? 0 : -1;
 }
@@ -81,27 +82,37 @@ static int answer_take(const struct disk *d, const char *text, size_t len, struc
 {
 	json_object *o = json_tokener_parse(text), *list, *regions;
 	uint64_t size, from, n, at = 0;
-	bool good = o && len && number(o, "virtual-size", &size) && size == d->size && json_object_object_get_ex(o, "free", &list) &&
-		json_object_is_type(list, json_type_array) && json_object_object_get_ex(o, "regions", &regions);
+	bool good = o && len && number(o, "virtual-size", &size) && size == d->size &&
+	            json_object_object_get_ex(o, "free", &list) && json_object_is_type(list, json_type_array) &&
+	            json_object_object_get_ex(o, "regions", &regions);
 
 	for (size_t i = 0; good && i < json_object_array_length(list); i++) {
 		json_object *r = json_object_array_get_idx(list, i);
 
-		good = number(r, "offset", &from) && number(r, "length", &n) && n && from >= at && from < size && n <= size - from &&
-			!(from % DISK_ALIGN) && !(n % DISK_ALIGN) && !ranges_add(&out->free, from, from + n);
+		good = number(r, "offset", &from) && number(r, "length", &n) && n && from >= at && from < size &&
+		       n <= size - from && !(from % DISK_ALIGN) && !(n % DISK_ALIGN) && !ranges_add(&out->free, from, from + n);
 		at = from + n;
 	}
 	if (good)
 		good = !notes_take(out, regions);
 	json_object_put(o);
-	return good ? 0 : fail(err, VDISK_IO, "%s: which of its blocks are free is not known: the answer is not understood", d->path);
+	return good ? 0
+	            : fail(err, VDISK_IO, "%s: which of its blocks are free is not known: the answer is not understood", d->path);
 }
 
 int free_find(struct disk *d, bool live, struct free_map *out, vdisk_error *err)
 {
 	char program[4096], path[4200];
-	char *argv[] = { (char *)"vdisk", (char *)"map", (char *)"-q", (char *)"--json", (char *)"-f", (char *)"raw", (char *)(live ? "--free=live" : "--free"),
-		         (char *)"--", d->path, NULL };
+	char *argv[] = { (char *)"vdisk",
+		         (char *)"map",
+		         (char *)"-q",
+		         (char *)"--json",
+		         (char *)"-f",
+		         (char *)"raw",
+		         (char *)(live ? "--free=live" : "--free"),
+		         (char *)"--",
+		         d->path,
+		         NULL };
 	int fds[2], status;
 	size_t len = 0;
 	char *text;
@@ -109,7 +120,8 @@ int free_find(struct disk *d, bool live, struct free_map *out, vdisk_error *err)
 
 	*out = (struct free_map){ 0 };
 	if (!child_find("vdisk", true, program))
-		return fail(err, VDISK_UNSUPPORTED, "%s: which of its blocks are free is not known: the program vdisk is not there", d->path);
+		return fail(err, VDISK_UNSUPPORTED, "%s: which of its blocks are free is not known: the program vdisk is not there",
+		            d->path);
 	if (*d->path == '-' && (size_t)snprintf(path, sizeof(path), "./%s", d->path) < sizeof(path))
 		argv[8] = path;
 	disk_forget(d);

@@ -15,7 +15,8 @@ struct free_map {
 	size_t n_notes;
 };
 
-/* live: what is free now, although the file systems are not at rest.  0, or -1 with *err when it cannot be told (the whole disk is to be read). */
+/* live: what is free now, although the file systems are not at rest.  0, or -1 with *err when it cannot be told (the whole disk is
+   to be read). */
 int free_find(struct disk *d, bool live, struct free_map *out, vdisk_error *err);
 void free_map_free(struct free_map *f);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The keeper is forked while this program has one thread.  From the first freeze on it touches no file: its memory is locked, it has
- * a session of its own, and signals that end programs are blocked in it.
+ * The keeper is forked while this program has one thread.  From the first freeze on it touches no file: its memory is locked, it
+ * has a session of its own, and signals that end programs are blocked in it.
  */
 #include "freeze.h"
 

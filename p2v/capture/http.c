@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * libcurl, told what a receiver is: TLS 1.2 and later only, no redirections, no proxies for secrets to leak to but the user's own, and with a
- * fingerprint that key and no other.  A connection on which nothing moves for a while is given up, the receiver only after give_up_seconds
- * without an answer.
+ * libcurl, told what a receiver is: TLS 1.2 and later only, no redirections, no proxies for secrets to leak to but the user's own,
+ * and with a fingerprint that key and no other.  A connection on which nothing moves for a while is given up, the receiver only
+ * after give_up_seconds without an answer.
  */
 #include "http.h"
 
@@ -173,12 +173,13 @@ static enum http_outcome judge(struct http_conn *c, CURLcode rc, vdisk_error *er
 		return HTTP_REFUSED;
 	}
 	if (rc == CURLE_PEER_FAILED_VERIFICATION || rc == CURLE_SSL_CACERT_BADFILE) {
-		fail(err, VDISK_REFUSED, "%s: its certificate is not one to be trusted (%s); --fingerprint takes what the receiver printed",
-		     c->h->base, why);
+		fail(err, VDISK_REFUSED,
+		     "%s: its certificate is not one to be trusted (%s); --fingerprint takes what the receiver printed", c->h->base,
+		     why);
 		return HTTP_REFUSED;
 	}
-	if (rc == CURLE_URL_MALFORMAT || rc == CURLE_UNSUPPORTED_PROTOCOL || rc == CURLE_SSL_CERTPROBLEM || rc == CURLE_OUT_OF_MEMORY ||
-	    rc == CURLE_WRITE_ERROR) {
+	if (rc == CURLE_URL_MALFORMAT || rc == CURLE_UNSUPPORTED_PROTOCOL || rc == CURLE_SSL_CERTPROBLEM ||
+	    rc == CURLE_OUT_OF_MEMORY || rc == CURLE_WRITE_ERROR) {
 		fail(err, VDISK_INVALID, "%s: %s", c->h->base, why);
 		return HTTP_REFUSED;
 	}
@@ -205,7 +206,8 @@ static void reached(struct http *h)
 		h->o->note("the receiver is there again");
 }
 
-static enum http_outcome perform(struct http_conn *c, const char *path, const char *secret, const char *type, unsigned *status, vdisk_error *err)
+static enum http_outcome perform(struct http_conn *c, const char *path, const char *secret, const char *type, unsigned *status,
+                                 vdisk_error *err)
 {
 	struct curl_slist *headers = headers_make(c, secret, type);
 	char url[sizeof(c->h->base) + 512];
@@ -244,8 +246,8 @@ static enum http_outcome perform(struct http_conn *c, const char *path, const ch
 	return HTTP_ANSWERED;
 }
 
-enum http_outcome http_once(struct http_conn *c, const char *method, const char *path, const char *secret, const void *body, size_t len,
-                            unsigned *status, vdisk_error *err)
+enum http_outcome http_once(struct http_conn *c, const char *method, const char *path, const char *secret, const void *body,
+                            size_t len, unsigned *status, vdisk_error *err)
 {
 	c->read = NULL;
 	c->send = body;
@@ -261,8 +263,8 @@ enum http_outcome http_once(struct http_conn *c, const char *method, const char 
 	return perform(c, path, secret, body ? "application/json" : NULL, status, err);
 }
 
-enum http_outcome http_stream(struct http_conn *c, const char *path, const char *secret, curl_read_callback read, void *ctx, unsigned *status,
-                              vdisk_error *err)
+enum http_outcome http_stream(struct http_conn *c, const char *path, const char *secret, curl_read_callback read, void *ctx,
+                              unsigned *status, vdisk_error *err)
 {
 	c->read = read;
 	c->read_ctx = ctx;
@@ -302,8 +304,8 @@ static bool wait_more(struct http *h, time_t begun, unsigned *nap_ms, const vdis
 	return true;
 }
 
-int http_ask(struct http_conn *c, const char *method, const char *path, const char *secret, const void *body, size_t len, unsigned *status,
-             vdisk_error *err)
+int http_ask(struct http_conn *c, const char *method, const char *path, const char *secret, const void *body, size_t len,
+             unsigned *status, vdisk_error *err)
 {
 	unsigned nap_ms = NAP_MS_FIRST;
 	time_t begun = http_now();

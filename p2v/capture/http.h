@@ -51,17 +51,18 @@ enum http_outcome {
 	HTTP_REFUSED,  /* it must not be tried again: the wrong fingerprint, an unusable URL */
 };
 /* path: behind the base, "/v1/…".  body: JSON, or NULL; type: of it. */
-enum http_outcome http_once(struct http_conn *c, const char *method, const char *path, const char *secret, const void *body, size_t len,
-                            unsigned *status, vdisk_error *err);
+enum http_outcome http_once(struct http_conn *c, const char *method, const char *path, const char *secret, const void *body,
+                            size_t len, unsigned *status, vdisk_error *err);
 /* The body comes from a callback. */
-enum http_outcome http_stream(struct http_conn *c, const char *path, const char *secret, curl_read_callback read, void *ctx, unsigned *status,
-                              vdisk_error *err);
+enum http_outcome http_stream(struct http_conn *c, const char *path, const char *secret, curl_read_callback read, void *ctx,
+                              unsigned *status, vdisk_error *err);
 /* http_once() until there is an answer that is no "come again", or the receiver is given up: 0 or -1. */
-int http_ask(struct http_conn *c, const char *method, const char *path, const char *secret, const void *body, size_t len, unsigned *status,
-             vdisk_error *err);
+int http_ask(struct http_conn *c, const char *method, const char *path, const char *secret, const void *body, size_t len,
+             unsigned *status, vdisk_error *err);
 /* Whether a status means that the same may work later. */
 bool http_again(unsigned status);
-/* After a request that was in vain: whether it is worth another, after a pause where `full` (the receiver has trouble of its own). */
+/* After a request that was in vain: whether it is worth another, after a pause where `full` (the receiver has trouble of its
+   own). */
 bool http_patient(struct http *h, bool full);
 /* *err from an answer that says no. */
 int http_no(struct http_conn *c, unsigned status, const char *what, vdisk_error *err);

@@ -31,7 +31,8 @@ static struct label label_of(struct machine *m, int fd, uint64_t off, uint64_t l
 
 	if (pr && !blkid_probe_set_device(pr, fd, (blkid_loff_t)off, (blkid_loff_t)len)) {
 		blkid_probe_enable_superblocks(pr, 1);
-		blkid_probe_set_superblocks_flags(pr, BLKID_SUBLKS_TYPE | BLKID_SUBLKS_UUID | BLKID_SUBLKS_LABEL | BLKID_SUBLKS_VERSION);
+		blkid_probe_set_superblocks_flags(pr, BLKID_SUBLKS_TYPE | BLKID_SUBLKS_UUID | BLKID_SUBLKS_LABEL |
+		                                              BLKID_SUBLKS_VERSION);
 		if (!blkid_do_safeprobe(pr)) {
 			l.fs = probed(m, pr, "TYPE");
 			l.uuid = probed(m, pr, "UUID");
@@ -79,7 +80,8 @@ static void crypt_note(struct machine *m, const char *root, const char *device, 
 	c->name = crypt_name(m, root, device);
 }
 
-static void partition_note(struct machine *m, struct disk *d, int fd, const struct vdisk_partition *p, const struct find_mounts *mounts, const char *root)
+static void partition_note(struct machine *m, struct disk *d, int fd, const struct vdisk_partition *p,
+                           const struct find_mounts *mounts, const char *root)
 {
 	struct label l = label_of(m, fd, p->off, p->len);
 	struct machine_partition *out = machine_partition_add(m);
@@ -106,12 +108,14 @@ static void partition_note(struct machine *m, struct disk *d, int fd, const stru
 static bool volume_known(const struct machine *m, const struct vdisk_volume *v)
 {
 	for (size_t i = 0; i < m->volumes_n; i++)
-		if (m->volumes[i].group && m->volumes[i].name && !strcmp(m->volumes[i].group, v->group) && !strcmp(m->volumes[i].name, v->name))
+		if (m->volumes[i].group && m->volumes[i].name && !strcmp(m->volumes[i].group, v->group) &&
+		    !strcmp(m->volumes[i].name, v->name))
 			return true;
 	return false;
 }
 
-static void volumes_note(struct machine *m, struct disk *d, vdisk_image *img, int fd, const struct find_mounts *mounts, const char *root)
+static void volumes_note(struct machine *m, struct disk *d, vdisk_image *img, int fd, const struct find_mounts *mounts,
+                         const char *root)
 {
 	const struct vdisk_volume *v;
 	vdisk_volumes *volumes;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What lies on a disk, for the machine's description: partitions, file systems, LVM, MD, LUKS.  It informs; what cannot be read is left out. */
+/* What lies on a disk, for the machine's description: partitions, file systems, LVM, MD, LUKS.  It informs; what cannot be read is
+   left out. */
 #ifndef CAPTURE_LAYOUT_H
 #define CAPTURE_LAYOUT_H
 

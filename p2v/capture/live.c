@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A file system that cannot be frozen, as FAT, may be left alone by everybody all the same: the kernel counts what is written to its device, and
- * no more than before after a sync means that it was at rest.
+ * A file system that cannot be frozen, as FAT, may be left alone by everybody all the same: the kernel counts what is written to
+ * its device, and no more than before after a sync means that it was at rest.
  */
 #include "live.h"
 
@@ -65,13 +65,14 @@ static int lacks_find(struct live *l, const char *source, const char *const *dis
 				taken = taken || !strcmp(o->disk, disks[d]);
 		}
 		if (!seen && !taken)
-			snprintf(missing + strlen(missing), sizeof(missing) - strlen(missing), "%s%s", n_missing++ ? ", " : "", m->device);
+			snprintf(missing + strlen(missing), sizeof(missing) - strlen(missing), "%s%s", n_missing++ ? ", " : "",
+			         m->device);
 		n_taken += !seen && taken;
 	}
 	if (!n_missing || !n_taken)
 		return 0;
-	snprintf(line, sizeof(line), "%s (%s) lies on %s, too, which %s not captured: without it the file system may not be whole", first->folder, first->fs, missing,
-	         n_missing == 1 ? "is" : "are");
+	snprintf(line, sizeof(line), "%s (%s) lies on %s, too, which %s not captured: without it the file system may not be whole",
+	         first->folder, first->fs, missing, n_missing == 1 ? "is" : "are");
 	v = realloc(l->lacks, (l->n_lacks + 1) * sizeof(*v));
 	if (!v)
 		return -1;

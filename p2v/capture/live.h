@@ -45,8 +45,8 @@ bool live_on(const struct live *l, const char *disk);
 /* The mount that holds a file or folder, or what it would be made in; NULL: none of these. */
 const struct live_mount *live_holds(const struct live *l, const char *path);
 
-/* Begins to hold still those that are not snapped: all that can be, or (`root_too` false) all but the system's own root.  What cannot be is told to
-   `note`. */
+/* Begins to hold still those that are not snapped: all that can be, or (`root_too` false) all but the system's own root.  What
+   cannot be is told to `note`. */
 void live_freeze(struct live *l, bool root_too, unsigned seconds, void (*note)(const char *message));
 /* The disk is written to by snapshots that we made: its count tells nothing.  After live_watch(). */
 void live_ours(struct live *l, size_t disk);
@@ -54,8 +54,9 @@ void live_ours(struct live *l, size_t disk);
 void live_watch(struct live *l, const char *root);
 /* All file systems of the disk are frozen, or snapped. */
 bool live_frozen(const struct live *l, const char *disk);
-/* Nobody has written to what is read of the disk since live_freeze() or live_watch(): to its file systems, but for snapped ones, or where none of it is known to be mounted (as the second
-   disk of a btrfs, one of ZFS, or what a program takes whole) to any of it. */
+/* Nobody has written to what is read of the disk since live_freeze() or live_watch(): to its file systems, but for snapped ones, or
+   where none of it is known to be mounted (as the second disk of a btrfs, one of ZFS, or what a program takes whole) to any of
+   it. */
 bool live_still(struct live *l, const char *disk, const char *root);
 /* Lets go. */
 void live_thaw(struct live *l);

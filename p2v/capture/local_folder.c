@@ -66,7 +66,8 @@ static int place(struct local_folder *f, size_t n_disks, vdisk_error *err)
 	return 0;
 }
 
-static bool is_ours(const struct transfer_state *s, const struct local_folder *f, const char *machine, const struct sink_disk *disks, size_t n)
+static bool is_ours(const struct transfer_state *s, const struct local_folder *f, const char *machine,
+                    const struct sink_disk *disks, size_t n)
 {
 	bool same = !s->received && !strcmp(s->machine, machine) && !strcmp(s->format, f->state.format) && s->n_disks == n;
 
@@ -135,7 +136,8 @@ static int folder_make(struct local_folder *f, vdisk_error *err)
 	snprintf(plain, sizeof(plain), "%s", f->state.folder);
 	for (unsigned i = 2; f->is_folder; i++) { /* the machine may have been captured today */
 		snprintf(f->name, sizeof(f->name), "%s" TRANSFER_PARTIAL, f->state.folder);
-		if (faccessat(f->parent, f->state.folder, F_OK, AT_SYMLINK_NOFOLLOW) && faccessat(f->parent, f->name, F_OK, AT_SYMLINK_NOFOLLOW))
+		if (faccessat(f->parent, f->state.folder, F_OK, AT_SYMLINK_NOFOLLOW) &&
+		    faccessat(f->parent, f->name, F_OK, AT_SYMLINK_NOFOLLOW))
 			break;
 		snprintf(f->state.folder, sizeof(f->state.folder), "%.*s-%u", (int)sizeof(plain) - 12, plain, i);
 	}
@@ -168,7 +170,9 @@ static int leaks_mend(const char *path, const char *format, vdisk_error *err)
 /* The image and its list, opened, or made: an image without a list has nothing that counts. */
 static int disk_open_both(struct local_folder *f, size_t i, vdisk_error *err)
 {
-	struct vdisk_create_options make = { .format = f->state.format, .size = f->state.disks[i].size, .flags = VDISK_CREATE_OVERWRITE };
+	struct vdisk_create_options make = { .format = f->state.format,
+		                             .size = f->state.disks[i].size,
+		                             .flags = VDISK_CREATE_OVERWRITE };
 	struct vdisk_open_options o = { .format = f->state.format, .flags = VDISK_OPEN_RW };
 	char path[sizeof(f->path) + TRANSFER_FILE_MAX], leaves[TRANSFER_FILE_MAX];
 	struct local_disk *d = &f->disks[i];
@@ -184,8 +188,8 @@ static int disk_open_both(struct local_folder *f, size_t i, vdisk_error *err)
 	if (vdisk_open(path, &o, &d->img, err))
 		return -1;
 	if (vdisk_size(d->img) != f->state.disks[i].size)
-		return fail(err, VDISK_UNSUPPORTED, "%s: %s cannot hold a disk of %" PRIu64 " bytes, only of %" PRIu64, path, f->state.format,
-		            f->state.disks[i].size, vdisk_size(d->img));
+		return fail(err, VDISK_UNSUPPORTED, "%s: %s cannot hold a disk of %" PRIu64 " bytes, only of %" PRIu64, path,
+		            f->state.format, f->state.disks[i].size, vdisk_size(d->img));
 	return transfer_leaves_open(&d->leaves, f->dir, leaves, f->state.disks[i].size, fresh, err);
 }
 
@@ -209,8 +213,8 @@ static int state_fill(struct local_folder *f, const struct sink_disk *disks, siz
 	return 0;
 }
 
-int local_folder_open(struct local_folder *f, const struct local_options *o, const char *machine, struct sink_disk *disks, size_t n, bool *found,
-                      vdisk_error *err)
+int local_folder_open(struct local_folder *f, const struct local_options *o, const char *machine, struct sink_disk *disks, size_t n,
+                      bool *found, vdisk_error *err)
 {
 	struct stat st;
 	int rc;
@@ -261,7 +265,8 @@ static int images_close(struct local_folder *f, vdisk_error *err)
 }
 
 /* The machine's description, with the disks' images in it: `prefix` and their names, or `image` for the one disk. */
-static int machine_write(struct local_folder *f, const char *machine, const char *image, int dir, const char *file, vdisk_error *err)
+static int machine_write(struct local_folder *f, const char *machine, const char *image, int dir, const char *file,
+                         vdisk_error *err)
 {
 	struct machine *m;
 	char *text;
@@ -293,7 +298,8 @@ static void list_remove(struct local_folder *f, size_t i, const char *ending)
 	unlinkat(f->dir, name, 0);
 }
 
-/* The image of the one disk moves out to its description, and the folder goes; what a kill left of it says to the end that it was whole. */
+/* The image of the one disk moves out to its description, and the folder goes; what a kill left of it says to the end that it was
+   whole. */
 static int image_settle(struct local_folder *f, vdisk_error *err)
 {
 	const char *slash = strrchr(f->o->to, '/'), *image = slash ? slash + 1 : f->o->to;
@@ -302,7 +308,8 @@ static int image_settle(struct local_folder *f, vdisk_error *err)
 	transfer_file(f->state.disks[0].name, f->state.format, file);
 	if (!faccessat(f->dir, file, F_OK, AT_SYMLINK_NOFOLLOW) &&
 	    (f->o->overwrite ? renameat(f->dir, file, f->parent, image) : rename_new(f->dir, file, f->parent, image)))
-		return errno == EEXIST ? fail(err, VDISK_REFUSED, "%s: exists; --force replaces it", f->o->to) : fail_errno(err, "%s", f->o->to);
+		return errno == EEXIST ? fail(err, VDISK_REFUSED, "%s: exists; --force replaces it", f->o->to)
+		                       : fail_errno(err, "%s", f->o->to);
 	if (fsync(f->parent))
 		return fail_errno(err, "%s", f->parent_path);
 	list_remove(f, 0, "leaves");

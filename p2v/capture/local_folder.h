@@ -26,10 +26,10 @@ struct local_folder {
 	struct local_disk *disks;  /* [state.n_disks] */
 };
 
-/* *found: there was one of this machine with these disks; where its state is whole, its images are not opened, and the disks' last passes are there.  Close
-   it also after a failure. */
-int local_folder_open(struct local_folder *f, const struct local_options *o, const char *machine, struct sink_disk *disks, size_t n, bool *found,
-                      vdisk_error *err);
+/* *found: there was one of this machine with these disks; where its state is whole, its images are not opened, and the disks' last
+   passes are there.  Close it also after a failure. */
+int local_folder_open(struct local_folder *f, const struct local_options *o, const char *machine, struct sink_disk *disks, size_t n,
+                      bool *found, vdisk_error *err);
 /* All disks are whole. */
 int local_folder_finish(struct local_folder *f, const char *machine, vdisk_error *err);
 /* The end of that, which a kill may have kept from happening: it gets its name. */

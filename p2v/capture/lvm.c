@@ -14,7 +14,8 @@
 
 #define PLAIN "--noheadings", "--units", "b", "--nosuffix", "--separator", "|", "-o"
 
-const char *const lvm_lvs[] = { "lvs", PLAIN, "vg_name,lv_name,vg_uuid,lv_uuid,lv_attr,vg_attr,lv_size,vg_extent_size,vg_free,lv_tags", NULL };
+const char *const lvm_lvs[] = { "lvs", PLAIN,
+	                        "vg_name,lv_name,vg_uuid,lv_uuid,lv_attr,vg_attr,lv_size,vg_extent_size,vg_free,lv_tags", NULL };
 const char *const lvm_pvs[] = { "pvs", PLAIN, "pv_name,vg_name,dev_size,pe_start,pv_pe_count,vg_extent_size", NULL };
 
 /* The fields of a line, which is cut up; false: there are more or fewer. */

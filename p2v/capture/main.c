@@ -108,10 +108,22 @@ static struct sink *remote_open(struct program *p, vdisk_error *err)
 		return NULL;
 	}
 	p->http = (struct http_options){
-		.url = o->to, .token = *o->token ? o->token : NULL, .secret = p->state.secret, .ca_file = o->ca_file, .cert = o->cert, .key = o->key,
-		.workers = o->jobs ? o->jobs : cpus < 1 ? 2 : cpus > 4 ? 8 : (unsigned)cpus * 2, .level = (int)o->level,
-		.bytes_per_second = o->limit_rate, .give_up_seconds = o->give_up, .first_seconds = o->has_give_up ? o->give_up : FIRST_SECONDS,
-		.cancel = &cancel, .note = show_warning,
+		.url = o->to,
+		.token = *o->token ? o->token : NULL,
+		.secret = p->state.secret,
+		.ca_file = o->ca_file,
+		.cert = o->cert,
+		.key = o->key,
+		.workers = o->jobs    ? o->jobs
+		           : cpus < 1 ? 2
+		           : cpus > 4 ? 8
+		                      : (unsigned)cpus * 2,
+		.level = (int)o->level,
+		.bytes_per_second = o->limit_rate,
+		.give_up_seconds = o->give_up,
+		.first_seconds = o->has_give_up ? o->give_up : FIRST_SECONDS,
+		.cancel = &cancel,
+		.note = show_warning,
 		.has_fingerprint = o->has_fingerprint || (p->state.has_fingerprint && !o->ca_file),
 	};
 	memcpy(p->http.fingerprint, o->has_fingerprint ? o->fingerprint : p->state.fingerprint, 32);
@@ -124,7 +136,9 @@ static struct sink *sink_open(struct program *p, vdisk_error *err)
 
 	if (o->remote)
 		return remote_open(p, err);
-	p->local = (struct local_options){ .to = o->to, .format = o->format, .overwrite = o->force, .host = p->machine->name, .uuid = p->machine->uuid };
+	p->local = (struct local_options){
+		.to = o->to, .format = o->format, .overwrite = o->force, .host = p->machine->name, .uuid = p->machine->uuid
+	};
 	return local_open(&p->local, err);
 }
 
@@ -139,9 +153,12 @@ static int sink_begin(struct program *p, vdisk_error *err)
 	if (r->sink->ops->begin(r->sink, p->description, r->sinks, p->chosen.n, err))
 		return -1;
 	if (r->sink->whole && !o->resume && !o->resync)
-		return fail(err, VDISK_REFUSED, "%s: there is a capture of this machine that lacks nothing but its name; --resume gives it that", r->sink->where);
+		return fail(err, VDISK_REFUSED,
+		            "%s: there is a capture of this machine that lacks nothing but its name; --resume gives it that",
+		            r->sink->where);
 	if (r->sink->found && !o->resume && !o->resync)
-		return fail(err, VDISK_REFUSED, "%s: there is an incomplete capture of this machine; --resume goes on with it", r->sink->where);
+		return fail(err, VDISK_REFUSED, "%s: there is an incomplete capture of this machine; --resume goes on with it",
+		            r->sink->where);
 	if (o->remote && state_save(&p->state, o, http_id(r->sink), http_secret(r->sink), &e)) {
 		char line[VDISK_ERROR_MESSAGE_MAX + 96];
 

@@ -54,13 +54,15 @@ static int device_judge(const struct chosen *c, const struct disk *d, vdisk_erro
 		*slash = '\0';
 		return fail(err, VDISK_INVALID, "%s: is a partition; the disk is /dev/%s", d->path, strrchr(path, '/') + 1);
 	}
-	if (*d->kernel && find_text(line, sizeof(line), ROOT, "/sys/block/%s/dm/uuid", d->kernel) && sscanf(line, "part%u-mpath-", &number) == 1)
+	if (*d->kernel && find_text(line, sizeof(line), ROOT, "/sys/block/%s/dm/uuid", d->kernel) &&
+	    sscanf(line, "part%u-mpath-", &number) == 1)
 		return fail(err, VDISK_INVALID, "%s: is a partition of a multipath device", d->path);
 	switch (*d->kernel ? find_member_of(other, ROOT, d->kernel) : FIND_PLAIN) {
 	case FIND_MULTIPATH:
 		return fail(err, VDISK_INVALID, "%s: is one of several paths to a disk; the disk is /dev/%s", d->path, other);
 	case FIND_RAID:
-		snprintf(line, sizeof(line), "%s: is a member of the firmware's array %s, which is captured as one disk by that name", d->path, other);
+		snprintf(line, sizeof(line),
+		         "%s: is a member of the firmware's array %s, which is captured as one disk by that name", d->path, other);
 		show_warning(line);
 		break;
 	case FIND_PLAIN: break;
@@ -230,25 +232,29 @@ void chosen_list(const struct machine *m)
 {
 	char size[SHOW_SIZE];
 
-	printf("%s: %s%s%s, %s, %u CPU%s, %s of memory\n", or_nothing(m->name), m->host.vendor ? m->host.vendor : "", m->host.vendor ? " " : "",
-	       m->host.product ? m->host.product : "machine", m->firmware == MACHINE_FIRMWARE_UEFI ? m->secure_boot ? "UEFI with Secure Boot" : "UEFI" : "BIOS",
-	       m->cpus, m->cpus == 1 ? "" : "s", show_size(size, m->memory));
+	printf("%s: %s%s%s, %s, %u CPU%s, %s of memory\n", or_nothing(m->name), m->host.vendor ? m->host.vendor : "",
+	       m->host.vendor ? " " : "", m->host.product ? m->host.product : "machine",
+	       m->firmware == MACHINE_FIRMWARE_UEFI ? m->secure_boot ? "UEFI with Secure Boot" : "UEFI" : "BIOS", m->cpus,
+	       m->cpus == 1 ? "" : "s", show_size(size, m->memory));
 	for (size_t i = 0; i < m->disks_n; i++) {
 		const struct machine_disk *d = &m->disks[i];
 
-		printf("%-10s %10s  %-6s  %s%s%s\n", or_nothing(d->name), show_size(size, d->size), machine_bus_name(d->bus) ? machine_bus_name(d->bus) : "",
-		       or_nothing(d->model), d->serial ? ", " : "", d->serial ? d->serial : "");
+		printf("%-10s %10s  %-6s  %s%s%s\n", or_nothing(d->name), show_size(size, d->size),
+		       machine_bus_name(d->bus) ? machine_bus_name(d->bus) : "", or_nothing(d->model), d->serial ? ", " : "",
+		       d->serial ? d->serial : "");
 		for (size_t k = 0; k < m->partitions_n; k++) {
 			const struct machine_partition *p = &m->partitions[k];
 
 			if (p->disk && d->name && !strcmp(p->disk, d->name))
-				printf("  %-8s %10s  %-12s %s%s%s\n", or_nothing(p->name), show_size(size, p->size), or_nothing(p->fs), p->label ? p->label : "",
-				       p->mount ? " on " : "", p->mount ? p->mount : "");
+				printf("  %-8s %10s  %-12s %s%s%s\n", or_nothing(p->name), show_size(size, p->size),
+				       or_nothing(p->fs), p->label ? p->label : "", p->mount ? " on " : "",
+				       p->mount ? p->mount : "");
 		}
 	}
 	for (size_t i = 0; i < m->volumes_n; i++)
-		printf("  %s/%s %s  %s%s%s\n", or_nothing(m->volumes[i].group), or_nothing(m->volumes[i].name), show_size(size, m->volumes[i].size),
-		       or_nothing(m->volumes[i].fs), m->volumes[i].mount ? " on " : "", m->volumes[i].mount ? m->volumes[i].mount : "");
+		printf("  %s/%s %s  %s%s%s\n", or_nothing(m->volumes[i].group), or_nothing(m->volumes[i].name),
+		       show_size(size, m->volumes[i].size), or_nothing(m->volumes[i].fs), m->volumes[i].mount ? " on " : "",
+		       m->volumes[i].mount ? m->volumes[i].mount : "");
 	for (size_t i = 0; i < m->nics_n; i++)
 		printf("%-10s %s  %s%s%s\n", or_nothing(m->nics[i].name), or_nothing(m->nics[i].mac), or_nothing(m->nics[i].driver),
 		       m->nics[i].addresses_n ? "  " : "", m->nics[i].addresses_n ? m->nics[i].addresses[0] : "");

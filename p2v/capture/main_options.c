@@ -51,9 +51,32 @@ static const char usage[] =
 	"  -v, --verbose            say more\n"
 	"  -h, --help               this text\n";
 
-enum { OPT_TO = 256, OPT_TOKEN, OPT_TOKEN_FILE, OPT_FINGERPRINT, OPT_CACERT, OPT_CERT, OPT_KEY, OPT_RESUME, OPT_RESYNC, OPT_PASSES, OPT_EVERYTHING,
-	OPT_FREEZE, OPT_NO_FREEZE, OPT_NO_SNAPSHOT, OPT_FREEZE_SECONDS, OPT_RETRIES, OPT_FORCE, OPT_LEVEL, OPT_LIMIT, OPT_GIVE_UP, OPT_STATE, OPT_MACHINE, OPT_JSON,
-	OPT_PROGRESS };
+enum {
+	OPT_TO = 256,
+	OPT_TOKEN,
+	OPT_TOKEN_FILE,
+	OPT_FINGERPRINT,
+	OPT_CACERT,
+	OPT_CERT,
+	OPT_KEY,
+	OPT_RESUME,
+	OPT_RESYNC,
+	OPT_PASSES,
+	OPT_EVERYTHING,
+	OPT_FREEZE,
+	OPT_NO_FREEZE,
+	OPT_NO_SNAPSHOT,
+	OPT_FREEZE_SECONDS,
+	OPT_RETRIES,
+	OPT_FORCE,
+	OPT_LEVEL,
+	OPT_LIMIT,
+	OPT_GIVE_UP,
+	OPT_STATE,
+	OPT_MACHINE,
+	OPT_JSON,
+	OPT_PROGRESS
+};
 
 static const struct option longopts[] = {
 	{ "to", required_argument, NULL, OPT_TO },
@@ -250,7 +273,8 @@ static int judge(struct options *o)
 		return bad("a receiver's URL is https://HOST[:PORT]/", o->to);
 	if (o->remote && (o->format || o->force))
 		return bad("the receiver decides that", o->format ? "--output-format" : "--force");
-	if (!o->remote && (*o->token || o->has_fingerprint || o->ca_file || o->cert || o->key || o->limit_rate || o->has_give_up || o->state))
+	if (!o->remote &&
+	    (*o->token || o->has_fingerprint || o->ca_file || o->cert || o->key || o->limit_rate || o->has_give_up || o->state))
 		return bad("--to is no receiver's URL, so that options for one have no meaning", o->to);
 	if (o->remote && !*o->token && !o->resume && !o->resync)
 		return bad("--token is missing: the receiver printed it", NULL);

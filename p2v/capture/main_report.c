@@ -52,7 +52,8 @@ static void print_json(const struct run *r, const struct machine *m, bool comple
 	for (size_t i = 0; i < r->pass.n; i++)
 		json_object_array_add(disks, disk_json(r, i));
 	json_object_object_add(o, "disks", disks);
-	printf("%s\n", json_object_to_json_string_ext(o, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED | JSON_C_TO_STRING_NOSLASHESCAPE));
+	printf("%s\n", json_object_to_json_string_ext(o, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED |
+	                                                         JSON_C_TO_STRING_NOSLASHESCAPE));
 	json_object_put(o);
 }
 
@@ -71,12 +72,15 @@ int report_print(const struct run *r, const struct machine *m, bool complete)
 		if (!d->last.pass)
 			continue;
 		transfer_hex(d->last.digest, 32, hex);
-		printf("%s: %s, %s sent, digest %s%s\n", d->content.disk->name, show_size(size, d->content.disk->size), show_size(sent, d->sent), hex,
-		       d->last.frozen ? "" : " (not frozen)");
+		printf("%s: %s, %s sent, digest %s%s\n", d->content.disk->name, show_size(size, d->content.disk->size),
+		       show_size(sent, d->sent), hex, d->last.frozen ? "" : " (not frozen)");
 		if (bad)
-			printf("%s: %" PRIu64 " bytes in %zu places could not be read and are zeros\n", d->content.disk->name, bad, d->last.n_bad);
+			printf("%s: %" PRIu64 " bytes in %zu places could not be read and are zeros\n", d->content.disk->name, bad,
+			       d->last.n_bad);
 	}
 	if (!r->o->json && !r->o->quiet)
-		printf(complete ? "%s is complete\n" : "%s is open: the same with --resync sends what changes, without it completes it\n", r->sink->where);
+		printf(complete ? "%s is complete\n"
+		                : "%s is open: the same with --resync sends what changes, without it completes it\n",
+		       r->sink->where);
 	return fflush(stdout) || ferror(stdout) ? -1 : 0;
 }

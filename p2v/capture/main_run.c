@@ -41,8 +41,13 @@ int run_open(struct run *r, vdisk_error *err)
 	int rc = 0;
 
 	r->disks = calloc(n, sizeof(*r->disks));
-	r->pass = (struct pass){ .disks = calloc(n, sizeof(*r->pass.disks)), .n = n, .sink = r->sink, .workers = workers_of(r->o), .cancel = r->cancel,
-		.tick = show_tick, .note = show_note };
+	r->pass = (struct pass){ .disks = calloc(n, sizeof(*r->pass.disks)),
+		                 .n = n,
+		                 .sink = r->sink,
+		                 .workers = workers_of(r->o),
+		                 .cancel = r->cancel,
+		                 .tick = show_tick,
+		                 .note = show_note };
 	if (!names || !r->disks || !r->pass.disks) {
 		free(names);
 		return fail_nomem(err);
@@ -181,7 +186,8 @@ static int disk_end(struct run *r, size_t i, vdisk_error *err)
 		d->last.frozen = live_still(&r->live, d->content.disk->name, "");
 		rc = r->sink->ops->pass(r->sink, i, &d->last, &differ, err);
 		if (rc == SINK_AGAIN && times == AGAIN_MAX)
-			rc = fail(err, VDISK_IO, "%s: the other side still has something else after %u times", d->content.disk->name, times);
+			rc = fail(err, VDISK_IO, "%s: the other side still has something else after %u times",
+			          d->content.disk->name, times);
 		if (rc == SINK_AGAIN) {
 			show_note("the other side lost something that it had not made durable: it is sent again");
 			if (pass_repeat(r, i, &differ, err))
@@ -198,8 +204,10 @@ static void unfrozen_warn(const struct run *r, size_t i)
 {
 	char line[512];
 
-	snprintf(line, sizeof(line), "%s: it was written to while it was read, and could not be frozen: what was sent is no state that it ever had. "
-	         "Capture it once more when it is quiet, or from the ISO", r->disks[i].content.disk->name);
+	snprintf(line, sizeof(line),
+	         "%s: it was written to while it was read, and could not be frozen: what was sent is no state that it ever had. "
+	         "Capture it once more when it is quiet, or from the ISO",
+	         r->disks[i].content.disk->name);
 	show_warning(line);
 }
 
@@ -216,7 +224,8 @@ static void snapped_note(struct run *r)
 			if (seen || d->n_snapped == sizeof(d->snapped) / sizeof(*d->snapped))
 				continue;
 			d->snapped[d->n_snapped].snap = i;
-			snprintf(d->snapped[d->n_snapped++].name, sizeof(d->snapped->name), "%s/%s", r->snaps.v[i].group, r->snaps.v[i].volume);
+			snprintf(d->snapped[d->n_snapped++].name, sizeof(d->snapped->name), "%s/%s", r->snaps.v[i].group,
+			         r->snaps.v[i].volume);
 		}
 }
 
@@ -224,8 +233,10 @@ static int pass_try(struct run *r, bool last, vdisk_error *err)
 {
 	int rc = still_begin(r, last, err);
 
-	show_pass(r->done + 1, r->passes, last && (snap_any(&r->snaps) || freeze_holds(&r->live.freeze)) ? "reading, frozen" : r->done ? "comparing" :
-	          "reading");
+	show_pass(r->done + 1, r->passes,
+	          last && (snap_any(&r->snaps) || freeze_holds(&r->live.freeze)) ? "reading, frozen"
+	          : r->done                                                      ? "comparing"
+	                                                                         : "reading");
 	if (!rc)
 		rc = pass_run(&r->pass, err);
 	for (size_t i = 0; !rc && i < r->pass.n; i++)

@@ -218,7 +218,8 @@ void show_tick(void *ctx, struct pass *p, const struct pass_counts *now)
 	if (dt < 0.5 && !ended)
 		return;
 	if (dt > 0.05) {
-		double fresh = now->done > s.last_done ? (double)(now->done - s.last_done) / dt : 0, weight = whole < 5 ? dt / whole : dt / 5;
+		double fresh = now->done > s.last_done ? (double)(now->done - s.last_done) / dt : 0,
+		       weight = whole < 5 ? dt / whole : dt / 5;
 
 		s.rate = s.rate == 0 ? fresh : s.rate + (fresh - s.rate) * (weight > 1 ? 1 : weight);
 		s.last = t;

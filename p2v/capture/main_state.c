@@ -45,9 +45,11 @@ int state_load(struct state *s, const struct options *o, vdisk_error *err)
 	free(bytes);
 	if (!v)
 		return o->state ? fail(err, VDISK_CORRUPT, "%s: is not what an earlier capture left", s->path) : 0;
-	if (transfer_json_text(v, "url", 4096, &text, err) && !strcmp(text, o->to) && transfer_json_text(v, "secret", sizeof(s->secret) - 1, &text, err)) {
+	if (transfer_json_text(v, "url", 4096, &text, err) && !strcmp(text, o->to) &&
+	    transfer_json_text(v, "secret", sizeof(s->secret) - 1, &text, err)) {
 		snprintf(s->secret, sizeof(s->secret), "%s", text);
-		s->has_fingerprint = transfer_json_text(v, "fingerprint", 64, &text, err) && transfer_unhex(text, false, s->fingerprint, 32);
+		s->has_fingerprint =
+			transfer_json_text(v, "fingerprint", 64, &text, err) && transfer_unhex(text, false, s->fingerprint, 32);
 	}
 	json_object_put(v);
 	return 0;

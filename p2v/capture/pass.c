@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Workers share a cursor on each disk, so that its chunks are read about in their order, whichever connection they go by.  What a broken one
- * had taken goes back to the list `again`, which comes first.
+ * Workers share a cursor on each disk, so that its chunks are read about in their order, whichever connection they go by.  What a
+ * broken one had taken goes back to the list `again`, which comes first.
  *
- * Where a disk takes long for a chunk, as a failing one does, each chunk gets a request of its own, which begins when it is read: a receiver waits
- * only so long for a request to come on.
+ * Where a disk takes long for a chunk, as a failing one does, each chunk gets a request of its own, which begins when it is read: a
+ * receiver waits only so long for a request to come on.
  *
- * `have` of a chunk belongs to the worker that took the chunk.  The lock guards cursors, lists, counts and `err`; no I/O is done under it.
+ * `have` of a chunk belongs to the worker that took the chunk.  The lock guards cursors, lists, counts and `err`; no I/O is done
+ * under it.
  */
 #include "pass.h"
 

@@ -25,7 +25,8 @@ struct pass {
 	struct sink *sink;
 	unsigned workers;
 	const volatile int *cancel;
-	void (*tick)(void *ctx, struct pass *p, const struct pass_counts *now); /* some times a second, from the calling thread; may be NULL */
+	void (*tick)(void *ctx, struct pass *p, const struct pass_counts *now); /* some times a second, from the calling thread; may
+	                                                                           be NULL */
 	void *tick_ctx;
 	void (*note)(const char *message); /* a connection that broke; from any thread; may be NULL */
 	/* Private: */

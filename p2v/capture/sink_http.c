@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Each worker has a connection.  Records are made while libcurl asks for bytes to send, so that reading, packing and sending overlap from worker
- * to worker, and a request's memory is one record, however long it is.
+ * Each worker has a connection.  Records are made while libcurl asks for bytes to send, so that reading, packing and sending
+ * overlap from worker to worker, and a request's memory is one record, however long it is.
  */
 #include "sink_http.h"
 
@@ -141,8 +141,9 @@ static int disks_take(struct http_sink *h, json_object *list, vdisk_error *err)
 		while (k < h->n_disks && strcmp(h->disks[k].name, name) != 0)
 			k++;
 		if (k == h->n_disks || h->disks[k].size != size)
-			return fail(err, VDISK_INVALID, "%s: has a disk %s of %" PRIu64 " bytes in this capture, which is not among these",
-			            h->h.base, name, size);
+			return fail(err, VDISK_INVALID,
+			            "%s: has a disk %s of %" PRIu64 " bytes in this capture, which is not among these", h->h.base,
+			            name, size);
 		h->disks[k].have = have;
 	}
 	return 0;
@@ -161,8 +162,8 @@ static int begun_take(struct http_sink *h, vdisk_error *err)
 	if (!transfer_json_u64(o, "version", UINT32_MAX, &version, err) || !transfer_json_u64(o, "chunk", UINT32_MAX, &chunk, err))
 		;
 	else if (version != TRANSFER_VERSION || chunk != TRANSFER_CHUNK)
-		fail(err, VDISK_UNSUPPORTED, "%s: speaks version %" PRIu64 " of the protocol, with chunks of %" PRIu64 " bytes", h->h.base,
-		     version, chunk);
+		fail(err, VDISK_UNSUPPORTED, "%s: speaks version %" PRIu64 " of the protocol, with chunks of %" PRIu64 " bytes",
+		     h->h.base, version, chunk);
 	else if (!transfer_json_text(o, "id", sizeof(h->id) - 1, &id, err) ||
 	         !transfer_json_text(o, "secret", sizeof(h->secret) - 1, &secret, err))
 		;
@@ -186,9 +187,11 @@ static int http_begin(struct sink *s, const char *machine, struct sink_disk *dis
 
 	h->disks = disks;
 	h->n_disks = n;
-	/* A capture's own secret begins it again as the token did.  The connection of a client that died may live on for a while over there. */
+	/* A capture's own secret begins it again as the token did.  The connection of a client that died may live on for a while
+	   over there. */
 	for (time_t until = http_now() + BUSY_SECONDS;;) {
-		if (http_ask(&h->conns[0], "POST", "/v1/captures", o->token ? o->token : o->secret, machine, strlen(machine), &status, err))
+		if (http_ask(&h->conns[0], "POST", "/v1/captures", o->token ? o->token : o->secret, machine, strlen(machine),
+		             &status, err))
 			return -1;
 		if (status != 409 || !h->conns[0].retry_after || http_now() >= until)
 			break;
@@ -216,7 +219,8 @@ static int http_begin(struct sink *s, const char *machine, struct sink_disk *dis
 	return 0;
 }
 
-static int http_digests(struct sink *s, unsigned worker, size_t disk, uint64_t from, uint64_t n, uint8_t (*out)[32], vdisk_error *err)
+static int http_digests(struct sink *s, unsigned worker, size_t disk, uint64_t from, uint64_t n, uint8_t (*out)[32],
+                        vdisk_error *err)
 {
 	struct http_sink *h = of(s);
 	struct http_conn *c = &h->conns[worker];

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Writes NAME.partial as state.h and leaves.h of the transfer library tell: a digest is noted when its bytes are durable (L1), and forgotten before they
- * change (L2).  An image's own capture lies in "IMAGE.partial" and leaves it when it is whole.
+ * Writes NAME.partial as state.h and leaves.h of the transfer library tell: a digest is noted when its bytes are durable (L1), and
+ * forgotten before they change (L2).  An image's own capture lies in "IMAGE.partial" and leaves it when it is whole.
  *
  * Workers write at once; each chunk belongs to one of them at a time.
  */
@@ -54,7 +54,8 @@ static int local_begin(struct sink *s, const char *machine, struct sink_disk *di
 	return 0;
 }
 
-static int local_digests(struct sink *s, unsigned worker, size_t disk, uint64_t from, uint64_t n, uint8_t (*out)[32], vdisk_error *err)
+static int local_digests(struct sink *s, unsigned worker, size_t disk, uint64_t from, uint64_t n, uint8_t (*out)[32],
+                         vdisk_error *err)
 {
 	(void)worker;
 	return transfer_leaves_read(&of(s)->f.disks[disk].leaves, from, n, out, err);
@@ -123,7 +124,8 @@ static int note(struct local_disk *d, const struct noted *v, size_t n, vdisk_err
 		uint8_t leaf[32];
 
 		for (uint32_t k = 0; k < v[i].count; k++) {
-			if (v[i].zeros ? transfer_zero_leaf(d->leaves.size, v[i].index + k, leaf, err) : (memcpy(leaf, v[i].sha256, 32), 0))
+			if (v[i].zeros ? transfer_zero_leaf(d->leaves.size, v[i].index + k, leaf, err)
+			               : (memcpy(leaf, v[i].sha256, 32), 0))
 				return -1;
 			if (transfer_leaves_note(&d->leaves, v[i].index + k, 1, (const uint8_t (*)[32])&leaf, err))
 				return -1;
@@ -173,7 +175,8 @@ static int local_pass(struct sink *s, size_t disk, const struct transfer_pass *p
 	if (transfer_leaves_digest(&l->f.disks[disk].leaves, digest, &missing, err))
 		return -1;
 	if (missing || memcmp(digest, p->digest, 32))
-		return fail(err, VDISK_CORRUPT, "%s/%s.leaves: is not the list of what was written", l->f.path, l->disks[disk].name);
+		return fail(err, VDISK_CORRUPT, "%s/%s.leaves: is not the list of what was written", l->f.path,
+		            l->disks[disk].name);
 	return transfer_pass_save(l->f.dir, l->disks[disk].name, p, err);
 }
 

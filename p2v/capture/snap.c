@@ -182,8 +182,8 @@ static int heads_read(struct snaps *s, const char *group, struct disk *disks, vd
 static int snapshot_make(struct snap *v, const char *root, vdisk_error *err)
 {
 	char tag[LVM_NAME], extents[32], which[2 * LVM_NAME + 2], device[64], path[PATH_MAX];
-	const char *const argv[] = { "lvcreate", "--snapshot", "--name", v->name, "--extents", extents, "--permission", "r", "--monitor", "n",
-		                     "--addtag", tag, which, NULL };
+	const char *const argv[] = { "lvcreate", "--snapshot", "--name", v->name,    "--extents", extents, "--permission",
+		                     "r",        "--monitor",  "n",      "--addtag", tag,         which,   NULL };
 
 	snap_tag(tag, root);
 	snprintf(extents, sizeof(extents), "%" PRIu64, v->room / v->extent);

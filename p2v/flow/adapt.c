@@ -36,7 +36,8 @@ static const char *text_of(struct json_object *o, const char *key)
 {
 	struct json_object *v;
 
-	return json_object_object_get_ex(o, key, &v) && json_object_get_type(v) == json_type_string ? json_object_get_string(v) : "";
+	return json_object_object_get_ex(o, key, &v) && json_object_get_type(v) == json_type_string ? json_object_get_string(v)
+	                                                                                            : "";
 }
 
 static void systems_look(struct flow *f)
@@ -68,7 +69,9 @@ int flow_adapt_judge(const struct flow *f, vdisk_error *err)
 	for (size_t i = 0; i < f->a->n_keys; i++)
 		if (access(f->a->keys[i], R_OK))
 			return fail_errno(err, "--key-file %s", f->a->keys[i]);
-	return child_find("vdisk-adapt", true, path) ? 0 : fail(err, VDISK_UNSUPPORTED, "the program vdisk-adapt is not there: --no-adapt goes without");
+	return child_find("vdisk-adapt", true, path)
+	               ? 0
+	               : fail(err, VDISK_UNSUPPORTED, "the program vdisk-adapt is not there: --no-adapt goes without");
 }
 
 int flow_adapt(struct flow *f, vdisk_error *err)
@@ -102,7 +105,8 @@ int flow_adapt(struct flow *f, vdisk_error *err)
 		run_add(&r, order[i]->work);
 	rc = run_program(&r, f->cancel, err);
 	if (!rc && r.status)
-		rc = fail(err, VDISK_IO, "adapting the guest: %s (--no-adapt leaves it as it is)", r.complaint ? r.complaint : "vdisk-adapt failed");
+		rc = fail(err, VDISK_IO, "adapting the guest: %s (--no-adapt leaves it as it is)",
+		          r.complaint ? r.complaint : "vdisk-adapt failed");
 	if (!rc) {
 		f->adapted = json_tokener_parse(r.out);
 		if (!f->adapted)

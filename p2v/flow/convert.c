@@ -56,7 +56,11 @@ static int feed_open(struct feed *w, struct flow_disk *d, vdisk_error *err)
 	uint64_t made = d->source_size;
 	bool fits = !flow_size(f, flow_disk_label(d), made, &made, err);
 	const struct vdisk_create_options c = {
-		.format = flow_work_format(f), .size = made, .options = flow_disk_options(f, d, options), .flags = VDISK_CREATE_ROUND_UP, .allow_dirs = f->a->allow,
+		.format = flow_work_format(f),
+		.size = made,
+		.options = flow_disk_options(f, d, options),
+		.flags = VDISK_CREATE_ROUND_UP,
+		.allow_dirs = f->a->allow,
 	};
 	const struct vdisk_open_options o = { .format = flow_work_format(f), .flags = VDISK_OPEN_RW };
 
@@ -65,7 +69,9 @@ static int feed_open(struct feed *w, struct flow_disk *d, vdisk_error *err)
 
 static int disks_feed(struct flow *f, vdisk_error *err)
 {
-	const struct package_job job = { .progress = progress_tick, .progress_ctx = &f->progress, .cancel = f->cancel, .no_check = f->a->no_check };
+	const struct package_job job = {
+		.progress = progress_tick, .progress_ctx = &f->progress, .cancel = f->cancel, .no_check = f->a->no_check
+	};
 	struct feed w = { .f = f };
 	double start = flow_now();
 	int rc = 0;
@@ -96,9 +102,14 @@ static void keep_log(void *ctx, enum vdisk_log_level level, const char *message)
 
 static int disk_keep(struct flow *f, struct flow_disk *d, const struct vdisk_convert_options *how, vdisk_error *err)
 {
-	const struct vdisk_open_options open = { .format = d->source_format, .allow_dirs = f->a->allow, .log = keep_log, .log_ctx = f,
-		.ancestors = (const char *const *)d->chain.ancestors };
-	const struct vdisk_keep_options o = { .open = &open, .as = VDISK_KEEP_AUTO, .convert = how, .names = d->names, .n_names = d->n_names };
+	const struct vdisk_open_options open = { .format = d->source_format,
+		                                 .allow_dirs = f->a->allow,
+		                                 .log = keep_log,
+		                                 .log_ctx = f,
+		                                 .ancestors = (const char *const *)d->chain.ancestors };
+	const struct vdisk_keep_options o = {
+		.open = &open, .as = VDISK_KEEP_AUTO, .convert = how, .names = d->names, .n_names = d->n_names
+	};
 	struct vdisk_keep_report r;
 
 	if (vdisk_convert_snapshots(d->source, d->work, &o, &r, err))
@@ -115,9 +126,18 @@ static int disk_convert(struct flow *f, struct flow_disk *d, vdisk_error *err)
 	char *manifest = flow_file(f, d->manifest);
 	const char *options[FLOW_OPTIONS_MAX];
 	struct vdisk_convert_options o = {
-		.format = flow_work_format(f), .options = flow_disk_options(f, d, options), .level = f->a->level, .threads = f->a->threads, .allow_dirs = f->a->allow,
-		.flags = VDISK_CONVERT_ROUND_UP | (f->a->compress && !f->a->ova ? VDISK_CONVERT_COMPRESS : 0), .manifest = last ? manifest : NULL,
-		.progress = progress_tick, .progress_ctx = &f->progress, .cancel = f->cancel, .log = keep_log, .log_ctx = f,
+		.format = flow_work_format(f),
+		.options = flow_disk_options(f, d, options),
+		.level = f->a->level,
+		.threads = f->a->threads,
+		.allow_dirs = f->a->allow,
+		.flags = VDISK_CONVERT_ROUND_UP | (f->a->compress && !f->a->ova ? VDISK_CONVERT_COMPRESS : 0),
+		.manifest = last ? manifest : NULL,
+		.progress = progress_tick,
+		.progress_ctx = &f->progress,
+		.cancel = f->cancel,
+		.log = keep_log,
+		.log_ctx = f,
 	};
 	struct vdisk_convert_report r = { 0 };
 	struct package_image i;
@@ -160,8 +180,9 @@ int flow_convert(struct flow *f, vdisk_error *err)
 		d->seconds = flow_now() - start;
 		flow_time(f, "convert", d->seconds);
 		if (d->size != d->source_size)
-			flow_note(f, "%s has %llu bytes now, instead of %llu: %s %s", flow_disk_label(d), (unsigned long long)d->size,
-			          (unsigned long long)d->source_size, f->form ? f->a->profile->long_name : flow_work_format(f),
+			flow_note(f, "%s has %llu bytes now, instead of %llu: %s %s", flow_disk_label(d),
+			          (unsigned long long)d->size, (unsigned long long)d->source_size,
+			          f->form ? f->a->profile->long_name : flow_work_format(f),
 			          f->form ? "wants that" : "cannot say that size");
 	}
 	return 0;
@@ -170,7 +191,9 @@ int flow_convert(struct flow *f, vdisk_error *err)
 int flow_manifests(struct flow *f, vdisk_error *err)
 {
 	for (size_t i = 0; flow_works(f) && i < f->n_disks; i++) {
-		const struct vdisk_job_options job = { .threads = f->a->threads, .progress = progress_tick, .progress_ctx = &f->progress, .cancel = f->cancel };
+		const struct vdisk_job_options job = {
+			.threads = f->a->threads, .progress = progress_tick, .progress_ctx = &f->progress, .cancel = f->cancel
+		};
 		const struct vdisk_open_options o = { .format = flow_work_format(f) };
 		struct flow_disk *d = &f->disks[i];
 		vdisk_image *img;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* One of the source's disks, open for reading: a file, part of an archive, or nothing but a size; with the sectors that were asked for. */
+/* One of the source's disks, open for reading: a file, part of an archive, or nothing but a size; with the sectors that were asked
+   for. */
 #include "flow/flow.h"
 
 #include "common/fail.h"
@@ -78,7 +79,9 @@ static int sectors_take(struct flow *f, struct flow_disk *d, struct package_imag
 	if (!want)
 		return 0;
 	if (i->unpack)
-		return fail(err, VDISK_UNSUPPORTED, "the disk %s comes from front to back only: --sector-size wants to look at it before", flow_disk_label(d));
+		return fail(err, VDISK_UNSUPPORTED,
+		            "the disk %s comes from front to back only: --sector-size wants to look at it before",
+		            flow_disk_label(d));
 	if (vdisk_sector_view(i->img, want, true, &i->img, err)) {
 		i->img = NULL; /* it was taken */
 		return -1;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The steps in their order, and what is said at the end.  The one run of a process: its signals set `cancel`, which every step looks at. */
+/* The steps in their order, and what is said at the end.  The one run of a process: its signals set `cancel`, which every step
+   looks at. */
 #include "flow/flow.h"
 
 #include "common/fail.h"
@@ -71,7 +72,10 @@ double flow_now(void)
 /* A file's name of whatever a machine is called. */
 static int name_make(struct flow *f, vdisk_error *err)
 {
-	const char *said = f->a->name ? f->a->name : f->m->name ? f->m->name : f->m->host.hostname ? f->m->host.hostname : "machine";
+	const char *said = f->a->name            ? f->a->name
+	                   : f->m->name          ? f->m->name
+	                   : f->m->host.hostname ? f->m->host.hostname
+	                                         : "machine";
 	char *p;
 
 	if (f->a->name && !(f->m->name = machine_text(f->m, f->a->name)))
@@ -99,7 +103,8 @@ static void steps_plan(struct flow *f)
 	if (!f->a->dry_run) {
 		progress_expect(&f->progress, "converting", streamed ? 1 : flow_works(f) ? disks : 0);
 		progress_expect(&f->progress, "adapting", !f->a->no_adapt);
-		progress_expect(&f->progress, "digesting", flow_works(f) && (!f->a->no_adapt || streamed || f->a->keep_snapshots) ? disks : 0);
+		progress_expect(&f->progress, "digesting",
+		                flow_works(f) && (!f->a->no_adapt || streamed || f->a->keep_snapshots) ? disks : 0);
 		progress_expect(&f->progress, "packing", f->a->ova ? disks : 0);
 		progress_expect(&f->progress, "describing", !f->a->ova);
 		progress_expect(&f->progress, "verifying", f->a->verify);
@@ -109,7 +114,9 @@ static void steps_plan(struct flow *f)
 
 static int archive_check(struct flow *f, vdisk_error *err)
 {
-	const struct package_job job = { .progress = progress_tick, .progress_ctx = &f->progress, .cancel = f->cancel, .no_check = f->a->no_check };
+	const struct package_job job = {
+		.progress = progress_tick, .progress_ctx = &f->progress, .cancel = f->cancel, .no_check = f->a->no_check
+	};
 	double start = flow_now();
 	int rc;
 
@@ -137,7 +144,8 @@ static int steps_run(struct flow *f, vdisk_error *err)
 		return -1;
 	if (f->a->dry_run)
 		return 0;
-	if (flow_convert(f, err) || flow_adapt(f, err) || flow_manifests(f, err) || flow_ova(f, err) || flow_describe(f, err) || flow_verify(f, err))
+	if (flow_convert(f, err) || flow_adapt(f, err) || flow_manifests(f, err) || flow_ova(f, err) || flow_describe(f, err) ||
+	    flow_verify(f, err))
 		return -1;
 	works_remove(f);
 	return 0;
@@ -150,15 +158,17 @@ static int print(struct flow *f, vdisk_error *err)
 	progress_wipe(&f->progress);
 	if (f->a->json) {
 		report = flow_report(f);
-		puts(json_object_to_json_string_ext(report, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED | JSON_C_TO_STRING_NOSLASHESCAPE));
+		puts(json_object_to_json_string_ext(report, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED |
+		                                                    JSON_C_TO_STRING_NOSLASHESCAPE));
 		json_object_put(report);
 	} else if (f->a->dry_run) {
-		printf("%s: a machine that could be taken to %s, with %zu disk%s\n", f->a->source, flow_target_name(f->a->target), f->n_disks,
-		       f->n_disks == 1 ? "" : "s");
+		printf("%s: a machine that could be taken to %s, with %zu disk%s\n", f->a->source, flow_target_name(f->a->target),
+		       f->n_disks, f->n_disks == 1 ? "" : "s");
 	} else {
 		const char *cause = flow_cause(f);
 
-		printf("%s: %s, in %.1f s; %zu not carried over; %s/report.html\n", f->a->out, f->target_file, f->seconds, f->m->lost.n + f->lost.n, f->a->out);
+		printf("%s: %s, in %.1f s; %zu not carried over; %s/report.html\n", f->a->out, f->target_file, f->seconds,
+		       f->m->lost.n + f->lost.n, f->a->out);
 		if (f->a->verify)
 			printf("%s: %s%s%s\n", f->a->out, f->verdict, cause ? ": " : "", cause ? cause : "");
 	}

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A machine from one hypervisor (or from a capture) to another: what is known at the start, what came of it, and the steps between, in their order.
+ * A machine from one hypervisor (or from a capture) to another: what is known at the start, what came of it, and the steps between,
+ * in their order.
  *
- * Everything is made in DIR.partial, which gets its name when all is whole; what fails leaves nothing, what is killed leaves DIR.partial, and the
- * next run clears that away.  The source is only read.
+ * Everything is made in DIR.partial, which gets its name when all is whole; what fails leaves nothing, what is killed leaves
+ * DIR.partial, and the next run clears that away.  The source is only read.
  */
 #ifndef FLOW_H
 #define FLOW_H

@@ -45,8 +45,8 @@ const char *flow_disk_label(const struct flow_disk *d) { return d->d->name ? d->
 /* ---------------------------------------------------------------- names */
 
 /*
- * VirtualBox refuses an image that has another UUID than its description says.  A VHD's is a GUID to it, whose first fields it reads in the other
- * byte order than the option has them.
+ * VirtualBox refuses an image that has another UUID than its description says.  A VHD's is a GUID to it, whose first fields it
+ * reads in the other byte order than the option has them.
  */
 static int uuid_choose(struct flow *f, struct flow_disk *d, vdisk_error *err)
 {
@@ -61,7 +61,9 @@ static int uuid_choose(struct flow *f, struct flow_disk *d, vdisk_error *err)
 		if (!strncmp(f->a->options[i], "uuid=", 5))
 			given = f->a->options[i] + 5;
 	if (given && f->n_disks > 1)
-		return fail(err, VDISK_INVALID, "-o uuid=%.64s: the machine has %zu disks, and two images with one UUID are one to VirtualBox", given, f->n_disks);
+		return fail(err, VDISK_INVALID,
+		            "-o uuid=%.64s: the machine has %zu disks, and two images with one UUID are one to VirtualBox", given,
+		            f->n_disks);
 	given = given ? machine_uuid(f->m, given) : NULL;
 	if (given)
 		snprintf(text, sizeof(text), "%s", given);
@@ -118,17 +120,21 @@ int flow_judge_words(struct flow *f, vdisk_error *err)
 	bool streamed = f->package && package_streamed(f->package);
 
 	if (!info || !(info->caps & VDISK_FORMAT_CREATE))
-		return fail(err, VDISK_INVALID, "--format %s: %s", f->format, info ? "can be read, but not made" : "there is no such format");
+		return fail(err, VDISK_INVALID, "--format %s: %s", f->format,
+		            info ? "can be read, but not made" : "there is no such format");
 	if (streamed && f->a->compress)
-		return fail(err, VDISK_UNSUPPORTED, "%s: is packed as a whole, and its disks come in no order: they cannot be compressed (-c) on the way",
+		return fail(err, VDISK_UNSUPPORTED,
+		            "%s: is packed as a whole, and its disks come in no order: they cannot be compressed (-c) on the way",
 		            f->a->source);
 	if (streamed && f->a->sector_size)
-		return fail(err, VDISK_UNSUPPORTED, "%s: is packed as a whole, and its disks come in no order: --sector-size wants to look at them before",
+		return fail(err, VDISK_UNSUPPORTED,
+		            "%s: is packed as a whole, and its disks come in no order: --sector-size wants to look at them before",
 		            f->a->source);
 	if (f->a->compress && !(info->caps & VDISK_FORMAT_COMPRESS))
 		return fail(err, VDISK_UNSUPPORTED, "-c: %s images are not compressed", info->name);
 	if (!f->a->no_adapt && is_for_reading(f, info))
-		return fail(err, VDISK_UNSUPPORTED, "a packed VMDK cannot be written to, so the guest cannot be adapted: --no-adapt leaves it as it is");
+		return fail(err, VDISK_UNSUPPORTED,
+		            "a packed VMDK cannot be written to, so the guest cannot be adapted: --no-adapt leaves it as it is");
 	return flow_adapt_judge(f, err) || names_make(f, err) ? -1 : 0;
 }
 
@@ -142,8 +148,10 @@ static int sectors_judge(const struct flow *f, const struct flow_disk *d, vdisk_
 
 	if (!n || n == 512 || flow_target_sectors(f, n))
 		return 0;
-	return fail(err, VDISK_UNSUPPORTED, "the disk %s has logical sectors of %u bytes, where %s%s shows 512: --sector-size 512 counts its partitions anew",
-	            flow_disk_label(d), n, who, f->a->target == TARGET_HYPERV ? " of a VHD" : "");
+	return fail(
+		err, VDISK_UNSUPPORTED,
+		"the disk %s has logical sectors of %u bytes, where %s%s shows 512: --sector-size 512 counts its partitions anew",
+		flow_disk_label(d), n, who, f->a->target == TARGET_HYPERV ? " of a VHD" : "");
 }
 
 static int disk_judge(struct flow *f, struct flow_disk *d, uint64_t *need, vdisk_error *err)
@@ -189,8 +197,9 @@ static int room_judge(const struct flow *f, uint64_t need, vdisk_error *err)
 	if (f->a->compress || !flow_works(f) || statvfs(folder, &v))
 		return 0;
 	room = (uint64_t)v.f_bavail * v.f_frsize;
-	return need <= room ? 0 : fail(err, VDISK_IO, "%s: the disks take up to %llu bytes, and %llu are free", folder, (unsigned long long)need,
-	                               (unsigned long long)room);
+	return need <= room ? 0
+	                    : fail(err, VDISK_IO, "%s: the disks take up to %llu bytes, and %llu are free", folder,
+	                           (unsigned long long)need, (unsigned long long)room);
 }
 
 int flow_judge(struct flow *f, vdisk_error *err)

@@ -52,8 +52,27 @@ static const char options_usage[] =
 	"  -h, --help              this text\n";
 
 enum {
-	OPT_OUT = 256, OPT_NAME, OPT_LEVEL, OPT_OVA, OPT_SNAPSHOTS, OPT_SYSTEM, OPT_NO_CHECK, OPT_NO_ADAPT, OPT_DRIVERS, OPT_KEY, OPT_SERIAL, OPT_VERIFY,
-	OPT_EXPECT, OPT_TIMEOUT, OPT_ENGINE, OPT_ALLOW, OPT_JSON, OPT_PROGRESS, OPT_SECTORS, OPT_FOR, OPT_FINDINGS,
+	OPT_OUT = 256,
+	OPT_NAME,
+	OPT_LEVEL,
+	OPT_OVA,
+	OPT_SNAPSHOTS,
+	OPT_SYSTEM,
+	OPT_NO_CHECK,
+	OPT_NO_ADAPT,
+	OPT_DRIVERS,
+	OPT_KEY,
+	OPT_SERIAL,
+	OPT_VERIFY,
+	OPT_EXPECT,
+	OPT_TIMEOUT,
+	OPT_ENGINE,
+	OPT_ALLOW,
+	OPT_JSON,
+	OPT_PROGRESS,
+	OPT_SECTORS,
+	OPT_FOR,
+	OPT_FINDINGS,
 };
 
 static const struct option longopts[] = {
@@ -90,7 +109,8 @@ static const struct option longopts[] = {
 
 static int list_take(const struct flow_args *a, const char *name, const char **v, size_t *n, size_t most)
 {
-	return *n == most ? option_bad(a->program, "is given too many times", name) : option_text(a->program, name, optarg, &v[(*n)++]);
+	return *n == most ? option_bad(a->program, "is given too many times", name)
+	                  : option_text(a->program, name, optarg, &v[(*n)++]);
 }
 
 /* "K=V,K=V" */
@@ -121,7 +141,9 @@ void flow_args_free(struct flow_args *a)
 static int snapshots_take(struct flow_args *a)
 {
 	a->keep_snapshots = !strcmp(optarg, "keep");
-	return a->keep_snapshots || !strcmp(optarg, "flatten") ? 0 : option_bad(a->program, "--snapshots takes flatten or keep", optarg);
+	return a->keep_snapshots || !strcmp(optarg, "flatten")
+	               ? 0
+	               : option_bad(a->program, "--snapshots takes flatten or keep", optarg);
 }
 
 static int target_take(struct flow_args *a)
@@ -133,8 +155,9 @@ static int target_take(struct flow_args *a)
 static int profile_take(struct flow_args *a)
 {
 	a->profile = vdisk_profile_find(optarg);
-	return a->profile && flow_profile_target(a->profile) ? 0
-	                                                     : option_bad(a->program, "--for knows no such system; --help tells which, vdisk-formats(7) more", optarg);
+	return a->profile && flow_profile_target(a->profile)
+	               ? 0
+	               : option_bad(a->program, "--for knows no such system; --help tells which, vdisk-formats(7) more", optarg);
 }
 
 static int level_take(struct flow_args *a)
@@ -183,7 +206,9 @@ static int option_take(struct flow_args *a, int c)
 	case 'n': a->dry_run = true; return 0;
 	case OPT_JSON: a->json = true; return 0;
 	case OPT_PROGRESS:
-		return progress_mode_parse(optarg, &a->progress) ? option_bad(a->program, "--progress takes auto, bar, json or none", optarg) : 0;
+		return progress_mode_parse(optarg, &a->progress)
+		               ? option_bad(a->program, "--progress takes auto, bar, json or none", optarg)
+		               : 0;
 	case 'h': return option_help(a->program, a->kind == FLOW_P2V ? p2v_usage : migrate_usage, options_usage);
 	default: return -1; /* it was said */
 	}
@@ -231,7 +256,8 @@ int flow_args_parse(struct flow_args *a, enum flow_kind kind, int argc, char **a
 			return rc;
 	}
 	if (argc - optind != 1)
-		return option_bad(a->program, argc > optind ? "takes one machine at a time" : "expects a machine; --help tells more", NULL);
+		return option_bad(a->program,
+		                  argc > optind ? "takes one machine at a time" : "expects a machine; --help tells more", NULL);
 	a->source = argv[optind];
 	if (!*a->source)
 		return option_bad(a->program, "expects a machine; --help tells more", NULL);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The folder of the result.  It is made as DIR.partial, whose file LOCK says by its lock that somebody is at work there; without one it is what a
- * killed run left, and goes.  Only what such a run makes is removed: plain files, in a folder that holds LOCK.
+ * The folder of the result.  It is made as DIR.partial, whose file LOCK says by its lock that somebody is at work there; without
+ * one it is what a killed run left, and goes.  Only what such a run makes is removed: plain files, in a folder that holds LOCK.
  */
 #include "flow/flow.h"
 
@@ -45,7 +45,8 @@ static int files_each(int dir_fd, const char *path, bool remove, vdisk_error *er
 		if (fstatat(dir_fd, e->d_name, &st, AT_SYMLINK_NOFOLLOW))
 			rc = fail_errno(err, "%s/%s", path, e->d_name);
 		else if (!S_ISREG(st.st_mode) && !S_ISSOCK(st.st_mode))
-			rc = fail(err, VDISK_REFUSED, "%s: holds '%s', which no run of this program makes: remove it yourself", path, e->d_name);
+			rc = fail(err, VDISK_REFUSED, "%s: holds '%s', which no run of this program makes: remove it yourself",
+			          path, e->d_name);
 		else if (remove && unlinkat(dir_fd, e->d_name, 0))
 			rc = fail_errno(err, "%s/%s", path, e->d_name);
 	}
@@ -71,7 +72,9 @@ static int leftover_clear(const char *path, vdisk_error *err)
 		return errno == ENOENT ? 0 : fail_errno(err, "%s", path);
 	lock = openat(dir, LOCK, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
 	if (lock < 0)
-		rc = rmdir(path) ? fail(err, VDISK_REFUSED, "%s: is there, and not a leftover of this program: remove it yourself", path) : 0;
+		rc = rmdir(path) ? fail(err, VDISK_REFUSED, "%s: is there, and not a leftover of this program: remove it yourself",
+		                        path)
+		                 : 0;
 	else if (flock(lock, LOCK_EX | LOCK_NB))
 		rc = fail(err, VDISK_BUSY, "%s: another run is at work there", path);
 	else if (fstat(lock, &st) || !st.st_nlink) /* it ended just now */
@@ -110,7 +113,8 @@ static int names_make(struct flow *f, vdisk_error *err)
 	free(parent);
 	if (!real)
 		return -1;
-	if (asprintf(&f->out, "%s/%.*s", !strcmp(real, "/") ? "" : real, (int)n, out) < 0 || asprintf(&f->partial, "%s.partial", f->out) < 0) {
+	if (asprintf(&f->out, "%s/%.*s", !strcmp(real, "/") ? "" : real, (int)n, out) < 0 ||
+	    asprintf(&f->partial, "%s.partial", f->out) < 0) {
 		free(real);
 		return fail_nomem(err);
 	}

@@ -24,7 +24,12 @@ static char *envelope_make(struct flow *f, size_t *len, struct machine_lost_list
 static int ova_disk(struct flow *f, struct ova_writer *w, struct flow_disk *d, vdisk_error *err)
 {
 	struct vdisk_convert_options how = {
-		.flags = VDISK_CONVERT_DIGEST | VDISK_CONVERT_ROUND_UP, .level = f->a->level, .threads = f->a->threads, .progress = progress_tick, .progress_ctx = &f->progress, .cancel = f->cancel,
+		.flags = VDISK_CONVERT_DIGEST | VDISK_CONVERT_ROUND_UP,
+		.level = f->a->level,
+		.threads = f->a->threads,
+		.progress = progress_tick,
+		.progress_ctx = &f->progress,
+		.cancel = f->cancel,
 	};
 	const struct vdisk_open_options qcow2 = { .format = "qcow2" };
 	struct vdisk_convert_report r;
@@ -45,7 +50,8 @@ static int ova_disk(struct flow *f, struct ova_writer *w, struct flow_disk *d, v
 	if (rc)
 		return -1;
 	if (r.size != d->size)
-		flow_note(f, "%s has %llu bytes now, instead of %llu: VMDK cannot say that size", d->file, (unsigned long long)r.size, (unsigned long long)d->size);
+		flow_note(f, "%s has %llu bytes now, instead of %llu: VMDK cannot say that size", d->file,
+		          (unsigned long long)r.size, (unsigned long long)d->size);
 	d->size = r.size;
 	if (!flow_works(f)) {
 		d->data = r.data;

@@ -272,7 +272,8 @@ int flow_page(struct flow *f, vdisk_error *err)
 		rc = flow_write(f, "report.html", text, len, err);
 	free(text);
 	if (!rc) {
-		const char *json = json_object_to_json_string_ext(report, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED | JSON_C_TO_STRING_NOSLASHESCAPE);
+		const char *json = json_object_to_json_string_ext(report, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED |
+		                                                                  JSON_C_TO_STRING_NOSLASHESCAPE);
 
 		rc = flow_write(f, "report.json", json, strlen(json), err);
 	}

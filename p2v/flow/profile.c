@@ -42,7 +42,8 @@ static const char *kind_writable(struct flow *f, const struct vdisk_profile_form
 			if (n == strlen(packed) && !strncmp(at, packed, n))
 				continue;
 			snprintf(f->subformat, sizeof(f->subformat), "subformat=%.*s", (int)n, at);
-			flow_note(f, "the disks are %.*s, as the guest in a packed VMDK cannot be changed; --ova packs them", (int)n, at);
+			flow_note(f, "the disks are %.*s, as the guest in a packed VMDK cannot be changed; --ova packs them",
+			          (int)n, at);
 			return f->subformat;
 		}
 	}

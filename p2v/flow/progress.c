@@ -122,7 +122,8 @@ static void show(struct progress *p, const struct vdisk_progress *now)
 		unsigned tenths = now && now->total ? (unsigned)((double)now->done / (double)now->total * 10) : 0;
 
 		if (!now || tenths > p->tenths)
-			fprintf(stderr, "[%u/%u] %s%s%s: %u %%\n", p->step, p->steps, p->phase, *p->subject ? " " : "", p->subject, tenths * 10);
+			fprintf(stderr, "[%u/%u] %s%s%s: %u %%\n", p->step, p->steps, p->phase, *p->subject ? " " : "", p->subject,
+			        tenths * 10);
 		p->tenths = tenths;
 	}
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The snapshots that a description keeps account of (VirtualBox's, Hyper-V's): what the images below each disk are called, and what of the
- * snapshots cannot be kept.  A disk takes with it the states that it goes on from; those on other branches are told.
+ * The snapshots that a description keeps account of (VirtualBox's, Hyper-V's): what the images below each disk are called, and what
+ * of the snapshots cannot be kept.  A disk takes with it the states that it goes on from; those on other branches are told.
  */
 #include "flow/flow.h"
 
@@ -46,7 +46,10 @@ static void state_take(struct flow *f, struct flow_disk *d, size_t snapshot, int
 		machine_lost_add(&f->lost, said(s), why, "snapshot %zu: disk %s", snapshot + 1, disk);
 	else
 		d->names[d->n_names++] = (struct vdisk_keep_name){
-			.path = d->chain.ancestors[place], .name = name_cut(f, said(s)), .description = s->description, .date_sec = s->date,
+			.path = d->chain.ancestors[place],
+			.name = name_cut(f, said(s)),
+			.description = s->description,
+			.date_sec = s->date,
 		};
 }
 
@@ -71,8 +74,8 @@ static void gone_tell(struct flow *f)
 		const struct machine_state *s = &f->m->states[i];
 
 		if (!machine_disk_find(f->m, s->disk))
-			machine_lost_add(&f->lost, said(&f->m->snapshots[s->snapshot]), "the machine has no such disk any more", "snapshot %d: disk %s",
-			                 s->snapshot + 1, s->disk);
+			machine_lost_add(&f->lost, said(&f->m->snapshots[s->snapshot]), "the machine has no such disk any more",
+			                 "snapshot %d: disk %s", s->snapshot + 1, s->disk);
 	}
 }
 

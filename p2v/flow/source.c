@@ -35,8 +35,9 @@ static char *bytes_read(const char *path, size_t most, size_t *len, vdisk_error 
 		goto out;
 	}
 	if ((uint64_t)st.st_size > most) {
-		fail(err, VDISK_INVALID, "%s: has %lld bytes, more than a machine's description (%zu at most); a disk image is converted by vdisk convert", path,
-		     (long long)st.st_size, most);
+		fail(err, VDISK_INVALID,
+		     "%s: has %lld bytes, more than a machine's description (%zu at most); a disk image is converted by vdisk convert",
+		     path, (long long)st.st_size, most);
 		goto out;
 	}
 	text = malloc((size_t)st.st_size + 1);
@@ -91,8 +92,9 @@ static int description_take(struct flow *f, const void *bytes, size_t len, const
 {
 	struct describe_read how = { .name = name, .system = f->a->system ? f->a->system - 1 : 0 };
 
-	how.kind = f->package ? package_kind_of(f->package) == PACKAGE_OVA ? DESCRIBE_OVF : package_kind_of(f->package) == PACKAGE_XVA ? DESCRIBE_XVA
-	                                                                                                                : DESCRIBE_PROXMOX
+	how.kind = f->package ? package_kind_of(f->package) == PACKAGE_OVA   ? DESCRIBE_OVF
+	                        : package_kind_of(f->package) == PACKAGE_XVA ? DESCRIBE_XVA
+	                                                                     : DESCRIBE_PROXMOX
 	                      : describe_probe(bytes, len, name);
 	if (how.kind == DESCRIBE_UNKNOWN)
 		return fail(err, VDISK_INVALID, "%s: is no description of a machine that is known, and no archive", path);
@@ -106,10 +108,15 @@ static int description_take(struct flow *f, const void *bytes, size_t len, const
 	                    snapshots_join(f->m, &f->where, err)))
 		return -1;
 	if (f->m->systems > 1 && !f->a->system)
-		return fail(err, VDISK_INVALID, "%s: describes %u machines; --system N says which one, from 1", path, f->m->systems);
+		return fail(err, VDISK_INVALID, "%s: describes %u machines; --system N says which one, from 1", path,
+		            f->m->systems);
 	f->is_ovf = how.kind == DESCRIBE_OVF;
-	f->kind = f->package ? package_kind_name(package_kind_of(f->package)) : how.kind == DESCRIBE_JSON ? "capture" : describe_kind_name(how.kind);
-	return machine_judge(f->m, err) ? fail(err, err->kind, "%s: %.700s", path, f->m->failed.message[0] ? f->m->failed.message : "does not hold together") : 0;
+	f->kind = f->package                  ? package_kind_name(package_kind_of(f->package))
+	          : how.kind == DESCRIBE_JSON ? "capture"
+	                                      : describe_kind_name(how.kind);
+	return machine_judge(f->m, err) ? fail(err, err->kind, "%s: %.700s", path,
+	                                       f->m->failed.message[0] ? f->m->failed.message : "does not hold together")
+	                                : 0;
 }
 
 static int description_open(struct flow *f, vdisk_error *err)
@@ -129,7 +136,10 @@ static int description_open(struct flow *f, vdisk_error *err)
 			return fail_nomem(err);
 		if (access(path, F_OK)) {
 			free(path);
-			return fail(err, VDISK_INVALID, "%s: is a folder without a machine.json, so it is none of a capture: name the machine's description in it", source);
+			return fail(
+				err, VDISK_INVALID,
+				"%s: is a folder without a machine.json, so it is none of a capture: name the machine's description in it",
+				source);
 		}
 	} else if (f->a->kind == FLOW_MIGRATE) {
 		if (package_open(source, &f->package, err))
@@ -161,7 +171,8 @@ static int description_open(struct flow *f, vdisk_error *err)
 
 /* ---------------------------------------------------------------- the disks */
 
-/* A capture's disks lie beside their machine.json, called like the disks and their format, which is believed: a raw one's bytes are the machine's own. */
+/* A capture's disks lie beside their machine.json, called like the disks and their format, which is believed: a raw one's bytes are
+   the machine's own. */
 static char *captured_path(struct flow *f, const struct machine_disk *d, char **format_name, vdisk_error *err)
 {
 	const struct vdisk_format_info *format;
@@ -202,8 +213,8 @@ static int image_take(struct flow *f, struct flow_disk *x, vdisk_error *err)
 static int empty_take(struct flow *f, struct flow_disk *x, vdisk_error *err)
 {
 	if (!x->d->size)
-		return fail(err, VDISK_UNSUPPORTED, "%s: the disk %s has no file, and its content is another disk's", f->description,
-		            x->d->name ? x->d->name : "without a name");
+		return fail(err, VDISK_UNSUPPORTED, "%s: the disk %s has no file, and its content is another disk's",
+		            f->description, x->d->name ? x->d->name : "without a name");
 	x->is_empty = true;
 	x->source = strdup("");
 	flow_note(f, "the disk %s has no file in the description: it is made empty", x->d->name ? x->d->name : "without a name");
@@ -232,7 +243,8 @@ static int disk_take(struct flow *f, struct machine_disk *d, vdisk_error *err)
 	} else if (!d->path && !strcmp(f->kind, "capture")) {
 		x->source = captured_path(f, d, &x->source_format, err);
 	} else if (!d->path) {
-		return fail(err, VDISK_INVALID, "%s: does not say where the disk %s is", f->description, d->name ? d->name : "without a name");
+		return fail(err, VDISK_INVALID, "%s: does not say where the disk %s is", f->description,
+		            d->name ? d->name : "without a name");
 	} else if (d->chunk_size || (d->compression && strcasecmp(d->compression, "identity"))) {
 		return fail(err, VDISK_UNSUPPORTED, "%s: the disk %s is %s: that is read in an OVA only", f->description, d->path,
 		            d->chunk_size ? "in pieces" : "packed");
@@ -242,10 +254,12 @@ static int disk_take(struct flow *f, struct machine_disk *d, vdisk_error *err)
 		snprintf(why, sizeof(why), "%s", err->message);
 		fail(err, err->kind, "%s: %.700s", f->description, why);
 	}
-	if (d->format && (f->package ? package_kind_of(f->package) == PACKAGE_OVA : d->path != NULL) && !(x->source_format = strdup(d->format)))
+	if (d->format && (f->package ? package_kind_of(f->package) == PACKAGE_OVA : d->path != NULL) &&
+	    !(x->source_format = strdup(d->format)))
 		return fail_nomem(err);
 	if (x->source && x->source_format && !vdisk_format_find(x->source_format))
-		return fail(err, VDISK_UNSUPPORTED, "%s: the disk %s is of the format '%s', for which there is no driver", f->description, x->source, x->source_format);
+		return fail(err, VDISK_UNSUPPORTED, "%s: the disk %s is of the format '%s', for which there is no driver",
+		            f->description, x->source, x->source_format);
 	return x->source ? 0 : -1;
 }
 
@@ -254,7 +268,8 @@ static void medium_drop(struct flow *f, struct machine_disk *d)
 {
 	if (!d->path)
 		return;
-	machine_lost_add(&f->lost, d->path, "images of CDs and floppies stay where they are", "%s %s", machine_medium_name(d->medium), d->name ? d->name : "");
+	machine_lost_add(&f->lost, d->path, "images of CDs and floppies stay where they are", "%s %s",
+	                 machine_medium_name(d->medium), d->name ? d->name : "");
 	d->path = NULL;
 	d->path_flags = 0;
 	d->format = NULL;
@@ -283,7 +298,11 @@ static int disks_want(struct flow *f, vdisk_error *err)
 		if (f->disks[i].is_empty)
 			continue;
 		want[f->disks[i].member] = (struct package_disk){
-			.ref = f->disks[i].source, .format = f->disks[i].source_format, .size = d->size, .file_size = d->file_size, .chunk_size = d->chunk_size,
+			.ref = f->disks[i].source,
+			.format = f->disks[i].source_format,
+			.size = d->size,
+			.file_size = d->file_size,
+			.chunk_size = d->chunk_size,
 			.compression = d->compression,
 		};
 	}

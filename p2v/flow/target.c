@@ -54,8 +54,8 @@ enum describe_kind flow_target_description(enum flow_target t, const char **suff
 }
 
 /*
- * A guest that was adapted has the drivers for what the target does best; but a Windows for which nobody gave virtio's drivers boots from SATA.
- * One that was not adapted gets the hardware that it had, or what comes nearest.
+ * A guest that was adapted has the drivers for what the target does best; but a Windows for which nobody gave virtio's drivers
+ * boots from SATA.  One that was not adapted gets the hardware that it had, or what comes nearest.
  */
 void flow_target_fit(const struct flow *f, struct describe_write *how)
 {

@@ -66,8 +66,8 @@ void place_set(struct machine *m, struct machine_disk *d, unsigned controller, i
 		const struct machine_disk *o = &m->disks[i];
 
 		if (o != d && o->bus == d->bus && o->controller == controller && o->unit == unit) {
-			machine_lost_add(&m->lost, NULL, "another disk has it", "disk %s: its place %s %u:%d", d->name ? d->name : "without a name",
-					 machine_bus_name(d->bus), controller, unit);
+			machine_lost_add(&m->lost, NULL, "another disk has it", "disk %s: its place %s %u:%d",
+			                 d->name ? d->name : "without a name", machine_bus_name(d->bus), controller, unit);
 			d->controller = controller;
 			d->unit = -1;
 			return;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* See chain.h.  Images are opened for their facts only, one layer at a time, and names in them are followed below the description's folder alone. */
+/* See chain.h.  Images are opened for their facts only, one layer at a time, and names in them are followed below the description's
+   folder alone. */
 #include "chain.h"
 
 #include "common/fail.h"
@@ -121,7 +122,8 @@ int chain_find(const struct machine *m, const struct locate *l, int image, struc
 	if (!c->ancestors || (x->format && !(c->format = strdup(x->format))))
 		return fail_nomem(err);
 	if (!x->path)
-		return fail(err, VDISK_INVALID, "the description does not say where the image %s is", x->uuid ? x->uuid : "without a name");
+		return fail(err, VDISK_INVALID, "the description does not say where the image %s is",
+		            x->uuid ? x->uuid : "without a name");
 	c->path = machine_locate(l, x->path, err);
 	if (!c->path)
 		return -1;
@@ -131,7 +133,8 @@ int chain_find(const struct machine *m, const struct locate *l, int image, struc
 		const char *name = m->images[up].path;
 
 		if (!name)
-			return fail(err, VDISK_INVALID, "the description does not say where the image %s is", m->images[up].uuid ? m->images[up].uuid : "");
+			return fail(err, VDISK_INVALID, "the description does not say where the image %s is",
+			            m->images[up].uuid ? m->images[up].uuid : "");
 		if (ancestor_add(c, machine_locate(l, name, err), err))
 			return -1;
 	}

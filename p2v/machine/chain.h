@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The chains of images that a description's disks and snapshots are: which files they are, by what the description says, and, where it says
- * nothing, by what the images say.  That each is the one that the image over it expects is judged by whoever opens them.
+ * The chains of images that a description's disks and snapshots are: which files they are, by what the description says, and, where
+ * it says nothing, by what the images say.  That each is the one that the image over it expects is judged by whoever opens them.
  */
 #ifndef MACHINE_CHAIN_H
 #define MACHINE_CHAIN_H

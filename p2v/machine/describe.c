@@ -17,7 +17,8 @@
 static const struct kind {
 	const char *name, *suffix;
 	int (*read)(struct machine *m, const void *bytes, size_t len, const struct describe_read *how, vdisk_error *err);
-	char *(*write)(const struct machine *m, const struct describe_write *how, size_t *len, struct machine_lost_list *lost, vdisk_error *err);
+	char *(*write)(const struct machine *m, const struct describe_write *how, size_t *len, struct machine_lost_list *lost,
+	               vdisk_error *err);
 } kinds[] = {
 	[DESCRIBE_JSON] = { "json", ".json", NULL, NULL },
 	[DESCRIBE_LIBVIRT] = { "libvirt", NULL, libvirt_read, libvirt_write },
@@ -43,7 +44,10 @@ enum describe_kind describe_kind_parse(const char *name)
 	return DESCRIBE_UNKNOWN;
 }
 
-bool describe_kind_written(enum describe_kind kind) { return kind == DESCRIBE_JSON || ((size_t)kind < KINDS_N && kinds[kind].write); }
+bool describe_kind_written(enum describe_kind kind)
+{
+	return kind == DESCRIBE_JSON || ((size_t)kind < KINDS_N && kinds[kind].write);
+}
 
 /* ---------------------------------------------------------------- probing */
 
@@ -51,8 +55,9 @@ static const struct {
 	const char *element;
 	enum describe_kind kind;
 } roots[] = {
-	{ "domain", DESCRIBE_LIBVIRT },     { "Envelope", DESCRIBE_OVF },    { "VirtualBox", DESCRIBE_VBOX }, { "configuration", DESCRIBE_HYPERV },
-	{ "preferences", DESCRIBE_VMC },    { "value", DESCRIBE_XVA },       { "struct", DESCRIBE_XVA },
+	{ "domain", DESCRIBE_LIBVIRT },       { "Envelope", DESCRIBE_OVF },    { "VirtualBox", DESCRIBE_VBOX },
+	{ "configuration", DESCRIBE_HYPERV }, { "preferences", DESCRIBE_VMC }, { "value", DESCRIBE_XVA },
+	{ "struct", DESCRIBE_XVA },
 };
 
 static enum describe_kind xml_probe(const void *bytes, size_t len)
@@ -116,7 +121,8 @@ static int refuse_binary(const void *bytes, size_t len, const char *name, vdisk_
 	if (len >= 262 && !memcmp((const char *)bytes + 257, "ustar", 5))
 		return fail(err, VDISK_UNSUPPORTED, "this is an archive (OVA, XVA), not a description: `vdisk migrate` takes it");
 	if (len >= 4 && !memcmp(bytes, "VMA", 4))
-		return fail(err, VDISK_UNSUPPORTED, "this is an archive of Proxmox (VMA), not a description: `vdisk migrate` takes it");
+		return fail(err, VDISK_UNSUPPORTED,
+		            "this is an archive of Proxmox (VMA), not a description: `vdisk migrate` takes it");
 	return 0;
 }
 
@@ -149,8 +155,9 @@ int describe_read(const void *bytes, size_t len, const struct describe_read *how
 
 		if (len && *(const char *)bytes == '<' && xml_parse(&x, bytes, len, err))
 			return -1; /* which says why */
-		return fail(err, VDISK_UNSUPPORTED, "this is no description of a machine that is known (libvirt, VMX, OVF, VirtualBox, xl.cfg, "
-			    "Hyper-V's exported XML, Virtual PC, XenServer, Proxmox, vdisk's JSON)");
+		return fail(err, VDISK_UNSUPPORTED,
+		            "this is no description of a machine that is known (libvirt, VMX, OVF, VirtualBox, xl.cfg, "
+		            "Hyper-V's exported XML, Virtual PC, XenServer, Proxmox, vdisk's JSON)");
 	}
 	if (h.kind == DESCRIBE_JSON)
 		return machine_json_read(bytes, len, out, err);
@@ -179,7 +186,8 @@ char *describe_write(const struct machine *m, enum describe_kind kind, const str
 	char *text;
 
 	if (!describe_kind_written(kind)) {
-		fail(err, VDISK_UNSUPPORTED, "%s descriptions are read, not written", describe_kind_name(kind) ? describe_kind_name(kind) : "such");
+		fail(err, VDISK_UNSUPPORTED, "%s descriptions are read, not written",
+		     describe_kind_name(kind) ? describe_kind_name(kind) : "such");
 		return NULL;
 	}
 	if (machine_judge(m, err))

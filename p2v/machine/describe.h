@@ -2,8 +2,9 @@
 /*
  * Descriptions of machines, from and to bytes.
  *
- * Readers take whatever bytes: XML without network, entities or depth, numbers and lists within limits.  What a description says and the model has no
- * place for is listed in the machine's `lost`; what another description cannot say is listed by the writer.  No file is opened here.
+ * Readers take whatever bytes: XML without network, entities or depth, numbers and lists within limits.  What a description says
+ * and the model has no place for is listed in the machine's `lost`; what another description cannot say is listed by the writer.
+ * No file is opened here.
  */
 #ifndef MACHINE_DESCRIBE_H
 #define MACHINE_DESCRIBE_H
@@ -35,7 +36,8 @@ enum describe_kind describe_probe(const void *bytes, size_t len, const char *nam
 
 struct describe_read {
 	enum describe_kind kind; /* UNKNOWN: describe_probe() */
-	const char *name;        /* of the file, for probing and as the machine's name where the description has none; may be NULL */
+	const char *name;        /* of the file, for probing and as the machine's name where the description has none; may be
+	                            NULL */
 	unsigned system;         /* of a description that holds several: which, from 0 */
 };
 
@@ -43,23 +45,27 @@ struct describe_read {
 int describe_read(const void *bytes, size_t len, const struct describe_read *how, struct machine **m, vdisk_error *err);
 
 struct describe_write {
-	enum machine_bus disk_bus;         /* put all disks there (CD-ROM drives stay on IDE or SATA); UNKNOWN: where they are, or the nearest that the kind has */
+	enum machine_bus disk_bus;         /* put all disks there (CD-ROM drives stay on IDE or SATA); UNKNOWN: where they are, or
+	                                      the nearest that the kind has */
 	enum machine_scsi scsi;            /* with disk_bus SCSI */
 	enum machine_nic_model nic_model;  /* UNKNOWN: as it is */
 	enum machine_net net;              /* UNKNOWN: as it is */
 	const char *network;
-	const char *folder;                /* in which relative paths lie: set before them where the kind wants absolute ones (libvirt, xl); NULL: left as they are */
+	const char *folder;                /* in which relative paths lie: set before them where the kind wants absolute ones
+	                                      (libvirt, xl); NULL: left as they are */
 	const char *domain;                /* libvirt's domain type: "kvm" (also NULL) or "qemu" */
 	unsigned ovf_version;              /* 1 (also 0) or 2 */
-	bool snapshots_told;               /* what becomes of the machine's snapshots is somebody else's to tell: they are not listed as lost */
+	bool snapshots_told;               /* what becomes of the machine's snapshots is somebody else's to tell: they are not
+	                                      listed as lost */
 };
 
-/* A text to be freed, of *len bytes, a NUL behind them; NULL: failed.  What the kind cannot say is added to *lost (may be NULL), in words.  `how` may be
-   NULL.  Disks need their path, where they are disks; OVF wants size, too. */
+/* A text to be freed, of *len bytes, a NUL behind them; NULL: failed.  What the kind cannot say is added to *lost (may be NULL), in
+   words.  `how` may be NULL.  Disks need their path, where they are disks; OVF wants size, too. */
 char *describe_write(const struct machine *m, enum describe_kind kind, const struct describe_write *how, size_t *len,
 		     struct machine_lost_list *lost, vdisk_error *err);
 
-/* The UUID that a .vbox has for an image at `path` whose own is not known (image_uuid NULL): whoever makes that image gives it that. */
+/* The UUID that a .vbox has for an image at `path` whose own is not known (image_uuid NULL): whoever makes that image gives it
+   that. */
 void describe_image_uuid(const struct machine *m, const char *path, char out[37]);
 
 #endif

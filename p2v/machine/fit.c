@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Fitting.  A disk keeps its place where the other description has it.  Disks that have none, or whose place is gone, come after those in the machine's
- * order, each to the first free place of its bus, so that what is moved moves nothing else.  One SCSI controller has one adapter.
+ * Fitting.  A disk keeps its place where the other description has it.  Disks that have none, or whose place is gone, come after
+ * those in the machine's order, each to the first free place of its bus, so that what is moved moves nothing else.  One SCSI
+ * controller has one adapter.
  */
 #include "fit.h"
 
@@ -54,8 +55,8 @@ static void bus_choose(const struct fitting *w, struct machine_disk *d, size_t a
 		d->unit = -1;
 		d->controller = 0;
 		if (was && !(how && how->disk_bus && !optical))
-			machine_lost_add(w->lost, machine_bus_name(was), r->what, "disk %s: its bus becomes %s", called(d, at, room),
-					 machine_bus_name(want));
+			machine_lost_add(w->lost, machine_bus_name(was), r->what, "disk %s: its bus becomes %s",
+			                 called(d, at, room), machine_bus_name(want));
 	}
 	d->bus = want;
 }
@@ -71,8 +72,8 @@ static void adapter_choose(const struct fitting *w, struct machine_disk *d, size
 	if (d->scsi && w->rules->scsi_models & 1u << d->scsi)
 		return;
 	if (d->scsi)
-		machine_lost_add(w->lost, machine_scsi_name(d->scsi), w->rules->what, "disk %s: its adapter becomes %s", called(d, at, room),
-				 machine_scsi_name(w->rules->scsi));
+		machine_lost_add(w->lost, machine_scsi_name(d->scsi), w->rules->what, "disk %s: its adapter becomes %s",
+		                 called(d, at, room), machine_scsi_name(w->rules->scsi));
 	d->scsi = w->rules->scsi;
 }
 
@@ -129,8 +130,8 @@ static bool spill(struct fitting *w, size_t at)
 		d->unit = -1;
 		if (!place_find(w, at))
 			continue;
-		machine_lost_add(w->lost, machine_bus_name(was.bus), "it is full", "disk %s: its bus becomes %s", called(d, at, room),
-				 machine_bus_name(d->bus));
+		machine_lost_add(w->lost, machine_bus_name(was.bus), "it is full", "disk %s: its bus becomes %s",
+		                 called(d, at, room), machine_bus_name(d->bus));
 		return true;
 	}
 	*d = was;
@@ -153,11 +154,11 @@ static int places_choose(struct fitting *w, vdisk_error *err)
 		if (w->placed[i])
 			continue;
 		if (!place_find(w, i) && !spill(w, i))
-			return fail(err, VDISK_UNSUPPORTED, "disk %s has no place left on %s in a machine for %s", called(d, i, room),
-				    machine_bus_name(d->bus), w->rules->what);
+			return fail(err, VDISK_UNSUPPORTED, "disk %s has no place left on %s in a machine for %s",
+			            called(d, i, room), machine_bus_name(d->bus), w->rules->what);
 		if (u >= 0 && d->bus == bus)
-			machine_lost_add(w->lost, NULL, w->rules->what, "disk %s: its place %s %u:%d becomes %u:%d", called(d, i, room),
-					 machine_bus_name(d->bus), c, u, d->controller, d->unit);
+			machine_lost_add(w->lost, NULL, w->rules->what, "disk %s: its place %s %u:%d becomes %u:%d",
+			                 called(d, i, room), machine_bus_name(d->bus), c, u, d->controller, d->unit);
 	}
 	return 0;
 }
@@ -170,8 +171,8 @@ static void nics_choose(const struct fitting *w, const struct describe_write *ho
 
 		if (!want || !(w->rules->nic_models & 1u << want)) {
 			if (want)
-				machine_lost_add(w->lost, machine_nic_model_name(want), w->rules->what, "NIC %zu: its model becomes %s", i + 1,
-						 machine_nic_model_name(w->rules->nic));
+				machine_lost_add(w->lost, machine_nic_model_name(want), w->rules->what,
+				                 "NIC %zu: its model becomes %s", i + 1, machine_nic_model_name(w->rules->nic));
 			want = w->rules->nic;
 		}
 		n->model = want;
@@ -194,7 +195,8 @@ static int disks_copy(const struct fitting *w, const struct machine *m, vdisk_er
 		return fail_nomem(err);
 	for (size_t i = 0; i < m->disks_n; i++)
 		if (m->disks[i].medium == MACHINE_FLOPPY && !w->rules->floppy)
-			machine_lost_add(w->lost, m->disks[i].path, w->rules->what, "floppy drive %s", called(&m->disks[i], i, room));
+			machine_lost_add(w->lost, m->disks[i].path, w->rules->what, "floppy drive %s",
+			                 called(&m->disks[i], i, room));
 		else
 			f->disks[f->disks_n++] = m->disks[i];
 	if (m->nics_n)

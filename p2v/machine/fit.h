@@ -50,8 +50,8 @@ struct fit_boot {
 };
 
 size_t fit_boot_list(const struct fitted *f, struct fit_boot *list, size_t max);
-/* For readers whose description orders kinds of devices: the next number goes to the first disk with this medium, or to the first NIC.  Nothing where there is
-   none or it has one already. */
+/* For readers whose description orders kinds of devices: the next number goes to the first disk with this medium, or to the first
+   NIC.  Nothing where there is none or it has one already. */
 void boot_medium(struct machine *m, enum machine_medium medium, unsigned *next);
 void boot_nic(struct machine *m, unsigned *next);
 /* The path with `how`'s folder before it if it is relative, to be freed; NULL: out of memory, or no path. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Microsoft's old descriptions: Virtual PC's .vmc, and the XML that Hyper-V exported before Windows Server 2016.  Both are trees of settings,
- * <name type="string">value</name>, in UTF-16.
+ * Microsoft's old descriptions: Virtual PC's .vmc, and the XML that Hyper-V exported before Windows Server 2016.  Both are trees of
+ * settings, <name type="string">value</name>, in UTF-16.
  */
 #include "common/fail.h"
 #include "fit.h"
@@ -60,8 +60,9 @@ static int megabytes(struct settings_tree *t, xmlNode *node, const char *path, u
 
 /* ---------------------------------------------------------------- Virtual PC */
 
-static const char *const vmc_harmless[] = { "@type", "@id", "version", "alerts", "integration", "properties", "settings", "virtual_server",
-	"controller_count", "gui", "mouse", "keyboard", "undo_drives", "processor", NULL };
+static const char *const vmc_harmless[] = { "@type",      "@id",      "version",        "alerts",           "integration",
+	                                    "properties", "settings", "virtual_server", "controller_count", "gui",
+	                                    "mouse",      "keyboard", "undo_drives",    "processor",        NULL };
 
 static void vmc_drive(struct settings_tree *t, xmlNode *location, unsigned channel)
 {
@@ -133,11 +134,42 @@ static int vmc_take(struct settings_tree *t)
 
 #define GUID_IDE "_83f8638b-8dca-4152-9eda-2ca8b33039b4_"
 
-static const char *const hyperv_harmless[] = { "@type", "manifest", "global_settings", "VDEVVersion", "ChannelInstanceGuid", "creation_time", "type_id",
-	"version", "global_id", "subtype", "vdev", "weight", "iops_limit", "iops_reservation", "persistent_reservations_supported", "pool_id",
-	"ClusterMonitored", "PortName", "FriendlyName", "Connection", "SwitchName", "MacAddressIsStatic", "address", "RtcDevice", "base_board",
-	"chassis", "num_lock", "pxe_preferred_protocol", "pause_after_boot_failure", "VpciInstanceGuid", "DeviceNamingEnabled", "MediaType",
-	"InterruptModerationDisabled", "NumaAwarePlacement", "Enabled", NULL };
+static const char *const hyperv_harmless[] = { "@type",
+	                                       "manifest",
+	                                       "global_settings",
+	                                       "VDEVVersion",
+	                                       "ChannelInstanceGuid",
+	                                       "creation_time",
+	                                       "type_id",
+	                                       "version",
+	                                       "global_id",
+	                                       "subtype",
+	                                       "vdev",
+	                                       "weight",
+	                                       "iops_limit",
+	                                       "iops_reservation",
+	                                       "persistent_reservations_supported",
+	                                       "pool_id",
+	                                       "ClusterMonitored",
+	                                       "PortName",
+	                                       "FriendlyName",
+	                                       "Connection",
+	                                       "SwitchName",
+	                                       "MacAddressIsStatic",
+	                                       "address",
+	                                       "RtcDevice",
+	                                       "base_board",
+	                                       "chassis",
+	                                       "num_lock",
+	                                       "pxe_preferred_protocol",
+	                                       "pause_after_boot_failure",
+	                                       "VpciInstanceGuid",
+	                                       "DeviceNamingEnabled",
+	                                       "MediaType",
+	                                       "InterruptModerationDisabled",
+	                                       "NumaAwarePlacement",
+	                                       "Enabled",
+	                                       NULL };
 
 static void hyperv_drive(struct settings_tree *t, xmlNode *drive, enum machine_bus bus, unsigned controller, unsigned unit)
 {
@@ -150,8 +182,9 @@ static void hyperv_drive(struct settings_tree *t, xmlNode *drive, enum machine_b
 	d = machine_disk_add(t->m);
 	if (!d)
 		return;
-	d->medium = !strcasecmp(type, "ISO") || !strcasecmp(type, "ATAPI") || !strcasecmp(type, "DVD") || !strcasecmp(type, "NONE") ?
-		MACHINE_CDROM : MACHINE_DISK;
+	d->medium = !strcasecmp(type, "ISO") || !strcasecmp(type, "ATAPI") || !strcasecmp(type, "DVD") || !strcasecmp(type, "NONE")
+	                    ? MACHINE_CDROM
+	                    : MACHINE_DISK;
 	d->bus = bus;
 	d->scsi = bus == MACHINE_BUS_SCSI ? MACHINE_SCSI_HYPERV : MACHINE_SCSI_UNKNOWN;
 	d->name = machine_text_format(t->m, "%s%u:%u", machine_bus_name(bus), controller, unit);
@@ -201,8 +234,8 @@ static void hyperv_nic(struct settings_tree *t, xmlNode *device)
 	n->net = network ? MACHINE_NET_NETWORK : MACHINE_NET_UNKNOWN;
 	n->network = machine_text(t->m, network);
 	if (!network)
-		machine_lost_add(&t->m->lost, value(t, device, "SwitchName"), "it is a number that only its host knows", "NIC %zu: its network",
-				 t->m->nics_n);
+		machine_lost_add(&t->m->lost, value(t, device, "SwitchName"), "it is a number that only its host knows",
+		                 "NIC %zu: its network", t->m->nics_n);
 }
 
 static void hyperv_bios(struct settings_tree *t, xmlNode *device)
@@ -269,7 +302,8 @@ static int hyperv_machine(struct settings_tree *t)
 		return fail(t->err, VDISK_CORRUPT, "settings/processors/count is \"%.64s\"", cpus);
 	m->cpus = (unsigned)n;
 	if (xml_yes(value(t, settings, "memory/bank/dynamic_memory_enabled")))
-		machine_lost_add(&m->lost, value(t, settings, "memory/bank/limit"), "the machine gets what it starts with", "dynamic memory, limit in MiB");
+		machine_lost_add(&m->lost, value(t, settings, "memory/bank/limit"), "the machine gets what it starts with",
+		                 "dynamic memory, limit in MiB");
 	if (megabytes(t, settings, "memory/bank/size", &m->memory))
 		return -1;
 	xml_seen(settings);
@@ -283,7 +317,8 @@ static int hyperv_take(struct settings_tree *t)
 	unsigned scsi = 0;
 
 	if (!xml_child(t->x.root, "settings") && !xml_child(t->x.root, "manifest"))
-		return fail(t->err, VDISK_CORRUPT, "this is no virtual machine of Hyper-V: it has neither <settings> nor <manifest>");
+		return fail(t->err, VDISK_CORRUPT,
+		            "this is no virtual machine of Hyper-V: it has neither <settings> nor <manifest>");
 	if (hyperv_machine(t))
 		return -1;
 	for (xmlNode *c = xml_child(t->x.root, NULL); c; c = xml_next(c, NULL)) {
@@ -309,14 +344,17 @@ static int hyperv_take(struct settings_tree *t)
 	return t->x.nomem ? fail_nomem(t->err) : 0;
 }
 
-static int tree_read(struct machine *m, const void *bytes, size_t len, const char *root, int (*take)(struct settings_tree *), vdisk_error *err)
+static int tree_read(struct machine *m, const void *bytes, size_t len, const char *root, int (*take)(struct settings_tree *),
+                     vdisk_error *err)
 {
 	struct settings_tree t = { .m = m, .err = err };
 	int rc;
 
 	if (xml_parse(&t.x, bytes, len, err))
 		return -1;
-	rc = xml_is(t.x.root, root) ? take(&t) : fail(err, VDISK_CORRUPT, "its root is <%.64s>, due is <%s>", (const char *)t.x.root->name, root);
+	rc = xml_is(t.x.root, root)
+	             ? take(&t)
+	             : fail(err, VDISK_CORRUPT, "its root is <%.64s>, due is <%s>", (const char *)t.x.root->name, root);
 	xml_free(&t.x);
 	return rc;
 }

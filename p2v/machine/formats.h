@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Readers and writers of each kind, for describe.c.  A reader fills a new machine; what it could not add is left to machine_judge(). */
+/* Readers and writers of each kind, for describe.c.  A reader fills a new machine; what it could not add is left to
+   machine_judge(). */
 #ifndef MACHINE_FORMATS_H
 #define MACHINE_FORMATS_H
 
 #include "describe.h"
 
 #define READER(name) int name(struct machine *m, const void *bytes, size_t len, const struct describe_read *how, vdisk_error *err)
-#define WRITER(name) \
-	char *name(const struct machine *m, const struct describe_write *how, size_t *len, struct machine_lost_list *lost, vdisk_error *err)
+#define WRITER(name)                                                                                                               \
+	char *name(const struct machine *m, const struct describe_write *how, size_t *len, struct machine_lost_list *lost,         \
+	           vdisk_error *err)
 
 READER(libvirt_read);
 READER(vmx_read);

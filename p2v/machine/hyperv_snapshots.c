@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Hyper-V keeps a snapshot as a copy of the machine's configuration, "Snapshots/GUID.xml", whose drives name the images that were frozen then; beside
- * it, in "Snapshots/GUID", lies what the running machine had in memory.  Which snapshot goes on from which is told by the images (AVHD over VHD).
- * In a folder that several machines share, those with the machine's own BIOS GUID are its own.
+ * Hyper-V keeps a snapshot as a copy of the machine's configuration, "Snapshots/GUID.xml", whose drives name the images that were
+ * frozen then; beside it, in "Snapshots/GUID", lies what the running machine had in memory.  Which snapshot goes on from which is
+ * told by the images (AVHD over VHD).  In a folder that several machines share, those with the machine's own BIOS GUID are its own.
  */
 #include "hyperv_snapshots.h"
 
@@ -188,7 +188,8 @@ static int files_take(struct loading *l, DIR *dir)
 int hyperv_snapshots_read(struct machine *m, const char *folder, vdisk_error *err)
 {
 	struct loading l = { .m = m, .err = err };
-	int around = open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC), fd = around < 0 ? -1 : openat(around, "Snapshots", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	int around = open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC),
+	    fd = around < 0 ? -1 : openat(around, "Snapshots", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
 	int rc = 0;
 
@@ -197,12 +198,14 @@ int hyperv_snapshots_read(struct machine *m, const char *folder, vdisk_error *er
 	if (!dir) {
 		if (fd >= 0)
 			close(fd);
-		return fd < 0 && (errno == ENOENT || errno == ENOTDIR || errno == ELOOP) ? 0 : fail_errno(err, "%s/Snapshots", folder);
+		return fd < 0 && (errno == ENOENT || errno == ENOTDIR || errno == ELOOP) ? 0
+		                                                                         : fail_errno(err, "%s/Snapshots", folder);
 	}
 	l.dir = dirfd(dir);
 	m->parents_by_images = true;
 	for (size_t i = 0; !rc && i < m->disks_n; i++)
-		if (m->disks[i].medium == MACHINE_DISK && !m->disks[i].host && m->disks[i].path && image_of(m, m->disks[i].path, m->disks[i].format) < 0)
+		if (m->disks[i].medium == MACHINE_DISK && !m->disks[i].host && m->disks[i].path &&
+		    image_of(m, m->disks[i].path, m->disks[i].format) < 0)
 			rc = machine_judge(m, err);
 	rc = rc || files_take(&l, dir) ? -1 : 0;
 	closedir(dir);

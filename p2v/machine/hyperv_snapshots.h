@@ -5,8 +5,8 @@
 
 #include "machine.h"
 
-/* Adds the snapshots that lie in the folder "Snapshots" below `folder` (machine_folder() of the machine's description).  The images in which they
-   and the machine's disks are become its images. */
+/* Adds the snapshots that lie in the folder "Snapshots" below `folder` (machine_folder() of the machine's description).  The images
+   in which they and the machine's disks are become its images. */
 int hyperv_snapshots_read(struct machine *m, const char *folder, vdisk_error *err);
 
 #endif

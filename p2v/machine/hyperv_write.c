@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A PowerShell script that makes the machine in Hyper-V.  Generation 2 is UEFI, with SCSI alone; generation 1 is BIOS, which boots from IDE alone.  Relative
- * paths are taken from the script's own folder.  Where anything fails the half machine is removed.
+ * A PowerShell script that makes the machine in Hyper-V.  Generation 2 is UEFI, with SCSI alone; generation 1 is BIOS, which boots
+ * from IDE alone.  Relative paths are taken from the script's own folder.  Where anything fails the half machine is removed.
  *
- * The script begins with a byte order mark: without one Windows PowerShell reads it in the system's code page, where some bytes of UTF-8 are quotes.
+ * The script begins with a byte order mark: without one Windows PowerShell reads it in the system's code page, where some bytes of
+ * UTF-8 are quotes.
  */
 #include "common/fail.h"
 #include "fit.h"
@@ -93,8 +94,8 @@ static void boot_disk_move(struct script *s, const struct machine *m, struct mac
 	disks[best - m->disks].bus = MACHINE_BUS_UNKNOWN;
 	disks[best - m->disks].unit = -1;
 	if (best->bus)
-		machine_lost_add(s->lost, machine_bus_name(best->bus), "a machine of generation 1 boots from IDE alone", "disk %s: its bus becomes ide",
-				 best->name ? best->name : "1");
+		machine_lost_add(s->lost, machine_bus_name(best->bus), "a machine of generation 1 boots from IDE alone",
+		                 "disk %s: its bus becomes ide", best->name ? best->name : "1");
 }
 
 static void machine_put(struct script *s)
@@ -105,9 +106,10 @@ static void machine_put(struct script *s)
 	text_add(&s->t, "\xef\xbb\xbf#requires -Modules Hyper-V\n$ErrorActionPreference = 'Stop'\n$vm = New-VM -Name ");
 	quote(s, m->name);
 	if (megabytes << 20 != m->memory)
-		machine_lost_add(s->lost, NULL, "Hyper-V has multiples of 2 MiB", "memory: %llu bytes become %llu MiB", (unsigned long long)m->memory,
-				 (unsigned long long)megabytes);
-	text_add(&s->t, " -Generation %d -MemoryStartupBytes %lluMB -NoVHD\ntry {\n", s->second ? 2 : 1, (unsigned long long)megabytes);
+		machine_lost_add(s->lost, NULL, "Hyper-V has multiples of 2 MiB", "memory: %llu bytes become %llu MiB",
+		                 (unsigned long long)m->memory, (unsigned long long)megabytes);
+	text_add(&s->t, " -Generation %d -MemoryStartupBytes %lluMB -NoVHD\ntry {\n", s->second ? 2 : 1,
+	         (unsigned long long)megabytes);
 	text_add(&s->t, "\tSet-VMMemory -VM $vm -DynamicMemoryEnabled $false\n\tSet-VMProcessor -VM $vm -Count %u\n", m->cpus);
 	text_add(&s->t, "\tGet-VMNetworkAdapter -VM $vm | Remove-VMNetworkAdapter\n\tGet-VMDvdDrive -VM $vm | Remove-VMDvdDrive\n");
 	if (m->description) {
@@ -148,9 +150,11 @@ static void disk_put(struct script *s, const struct machine_disk *d, size_t at)
 		machine_lost_add(s->lost, NULL, "it is not known; the script fails without", "disk %zu: its file", at + 1);
 	text_add(&s->t, "\n");
 	if (d->medium == MACHINE_DISK && d->logical_sector && d->logical_sector != 512 && (!d->format || strcmp(d->format, "vhdx")))
-		machine_lost_add(s->lost, NULL, FIT_SECTORS "; of a VHDX it can be 4096", "disk %zu: sectors of %u bytes", at + 1, d->logical_sector);
+		machine_lost_add(s->lost, NULL, FIT_SECTORS "; of a VHDX it can be 4096", "disk %zu: sectors of %u bytes", at + 1,
+		                 d->logical_sector);
 	if (d->format && strcmp(d->format, "vhd") && strcmp(d->format, "vhdx"))
-		machine_lost_add(s->lost, d->format, "Hyper-V reads VHD and VHDX: it must be converted", "disk %zu: its format", at + 1);
+		machine_lost_add(s->lost, d->format, "Hyper-V reads VHD and VHDX: it must be converted", "disk %zu: its format",
+		                 at + 1);
 }
 
 /* Generation 1 has one SCSI controller at first only where one is added. */
@@ -167,7 +171,8 @@ static void nic_put(struct script *s, const struct machine_nic *n, size_t at)
 	if (!s->second)
 		text_add(&s->t, " -IsLegacy $%s", n->model == MACHINE_NIC_TULIP ? "true" : "false");
 	if (n->mac)
-		text_add(&s->t, " -StaticMacAddress '%.2s%.2s%.2s%.2s%.2s%.2s'", n->mac, n->mac + 3, n->mac + 6, n->mac + 9, n->mac + 12, n->mac + 15);
+		text_add(&s->t, " -StaticMacAddress '%.2s%.2s%.2s%.2s%.2s%.2s'", n->mac, n->mac + 3, n->mac + 6, n->mac + 9,
+		         n->mac + 12, n->mac + 15);
 	if (n->network && !n->disconnected && n->net != MACHINE_NET_NONE) {
 		text_add(&s->t, " -SwitchName ");
 		quote(s, n->network);
@@ -189,7 +194,8 @@ static void serials_put(struct script *s)
 			quote(s, p->path);
 			text_add(&s->t, "\n");
 		} else if (i < 2) {
-			text_add(&s->t, "\tSet-VMComPort -VM $vm -Number %zu -Path ('\\\\.\\pipe\\' + $vm.Id + '-com%zu')\n", i + 1, i + 1);
+			text_add(&s->t, "\tSet-VMComPort -VM $vm -Number %zu -Path ('\\\\.\\pipe\\' + $vm.Id + '-com%zu')\n", i + 1,
+			         i + 1);
 			machine_lost_add(s->lost, p->path, "it becomes a named pipe", "serial port %zu: where it leads", i + 1);
 		} else {
 			machine_lost_add(s->lost, p->path, "Hyper-V has two", "serial port %zu", i + 1);
@@ -215,7 +221,11 @@ static void boot_put(struct script *s)
 	for (size_t i = 0; i < n + 4 && named < 4; i++) {
 		static const char *const rest[] = { "IDE", "CD", "LegacyNetworkAdapter", "Floppy" };
 		enum machine_medium medium = i < n && !list[i].nic ? s->f.disks[list[i].at].medium : MACHINE_DISK;
-		const char *name = i >= n ? rest[i - n] : list[i].nic ? rest[2] : medium == MACHINE_CDROM ? rest[1] : medium == MACHINE_FLOPPY ? rest[3] : rest[0];
+		const char *name = i >= n                     ? rest[i - n]
+		                   : list[i].nic              ? rest[2]
+		                   : medium == MACHINE_CDROM  ? rest[1]
+		                   : medium == MACHINE_FLOPPY ? rest[3]
+		                                              : rest[0];
 		bool again = false;
 
 		for (size_t k = 0; k < named; k++)
@@ -239,7 +249,8 @@ static void script_put(struct script *s)
 	text_add(&s->t, "} catch {\n\tRemove-VM -VM $vm -Force\n\tthrow\n}\n$vm\n");
 }
 
-char *hyperv_write(const struct machine *m, const struct describe_write *how, size_t *len, struct machine_lost_list *lost, vdisk_error *err)
+char *hyperv_write(const struct machine *m, const struct describe_write *how, size_t *len, struct machine_lost_list *lost,
+                   vdisk_error *err)
 {
 	struct script s = { .m = m, .lost = lost, .second = m->firmware == MACHINE_FIRMWARE_UEFI };
 	struct machine_disk *disks = calloc(m->disks_n + 1, sizeof(*disks));
@@ -259,8 +270,10 @@ char *hyperv_write(const struct machine *m, const struct describe_write *how, si
 		goto out;
 	}
 	script_put(&s);
-	fit_lost(m, FIT_NO_UUID | FIT_NO_OS | FIT_NO_ARCH | FIT_NO_TOPOLOGY | FIT_NO_THREADS | FIT_NO_CHIPSET | FIT_NO_DISK_SERIAL | FIT_NO_NIC_KIND |
-		 FIT_NO_MTU | FIT_NO_VIDEO | FIT_NO_VIDEO_MEMORY | FIT_NO_READ_ONLY | FIT_NO_HOST_DEVICE, WHAT, lost);
+	fit_lost(m,
+	         FIT_NO_UUID | FIT_NO_OS | FIT_NO_ARCH | FIT_NO_TOPOLOGY | FIT_NO_THREADS | FIT_NO_CHIPSET | FIT_NO_DISK_SERIAL |
+	                 FIT_NO_NIC_KIND | FIT_NO_MTU | FIT_NO_VIDEO | FIT_NO_VIDEO_MEMORY | FIT_NO_READ_ONLY | FIT_NO_HOST_DEVICE,
+	         WHAT, lost);
 	text = text_end(&s.t, len);
 	if (!text)
 		fail_nomem(err);

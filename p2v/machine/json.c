@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A machine as JSON.  One table of members for each kind of object serves reading and writing, so that what is written is read.  In writing, what is
- * not known is null and a list that is empty is there; in reading, null and absent are one.
+ * A machine as JSON.  One table of members for each kind of object serves reading and writing, so that what is written is read.  In
+ * writing, what is not known is null and a list that is empty is there; in reading, null and absent are one.
  */
 #include "json.h"
 
@@ -62,7 +62,8 @@ static int text_take(const struct reading *r, const struct member *f, json_objec
 
 	if (!json_object_is_type(v, json_type_string))
 		return wrong(r, where, f->key, "a text");
-	*out = f->kind == LINES ? machine_text_clean(r->m, text) : machine_text_n(r->m, text, (size_t)json_object_get_string_len(v));
+	*out = f->kind == LINES ? machine_text_clean(r->m, text)
+	                        : machine_text_n(r->m, text, (size_t)json_object_get_string_len(v));
 	return r->m->failed.kind ? machine_judge(r->m, r->err) : 0;
 }
 
@@ -94,8 +95,8 @@ static int member_take(const struct reading *r, const struct member *f, json_obj
 	case NAME:
 		name = json_object_is_type(v, json_type_string) ? names_find(f->names, json_object_get_string(v)) : -1;
 		if (name < 0)
-			return fail(r->err, VDISK_CORRUPT, "machine description: \"%s\" of %s is \"%.64s\", which is not known", f->key, where,
-				    json_object_get_string(v));
+			return fail(r->err, VDISK_CORRUPT, "machine description: \"%s\" of %s is \"%.64s\", which is not known",
+			            f->key, where, json_object_get_string(v));
 		*(int *)(at + f->at) = name; /* enums are ints here: the compiler's choice for all that fit */
 		return 0;
 	}
@@ -135,8 +136,8 @@ static int object_take(const struct reading *r, const struct member *members, js
 		if (f && v && member_take(r, f, v, at, where))
 			return -1;
 		if (!f && !is_known(key, members == json_machine_members))
-			machine_lost_add(&r->m->lost, v ? json_object_get_string(v) : NULL, "not known to this version", "%s, \"%.128s\"", where,
-					 key);
+			machine_lost_add(&r->m->lost, v ? json_object_get_string(v) : NULL, "not known to this version",
+			                 "%s, \"%.128s\"", where, key);
 	}
 	return 0;
 }
@@ -220,8 +221,8 @@ static int machine_take(const struct reading *r, json_object *o)
 	if (number_take(r, v, UINT32_MAX, &n, "the machine", "schema-version"))
 		return -1;
 	if (n != MACHINE_JSON_SCHEMA)
-		return fail(r->err, VDISK_UNSUPPORTED, "machine description: schema-version %llu is not known, only %d is", (unsigned long long)n,
-			    MACHINE_JSON_SCHEMA);
+		return fail(r->err, VDISK_UNSUPPORTED, "machine description: schema-version %llu is not known, only %d is",
+		            (unsigned long long)n, MACHINE_JSON_SCHEMA);
 	if (json_object_object_get_ex(o, "type", &v) && (!part(o, "type") || strcmp(part(o, "type"), TYPE)))
 		return wrong(r, "the machine", "type", "\"" TYPE "\"");
 	if (object_take(r, json_machine_members, o, r->m, "the machine"))
@@ -276,9 +277,11 @@ int machine_json_read(const void *bytes, size_t len, struct machine **m, vdisk_e
 	if (state == json_tokener_continue && !o) /* a number at the very end would go on, a whole object does not */
 		rc = fail(err, VDISK_CORRUPT, "this JSON ends in its midst, after %zu bytes", len);
 	else if (state != json_tokener_success)
-		rc = fail(err, VDISK_CORRUPT, "this is no JSON, at byte %zu: %s", json_tokener_get_parse_end(t), json_tokener_error_desc(state));
+		rc = fail(err, VDISK_CORRUPT, "this is no JSON, at byte %zu: %s", json_tokener_get_parse_end(t),
+		          json_tokener_error_desc(state));
 	else if (json_tokener_get_parse_end(t) != len)
-		rc = fail(err, VDISK_CORRUPT, "there is more behind the end of the JSON, at byte %zu", json_tokener_get_parse_end(t));
+		rc = fail(err, VDISK_CORRUPT, "there is more behind the end of the JSON, at byte %zu",
+		          json_tokener_get_parse_end(t));
 	else
 		rc = machine_json_take(o, m, err);
 	json_object_put(o);
@@ -313,7 +316,9 @@ static json_object *member_make(const struct member *f, const char *at)
 	case YES: return json_object_new_boolean(*(const bool *)(at + f->at));
 	case NAME:
 		v = *(const int *)(at + f->at);
-		return v < 0 || (size_t)v >= f->names->n || (!v && !strcmp(f->names->at[0], "unknown")) ? NULL : text_make(f->names->at[v]);
+		return v < 0 || (size_t)v >= f->names->n || (!v && !strcmp(f->names->at[0], "unknown"))
+		               ? NULL
+		               : text_make(f->names->at[v]);
 	}
 	return NULL;
 }

@@ -10,7 +10,8 @@ struct json_object;
 #define MACHINE_JSON_SCHEMA 1
 #define MACHINE_JSON_MAX    ((size_t)1 << 20) /* bytes that are read */
 
-/* Bytes from anywhere: *m is new, or -1.  Members that are not known are listed in its `lost`.  Machines that do not hold together are refused. */
+/* Bytes from anywhere: *m is new, or -1.  Members that are not known are listed in its `lost`.  Machines that do not hold together
+   are refused. */
 int machine_json_read(const void *bytes, size_t len, struct machine **m, vdisk_error *err);
 /* The same from an object that was parsed already, which is borrowed. */
 int machine_json_take(struct json_object *o, struct machine **m, vdisk_error *err);

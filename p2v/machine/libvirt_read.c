@@ -17,9 +17,10 @@ struct domain {
 	enum machine_scsi scsi[64];    /* adapter of each SCSI controller */
 };
 
-static const char *const harmless[] = { "alias", "emulator", "input", "memballoon", "panic", "backingStore", "graphics", "@index", "console",
-	"on_poweroff", "on_reboot", "on_crash", "on_lockfailure", "@id", "currentMemory", "features", "seclabel", "pm", "resource",
-	"genid", "controller", NULL };
+static const char *const harmless[] = { "alias",          "emulator", "input",         "memballoon",  "panic",     "backingStore",
+	                                "graphics",       "@index",   "console",       "on_poweroff", "on_reboot", "on_crash",
+	                                "on_lockfailure", "@id",      "currentMemory", "features",    "seclabel",  "pm",
+	                                "resource",       "genid",    "controller",    NULL };
 
 /* ---------------------------------------------------------------- the machine itself */
 
@@ -28,9 +29,20 @@ static int memory_take(struct domain *d, xmlNode *node)
 	static const struct {
 		const char *name;
 		uint64_t bytes;
-	} units[] = { { "b", 1 }, { "bytes", 1 }, { "KB", 1000 }, { "k", 1024 }, { "KiB", 1024 }, { "MB", 1000000 }, { "M", 1 << 20 },
-		{ "MiB", 1 << 20 }, { "GB", 1000000000 }, { "G", 1 << 30 }, { "GiB", 1 << 30 }, { "T", (uint64_t)1 << 40 },
-		{ "TiB", (uint64_t)1 << 40 }, { "TB", 1000000000000 } };
+	} units[] = { { "b", 1 },
+		      { "bytes", 1 },
+		      { "KB", 1000 },
+		      { "k", 1024 },
+		      { "KiB", 1024 },
+		      { "MB", 1000000 },
+		      { "M", 1 << 20 },
+		      { "MiB", 1 << 20 },
+		      { "GB", 1000000000 },
+		      { "G", 1 << 30 },
+		      { "GiB", 1 << 30 },
+		      { "T", (uint64_t)1 << 40 },
+		      { "TiB", (uint64_t)1 << 40 },
+		      { "TB", 1000000000000 } };
 	const char *unit = xml_attr(&d->x, node, "unit"), *text = xml_text(&d->x, node);
 	uint64_t n, factor = unit ? 0 : 1024;
 
@@ -103,7 +115,8 @@ static int os_take(struct domain *d, xmlNode *root)
 	const char *machine = xml_attr(&d->x, type, "machine"), *kind = xml_text(&d->x, type);
 
 	if (kind && strcmp(kind, "hvm"))
-		return fail(d->err, VDISK_UNSUPPORTED, "a machine of the type \"%.64s\" boots by no firmware (only hvm does)", kind);
+		return fail(d->err, VDISK_UNSUPPORTED, "a machine of the type \"%.64s\" boots by no firmware (only hvm does)",
+		            kind);
 	d->m->arch = machine_text(d->m, xml_attr(&d->x, type, "arch"));
 	if (machine && strstr(machine, "q35"))
 		d->m->chipset = MACHINE_CHIPSET_Q35;
@@ -153,9 +166,14 @@ static void controllers_take(struct domain *d, xmlNode *devices)
 	static const struct {
 		const char *name;
 		enum machine_scsi scsi;
-	} models[] = { { "lsilogic", MACHINE_SCSI_LSI }, { "buslogic", MACHINE_SCSI_BUSLOGIC }, { "lsisas1068", MACHINE_SCSI_LSI_SAS },
-		{ "lsisas1078", MACHINE_SCSI_MEGASAS }, { "vmpvscsi", MACHINE_SCSI_PVSCSI }, { "virtio-scsi", MACHINE_SCSI_VIRTIO },
-		{ "virtio-transitional", MACHINE_SCSI_VIRTIO }, { "virtio-non-transitional", MACHINE_SCSI_VIRTIO } };
+	} models[] = { { "lsilogic", MACHINE_SCSI_LSI },
+		       { "buslogic", MACHINE_SCSI_BUSLOGIC },
+		       { "lsisas1068", MACHINE_SCSI_LSI_SAS },
+		       { "lsisas1078", MACHINE_SCSI_MEGASAS },
+		       { "vmpvscsi", MACHINE_SCSI_PVSCSI },
+		       { "virtio-scsi", MACHINE_SCSI_VIRTIO },
+		       { "virtio-transitional", MACHINE_SCSI_VIRTIO },
+		       { "virtio-non-transitional", MACHINE_SCSI_VIRTIO } };
 
 	XML_EACH(c, devices, "controller") {
 		const char *type = xml_attr(&d->x, c, "type"), *model = xml_attr(&d->x, c, "model");
@@ -187,19 +205,22 @@ static void source_take(struct domain *d, struct machine_disk *disk, xmlNode *no
 		protocol = xml_attr(&d->x, source, "protocol");
 		name = xml_attr(&d->x, source, "name");
 		host = xml_child_attr(&d->x, source, "host", "name");
-		machine_disk_path(d->m, disk, machine_text_format(d->m, "%s://%s/%s", protocol ? protocol : "unknown", host ? host : "",
-								 name ? name : ""));
+		machine_disk_path(d->m, disk,
+		                  machine_text_format(d->m, "%s://%s/%s", protocol ? protocol : "unknown", host ? host : "",
+		                                      name ? name : ""));
 		disk->path_flags |= MACHINE_PATH_REMOTE;
 	} else if (!strcmp(type, "volume")) {
 		pool = xml_attr(&d->x, source, "pool");
 		volume = xml_attr(&d->x, source, "volume");
 		machine_disk_path(d->m, disk, machine_text_format(d->m, "volume://%s/%s", pool ? pool : "", volume ? volume : ""));
 	} else {
-		machine_lost_add(&d->m->lost, type, "where its image lies is not understood", "disk %s", disk->name ? disk->name : "");
+		machine_lost_add(&d->m->lost, type, "where its image lies is not understood", "disk %s",
+		                 disk->name ? disk->name : "");
 		return;
 	}
 	if (xml_child(source, "slices")) { /* the whole of it would be another disk */
-		machine_lost_add(&d->m->lost, disk->path, "the disk is a part of this file only", "disk %s: its image", disk->name ? disk->name : "");
+		machine_lost_add(&d->m->lost, disk->path, "the disk is a part of this file only", "disk %s: its image",
+		                 disk->name ? disk->name : "");
 		disk->path = NULL;
 		disk->path_flags = 0;
 	}
@@ -222,8 +243,8 @@ static void disk_place(struct domain *d, struct machine_disk *disk, xmlNode *nod
 	else if (disk->bus == MACHINE_BUS_SCSI && target && !unit)
 		unit = target;
 	else if (bus || target)
-		machine_lost_add(&d->m->lost, NULL, NULL, "disk %s: bus %u, target %u of its address", disk->name ? disk->name : "", (unsigned)bus,
-				 (unsigned)target);
+		machine_lost_add(&d->m->lost, NULL, NULL, "disk %s: bus %u, target %u of its address", disk->name ? disk->name : "",
+		                 (unsigned)bus, (unsigned)target);
 	if (disk->bus == MACHINE_BUS_SCSI && controller < 64)
 		disk->scsi = d->scsi[controller];
 	place_set(d->m, disk, (unsigned)controller, (int)unit);
@@ -326,7 +347,8 @@ static void nic_take(struct domain *d, xmlNode *node)
 		{ "virtio-transitional", MACHINE_NIC_VIRTIO }, { "virtio-non-transitional", MACHINE_NIC_VIRTIO },
 		{ "Am79C970A", MACHINE_NIC_PCNET }, { "Am79C973", MACHINE_NIC_PCNET }, { "netfront", MACHINE_NIC_XEN } };
 	struct machine_nic *n = machine_nic_add(d->m);
-	const char *mac = xml_child_attr(&d->x, node, "mac", "address"), *model = xml_child_attr(&d->x, node, "model", "type"), *link;
+	const char *mac = xml_child_attr(&d->x, node, "mac", "address"), *model = xml_child_attr(&d->x, node, "model", "type"),
+		   *link;
 	size_t at = d->m->nics_n;
 	uint64_t v;
 	int known;
@@ -457,7 +479,8 @@ int libvirt_read(struct machine *m, const void *bytes, size_t len, const struct 
 	if (xml_is(d.x.root, "domain"))
 		rc = domain_take(&d, d.x.root);
 	else
-		rc = fail(err, VDISK_CORRUPT, "this is no domain XML of libvirt: its root is <%.64s>", (const char *)d.x.root->name);
+		rc = fail(err, VDISK_CORRUPT, "this is no domain XML of libvirt: its root is <%.64s>",
+		          (const char *)d.x.root->name);
 	xml_free(&d.x);
 	return rc;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * libvirt's domain XML, for QEMU.  UEFI is asked for by <os firmware='efi'>, so that the host's own firmware files are taken, and secure boot by
- * its features.  q35 has no IDE: such disks go to SATA there.  PCI addresses are libvirt's to choose.
+ * libvirt's domain XML, for QEMU.  UEFI is asked for by <os firmware='efi'>, so that the host's own firmware files are taken, and
+ * secure boot by its features.  q35 has no IDE: such disks go to SATA there.  PCI addresses are libvirt's to choose.
  */
 #include "common/fail.h"
 #include "fit.h"
@@ -117,7 +117,10 @@ static void cpu_write(struct domain *d)
 }
 
 /* The guest keeps its clock in local time if it is a Windows. */
-static const char *clock_offset(const struct machine *m) { return m->os && strcasestr(m->os, "win") && !strcasestr(m->os, "darwin") ? "localtime" : "utc"; }
+static const char *clock_offset(const struct machine *m)
+{
+	return m->os && strcasestr(m->os, "win") && !strcasestr(m->os, "darwin") ? "localtime" : "utc";
+}
 
 static void machine_write(struct domain *d)
 {
@@ -182,8 +185,10 @@ static void disk_identity(struct domain *d, const struct machine_disk *disk, con
 	if (disk->serial && serial_fits(disk->serial))
 		writer_text(&d->w, "serial", disk->serial);
 	else if (disk->serial)
-		machine_lost_add(d->lost, disk->serial, "libvirt takes letters, digits and _.+- only", "disk %s: serial number", name);
-	if (wwn && wwn_fits(wwn) && (disk->bus == MACHINE_BUS_SCSI || disk->bus == MACHINE_BUS_IDE || disk->bus == MACHINE_BUS_SATA))
+		machine_lost_add(d->lost, disk->serial, "libvirt takes letters, digits and _.+- only", "disk %s: serial number",
+		                 name);
+	if (wwn && wwn_fits(wwn) &&
+	    (disk->bus == MACHINE_BUS_SCSI || disk->bus == MACHINE_BUS_IDE || disk->bus == MACHINE_BUS_SATA))
 		writer_text(&d->w, "wwn", wwn);
 }
 
@@ -226,7 +231,8 @@ static int disk_write(struct domain *d, const struct machine_disk *disk, vdisk_e
 	writer_open(&d->w, "disk");
 	writer_attr(&d->w, "type", disk->host ? "block" : "file");
 	writer_attr(&d->w, "device", device[disk->medium]);
-	writer_empty(&d->w, "driver", "name", "qemu", "type", disk->medium == MACHINE_DISK ? driver_type(disk->format) : "raw", NULL);
+	writer_empty(&d->w, "driver", "name", "qemu", "type", disk->medium == MACHINE_DISK ? driver_type(disk->format) : "raw",
+	             NULL);
 	if (path)
 		writer_empty(&d->w, "source", disk->host ? "dev" : "file", path, NULL);
 	free(path);
@@ -280,8 +286,8 @@ static void nic_source(struct domain *d, const struct machine_nic *n, size_t at)
 		writer_empty(&d->w, "mac", "address", n->mac, NULL);
 	writer_empty(&d->w, "source", bridge ? "bridge" : "network", bridge ? n->network : network, NULL);
 	if (!bridge && n->net != MACHINE_NET_NETWORK && n->net != MACHINE_NET_NAT && (n->net || n->network))
-		machine_lost_add(d->lost, n->network ? n->network : machine_net_name(n->net), "libvirt's own network \"default\" is taken",
-				 "NIC %zu: its network", at + 1);
+		machine_lost_add(d->lost, n->network ? n->network : machine_net_name(n->net),
+		                 "libvirt's own network \"default\" is taken", "NIC %zu: its network", at + 1);
 }
 
 static void nic_write(struct domain *d, const struct machine_nic *n, size_t at)
@@ -399,7 +405,8 @@ static int devices_write(struct domain *d, vdisk_error *err)
 	return 0;
 }
 
-char *libvirt_write(const struct machine *m, const struct describe_write *how, size_t *len, struct machine_lost_list *lost, vdisk_error *err)
+char *libvirt_write(const struct machine *m, const struct describe_write *how, size_t *len, struct machine_lost_list *lost,
+                    vdisk_error *err)
 {
 	struct domain d = { .m = m, .how = how, .lost = lost };
 	struct fit_rules rules;

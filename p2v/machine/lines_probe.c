@@ -25,8 +25,10 @@ static bool begins(const char *line, size_t n, const char *const *keys, char sig
 
 enum describe_kind lines_probe(const void *bytes, size_t len)
 {
-	static const char *const vmx[] = { ".encoding", "config.version", "virtualHW.version", "displayName", "guestOS", "memsize", NULL };
-	static const char *const proxmox[] = { "ostype", "scsihw", "sockets", "cores", "bootdisk", "smbios1", "vmgenid", "memory", NULL };
+	static const char *const vmx[] = { ".encoding", "config.version", "virtualHW.version", "displayName", "guestOS", "memsize",
+		                           NULL };
+	static const char *const proxmox[] = { "ostype",  "scsihw",  "sockets", "cores", "bootdisk",
+		                               "smbios1", "vmgenid", "memory",  NULL };
 	static const char *const xl[] = { "builder", "vcpus", "disk", "vif", "memory", "type", "kernel", "bootloader", NULL };
 	const char *line = bytes, *end = line + len;
 

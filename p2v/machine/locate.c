@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Names of disks in descriptions, which anybody may have written: opened only beside the description or below, or below a folder that the user
- * allows; links that lead out of it do not count as below.
+ * Names of disks in descriptions, which anybody may have written: opened only beside the description or below, or below a folder
+ * that the user allows; links that lead out of it do not count as below.
  */
 #include "locate.h"
 
@@ -93,11 +93,13 @@ static char *path_elsewhere(const char *folder, const char *const *allow, const 
 	}
 	slash = strrchr(real, '/');
 	*(slash == real ? slash + 1 : slash) = '\0';
-	fail(err, VDISK_REFUSED, "the description names the disk '%s', which lies outside of its own folder; --allow-parent %s allows it", name, real);
+	fail(err, VDISK_REFUSED,
+	     "the description names the disk '%s', which lies outside of its own folder; --allow-parent %s allows it", name, real);
 	return NULL;
 }
 
-/* The ends of a name that another system's disks and folders begin, the longest first, then its last part where Hyper-V exports images to. */
+/* The ends of a name that another system's disks and folders begin, the longest first, then its last part where Hyper-V exports
+   images to. */
 static char *path_moved(const char *folder, const char *name, vdisk_error *err)
 {
 	static const char *const places[] = { "Virtual Hard Disks", "Snapshots" };
@@ -143,14 +145,17 @@ char *machine_locate(const struct locate *l, const char *name, vdisk_error *err)
 	if (l->moved && *copy != '/') {
 		path = path_moved(l->folder, name, err);
 		if (!path)
-			fail(err, VDISK_INVALID, "the description names the disk '%s', which is not to be found below %s", name, l->folder);
+			fail(err, VDISK_INVALID, "the description names the disk '%s', which is not to be found below %s", name,
+			     l->folder);
 		goto out;
 	}
 	if (*copy != '/' && !strchr(copy, '/')) /* from Windows */
 		for (char *p = copy; *p; p++)
 			*p = *p == '\\' ? '/' : *p;
 	if (flags & MACHINE_PATH_ABSOLUTE && *copy != '/') {
-		fail(err, VDISK_UNSUPPORTED, "the description names the disk '%s', a path of another system: write its name beside the description there", name);
+		fail(err, VDISK_UNSUPPORTED,
+		     "the description names the disk '%s', a path of another system: write its name beside the description there",
+		     name);
 		goto out;
 	}
 	if (*copy == '/' || flags & MACHINE_PATH_UP) {
@@ -184,9 +189,13 @@ bool folder_is_called(const char *folder, const char *name)
 char *machine_folder(const char *description, enum describe_kind kind)
 {
 	const char *slash = strrchr(description, '/');
-	char *folder = !slash ? strdup(".") : slash == description ? strdup("/") : strndup(description, (size_t)(slash - description)), *root;
+	char *folder = !slash                 ? strdup(".")
+	               : slash == description ? strdup("/")
+	                                      : strndup(description, (size_t)(slash - description)),
+	     *root;
 
-	if (kind != DESCRIBE_HYPERV || !folder || (!folder_is_called(folder, "Virtual Machines") && !folder_is_called(folder, "Snapshots")))
+	if (kind != DESCRIBE_HYPERV || !folder ||
+	    (!folder_is_called(folder, "Virtual Machines") && !folder_is_called(folder, "Snapshots")))
 		return folder;
 	root = join(folder, "..");
 	free(folder);

@@ -8,13 +8,14 @@
 struct locate {
 	const char *folder;       /* the description's: machine_folder() */
 	const char *const *allow; /* further folders that the user allows; NULL-terminated or NULL */
-	bool moved;               /* names with another system's disks and folders before them are looked for by their ends, below the folder */
+	bool moved;               /* names with another system's disks and folders before them are looked for by their ends, below
+	                             the folder */
 };
 
 /* The name as a path that may be opened, to be freed; NULL: refused, or not there. */
 char *machine_locate(const struct locate *l, const char *name, vdisk_error *err);
-/* The folder that a description lies in; of Hyper-V's, whose own one is called "Virtual Machines" or "Snapshots", the one around it.  To be freed;
-   NULL: no memory. */
+/* The folder that a description lies in; of Hyper-V's, whose own one is called "Virtual Machines" or "Snapshots", the one around
+   it.  To be freed; NULL: no memory. */
 char *machine_folder(const char *description, enum describe_kind kind);
 /* Whether the folder's own name is this one, in whatever letters. */
 bool folder_is_called(const char *folder, const char *name);

@@ -2,8 +2,8 @@
 /*
  * Machines: memory, texts, lists.
  *
- * Texts lie in blocks that are freed all at once, so that a reader needs no ladder of frees and a field can be set twice.  A list is one
- * allocation that grows.  Neither fails loudly: the first failure stays in `failed`, and what came after it is not believed.
+ * Texts lie in blocks that are freed all at once, so that a reader needs no ladder of frees and a field can be set twice.  A list
+ * is one allocation that grows.  Neither fails loudly: the first failure stays in `failed`, and what came after it is not believed.
  */
 #include "machine.h"
 
@@ -160,9 +160,13 @@ const char *machine_text_format(struct machine *m, const char *format, ...)
 	return machine_text(m, text);
 }
 
-static int hex(char c) { return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1; }
+static int hex(char c)
+{
+	return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}
 
-/* `digits` of them out of text, which may have blanks, hyphens, colons and braces between; false: other characters, or another number of them. */
+/* `digits` of them out of text, which may have blanks, hyphens, colons and braces between; false: other characters, or another
+   number of them. */
 static bool hex_digits(const char *text, char *out, size_t digits)
 {
 	static const char small[] = "0123456789abcdef";
@@ -303,15 +307,16 @@ static int disk_judge(const struct machine *m, size_t at, vdisk_error *err)
 	const struct machine_disk *d = &m->disks[at];
 
 	if (d->size > (uint64_t)INT64_MAX)
-		return fail(err, VDISK_CORRUPT, "disk %zu has an impossible size of %llu bytes", at + 1, (unsigned long long)d->size);
+		return fail(err, VDISK_CORRUPT, "disk %zu has an impossible size of %llu bytes", at + 1,
+		            (unsigned long long)d->size);
 	for (size_t i = 0; i < at; i++) {
 		const struct machine_disk *o = &m->disks[i];
 
 		if (d->name && o->name && !strcmp(d->name, o->name))
 			return fail(err, VDISK_CORRUPT, "two disks have the name \"%.128s\"", d->name);
 		if (d->bus && d->bus == o->bus && d->unit >= 0 && d->unit == o->unit && d->controller == o->controller)
-			return fail(err, VDISK_CORRUPT, "two disks are at one place: %s controller %u, unit %d", machine_bus_name(d->bus),
-				    d->controller, d->unit);
+			return fail(err, VDISK_CORRUPT, "two disks are at one place: %s controller %u, unit %d",
+			            machine_bus_name(d->bus), d->controller, d->unit);
 	}
 	return 0;
 }

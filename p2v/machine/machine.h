@@ -2,12 +2,13 @@
 /*
  * What a machine is made of, physical or virtual: the model between all descriptions that are read and written.
  *
- * A machine owns everything in it: texts are its own copies (machine_text() and its kin), lists grow by machine_*_add(), machine_free() frees
- * all.  NULL, 0 and *_UNKNOWN mean that it is not known.  What goes wrong in building one (memory, a limit, a text that cannot be one) is kept
- * in `failed` and asked for once, by machine_judge().  Machines have no locks: one thread at a time each.
+ * A machine owns everything in it: texts are its own copies (machine_text() and its kin), lists grow by machine_*_add(),
+ * machine_free() frees all.  NULL, 0 and *_UNKNOWN mean that it is not known.  What goes wrong in building one (memory, a limit, a
+ * text that cannot be one) is kept in `failed` and asked for once, by machine_judge().  Machines have no locks: one thread at a
+ * time each.
  *
- * Paths of disks are what the description says, letter by letter.  machine_path_flags() tells which of them lead elsewhere; whoever opens
- * them judges.
+ * Paths of disks are what the description says, letter by letter.  machine_path_flags() tells which of them lead elsewhere; whoever
+ * opens them judges.
  */
 #ifndef MACHINE_H
 #define MACHINE_H
@@ -23,7 +24,8 @@
 #define MACHINE_MEMORY_MAX ((uint64_t)1 << 56) /* bytes */
 
 enum machine_firmware { MACHINE_FIRMWARE_UNKNOWN, MACHINE_FIRMWARE_BIOS, MACHINE_FIRMWARE_UEFI };
-enum machine_chipset { MACHINE_CHIPSET_UNKNOWN, MACHINE_CHIPSET_PC, MACHINE_CHIPSET_Q35 }; /* i440FX and its like; ICH9 and its like */
+enum machine_chipset { MACHINE_CHIPSET_UNKNOWN, MACHINE_CHIPSET_PC, MACHINE_CHIPSET_Q35 }; /* i440FX and its like; ICH9 and its
+                                                                                              like */
 enum machine_tpm { MACHINE_TPM_NONE, MACHINE_TPM_1_2, MACHINE_TPM_2_0 };
 enum machine_video { MACHINE_VIDEO_UNKNOWN, MACHINE_VIDEO_NONE, MACHINE_VIDEO_VGA, MACHINE_VIDEO_CIRRUS, MACHINE_VIDEO_VMWARE,
 	MACHINE_VIDEO_QXL, MACHINE_VIDEO_VIRTIO };
@@ -48,7 +50,8 @@ struct machine_disk {
 	enum machine_bus bus;
 	enum machine_scsi scsi; /* where bus is SCSI */
 	unsigned controller;    /* of its bus, from 0 */
-	int unit;               /* at its controller: IDE 0 to 3 (0 primary master, 3 secondary slave), SATA's port, SCSI's target; -1: unknown */
+	int unit;               /* at its controller: IDE 0 to 3 (0 primary master, 3 secondary slave), SATA's port, SCSI's target;
+	                           -1: unknown */
 	unsigned boot;          /* its place in the boot order, from 1, counted together with NICs; 0: none */
 	const char *path;       /* of the image, as the description says it; NULL: an empty drive, or unknown */
 	unsigned path_flags;    /* MACHINE_PATH_*, by machine_disk_path() */
@@ -202,22 +205,23 @@ struct machine {
 /* NULL: out of memory. */
 struct machine *machine_new(void);
 void machine_free(struct machine *m); /* NULL is fine */
-/* 0: nothing went wrong in building it, and what it says holds together (numbers within the limits, no disk's name twice, no two disks at one
-   place); else -1. */
+/* 0: nothing went wrong in building it, and what it says holds together (numbers within the limits, no disk's name twice, no two
+   disks at one place); else -1. */
 int machine_judge(const struct machine *m, vdisk_error *err);
 
 /* A copy of the text that the machine owns.  NULL for NULL or "", and where it fails: too long, no UTF-8, control characters. */
 const char *machine_text(struct machine *m, const char *text);
 const char *machine_text_n(struct machine *m, const char *text, size_t len);
-/* For texts that only inform (from DMI, a description): what is no text becomes '?', what is too long is cut, lines are kept, blanks at both ends
-   are not.  Fails for lack of memory alone. */
+/* For texts that only inform (from DMI, a description): what is no text becomes '?', what is too long is cut, lines are kept,
+   blanks at both ends are not.  Fails for lack of memory alone. */
 const char *machine_text_clean(struct machine *m, const char *text);
 const char *machine_text_format(struct machine *m, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* In their one form; NULL where the text is none (which is no failure: the caller says what it was). */
 const char *machine_mac(struct machine *m, const char *text);
 const char *machine_uuid(struct machine *m, const char *text);
 
-/* Each returns a new entry, all zeros (a disk's unit -1), or NULL where it fails.  It stays where it is until the next one is added to the same list. */
+/* Each returns a new entry, all zeros (a disk's unit -1), or NULL where it fails.  It stays where it is until the next one is added
+   to the same list. */
 struct machine_disk *machine_disk_add(struct machine *m);
 struct machine_nic *machine_nic_add(struct machine *m);
 struct machine_serial *machine_serial_add(struct machine *m);

@@ -2,8 +2,8 @@
 /*
  * vdisk-machine: shows a machine's description, whatever system it is of, or writes it for another one.
  *
- * No image is opened, but for its size, which OVF must say and most others leave to the image.  A file that is written is complete when it has its name.  What the new description cannot say goes to standard error, a line
- * each, after everything has succeeded.
+ * No image is opened, but for its size, which OVF must say and most others leave to the image.  A file that is written is complete
+ * when it has its name.  What the new description cannot say goes to standard error, a line each, after everything has succeeded.
  */
 #include "common/fail.h"
 #include "common/say.h"
@@ -35,7 +35,8 @@ static int file_open(const char *path, vdisk_error *err)
 	if (fd < 0 || fstat(fd, &st))
 		fail_errno(err, "%s", path);
 	else if (strcmp(path, "-") && !S_ISREG(st.st_mode))
-		fail(err, VDISK_INVALID, "%s: is %s, no file (\"-\" reads standard input)", path, S_ISDIR(st.st_mode) ? "a directory" : "a pipe or device");
+		fail(err, VDISK_INVALID, "%s: is %s, no file (\"-\" reads standard input)", path,
+		     S_ISDIR(st.st_mode) ? "a directory" : "a pipe or device");
 	else
 		return fd;
 	if (fd >= 0)
@@ -179,8 +180,8 @@ static void lost_say(const struct machine_lost_list *list, const char *when)
 	for (size_t i = 0; i < list->n; i++) {
 		const struct machine_lost *l = &list->at[i];
 
-		say(LOG_NOTICE, "not carried over%s: %s%s%s%s%s%s", when, l->where, l->value ? ": " : "", l->value ? l->value : "", l->why ? " (" : "",
-		    l->why ? l->why : "", l->why ? ")" : "");
+		say(LOG_NOTICE, "not carried over%s: %s%s%s%s%s%s", when, l->where, l->value ? ": " : "", l->value ? l->value : "",
+		    l->why ? " (" : "", l->why ? l->why : "", l->why ? ")" : "");
 	}
 	if (list->more)
 		say(LOG_NOTICE, "not carried over%s: more than is listed here", when);
@@ -271,7 +272,10 @@ static int snapshots_find(const struct machine_args *a, struct machines *l, stru
 	if (!*folder)
 		return fail_nomem(err);
 	for (size_t i = 0; !rc && i < l->n; i++)
-		rc = snapshots_load(l->at[i], l->kind, a->file, where, err) || (a->snapshots && snapshots_join(l->at[i], where, err)) ? -1 : 0;
+		rc = snapshots_load(l->at[i], l->kind, a->file, where, err) ||
+		                     (a->snapshots && snapshots_join(l->at[i], where, err))
+		             ? -1
+		             : 0;
 	return rc;
 }
 
@@ -288,8 +292,8 @@ static int run(const struct machine_args *a, vdisk_error *err)
 	else if (!rc && a->snapshots)
 		rc = snapshots_show(l.at[0], l.kind, a->file, &where, a->json, err);
 	else if (!rc && a->to && l.n > 1)
-		rc = fail(err, VDISK_INVALID, "the description holds %zu machines: --system NUMBER says which (1 is \"%.128s\")", l.n,
-			  l.at[0]->name ? l.at[0]->name : "");
+		rc = fail(err, VDISK_INVALID, "the description holds %zu machines: --system NUMBER says which (1 is \"%.128s\")",
+		          l.n, l.at[0]->name ? l.at[0]->name : "");
 	else if (!rc && a->to)
 		rc = translate(a, l.at[0], err);
 	else if (!rc && a->json)

@@ -31,7 +31,8 @@ static void machine_lines(const struct machine *m)
 	line("name", m->name);
 	line("uuid", m->uuid);
 	if (m->description)
-		printf("%-14s%.*s%s\n", "description", (int)strcspn(m->description, "\n"), m->description, strchr(m->description, '\n') ? " …" : "");
+		printf("%-14s%.*s%s\n", "description", (int)strcspn(m->description, "\n"), m->description,
+		       strchr(m->description, '\n') ? " …" : "");
 	line("system", m->os);
 	line("architecture", m->arch);
 	if (m->firmware)
@@ -119,7 +120,8 @@ int machine_show(const struct machine *m, bool again, bool quiet)
 		printf("%-14s%s%s\n", "snapshot", m->snapshots[i].name ? m->snapshots[i].name : m->snapshots[i].id,
 		       m->snapshots[i].current ? ", which the machine goes on from" : "");
 	for (size_t i = 0; !quiet && i < m->lost.n; i++)
-		printf("%-14s%s%s%s\n", "not taken", m->lost.at[i].where, m->lost.at[i].value ? ": " : "", m->lost.at[i].value ? m->lost.at[i].value : "");
+		printf("%-14s%s%s%s\n", "not taken", m->lost.at[i].where, m->lost.at[i].value ? ": " : "",
+		       m->lost.at[i].value ? m->lost.at[i].value : "");
 	if (m->lost.more && !quiet)
 		line("not taken", "and more");
 	return fflush(stdout) || ferror(stdout) ? -1 : 0;

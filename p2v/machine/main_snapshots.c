@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The snapshots of a described machine, as `vdisk snapshot list` shows those of an image: parents before their children, each with its images.  What is
- * wrong with a chain (an image that is not there, or not the one that the image over it expects) is told beside the snapshot.
+ * The snapshots of a described machine, as `vdisk snapshot list` shows those of an image: parents before their children, each with
+ * its images.  What is wrong with a chain (an image that is not there, or not the one that the image over it expects) is told
+ * beside the snapshot.
  */
 #include "main_snapshots.h"
 
@@ -52,7 +53,9 @@ struct facts {
 static void facts_find(const struct listing *l, const struct chain *c, struct facts *f)
 {
 	const struct vdisk_open_options o = {
-		.format = c->format, .flags = VDISK_OPEN_INFO | VDISK_OPEN_CHAIN | VDISK_OPEN_NO_LOCK, .allow_dirs = l->where->allow,
+		.format = c->format,
+		.flags = VDISK_OPEN_INFO | VDISK_OPEN_CHAIN | VDISK_OPEN_NO_LOCK,
+		.allow_dirs = l->where->allow,
 		.ancestors = (const char *const *)c->ancestors,
 	};
 	struct vdisk_layer_info info;
@@ -168,11 +171,12 @@ static unsigned depth_of(const struct listing *l, const char *id)
 static void row_say(const struct listing *l, json_object *row)
 {
 	json_object *files = json_object_object_get(row, "files");
-	const char *id = text_of(row, "id"), *name = text_of(row, "name"), *date = text_of(row, "date"), *description = text_of(row, "description");
+	const char *id = text_of(row, "id"), *name = text_of(row, "name"), *date = text_of(row, "date"),
+		   *description = text_of(row, "description");
 	int indent = (int)depth_of(l, id) * 2;
 
-	printf("%c %-10s %-36s %-20s %*s%s", json_object_get_boolean(json_object_object_get(row, "current")) ? '*' : ' ', l->kind, id, date ? date : "-",
-	       indent, "", name ? name : "(no name)");
+	printf("%c %-10s %-36s %-20s %*s%s", json_object_get_boolean(json_object_object_get(row, "current")) ? '*' : ' ', l->kind,
+	       id, date ? date : "-", indent, "", name ? name : "(no name)");
 	for (size_t i = 0; i < json_object_array_length(files); i++) {
 		const char *path = text_of(json_object_array_get_idx(files, i), "path"), *slash = strrchr(path, '/');
 
@@ -180,7 +184,8 @@ static void row_say(const struct listing *l, json_object *row)
 	}
 	printf("\n");
 	if (description)
-		printf("    %*s%.*s%s\n", 67 + indent, "", (int)strcspn(description, "\n"), description, strchr(description, '\n') ? " …" : "");
+		printf("    %*s%.*s%s\n", 67 + indent, "", (int)strcspn(description, "\n"), description,
+		       strchr(description, '\n') ? " …" : "");
 	if (text_of(row, "memory"))
 		printf("    %*smemory of the running machine: %s\n", 67 + indent, "", text_of(row, "memory"));
 	if (text_of(row, "problem"))
@@ -201,21 +206,27 @@ static int json_say(struct listing *l, const char *file, vdisk_error *err)
 	json_object_object_add(o, "path", text_make(file));
 	json_object_object_add(o, "disks", disks_make(l));
 	json_object_object_add(o, "snapshots", json_object_get(l->rows));
-	text = json_object_to_json_string_ext(o, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED | JSON_C_TO_STRING_NOSLASHESCAPE);
+	text = json_object_to_json_string_ext(o,
+	                                      JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED | JSON_C_TO_STRING_NOSLASHESCAPE);
 	rc = !text ? fail_nomem(err) : puts(text) < 0 ? fail_errno(err, "standard output") : 0;
 	json_object_put(o);
 	return rc;
 }
 
-int snapshots_show(const struct machine *m, enum describe_kind kind, const char *file, const struct locate *where, bool json, vdisk_error *err)
+int snapshots_show(const struct machine *m, enum describe_kind kind, const char *file, const struct locate *where, bool json,
+                   vdisk_error *err)
 {
-	struct listing l = { .m = m, .where = where, .kind = kind == DESCRIBE_VBOX ? "virtualbox" : "hyper-v", .rows = json_object_new_array() };
+	struct listing l = {
+		.m = m, .where = where, .kind = kind == DESCRIBE_VBOX ? "virtualbox" : "hyper-v", .rows = json_object_new_array()
+	};
 	int rc = 0;
 
 	if (kind != DESCRIBE_VBOX && kind != DESCRIBE_HYPERV) {
 		json_object_put(l.rows);
-		return fail(err, VDISK_UNSUPPORTED, "a %s description holds no snapshots; vdisk snapshot list IMAGE tells those of an image, and MACHINE.vmsd VMware's",
-			    describe_kind_name(kind));
+		return fail(
+			err, VDISK_UNSUPPORTED,
+			"a %s description holds no snapshots; vdisk snapshot list IMAGE tells those of an image, and MACHINE.vmsd VMware's",
+			describe_kind_name(kind));
 	}
 	branch_list(&l, -1);
 	if (json)

@@ -6,6 +6,7 @@
 #include "locate.h"
 
 /* To standard output, of a description of this kind; the images are opened for their facts. */
-int snapshots_show(const struct machine *m, enum describe_kind kind, const char *file, const struct locate *l, bool json, vdisk_error *err);
+int snapshots_show(const struct machine *m, enum describe_kind kind, const char *file, const struct locate *l, bool json,
+                   vdisk_error *err);
 
 #endif

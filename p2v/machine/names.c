@@ -30,6 +30,7 @@ NAMES(video, "unknown", "none", "vga", "cirrus", "vmware", "qxl", "virtio")
 NAMES(medium, "disk", "cdrom", "floppy")
 NAMES(bus, "unknown", "ide", "sata", "scsi", "virtio", "nvme", "usb", "floppy", "xen")
 NAMES(scsi, "unknown", "buslogic", "lsi", "lsi-sas", "pvscsi", "virtio", "megasas", "hyperv")
-NAMES(nic_model, "unknown", "ne2000", "pcnet", "rtl8139", "tulip", "e1000", "e1000e", "vmxnet", "vmxnet3", "virtio", "hyperv", "xen")
+NAMES(nic_model, "unknown", "ne2000", "pcnet", "rtl8139", "tulip", "e1000", "e1000e", "vmxnet", "vmxnet3", "virtio", "hyperv",
+      "xen")
 NAMES(net, "unknown", "bridge", "network", "nat", "host-only", "internal", "none")
 NAMES(serial_kind, "pty", "file", "pipe", "tcp", "device", "none")

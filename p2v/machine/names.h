@@ -10,8 +10,8 @@ struct names {
 	size_t n;
 };
 
-extern const struct names names_firmware, names_chipset, names_tpm, names_video, names_medium, names_bus, names_scsi, names_nic_model,
-	names_net, names_serial_kind;
+extern const struct names names_firmware, names_chipset, names_tpm, names_video, names_medium, names_bus, names_scsi,
+	names_nic_model, names_net, names_serial_kind;
 
 /* The name's place, or -1. */
 int names_find(const struct names *names, const char *text);

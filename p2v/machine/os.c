@@ -65,7 +65,8 @@ static const char *column(const struct os *o, enum describe_kind kind)
 	return kind == DESCRIBE_VMX ? o->vmx : kind == DESCRIBE_VBOX ? o->vbox : o->proxmox;
 }
 
-/* vSphere's word is the VMX one with capitals, underlines or nothing for hyphens and "Guest" behind it: debian10_64Guest, other3xLinux64Guest. */
+/* vSphere's word is the VMX one with capitals, underlines or nothing for hyphens and "Guest" behind it: debian10_64Guest,
+   other3xLinux64Guest. */
 static bool is_same(const char *os, const char *name)
 {
 	for (;; os++, name++) {
@@ -96,8 +97,8 @@ static const struct os *find(const char *os)
 
 static const struct os *find_family(const char *os, const char *arch)
 {
-	static const char *const linuxes[] = { "linux", "debian", "ubuntu", "centos", "rhel", "red hat", "fedora", "suse", "sles", "photon", "alma",
-		"rocky", "oracle", "l26", "l24", "kali", "arch" };
+	static const char *const linuxes[] = { "linux",  "debian", "ubuntu", "centos", "rhel", "red hat", "fedora", "suse", "sles",
+		                               "photon", "alma",   "rocky",  "oracle", "l26",  "l24",     "kali",   "arch" };
 	enum family family = os_is_windows(os) ? WINDOWS : OTHER;
 	bool wide = !arch || !strstr(arch, "86") || strstr(arch, "64");
 
@@ -112,13 +113,16 @@ static const struct os *find_family(const char *os, const char *arch)
 
 const char *os_name(const char *os, const char *arch, enum describe_kind kind, struct machine_lost_list *lost)
 {
-	static const char *const numbers[] = { [1] = "1", [14] = "14", [29] = "29", [36] = "36", [42] = "42", [58] = "58", [67] = "67",
-		[69] = "69", [70] = "70", [78] = "78", [80] = "80", [85] = "85", [93] = "93", [94] = "94", [95] = "95", [96] = "96",
-		[99] = "99", [100] = "100", [101] = "101", [102] = "102", [103] = "103", [105] = "105", [107] = "107", [112] = "112" };
+	static const char *const numbers[] = {
+		[1] = "1",   [14] = "14",   [29] = "29",   [36] = "36",   [42] = "42",   [58] = "58",   [67] = "67",   [69] = "69",
+		[70] = "70", [78] = "78",   [80] = "80",   [85] = "85",   [93] = "93",   [94] = "94",   [95] = "95",   [96] = "96",
+		[99] = "99", [100] = "100", [101] = "101", [102] = "102", [103] = "103", [105] = "105", [107] = "107", [112] = "112"
+	};
 	const struct os *o = os ? find(os) : NULL;
 	const char *name;
 
-	if (os && !o && kind == DESCRIBE_VMX && !strpbrk(os, " _") && strspn(os, "0123456789") != strlen(os) && strcasestr(os, "-64"))
+	if (os && !o && kind == DESCRIBE_VMX && !strpbrk(os, " _") && strspn(os, "0123456789") != strlen(os) &&
+	    strcasestr(os, "-64"))
 		return os; /* VMware has more of them, all of this form */
 	if (!o) {
 		o = find_family(os, arch);

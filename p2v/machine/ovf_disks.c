@@ -13,8 +13,8 @@ uint64_t ovf_units(const char *text)
 	static const struct {
 		const char *name;
 		unsigned shift;
-	} words[] = { { "byte", 0 }, { "bytes", 0 }, { "kilobytes", 10 }, { "kb", 10 }, { "megabytes", 20 }, { "mb", 20 }, { "gigabytes", 30 },
-		{ "gb", 30 }, { "terabytes", 40 }, { "tb", 40 } };
+	} words[] = { { "byte", 0 }, { "bytes", 0 },      { "kilobytes", 10 }, { "kb", 10 },        { "megabytes", 20 },
+		      { "mb", 20 },  { "gigabytes", 30 }, { "gb", 30 },        { "terabytes", 40 }, { "tb", 40 } };
 	char plain[64];
 	size_t n = 0;
 	uint64_t power, value = 1;
@@ -75,9 +75,11 @@ static int file_take(struct ovf *o, xmlNode *node, struct ovf_file *f)
 	if (ovf_file_find(o, f->id) != f)
 		return fail(o->err, VDISK_CORRUPT, "line %ld: two files have the id \"%.64s\"", xmlGetLineNo(node), f->id);
 	if (size && !xml_number(size, INT64_MAX, &f->size))
-		return fail(o->err, VDISK_CORRUPT, "line %ld: size of file \"%.64s\" is \"%.32s\"", xmlGetLineNo(node), f->id, size);
+		return fail(o->err, VDISK_CORRUPT, "line %ld: size of file \"%.64s\" is \"%.32s\"", xmlGetLineNo(node), f->id,
+		            size);
 	if (chunk && (!xml_number(chunk, INT64_MAX, &f->chunk) || !f->chunk))
-		return fail(o->err, VDISK_CORRUPT, "line %ld: chunkSize of file \"%.64s\" is \"%.32s\"", xmlGetLineNo(node), f->id, chunk);
+		return fail(o->err, VDISK_CORRUPT, "line %ld: chunkSize of file \"%.64s\" is \"%.32s\"", xmlGetLineNo(node), f->id,
+		            chunk);
 	if (f->compression && (!*f->compression || !strcmp(f->compression, "identity")))
 		f->compression = NULL;
 	return 0;
@@ -136,9 +138,11 @@ static int capacity_take(struct ovf *o, xmlNode *node, struct ovf_disk *d)
 		return fail(o->err, VDISK_CORRUPT, "line %ld: capacity of disk \"%.64s\" is a property that there is not: %.64s",
 			    xmlGetLineNo(node), d->id, text);
 	if (!factor)
-		return fail(o->err, VDISK_CORRUPT, "line %ld: units of disk \"%.64s\" are not understood: \"%.64s\"", xmlGetLineNo(node), d->id, units);
+		return fail(o->err, VDISK_CORRUPT, "line %ld: units of disk \"%.64s\" are not understood: \"%.64s\"",
+		            xmlGetLineNo(node), d->id, units);
 	if (!xml_number(value, INT64_MAX, &n) || !n || __builtin_mul_overflow(n, factor, &d->capacity) || d->capacity > INT64_MAX)
-		return fail(o->err, VDISK_CORRUPT, "line %ld: capacity of disk \"%.64s\" is \"%.64s\"", xmlGetLineNo(node), d->id, value);
+		return fail(o->err, VDISK_CORRUPT, "line %ld: capacity of disk \"%.64s\" is \"%.64s\"", xmlGetLineNo(node), d->id,
+		            value);
 	return 0;
 }
 
@@ -150,10 +154,11 @@ static int populated_judge(struct ovf *o, xmlNode *node, const struct ovf_disk *
 	if (!text)
 		return 0;
 	if (!xml_number(text, INT64_MAX, &n))
-		return fail(o->err, VDISK_CORRUPT, "line %ld: populatedSize of disk \"%.64s\" is \"%.64s\"", xmlGetLineNo(node), d->id, text);
+		return fail(o->err, VDISK_CORRUPT, "line %ld: populatedSize of disk \"%.64s\" is \"%.64s\"", xmlGetLineNo(node),
+		            d->id, text);
 	if (n > d->capacity)
-		return fail(o->err, VDISK_CORRUPT, "line %ld: disk \"%.64s\" has %llu bytes populated of %llu", xmlGetLineNo(node), d->id,
-			    (unsigned long long)n, (unsigned long long)d->capacity);
+		return fail(o->err, VDISK_CORRUPT, "line %ld: disk \"%.64s\" has %llu bytes populated of %llu", xmlGetLineNo(node),
+		            d->id, (unsigned long long)n, (unsigned long long)d->capacity);
 	return 0;
 }
 
@@ -175,7 +180,8 @@ static int disk_take(struct ovf *o, xmlNode *node, struct ovf_disk *d)
 		return 0;
 	d->file = ovf_file_find(o, ref);
 	if (!d->file)
-		return fail(o->err, VDISK_CORRUPT, "line %ld: disk \"%.64s\" is in file \"%.64s\", which there is not", xmlGetLineNo(node), d->id, ref);
+		return fail(o->err, VDISK_CORRUPT, "line %ld: disk \"%.64s\" is in file \"%.64s\", which there is not",
+		            xmlGetLineNo(node), d->id, ref);
 	if (d->file->disks++)
 		return fail(o->err, VDISK_CORRUPT, "line %ld: file \"%.64s\" holds two disks", xmlGetLineNo(node), ref);
 	return 0;
@@ -204,8 +210,8 @@ int ovf_disks(struct ovf *o, xmlNode *section)
 
 static const char *format_of(const char *uri)
 {
-	static const char *const names[][2] = { { "vmdk", "vmdk" }, { "vhdx", "vhdx" }, { "vhd", "vhd" }, { "qcow", "qcow2" }, { "vdi", "vdi" },
-		{ "iso", NULL } };
+	static const char *const names[][2] = { { "vmdk", "vmdk" },  { "vhdx", "vhdx" }, { "vhd", "vhd" },
+		                                { "qcow", "qcow2" }, { "vdi", "vdi" },   { "iso", NULL } };
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
 		if (strcasestr(uri, names[i][0]))

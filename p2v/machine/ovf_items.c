@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * OVF's virtual hardware: items, each a device by CIM's number of its type.  Items for other configurations than the default one are passed over, and
- * those that only bound a quantity are checked and no devices.
+ * OVF's virtual hardware: items, each a device by CIM's number of its type.  Items for other configurations than the default one
+ * are passed over, and those that only bound a quantity are checked and no devices.
  */
 #include "common/fail.h"
 #include "fit.h"
@@ -11,8 +11,22 @@
 #include <string.h>
 #include <strings.h>
 
-enum item_type { ITEM_OTHER = 1, ITEM_CPU = 3, ITEM_MEMORY = 4, ITEM_IDE = 5, ITEM_SCSI = 6, ITEM_NIC = 10, ITEM_FLOPPY = 14, ITEM_CDROM = 15,
-	ITEM_DVD = 16, ITEM_DISK = 17, ITEM_STORAGE = 20, ITEM_SERIAL = 21, ITEM_USB = 23, ITEM_VIDEO = 24 };
+enum item_type {
+	ITEM_OTHER = 1,
+	ITEM_CPU = 3,
+	ITEM_MEMORY = 4,
+	ITEM_IDE = 5,
+	ITEM_SCSI = 6,
+	ITEM_NIC = 10,
+	ITEM_FLOPPY = 14,
+	ITEM_CDROM = 15,
+	ITEM_DVD = 16,
+	ITEM_DISK = 17,
+	ITEM_STORAGE = 20,
+	ITEM_SERIAL = 21,
+	ITEM_USB = 23,
+	ITEM_VIDEO = 24
+};
 
 struct item {
 	xmlNode *node;
@@ -56,10 +70,11 @@ static bool has_word(const char *list, const char *word)
 
 static int unknown_judge(struct items *l, xmlNode *node)
 {
-	static const char *const known = "Address AddressOnParent AllocationUnits AutomaticAllocation AutomaticDeallocation Caption ChangeableType "
-					 "ConfigurationName Connection ConsumerVisibility Description ElementName Generation HostResource InstanceID "
-					 "InstanceId Limit MappingBehavior OtherResourceType Parent PoolID Reservation ResourceSubType ResourceType "
-					 "SoId SoOrgId VirtualQuantity VirtualQuantityUnits Weight BusNumber";
+	static const char *const known =
+		"Address AddressOnParent AllocationUnits AutomaticAllocation AutomaticDeallocation Caption ChangeableType "
+		"ConfigurationName Connection ConsumerVisibility Description ElementName Generation HostResource InstanceID "
+		"InstanceId Limit MappingBehavior OtherResourceType Parent PoolID Reservation ResourceSubType ResourceType "
+		"SoId SoOrgId VirtualQuantity VirtualQuantityUnits Weight BusNumber";
 
 	for (xmlNode *c = node->children; c; c = c->next) {
 		const xmlNs *ns = c->type == XML_ELEMENT_NODE ? c->ns : NULL;
@@ -79,7 +94,9 @@ static int item_take(struct items *l, xmlNode *node)
 	struct xml *x = &l->o->x;
 	const char *type = xml_child_text(x, node, "ResourceType");
 
-	*i = (struct item){ .node = node, .bound = xml_attr(x, node, "bound"), .configuration = xml_attr(x, node, "configuration") };
+	*i = (struct item){ .node = node,
+		            .bound = xml_attr(x, node, "bound"),
+		            .configuration = xml_attr(x, node, "configuration") };
 	if (!xml_child(node, NULL))
 		return fail(l->o->err, VDISK_CORRUPT, "line %ld: an item is empty", xmlGetLineNo(node));
 	if (i->configuration && !(l->o->configuration && has_word(i->configuration, l->o->configuration))) {
@@ -91,9 +108,11 @@ static int item_take(struct items *l, xmlNode *node)
 		return fail(l->o->err, VDISK_CORRUPT, "line %ld: an item has no InstanceID", xmlGetLineNo(node));
 	i->has_type = xml_number(type, 65535, &i->type);
 	if (!i->has_type)
-		return fail(l->o->err, VDISK_CORRUPT, "line %ld: item %.32s has the ResourceType \"%.32s\"", xmlGetLineNo(node), i->id, type ? type : "");
+		return fail(l->o->err, VDISK_CORRUPT, "line %ld: item %.32s has the ResourceType \"%.32s\"", xmlGetLineNo(node),
+		            i->id, type ? type : "");
 	if (i->bound && strcmp(i->bound, "min") && strcmp(i->bound, "max") && strcmp(i->bound, "normal"))
-		return fail(l->o->err, VDISK_CORRUPT, "line %ld: item %.32s has the bound \"%.32s\"", xmlGetLineNo(node), i->id, i->bound);
+		return fail(l->o->err, VDISK_CORRUPT, "line %ld: item %.32s has the bound \"%.32s\"", xmlGetLineNo(node), i->id,
+		            i->bound);
 	i->parent = text(l, i, "Parent");
 	i->subtype = text(l, i, "ResourceSubType");
 	i->address = text(l, i, "Address");
@@ -115,11 +134,12 @@ static int ids_judge(struct items *l)
 		for (size_t k = 0; k < i; k++) {
 			struct item *a = &l->at[k], *b = &l->at[i];
 
-			if (!a->node || !b->node || strcmp(a->id, b->id) || !is_same(is_device(a) ? NULL : a->bound, is_device(b) ? NULL : b->bound))
+			if (!a->node || !b->node || strcmp(a->id, b->id) ||
+			    !is_same(is_device(a) ? NULL : a->bound, is_device(b) ? NULL : b->bound))
 				continue;
 			if (is_same(a->configuration, b->configuration))
-				return fail(l->o->err, VDISK_CORRUPT, "line %ld: two items have the InstanceID %.32s%s%s", xmlGetLineNo(b->node), b->id,
-					    b->bound ? " and bound " : "", b->bound ? b->bound : "");
+				return fail(l->o->err, VDISK_CORRUPT, "line %ld: two items have the InstanceID %.32s%s%s",
+				            xmlGetLineNo(b->node), b->id, b->bound ? " and bound " : "", b->bound ? b->bound : "");
 			if (a->configuration)
 				b->node = NULL;
 			else
@@ -161,9 +181,10 @@ static enum machine_scsi scsi_of(const char *subtype)
 	static const struct {
 		const char *word;
 		enum machine_scsi scsi;
-	} words[] = { { "lsilogic", MACHINE_SCSI_LSI }, { "buslogic", MACHINE_SCSI_BUSLOGIC }, { "lsilogicsas", MACHINE_SCSI_LSI_SAS },
-		{ "virtualscsi", MACHINE_SCSI_PVSCSI }, { "pvscsi", MACHINE_SCSI_PVSCSI }, { "virtio-scsi", MACHINE_SCSI_VIRTIO },
-		{ "virtioscsi", MACHINE_SCSI_VIRTIO } };
+	} words[] = { { "lsilogic", MACHINE_SCSI_LSI },        { "buslogic", MACHINE_SCSI_BUSLOGIC },
+		      { "lsilogicsas", MACHINE_SCSI_LSI_SAS }, { "virtualscsi", MACHINE_SCSI_PVSCSI },
+		      { "pvscsi", MACHINE_SCSI_PVSCSI },       { "virtio-scsi", MACHINE_SCSI_VIRTIO },
+		      { "virtioscsi", MACHINE_SCSI_VIRTIO } };
 
 	/* Of a list, the first that is known. */
 	for (const char *at = subtype; at && *at; at += strspn(at, " \t,")) {
@@ -192,11 +213,14 @@ static void controllers_find(struct items *l)
 		else if (i->type == ITEM_SCSI)
 			i->bus = MACHINE_BUS_SCSI;
 		else if (i->type == ITEM_STORAGE && i->subtype)
-			i->bus = strcasestr(i->subtype, "nvme") ? MACHINE_BUS_NVME : strcasestr(i->subtype, "ahci") || strcasestr(i->subtype, "sata") ?
-				MACHINE_BUS_SATA : scsi_of(i->subtype) ? MACHINE_BUS_SCSI : MACHINE_BUS_UNKNOWN;
+			i->bus = strcasestr(i->subtype, "nvme")                                     ? MACHINE_BUS_NVME
+			         : strcasestr(i->subtype, "ahci") || strcasestr(i->subtype, "sata") ? MACHINE_BUS_SATA
+			         : scsi_of(i->subtype)                                              ? MACHINE_BUS_SCSI
+			                                                                            : MACHINE_BUS_UNKNOWN;
 		if (!i->bus) {
 			if (i->type == ITEM_STORAGE)
-				machine_lost_add(&l->o->m->lost, i->subtype, NULL, "storage controller, line %ld", xmlGetLineNo(i->node));
+				machine_lost_add(&l->o->m->lost, i->subtype, NULL, "storage controller, line %ld",
+				                 xmlGetLineNo(i->node));
 			continue;
 		}
 		i->index = next[i->bus]++;
@@ -204,7 +228,8 @@ static void controllers_find(struct items *l)
 			i->index = (unsigned)channel;
 		i->scsi = i->bus == MACHINE_BUS_SCSI ? scsi_of(i->subtype) : MACHINE_SCSI_UNKNOWN;
 		if (i->bus == MACHINE_BUS_SCSI && !i->scsi && i->subtype)
-			machine_lost_add(&l->o->m->lost, i->subtype, NULL, "SCSI controller, line %ld: model", xmlGetLineNo(i->node));
+			machine_lost_add(&l->o->m->lost, i->subtype, NULL, "SCSI controller, line %ld: model",
+			                 xmlGetLineNo(i->node));
 		text(l, i, "BusNumber");
 	}
 }
@@ -226,8 +251,8 @@ static void place_take(struct items *l, const struct item *i, struct machine_dis
 
 	if (!c) {
 		if (i->parent)
-			machine_lost_add(&l->o->m->lost, i->parent, "there is no such controller", "item %s, line %ld: its parent", i->id,
-					 xmlGetLineNo(i->node));
+			machine_lost_add(&l->o->m->lost, i->parent, "there is no such controller", "item %s, line %ld: its parent",
+			                 i->id, xmlGetLineNo(i->node));
 		return;
 	}
 	d->bus = c->bus;
@@ -268,8 +293,8 @@ static int resource_take(struct items *l, const struct item *i, struct machine_d
 		d->chunk_size = file->chunk;
 		d->compression = machine_text(o->m, file->compression);
 	} else if (d->medium == MACHINE_DISK) {
-		machine_lost_add(&o->m->lost, resource, "it names neither a disk nor a file of the envelope", "item %s, line %ld", i->id,
-				 xmlGetLineNo(i->node));
+		machine_lost_add(&o->m->lost, resource, "it names neither a disk nor a file of the envelope", "item %s, line %ld",
+		                 i->id, xmlGetLineNo(i->node));
 	}
 	return 0;
 }
@@ -332,8 +357,10 @@ static int quantity_take(struct items *l, const struct item *i, uint64_t *n)
 	*n = 0;
 	if (!value || !*value)
 		return 0;
-	return xml_number(value, UINT32_MAX, n) ? 0 : fail(l->o->err, VDISK_CORRUPT, "line %ld: VirtualQuantity of item %.32s is \"%.64s\"",
-							   xmlGetLineNo(i->node), i->id, value);
+	return xml_number(value, UINT32_MAX, n)
+	               ? 0
+	               : fail(l->o->err, VDISK_CORRUPT, "line %ld: VirtualQuantity of item %.32s is \"%.64s\"",
+	                      xmlGetLineNo(i->node), i->id, value);
 }
 
 static int cpu_take(struct items *l, const struct item *i)
@@ -363,8 +390,8 @@ static int memory_take(struct items *l, const struct item *i)
 	if (quantity_take(l, i, &n))
 		return -1;
 	if (!factor || __builtin_mul_overflow(n, factor, &bytes) || bytes > MACHINE_MEMORY_MAX)
-		return fail(l->o->err, VDISK_CORRUPT, "line %ld: memory of %llu times \"%.64s\"", xmlGetLineNo(i->node), (unsigned long long)n,
-			    units ? units : "");
+		return fail(l->o->err, VDISK_CORRUPT, "line %ld: memory of %llu times \"%.64s\"", xmlGetLineNo(i->node),
+		            (unsigned long long)n, units ? units : "");
 	if (!l->o->m->memory)
 		l->o->m->memory = bytes;
 	return 0;
@@ -404,8 +431,8 @@ static int device_take(struct items *l, const struct item *i)
 		break;
 	}
 	name = text(l, i, "ElementName");
-	machine_lost_add(&m->lost, i->subtype ? i->subtype : name, "a device that is not known here", "item %s of type %u, line %ld", i->id,
-			 (unsigned)i->type, xmlGetLineNo(i->node));
+	machine_lost_add(&m->lost, i->subtype ? i->subtype : name, "a device that is not known here",
+	                 "item %s of type %u, line %ld", i->id, (unsigned)i->type, xmlGetLineNo(i->node));
 	return 0;
 }
 
@@ -451,8 +478,9 @@ static void config_take(struct items *l, xmlNode *section)
 		else if (!strcmp(key, "bootOptions.efiSecureBootEnabled"))
 			m->secure_boot = xml_yes(value);
 		else if (!strncmp(key, "tools.", 6) || !strncmp(key, "powerOpInfo.", 12) || !strncmp(key, "cpuHotAdd", 9) ||
-			 !strncmp(key, "memoryHotAdd", 12) || !strncmp(key, "cpuHotRemove", 12) || !strcmp(key, "nestedHVEnabled") ||
-			 !strcmp(key, "virtualICH7MPresent") || !strcmp(key, "virtualSMCPresent") || !strcmp(key, "simultaneousThreads"))
+		         !strncmp(key, "memoryHotAdd", 12) || !strncmp(key, "cpuHotRemove", 12) ||
+		         !strcmp(key, "nestedHVEnabled") || !strcmp(key, "virtualICH7MPresent") ||
+		         !strcmp(key, "virtualSMCPresent") || !strcmp(key, "simultaneousThreads"))
 			continue;
 		else
 			machine_lost_add(&m->lost, value, NULL, "Config %.128s, line %ld", key, xmlGetLineNo(c));

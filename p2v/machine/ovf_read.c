@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * OVF envelopes, by DSP0243: 1.x and 2.0, and the 0.9 that VMware wrote before.  What the standard demands of an envelope and a lie about which could
- * make another machine of it is refused; sections of others' making are passed over where they say that they may be.  What is for people only (<Info>),
- * or what the image tells better (its format), may be missing, as it often is.
+ * OVF envelopes, by DSP0243: 1.x and 2.0, and the 0.9 that VMware wrote before.  What the standard demands of an envelope and a lie
+ * about which could make another machine of it is refused; sections of others' making are passed over where they say that they may
+ * be.  What is for people only (<Info>), or what the image tells better (its format), may be missing, as it often is.
  */
 #include "common/fail.h"
 #include "formats.h"
@@ -14,14 +14,50 @@
 #include <string.h>
 #include <strings.h>
 
-static const char *const sections[] = { "DiskSection", "NetworkSection", "VirtualHardwareSection", "OperatingSystemSection", "ProductSection",
-	"EulaSection", "AnnotationSection", "StartupSection", "DeploymentOptionSection", "ResourceAllocationSection", "InstallSection",
-	"EnvironmentFilesSection", "BootDeviceSection", "SharedDiskSection", "ScaleOutSection", "PlacementGroupSection", "PlacementSection",
-	"EncryptionSection", NULL };
+static const char *const sections[] = { "DiskSection",
+	                                "NetworkSection",
+	                                "VirtualHardwareSection",
+	                                "OperatingSystemSection",
+	                                "ProductSection",
+	                                "EulaSection",
+	                                "AnnotationSection",
+	                                "StartupSection",
+	                                "DeploymentOptionSection",
+	                                "ResourceAllocationSection",
+	                                "InstallSection",
+	                                "EnvironmentFilesSection",
+	                                "BootDeviceSection",
+	                                "SharedDiskSection",
+	                                "ScaleOutSection",
+	                                "PlacementGroupSection",
+	                                "PlacementSection",
+	                                "EncryptionSection",
+	                                NULL };
 
-static const char *const harmless[] = { "Info", "Description", "Label", "Category", "Caption", "ElementName", "InstanceID", "InstanceId", "@msgid",
-	"@lang", "@required", "@id", "@buildId", "@schemaLocation", "@type", "VirtualQuantityUnits", "AutomaticAllocation", "Strings", "@uuid",
-	"Reservation", "@noNamespaceSchemaLocation", "Weight", "PoolID", NULL };
+static const char *const harmless[] = { "Info",
+	                                "Description",
+	                                "Label",
+	                                "Category",
+	                                "Caption",
+	                                "ElementName",
+	                                "InstanceID",
+	                                "InstanceId",
+	                                "@msgid",
+	                                "@lang",
+	                                "@required",
+	                                "@id",
+	                                "@buildId",
+	                                "@schemaLocation",
+	                                "@type",
+	                                "VirtualQuantityUnits",
+	                                "AutomaticAllocation",
+	                                "Strings",
+	                                "@uuid",
+	                                "Reservation",
+	                                "@noNamespaceSchemaLocation",
+	                                "Weight",
+	                                "PoolID",
+	                                NULL };
 
 #define XSI "http://www.w3.org/2001/XMLSchema-instance"
 
@@ -54,12 +90,22 @@ bool ovf_is(xmlNode *node, const char *section)
 	return true;
 }
 
-/* VMware's own that say nothing of the hardware, or what the reader of systems takes; they are listed like all that is not taken. */
+/* VMware's own that say nothing of the hardware, or what the reader of systems takes; they are listed like all that is not
+   taken. */
 static bool is_vmware(const xmlNode *node)
 {
-	static const char *const names[] = { "BootOrderSection", "StorageGroupSection", "StorageSection", "TagBasedPlacementSection",
-		"TagBasedPlacementGroupSection", "IpAssignmentSection", "CpuCompatibilitySection", "ExtraConfig", "Config", "NetworkPoolSection",
-		"MigrationUpgradeRequisitesSection", "vServiceDependencySection" };
+	static const char *const names[] = { "BootOrderSection",
+		                             "StorageGroupSection",
+		                             "StorageSection",
+		                             "TagBasedPlacementSection",
+		                             "TagBasedPlacementGroupSection",
+		                             "IpAssignmentSection",
+		                             "CpuCompatibilitySection",
+		                             "ExtraConfig",
+		                             "Config",
+		                             "NetworkPoolSection",
+		                             "MigrationUpgradeRequisitesSection",
+		                             "vServiceDependencySection" };
 	const char *type = type_of(node);
 	size_t n;
 
@@ -67,7 +113,8 @@ static bool is_vmware(const xmlNode *node)
 		return false;
 	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
 		n = strlen(names[i]);
-		if (xml_is(node, names[i]) || (type && xml_is(node, "Section") && !strncmp(type, names[i], n) && !strcmp(type + n, "_Type")))
+		if (xml_is(node, names[i]) ||
+		    (type && xml_is(node, "Section") && !strncmp(type, names[i], n) && !strcmp(type + n, "_Type")))
 			return true;
 	}
 	return false;
@@ -86,8 +133,8 @@ int ovf_unknown(struct ovf *o, xmlNode *node)
 
 	if (!ovf_required(o, node) || is_vmware(node))
 		return 0;
-	return fail(o->err, VDISK_UNSUPPORTED, "line %ld: <%.64s%s%.64s> is required and not known", xmlGetLineNo(node), (const char *)node->name,
-		    type ? " " : "", type ? type : "");
+	return fail(o->err, VDISK_UNSUPPORTED, "line %ld: <%.64s%s%.64s> is required and not known", xmlGetLineNo(node),
+	            (const char *)node->name, type ? " " : "", type ? type : "");
 }
 
 static bool is_section(const xmlNode *node)
@@ -102,8 +149,8 @@ static bool is_section(const xmlNode *node)
 
 static bool is_type(const char *text)
 {
-	static const char *const types[] = { "uint8", "sint8", "uint16", "sint16", "uint32", "sint32", "uint64", "sint64", "string", "boolean",
-		"real", "int", "password", "ip", "expression", NULL };
+	static const char *const types[] = { "uint8",  "sint8",   "uint16", "sint16", "uint32",   "sint32", "uint64",     "sint64",
+		                             "string", "boolean", "real",   "int",    "password", "ip",     "expression", NULL };
 
 	for (size_t i = 0; types[i]; i++)
 		if (!strncasecmp(text, types[i], strlen(types[i])))
@@ -119,8 +166,8 @@ static int product_judge(struct ovf *o, xmlNode *section)
 		if (!key)
 			return fail(o->err, VDISK_CORRUPT, "line %ld: <Property> has no key", xmlGetLineNo(property));
 		if (!type || !is_type(type))
-			return fail(o->err, VDISK_CORRUPT, "line %ld: property \"%.64s\" has the type \"%.32s\"", xmlGetLineNo(property), key,
-				    type ? type : "");
+			return fail(o->err, VDISK_CORRUPT, "line %ld: property \"%.64s\" has the type \"%.32s\"",
+			            xmlGetLineNo(property), key, type ? type : "");
 	}
 	return 0;
 }
@@ -131,8 +178,8 @@ static void product_lose(struct ovf *o, xmlNode *section)
 	size_t n = ovf_count(section, "Property");
 
 	if (what || n)
-		machine_lost_add(&o->m->lost, what, "the guest would be told by its hypervisor", "ProductSection, line %ld: %zu properties",
-				 xmlGetLineNo(section), n);
+		machine_lost_add(&o->m->lost, what, "the guest would be told by its hypervisor",
+		                 "ProductSection, line %ld: %zu properties", xmlGetLineNo(section), n);
 	xml_seen(section);
 }
 
@@ -265,12 +312,14 @@ static int hardware_take(struct ovf *o, xmlNode *system)
 		if (!ovf_is(c, "VirtualHardwareSection"))
 			continue;
 		if (first)
-			machine_lost_add(&o->m->lost, NULL, "the first one is taken", "VirtualHardwareSection, line %ld", xmlGetLineNo(c));
+			machine_lost_add(&o->m->lost, NULL, "the first one is taken", "VirtualHardwareSection, line %ld",
+			                 xmlGetLineNo(c));
 		else
 			first = c;
 	}
 	if (!first)
-		return fail(o->err, VDISK_CORRUPT, "line %ld: the virtual system has no VirtualHardwareSection", xmlGetLineNo(system));
+		return fail(o->err, VDISK_CORRUPT, "line %ld: the virtual system has no VirtualHardwareSection",
+		            xmlGetLineNo(system));
 	return ovf_hardware(o, first);
 }
 
@@ -330,7 +379,8 @@ static int version_judge(struct ovf *o)
 	while (i < 4 && strcmp(uri, known[i]))
 		i++;
 	if (i == 4)
-		return fail(o->err, VDISK_UNSUPPORTED, "the envelope is of no version that is known: its namespace is \"%.128s\"", uri);
+		return fail(o->err, VDISK_UNSUPPORTED, "the envelope is of no version that is known: its namespace is \"%.128s\"",
+		            uri);
 	if (i >= 2 && !version)
 		return fail(o->err, VDISK_CORRUPT, "the envelope has no version");
 	if (version && strcmp(version, "0.9") && strncmp(version, "1.", 2) && strcmp(version, "1") && strncmp(version, "2.", 2))
@@ -371,7 +421,8 @@ static int envelope_section(struct ovf *o, xmlNode *c)
 {
 	const char *colon = strrchr((const char *)c->name, ':'); /* of a prefix that is declared nowhere */
 
-	if (xml_is(c, "References") || !strcmp(colon ? colon + 1 : (const char *)c->name, "Strings") || is_system(c) || is_collection(c))
+	if (xml_is(c, "References") || !strcmp(colon ? colon + 1 : (const char *)c->name, "Strings") || is_system(c) ||
+	    is_collection(c))
 		return 0;
 	if (ovf_is(c, "DiskSection"))
 		return ovf_disks(o, c);

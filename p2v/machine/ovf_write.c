@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * An OVF envelope, 1.x as everybody reads it (or 2.0 where that is asked for), with VMware's words for what the standard has none: firmware, cores, the
- * boot order; each says that it need not be understood.  A file's size is told where it is known.
+ * An OVF envelope, 1.x as everybody reads it (or 2.0 where that is asked for), with VMware's words for what the standard has none:
+ * firmware, cores, the boot order; each says that it need not be understood.  A file's size is told where it is known.
  */
 #include "common/fail.h"
 #include "fit.h"
@@ -169,8 +169,8 @@ static void memory_write(struct envelope *e)
 	uint64_t bytes = e->m->memory, megabytes = (bytes + (1 << 20) - 1) >> 20;
 
 	if (megabytes << 20 != bytes)
-		machine_lost_add(e->lost, NULL, "OVF has whole MiB", "memory: %llu bytes become %llu MiB", (unsigned long long)bytes,
-				 (unsigned long long)megabytes);
+		machine_lost_add(e->lost, NULL, "OVF has whole MiB", "memory: %llu bytes become %llu MiB",
+		                 (unsigned long long)bytes, (unsigned long long)megabytes);
 	writer_open(&e->w, "Item");
 	writer_text(&e->w, "rasd:AllocationUnits", "byte * 2^20");
 	writer_text(&e->w, "rasd:Description", "Memory Size");
@@ -196,8 +196,11 @@ static unsigned controller_write(struct envelope *e, unsigned address, const cha
 
 static void controllers_write(struct envelope *e)
 {
-	static const char *const models[] = { [MACHINE_SCSI_BUSLOGIC] = "buslogic", [MACHINE_SCSI_LSI] = "lsilogic",
-		[MACHINE_SCSI_LSI_SAS] = "lsilogicsas", [MACHINE_SCSI_PVSCSI] = "VirtualSCSI", [MACHINE_SCSI_VIRTIO] = "virtio-scsi" };
+	static const char *const models[] = { [MACHINE_SCSI_BUSLOGIC] = "buslogic",
+		                              [MACHINE_SCSI_LSI] = "lsilogic",
+		                              [MACHINE_SCSI_LSI_SAS] = "lsilogicsas",
+		                              [MACHINE_SCSI_PVSCSI] = "VirtualSCSI",
+		                              [MACHINE_SCSI_VIRTIO] = "virtio-scsi" };
 	unsigned n = fit_controllers(&e->f, MACHINE_BUS_IDE) ? 2 : 0;
 
 	for (unsigned i = 0; i < n; i++)
@@ -256,9 +259,11 @@ static void disk_write(struct envelope *e, size_t at)
 
 static void nic_write(struct envelope *e, size_t at)
 {
-	static const char *const models[] = { [MACHINE_NIC_PCNET] = "PCNet32", [MACHINE_NIC_RTL8139] = "rtl8139", [MACHINE_NIC_E1000] = "E1000",
-		[MACHINE_NIC_E1000E] = "E1000e", [MACHINE_NIC_VMXNET] = "VmxNet2", [MACHINE_NIC_VMXNET3] = "VmxNet3",
-		[MACHINE_NIC_VIRTIO] = "virtio" };
+	static const char *const models[] = {
+		[MACHINE_NIC_PCNET] = "PCNet32", [MACHINE_NIC_RTL8139] = "rtl8139", [MACHINE_NIC_E1000] = "E1000",
+		[MACHINE_NIC_E1000E] = "E1000e", [MACHINE_NIC_VMXNET] = "VmxNet2",  [MACHINE_NIC_VMXNET3] = "VmxNet3",
+		[MACHINE_NIC_VIRTIO] = "virtio"
+	};
 	const struct machine_nic *n = &e->f.nics[at];
 
 	writer_open(&e->w, "Item");
@@ -337,7 +342,11 @@ static void boot_write(struct envelope *e)
 		writer_open(&e->w, "vmw:BootOrderSection");
 		writer_attr(&e->w, "ovf:required", "false");
 		writer_attrf(&e->w, "vmw:instanceId", "%u", b->nic ? e->nics[b->at] : e->disks[b->at]);
-		writer_attr(&e->w, "vmw:type", b->nic ? "net" : medium == MACHINE_DISK ? "disk" : medium == MACHINE_CDROM ? "cdrom" : "floppy");
+		writer_attr(&e->w, "vmw:type",
+		            b->nic                    ? "net"
+		            : medium == MACHINE_DISK  ? "disk"
+		            : medium == MACHINE_CDROM ? "cdrom"
+		                                      : "floppy");
 		writer_text(&e->w, "Info", "Virtual hardware device boot order");
 		writer_close(&e->w);
 	}
@@ -392,7 +401,8 @@ static int envelope_write(struct envelope *e, unsigned version, vdisk_error *err
 	return rc;
 }
 
-char *ovf_write(const struct machine *m, const struct describe_write *how, size_t *len, struct machine_lost_list *lost, vdisk_error *err)
+char *ovf_write(const struct machine *m, const struct describe_write *how, size_t *len, struct machine_lost_list *lost,
+                vdisk_error *err)
 {
 	struct envelope e = { .m = m, .lost = lost, .next = 1 };
 	char *text = NULL;
@@ -411,8 +421,10 @@ char *ovf_write(const struct machine *m, const struct describe_write *how, size_
 		goto out;
 	}
 	rc = envelope_write(&e, how->ovf_version, err);
-	fit_lost(m, FIT_NO_UUID | FIT_NO_CHIPSET | FIT_NO_THREADS | FIT_NO_DISK_SERIAL | FIT_NO_NIC_KIND | FIT_NO_VLAN | FIT_NO_MTU | FIT_NO_SECTOR |
-		 FIT_NO_VIDEO | FIT_NO_VIDEO_MEMORY | FIT_NO_READ_ONLY | FIT_NO_HOST_DEVICE, WHAT, lost);
+	fit_lost(m,
+	         FIT_NO_UUID | FIT_NO_CHIPSET | FIT_NO_THREADS | FIT_NO_DISK_SERIAL | FIT_NO_NIC_KIND | FIT_NO_VLAN | FIT_NO_MTU |
+	                 FIT_NO_SECTOR | FIT_NO_VIDEO | FIT_NO_VIDEO_MEMORY | FIT_NO_READ_ONLY | FIT_NO_HOST_DEVICE,
+	         WHAT, lost);
 	text = writer_end(&e.w, len);
 	if (!text && !rc)
 		fail_nomem(err);

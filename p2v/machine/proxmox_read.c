@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Proxmox's qemu-server configuration, as it lies on the host and in a VMA archive: lines `key: value`, a description in comments at the top, snapshots in
- * sections behind.  In an archive a disk's data are called drive-KEY, which is what `ref` tells; lines "#qmdump#map:" say the same.
+ * Proxmox's qemu-server configuration, as it lies on the host and in a VMA archive: lines `key: value`, a description in comments
+ * at the top, snapshots in sections behind.  In an archive a disk's data are called drive-KEY, which is what `ref` tells; lines
+ * "#qmdump#map:" say the same.
  */
 #include "common/fail.h"
 #include "fit.h"
@@ -22,9 +23,12 @@ struct proxmox {
 	size_t description_n;
 };
 
-static const char *const harmless[] = { "agent", "balloon", "cpulimit", "cpuunits", "digest", "hotplug", "keyboard", "lock", "meta", "migrate_*", "onboot",
-	"parent", "protection", "shares", "snaptime", "startup", "startdate", "tablet", "template", "vmgenid", "vmstatestorage", "acpi", "kvm",
-	"localtime", "numa", "tags", "unused*", "freeze", "reboot", "vmstate", "runningmachine", "runningcpu", "allow-ksm", NULL };
+static const char *const harmless[] = { "agent",          "balloon",    "cpulimit",       "cpuunits",  "digest",    "hotplug",
+	                                "keyboard",       "lock",       "meta",           "migrate_*", "onboot",    "parent",
+	                                "protection",     "shares",     "snaptime",       "startup",   "startdate", "tablet",
+	                                "template",       "vmgenid",    "vmstatestorage", "acpi",      "kvm",       "localtime",
+	                                "numa",           "tags",       "unused*",        "freeze",    "reboot",    "vmstate",
+	                                "runningmachine", "runningcpu", "allow-ksm",      NULL };
 
 /* ---------------------------------------------------------------- lines */
 
@@ -141,7 +145,8 @@ static uint64_t size_of(const char *text)
 
 	if (!isdigit((unsigned char)*text) || (*end && (!suffix || end[1])))
 		return 0;
-	if (__builtin_mul_overflow((uint64_t)n, suffix ? (uint64_t)1 << (10 * (suffix - suffixes + 1)) : 1, &bytes) || bytes > INT64_MAX)
+	if (__builtin_mul_overflow((uint64_t)n, suffix ? (uint64_t)1 << (10 * (suffix - suffixes + 1)) : 1, &bytes) ||
+	    bytes > INT64_MAX)
 		return 0;
 	return bytes;
 }
@@ -162,8 +167,11 @@ static const char *format_of(const char *volume)
 
 static enum machine_scsi scsi_of(const char *hw)
 {
-	return !hw || !strncmp(hw, "lsi", 3) ? MACHINE_SCSI_LSI : !strncmp(hw, "virtio", 6) ? MACHINE_SCSI_VIRTIO : !strcmp(hw, "pvscsi") ?
-		MACHINE_SCSI_PVSCSI : !strcmp(hw, "megasas") ? MACHINE_SCSI_MEGASAS : MACHINE_SCSI_UNKNOWN;
+	return !hw || !strncmp(hw, "lsi", 3) ? MACHINE_SCSI_LSI
+	       : !strncmp(hw, "virtio", 6)   ? MACHINE_SCSI_VIRTIO
+	       : !strcmp(hw, "pvscsi")       ? MACHINE_SCSI_PVSCSI
+	       : !strcmp(hw, "megasas")      ? MACHINE_SCSI_MEGASAS
+	                                     : MACHINE_SCSI_UNKNOWN;
 }
 
 static void disk_take(struct proxmox *p, enum machine_bus bus, const char *bus_name, unsigned unit)
@@ -196,9 +204,11 @@ static void disk_take(struct proxmox *p, enum machine_bus bus, const char *bus_n
 	if (part(value, "ssd", text, sizeof(text)) && !strcmp(text, "0"))
 		d->rotational = true;
 	d->read_only = part(value, "ro", text, sizeof(text)) && xml_yes(text);
-	d->ref = ref ? machine_text(p->m, ref) : d->medium == MACHINE_DISK ? machine_text_format(p->m, "drive-%s%u", bus_name, unit) : NULL;
-	if (!(part(value, "file", volume, sizeof(volume)) || part(value, NULL, volume, sizeof(volume))) || !strcmp(volume, "none") ||
-	    !strcmp(volume, "cdrom"))
+	d->ref = ref                         ? machine_text(p->m, ref)
+	         : d->medium == MACHINE_DISK ? machine_text_format(p->m, "drive-%s%u", bus_name, unit)
+	                                     : NULL;
+	if (!(part(value, "file", volume, sizeof(volume)) || part(value, NULL, volume, sizeof(volume))) ||
+	    !strcmp(volume, "none") || !strcmp(volume, "cdrom"))
 		return;
 	if (!d->format && d->medium == MACHINE_DISK)
 		d->format = format_of(volume);
@@ -218,7 +228,9 @@ static void nic_take(struct proxmox *p, unsigned at)
 	if (part(value, NULL, text, sizeof(text))) {
 		equals = strchr(text, '=');
 		snprintf(model, sizeof(model), "%.*s", equals ? (int)(equals - text) : 31, text);
-		known = machine_nic_model_parse(!strcmp(model, "ne2k_pci") ? "ne2000" : !strncmp(model, "e1000-", 6) ? "e1000" : model);
+		known = machine_nic_model_parse(!strcmp(model, "ne2k_pci")     ? "ne2000"
+		                                : !strncmp(model, "e1000-", 6) ? "e1000"
+		                                                               : model);
 		n->model = known > 0 ? (enum machine_nic_model)known : MACHINE_NIC_UNKNOWN;
 		if (!n->model)
 			machine_lost_add(&p->m->lost, model, NULL, "NIC %u: model", at + 1);
@@ -332,14 +344,14 @@ static void video_take(struct proxmox *p)
 static int machine_take(struct proxmox *p)
 {
 	struct machine *m = p->m;
-	const char *bios = settings_get(&p->s, "bios"), *type = settings_get(&p->s, "machine"), *smbios = settings_get(&p->s, "smbios1"),
-		   *tpm = settings_get(&p->s, "tpmstate0"), *efi = settings_get(&p->s, "efidisk0"), *os = settings_get(&p->s, "ostype"),
-		   *arch = settings_get(&p->s, "arch");
+	const char *bios = settings_get(&p->s, "bios"), *type = settings_get(&p->s, "machine"),
+		   *smbios = settings_get(&p->s, "smbios1"), *tpm = settings_get(&p->s, "tpmstate0"),
+		   *efi = settings_get(&p->s, "efidisk0"), *os = settings_get(&p->s, "ostype"), *arch = settings_get(&p->s, "arch");
 	uint64_t memory = 512, sockets = 1, cores = 1, cpus = 0;
 	char text[128];
 
-	if (number(p, "memory", MACHINE_MEMORY_MAX >> 20, &memory) || number(p, "sockets", 1024, &sockets) || number(p, "cores", 1024, &cores) ||
-	    number(p, "vcpus", MACHINE_CPUS_MAX, &cpus))
+	if (number(p, "memory", MACHINE_MEMORY_MAX >> 20, &memory) || number(p, "sockets", 1024, &sockets) ||
+	    number(p, "cores", 1024, &cores) || number(p, "vcpus", MACHINE_CPUS_MAX, &cpus))
 		return -1;
 	if (!sockets || !cores)
 		return fail(p->err, VDISK_CORRUPT, "the machine has no CPU");

@@ -12,7 +12,8 @@
 #include <string.h>
 #include <strings.h>
 
-int settings_add(struct settings *s, const char *key, size_t key_len, const char *value, size_t value_len, unsigned line, vdisk_error *err)
+int settings_add(struct settings *s, const char *key, size_t key_len, const char *value, size_t value_len, unsigned line,
+                 vdisk_error *err)
 {
 	struct setting one = { strndup(key, key_len), strndup(value, value_len), line, false }, *grown = s->at;
 

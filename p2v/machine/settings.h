@@ -21,7 +21,8 @@ struct settings {
 };
 
 /* Copies of both; false: out of memory.  At SETTINGS_MAX fails with *err. */
-int settings_add(struct settings *s, const char *key, size_t key_len, const char *value, size_t value_len, unsigned line, vdisk_error *err);
+int settings_add(struct settings *s, const char *key, size_t key_len, const char *value, size_t value_len, unsigned line,
+                 vdisk_error *err);
 void settings_free(struct settings *s);
 /* The last one with this key, small and capital letters being one; NULL: none.  Marks it. */
 const char *settings_get(struct settings *s, const char *key, ...) __attribute__((format(printf, 2, 3)));
@@ -30,7 +31,8 @@ bool settings_have(const struct settings *s, const char *prefix, ...) __attribut
 /* Lists those that were not asked for.  Of `harmless` (NULL-terminated) a key that ends in '*' stands for all that begin so. */
 void settings_unused(const struct settings *s, const char *const *harmless, struct machine_lost_list *lost);
 
-/* The bytes as UTF-8 with a NUL behind them, to be freed: from `encoding` (NULL: UTF-8 with or without a mark, or UTF-16 with one, else Latin-1).  NULL with *err. */
+/* The bytes as UTF-8 with a NUL behind them, to be freed: from `encoding` (NULL: UTF-8 with or without a mark, or UTF-16 with one,
+   else Latin-1).  NULL with *err. */
 char *settings_utf8(const void *bytes, size_t len, const char *encoding, vdisk_error *err);
 
 struct text { /* that is written */

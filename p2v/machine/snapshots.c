@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Snapshots and their images in the model.  Nothing is opened here: what an image itself says of its parent is chain.c's business. */
+/* Snapshots and their images in the model.  Nothing is opened here: what an image itself says of its parent is chain.c's
+   business. */
 #include "snapshots.h"
 
 #include "common/fail.h"
@@ -43,7 +44,10 @@ static int image_judge(const struct machine *m, size_t at, vdisk_error *err)
 		return fail(err, VDISK_CORRUPT, "image %zu lies over image %d, which is none", at + 1, x->parent);
 	for (int up = x->parent; up >= 0; up = m->images[up].parent) {
 		if (up == (int)at)
-			return fail(err, VDISK_CORRUPT, "the image %.128s is its own ancestor", x->uuid ? x->uuid : x->path ? x->path : "without a name");
+			return fail(err, VDISK_CORRUPT, "the image %.128s is its own ancestor",
+			            x->uuid   ? x->uuid
+			            : x->path ? x->path
+			                      : "without a name");
 		if (++steps > m->images_n)
 			return fail(err, VDISK_CORRUPT, "the images that image %zu lies over are a circle", at + 1);
 		if (steps >= SNAPSHOTS_DEPTH_MAX)
@@ -86,8 +90,10 @@ int snapshots_judge(const struct machine *m, vdisk_error *err)
 	for (size_t i = 0; i < m->states_n; i++) {
 		const struct machine_state *s = &m->states[i];
 
-		if (s->snapshot < 0 || (size_t)s->snapshot >= m->snapshots_n || s->image < 0 || (size_t)s->image >= m->images_n || !s->disk)
-			return fail(err, VDISK_CORRUPT, "state %zu is of snapshot %d and image %d, which are none", i + 1, s->snapshot, s->image);
+		if (s->snapshot < 0 || (size_t)s->snapshot >= m->snapshots_n || s->image < 0 || (size_t)s->image >= m->images_n ||
+		    !s->disk)
+			return fail(err, VDISK_CORRUPT, "state %zu is of snapshot %d and image %d, which are none", i + 1,
+			            s->snapshot, s->image);
 	}
 	return 0;
 }
@@ -103,8 +109,8 @@ void snapshots_lost(const struct machine *m, bool disks, struct machine_lost_lis
 		if (!disks)
 			machine_lost_add(lost, name, "the machine is taken as it is now", "snapshot %zu", i + 1);
 		if (s->memory)
-			machine_lost_add(lost, s->memory, "another system cannot go on with it", "snapshot %zu, %.128s: memory of the running machine", i + 1,
-					 name);
+			machine_lost_add(lost, s->memory, "another system cannot go on with it",
+			                 "snapshot %zu, %.128s: memory of the running machine", i + 1, name);
 	}
 	if (disks && m->snapshots_n)
 		machine_lost_add(lost, NULL, "what is kept is their disks", "snapshots: the machine's own settings at their time");

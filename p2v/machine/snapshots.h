@@ -9,7 +9,8 @@
 
 /* Whether the trees are trees: places within the lists, nobody his own ancestor, no image and no snapshot twice. */
 int snapshots_judge(const struct machine *m, vdisk_error *err);
-/* What the machine has of snapshots, for those who cannot keep it: each is listed.  `disks`: their disks are kept, only the rest is lost. */
+/* What the machine has of snapshots, for those who cannot keep it: each is listed.  `disks`: their disks are kept, only the rest is
+   lost. */
 void snapshots_lost(const struct machine *m, bool disks, struct machine_lost_list *lost);
 
 #endif

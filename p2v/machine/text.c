@@ -7,7 +7,11 @@
 size_t text_utf8_len(const char *at, size_t n)
 {
 	const unsigned char *p = (const unsigned char *)at;
-	size_t len = p[0] < 0x80 ? 1 : p[0] >= 0xc2 && p[0] < 0xe0 ? 2 : (p[0] & 0xf0) == 0xe0 ? 3 : p[0] >= 0xf0 && p[0] < 0xf5 ? 4 : 0;
+	size_t len = p[0] < 0x80                   ? 1
+	             : p[0] >= 0xc2 && p[0] < 0xe0 ? 2
+	             : (p[0] & 0xf0) == 0xe0       ? 3
+	             : p[0] >= 0xf0 && p[0] < 0xf5 ? 4
+	                                           : 0;
 
 	if (!len || len > n)
 		return 0;
@@ -15,7 +19,8 @@ size_t text_utf8_len(const char *at, size_t n)
 		if ((p[i] & 0xc0) != 0x80)
 			return 0;
 	/* Longer than need be, surrogates, past the last one */
-	if ((p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xed && p[1] > 0x9f) || (p[0] == 0xf0 && p[1] < 0x90) || (p[0] == 0xf4 && p[1] > 0x8f))
+	if ((p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xed && p[1] > 0x9f) || (p[0] == 0xf0 && p[1] < 0x90) ||
+	    (p[0] == 0xf4 && p[1] > 0x8f))
 		return 0;
 	if (p[0] == 0xef && p[1] == 0xbf && p[2] >= 0xbe) /* U+FFFE and U+FFFF */
 		return 0;

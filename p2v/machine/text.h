@@ -16,8 +16,9 @@ static inline bool text_is_control(const char *at)
 
 /* Length of the UTF-8 character at `at`, of which at most n bytes are there; 0: it is none, or one that XML cannot hold. */
 size_t text_utf8_len(const char *at, size_t n);
-/* Copies to `out`, which has room for max + 1 bytes: control characters and what is no UTF-8 become '?' (the first ones but newlines and tabs
-   with `lines`, and carriage returns are left out), what is too much is cut between characters.  Returns the length. */
+/* Copies to `out`, which has room for max + 1 bytes: control characters and what is no UTF-8 become '?' (the first ones but
+   newlines and tabs with `lines`, and carriage returns are left out), what is too much is cut between characters.  Returns the
+   length. */
 size_t text_clean(char *out, size_t max, const char *text, bool lines);
 
 #endif

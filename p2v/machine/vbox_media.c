@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Images and snapshots of VirtualBox.  Images stand in a registry, by UUID, in trees where a differencing image is a child of its parent.  A snapshot is
- * an element below the one that it goes on from, and holds the machine's hardware as it was, whose drives name images: those that were
- * frozen then.  The machine itself goes on in images over them.
+ * Images and snapshots of VirtualBox.  Images stand in a registry, by UUID, in trees where a differencing image is a child of its
+ * parent.  A snapshot is an element below the one that it goes on from, and holds the machine's hardware as it was, whose drives
+ * name images: those that were frozen then.  The machine itself goes on in images over them.
  */
 #include "common/fail.h"
 #include "snapshots.h"
@@ -17,8 +17,8 @@
 
 static const char *format_of(const char *format)
 {
-	static const char *const names[][2] = { { "VDI", "vdi" }, { "VMDK", "vmdk" }, { "VHD", "vhd" }, { "VHDX", "vhdx" }, { "QCOW", "qcow2" },
-		{ "RAW", "raw" } };
+	static const char *const names[][2] = { { "VDI", "vdi" },   { "VMDK", "vmdk" },  { "VHD", "vhd" },
+		                                { "VHDX", "vhdx" }, { "QCOW", "qcow2" }, { "RAW", "raw" } };
 
 	for (size_t i = 0; format && i < sizeof(names) / sizeof(*names); i++)
 		if (!strcasecmp(names[i][0], format))
@@ -49,7 +49,8 @@ static int media_take(struct vbox *v, xmlNode *list, const char *element, int pa
 
 int vbox_registry_take(struct vbox *v, xmlNode *registry)
 {
-	if (media_take(v, xml_child(registry, "HardDisks"), "HardDisk", -1, 0) || media_take(v, xml_child(registry, "DVDImages"), "Image", -1, 0) ||
+	if (media_take(v, xml_child(registry, "HardDisks"), "HardDisk", -1, 0) ||
+	    media_take(v, xml_child(registry, "DVDImages"), "Image", -1, 0) ||
 	    media_take(v, xml_child(registry, "FloppyImages"), "Image", -1, 0))
 		return -1;
 	xml_seen(registry);
@@ -80,7 +81,9 @@ int vbox_image_take(struct vbox *v, struct machine_disk *d, xmlNode *device)
 		return 0;
 	d->image_uuid = machine_uuid(v->m, text);
 	if (at < 0)
-		return d->medium != MACHINE_DISK ? 0 : fail(v->err, VDISK_CORRUPT, "line %ld: there is no image %.64s", xmlGetLineNo(device), text);
+		return d->medium != MACHINE_DISK
+		               ? 0
+		               : fail(v->err, VDISK_CORRUPT, "line %ld: there is no image %.64s", xmlGetLineNo(device), text);
 	if (d->medium == MACHINE_DISK)
 		d->format = v->m->images[at].format;
 	machine_disk_path(v->m, d, v->m->images[at].path);
@@ -96,7 +99,9 @@ static uint64_t date_take(const char *text)
 	int end = 0;
 	time_t t;
 
-	if (!text || sscanf(text, "%4d-%2d-%2dT%2d:%2d:%2dZ%n", &tm.tm_year, &tm.tm_mon, &tm.tm_mday, &tm.tm_hour, &tm.tm_min, &tm.tm_sec, &end) != 6 ||
+	if (!text ||
+	    sscanf(text, "%4d-%2d-%2dT%2d:%2d:%2dZ%n", &tm.tm_year, &tm.tm_mon, &tm.tm_mday, &tm.tm_hour, &tm.tm_min, &tm.tm_sec,
+	           &end) != 6 ||
 	    !end || text[end])
 		return 0;
 	tm.tm_year -= 1900;
@@ -116,7 +121,8 @@ static int state_take(struct vbox *v, xmlNode *device, enum machine_bus bus, uns
 	if (vbox_unit(v, device, bus, &unit))
 		return -1;
 	if (at < 0)
-		return fail(v->err, VDISK_CORRUPT, "line %ld: there is no image %.64s, which a snapshot has", xmlGetLineNo(device), text);
+		return fail(v->err, VDISK_CORRUPT, "line %ld: there is no image %.64s, which a snapshot has", xmlGetLineNo(device),
+		            text);
 	s = machine_state_add(v->m);
 	if (!s)
 		return machine_judge(v->m, v->err);
@@ -161,7 +167,8 @@ static int snapshot_take(struct vbox *v, xmlNode *node, int parent, const char *
 	s->memory = machine_text_clean(v->m, xml_attr(&v->x, node, "stateFile"));
 	s->parent = parent;
 	s->current = current && !strcmp(current, s->id);
-	if (states_take(v, xml_child(node, "StorageControllers"), at) || states_take(v, xml_child(hardware, "StorageControllers"), at))
+	if (states_take(v, xml_child(node, "StorageControllers"), at) ||
+	    states_take(v, xml_child(hardware, "StorageControllers"), at))
 		return -1;
 	XML_EACH(child, xml_child(node, "Snapshots"), "Snapshot")
 		if (snapshot_take(v, child, at, current, depth + 1))
@@ -182,6 +189,7 @@ int vbox_snapshots_take(struct vbox *v, xmlNode *machine)
 	for (size_t i = 0; i < v->m->snapshots_n; i++)
 		found |= v->m->snapshots[i].current;
 	if (!found)
-		return fail(v->err, VDISK_CORRUPT, "the machine goes on from the snapshot %.64s, which is none of its snapshots", current);
+		return fail(v->err, VDISK_CORRUPT, "the machine goes on from the snapshot %.64s, which is none of its snapshots",
+		            current);
 	return 0;
 }

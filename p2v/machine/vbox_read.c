@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* VirtualBox's machine files (.vbox).  Storage controllers are below <Machine>, in newer files below <Hardware>.  What drives hold: vbox_media.c. */
+/* VirtualBox's machine files (.vbox).  Storage controllers are below <Machine>, in newer files below <Hardware>.  What drives hold:
+   vbox_media.c. */
 #include "common/fail.h"
 #include "fit.h"
 #include "formats.h"
@@ -10,11 +11,58 @@
 #include <string.h>
 #include <strings.h>
 
-static const char *const harmless[] = { "ExtraData", "GuestProperties", "@stateFile", "@snapshotFolder", "@lastStateChange", "@currentStateModified", "@useHostIOCache", "@Bootable", "@PortCount", "@hotpluggable", "@tempeject", "@passthrough", "DisabledModes", "@IOBase",
-	"@IRQ", "PAE", "LongMode", "X2APIC", "HardwareVirtExLargePages", "HardwareVirtExNestedPaging", "HardwareVirtEx", "HardwareVirtExVPID",
-	"HardwareVirtExUX", "IOAPIC", "Logo", "BootMenu", "SmbiosUuidLittleEndian", "AutoConversion", "RTC", "Clipboard", "DragAndDrop", "VideoCapture",
-	"RemoteDisplay", "Paravirt", "HID", "@hotplug", "TimeOffset", "ACPI", "@fps", "@options", "StorageControllers", "@version", "Groups",
-	"@OSType", "CpuIdTree", "NestedHWVirt", "Debugging", "NVRAM", "@IDE0MasterEmulationPort", "@speed", "@OSId", NULL };
+static const char *const harmless[] = { "ExtraData",
+	                                "GuestProperties",
+	                                "@stateFile",
+	                                "@snapshotFolder",
+	                                "@lastStateChange",
+	                                "@currentStateModified",
+	                                "@useHostIOCache",
+	                                "@Bootable",
+	                                "@PortCount",
+	                                "@hotpluggable",
+	                                "@tempeject",
+	                                "@passthrough",
+	                                "DisabledModes",
+	                                "@IOBase",
+	                                "@IRQ",
+	                                "PAE",
+	                                "LongMode",
+	                                "X2APIC",
+	                                "HardwareVirtExLargePages",
+	                                "HardwareVirtExNestedPaging",
+	                                "HardwareVirtEx",
+	                                "HardwareVirtExVPID",
+	                                "HardwareVirtExUX",
+	                                "IOAPIC",
+	                                "Logo",
+	                                "BootMenu",
+	                                "SmbiosUuidLittleEndian",
+	                                "AutoConversion",
+	                                "RTC",
+	                                "Clipboard",
+	                                "DragAndDrop",
+	                                "VideoCapture",
+	                                "RemoteDisplay",
+	                                "Paravirt",
+	                                "HID",
+	                                "@hotplug",
+	                                "TimeOffset",
+	                                "ACPI",
+	                                "@fps",
+	                                "@options",
+	                                "StorageControllers",
+	                                "@version",
+	                                "Groups",
+	                                "@OSType",
+	                                "CpuIdTree",
+	                                "NestedHWVirt",
+	                                "Debugging",
+	                                "NVRAM",
+	                                "@IDE0MasterEmulationPort",
+	                                "@speed",
+	                                "@OSId",
+	                                NULL };
 
 /* ---------------------------------------------------------------- controllers */
 
@@ -24,10 +72,17 @@ enum machine_bus vbox_bus(const char *type, enum machine_scsi *scsi)
 		const char *name;
 		enum machine_bus bus;
 		enum machine_scsi scsi;
-	} types[] = { { "PIIX3", MACHINE_BUS_IDE, 0 }, { "PIIX4", MACHINE_BUS_IDE, 0 }, { "ICH6", MACHINE_BUS_IDE, 0 }, { "AHCI", MACHINE_BUS_SATA, 0 },
-		{ "LsiLogic", MACHINE_BUS_SCSI, MACHINE_SCSI_LSI }, { "BusLogic", MACHINE_BUS_SCSI, MACHINE_SCSI_BUSLOGIC },
-		{ "LsiLogicSas", MACHINE_BUS_SCSI, MACHINE_SCSI_LSI_SAS }, { "VirtioSCSI", MACHINE_BUS_SCSI, MACHINE_SCSI_VIRTIO },
-		{ "I82078", MACHINE_BUS_FLOPPY, 0 }, { "USB", MACHINE_BUS_USB, 0 }, { "NVMe", MACHINE_BUS_NVME, 0 } };
+	} types[] = { { "PIIX3", MACHINE_BUS_IDE, 0 },
+		      { "PIIX4", MACHINE_BUS_IDE, 0 },
+		      { "ICH6", MACHINE_BUS_IDE, 0 },
+		      { "AHCI", MACHINE_BUS_SATA, 0 },
+		      { "LsiLogic", MACHINE_BUS_SCSI, MACHINE_SCSI_LSI },
+		      { "BusLogic", MACHINE_BUS_SCSI, MACHINE_SCSI_BUSLOGIC },
+		      { "LsiLogicSas", MACHINE_BUS_SCSI, MACHINE_SCSI_LSI_SAS },
+		      { "VirtioSCSI", MACHINE_BUS_SCSI, MACHINE_SCSI_VIRTIO },
+		      { "I82078", MACHINE_BUS_FLOPPY, 0 },
+		      { "USB", MACHINE_BUS_USB, 0 },
+		      { "NVMe", MACHINE_BUS_NVME, 0 } };
 
 	for (size_t i = 0; type && i < sizeof(types) / sizeof(*types); i++)
 		if (!strcasecmp(types[i].name, type)) {
@@ -95,8 +150,12 @@ static void network_take(struct vbox *v, struct machine_nic *n, xmlNode *adapter
 	static const struct {
 		const char *element;
 		enum machine_net net;
-	} kinds[] = { { "NAT", MACHINE_NET_NAT }, { "BridgedInterface", MACHINE_NET_BRIDGE }, { "HostOnlyInterface", MACHINE_NET_HOST_ONLY },
-		{ "HostOnlyNetwork", MACHINE_NET_HOST_ONLY }, { "InternalNetwork", MACHINE_NET_INTERNAL }, { "NATNetwork", MACHINE_NET_NETWORK } };
+	} kinds[] = { { "NAT", MACHINE_NET_NAT },
+		      { "BridgedInterface", MACHINE_NET_BRIDGE },
+		      { "HostOnlyInterface", MACHINE_NET_HOST_ONLY },
+		      { "HostOnlyNetwork", MACHINE_NET_HOST_ONLY },
+		      { "InternalNetwork", MACHINE_NET_INTERNAL },
+		      { "NATNetwork", MACHINE_NET_NETWORK } };
 
 	n->net = MACHINE_NET_NONE;
 	for (size_t i = 0; i < sizeof(kinds) / sizeof(*kinds); i++) {
@@ -145,8 +204,10 @@ static void serial_take(struct vbox *v, xmlNode *port)
 	static const struct {
 		const char *name;
 		enum machine_serial_kind kind;
-	} modes[] = { { "HostPipe", MACHINE_SERIAL_PIPE }, { "RawFile", MACHINE_SERIAL_FILE }, { "HostDevice", MACHINE_SERIAL_DEVICE },
-		{ "TCP", MACHINE_SERIAL_TCP } };
+	} modes[] = { { "HostPipe", MACHINE_SERIAL_PIPE },
+		      { "RawFile", MACHINE_SERIAL_FILE },
+		      { "HostDevice", MACHINE_SERIAL_DEVICE },
+		      { "TCP", MACHINE_SERIAL_TCP } };
 	const char *mode = xml_attr(&v->x, port, "hostMode");
 	struct machine_serial *s;
 
@@ -225,7 +286,8 @@ static int hardware_take(struct vbox *v, xmlNode *h)
 	video_take(v, xml_attr(&v->x, display, "controller"));
 	m->firmware = firmware && !strncasecmp(firmware, "EFI", 3) ? MACHINE_FIRMWARE_UEFI : MACHINE_FIRMWARE_BIOS;
 	if (m->firmware == MACHINE_FIRMWARE_UEFI && nvram)
-		machine_lost_add(&m->lost, xml_attr(&v->x, nvram, "path"), "UEFI's variables are made anew, and whether secure boot is on stands in them", "NVRAM");
+		machine_lost_add(&m->lost, xml_attr(&v->x, nvram, "path"),
+		                 "UEFI's variables are made anew, and whether secure boot is on stands in them", "NVRAM");
 	m->chipset = chipset && !strcasecmp(chipset, "ICH9") ? MACHINE_CHIPSET_Q35 : MACHINE_CHIPSET_PC;
 	m->tpm = !tpm || !strcasecmp(tpm, "None") ? MACHINE_TPM_NONE : !strcasecmp(tpm, "v1_2") ? MACHINE_TPM_1_2 : MACHINE_TPM_2_0;
 	XML_EACH(adapter, xml_child(h, "Network"), "Adapter")
@@ -249,8 +311,8 @@ static int machine_take(struct vbox *v, xmlNode *node)
 	m->os = machine_text(m, os);
 	m->arch = os ? machine_text(m, strstr(os, "arm64") ? "aarch64" : strstr(os, "_64") ? "x86_64" : "i686") : NULL;
 	if (vbox_registry_take(v, xml_child(node, "MediaRegistry")) || hardware_take(v, hardware) ||
-	    controllers_take(v, xml_child(node, "StorageControllers")) || controllers_take(v, xml_child(hardware, "StorageControllers")) ||
-	    vbox_snapshots_take(v, node))
+	    controllers_take(v, xml_child(node, "StorageControllers")) ||
+	    controllers_take(v, xml_child(hardware, "StorageControllers")) || vbox_snapshots_take(v, node))
 		return -1;
 	boot_take(v, xml_child(hardware, "Boot"));
 	xml_unused(&v->x, node, harmless, NULL, &m->lost);
@@ -272,7 +334,8 @@ int vbox_read(struct machine *m, const void *bytes, size_t len, const struct des
 	else if (xml_child(v.x.root, "MachineEncrypted"))
 		rc = fail(err, VDISK_UNSUPPORTED, "the virtual machine is encrypted: VirtualBox must decrypt it first");
 	else
-		rc = fail(err, VDISK_CORRUPT, "this is no machine of VirtualBox: its root is <%.64s>, without <Machine>", (const char *)v.x.root->name);
+		rc = fail(err, VDISK_CORRUPT, "this is no machine of VirtualBox: its root is <%.64s>, without <Machine>",
+		          (const char *)v.x.root->name);
 	xml_free(&v.x);
 	return rc;
 }

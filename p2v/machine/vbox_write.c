@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A .vbox of version 1.16, which VirtualBox 5.1 and all later ones read; 1.19 (VirtualBox 7) where there is a TPM.  VirtualBox knows images by
- * UUIDs that stand in them: where an image's is not known, one is made up from the name and the machine's, and must be written into the image.
+ * A .vbox of version 1.16, which VirtualBox 5.1 and all later ones read; 1.19 (VirtualBox 7) where there is a TPM.  VirtualBox
+ * knows images by UUIDs that stand in them: where an image's is not known, one is made up from the name and the machine's, and must
+ * be written into the image.
  */
 #include "common/fail.h"
 #include "fit.h"
@@ -55,8 +56,8 @@ static void uuid_make(const char *a, const char *b, char out[37])
 				h[i] = (h[i] ^ (unsigned char)*c) * 0x100000001b3;
 	h[0] = (h[0] & ~(uint64_t)0xf000) | 0x8000;
 	h[1] = (h[1] & ~((uint64_t)3 << 62)) | (uint64_t)1 << 63;
-	snprintf(out, 37, "%08x-%04x-%04x-%04x-%012llx", (unsigned)(h[0] >> 32), (unsigned)(h[0] >> 16) & 0xffff, (unsigned)h[0] & 0xffff,
-		 (unsigned)(h[1] >> 48), (unsigned long long)(h[1] & 0xffffffffffff));
+	snprintf(out, 37, "%08x-%04x-%04x-%04x-%012llx", (unsigned)(h[0] >> 32), (unsigned)(h[0] >> 16) & 0xffff,
+	         (unsigned)h[0] & 0xffff, (unsigned)(h[1] >> 48), (unsigned long long)(h[1] & 0xffffffffffff));
 }
 
 void describe_image_uuid(const struct machine *m, const char *path, char out[37])
@@ -81,8 +82,9 @@ static void uuids_choose(struct vbox *v)
 		describe_image_uuid(v->m, d->path, made);
 		snprintf(v->uuids[i], sizeof(*v->uuids), "{%.36s}", d->image_uuid ? d->image_uuid : made);
 		if (!d->image_uuid && has_uuid(d))
-			machine_lost_add(v->lost, made, "VirtualBox wants it in the image: VBoxManage internalcommands sethduuid FILE UUID",
-					 "disk %zu: UUID of its image", i + 1);
+			machine_lost_add(v->lost, made,
+			                 "VirtualBox wants it in the image: VBoxManage internalcommands sethduuid FILE UUID",
+			                 "disk %zu: UUID of its image", i + 1);
 	}
 }
 
@@ -90,7 +92,9 @@ static void uuids_choose(struct vbox *v)
 
 static const char *format_of(const struct machine_disk *d)
 {
-	static const char *const names[][2] = { { "vdi", "VDI" }, { "vmdk", "VMDK" }, { "vhd", "VHD" }, { "vhdx", "VHDX" }, { "qcow2", "QCOW" } };
+	static const char *const names[][2] = {
+		{ "vdi", "VDI" }, { "vmdk", "VMDK" }, { "vhd", "VHD" }, { "vhdx", "VHDX" }, { "qcow2", "QCOW" }
+	};
 
 	for (size_t i = 0; d->format && i < sizeof(names) / sizeof(*names); i++)
 		if (!strcmp(names[i][0], d->format))
@@ -118,7 +122,8 @@ static void media_write(struct vbox *v, const char *list, const char *element, e
 		}
 		writer_close(&v->w);
 		if (medium == MACHINE_DISK && d->format && (!strcmp(d->format, "raw") || !strcmp(d->format, "qcow2")))
-			machine_lost_add(v->lost, d->format, "VirtualBox writes VDI, VMDK and VHD: it must be converted", "disk %zu: its format", i + 1);
+			machine_lost_add(v->lost, d->format, "VirtualBox writes VDI, VMDK and VHD: it must be converted",
+			                 "disk %zu: its format", i + 1);
 	}
 	writer_close(&v->w);
 }
@@ -134,13 +139,17 @@ static void boot_write(struct vbox *v)
 	writer_open(&v->w, "Boot");
 	for (size_t i = 0; i < n; i++) {
 		enum machine_medium medium = list[i].nic ? MACHINE_DISK : v->f.disks[list[i].at].medium;
-		const char *name = list[i].nic ? "Network" : medium == MACHINE_CDROM ? "DVD" : medium == MACHINE_FLOPPY ? "Floppy" : "HardDisk";
+		const char *name = list[i].nic                ? "Network"
+		                   : medium == MACHINE_CDROM  ? "DVD"
+		                   : medium == MACHINE_FLOPPY ? "Floppy"
+		                                              : "HardDisk";
 		bool again = false;
 
 		for (size_t k = 0; k < named; k++)
 			again |= !strcmp(names[k], name);
 		if (again)
-			machine_lost_add(v->lost, NULL, "VirtualBox orders kinds of devices", "boot order: number %u", list[i].order);
+			machine_lost_add(v->lost, NULL, "VirtualBox orders kinds of devices", "boot order: number %u",
+			                 list[i].order);
 		else
 			names[named++] = name;
 	}
@@ -182,7 +191,10 @@ static void nic_write(struct vbox *v, const struct machine_nic *n, size_t at)
 	writer_attr(&v->w, "enabled", "true");
 	writer_attr(&v->w, "MACAddress", *mac ? mac : NULL);
 	writer_attr(&v->w, "cable", n->disconnected ? "false" : "true");
-	writer_attr(&v->w, "type", n->model == MACHINE_NIC_PCNET ? "Am79C973" : n->model == MACHINE_NIC_VIRTIO ? "virtio" : "82540EM");
+	writer_attr(&v->w, "type",
+	            n->model == MACHINE_NIC_PCNET    ? "Am79C973"
+	            : n->model == MACHINE_NIC_VIRTIO ? "virtio"
+	                                             : "82540EM");
 	network_write(v, n, at);
 	writer_close(&v->w);
 }
@@ -198,7 +210,8 @@ static void serials_write(struct vbox *v)
 		const struct machine_serial *s = &m->serials[i];
 
 		if (s->kind == MACHINE_SERIAL_PTY)
-			machine_lost_add(v->lost, NULL, "it becomes one that is not connected", "serial port %zu: a pseudo-terminal", i + 1);
+			machine_lost_add(v->lost, NULL, "it becomes one that is not connected",
+			                 "serial port %zu: a pseudo-terminal", i + 1);
 		writer_open(&v->w, "Port");
 		writer_attrf(&v->w, "slot", "%zu", i);
 		writer_attr(&v->w, "enabled", "true");
@@ -216,7 +229,8 @@ static void serials_write(struct vbox *v)
 		machine_lost_add(v->lost, m->serials[i].path, "four are the most", "serial port %zu", i + 1);
 }
 
-static void controller_write(struct vbox *v, enum machine_bus bus, unsigned index, const char *name, const char *type, unsigned ports)
+static void controller_write(struct vbox *v, enum machine_bus bus, unsigned index, const char *name, const char *type,
+                             unsigned ports)
 {
 	static const char *const types[] = { "HardDisk", "DVD", "Floppy" };
 
@@ -271,7 +285,8 @@ static void controllers_write(struct vbox *v)
 	for (unsigned i = 0; i < n; i++) {
 		enum machine_scsi model = fit_adapter(&v->f, i);
 
-		controller_write(v, MACHINE_BUS_SCSI, i, "SCSI", models[model ? model : MACHINE_SCSI_LSI], model == MACHINE_SCSI_LSI_SAS ? 8 : 16);
+		controller_write(v, MACHINE_BUS_SCSI, i, "SCSI", models[model ? model : MACHINE_SCSI_LSI],
+		                 model == MACHINE_SCSI_LSI_SAS ? 8 : 16);
 	}
 	if (fit_controllers(&v->f, MACHINE_BUS_NVME))
 		controller_write(v, MACHINE_BUS_NVME, 0, "NVMe", "NVMe", ports_of(v, MACHINE_BUS_NVME));
@@ -305,10 +320,14 @@ static void firmware_write(struct vbox *v, bool modern)
 	writer_empty(&v->w, "IOAPIC", "enabled", "true", NULL);
 	writer_close(&v->w);
 	if (m->secure_boot)
-		machine_lost_add(v->lost, NULL, "it stands in the firmware's variables: VBoxManage modifynvram NAME inituefivarstore, enrollmssignatures, "
-				 "secureboot --enable", "secure boot");
+		machine_lost_add(
+			v->lost, NULL,
+			"it stands in the firmware's variables: VBoxManage modifynvram NAME inituefivarstore, enrollmssignatures, "
+			"secureboot --enable",
+			"secure boot");
 	if (modern && m->tpm)
-		writer_empty(&v->w, "TrustedPlatformModule", "type", m->tpm == MACHINE_TPM_2_0 ? "v2_0" : "v1_2", "location", "", NULL);
+		writer_empty(&v->w, "TrustedPlatformModule", "type", m->tpm == MACHINE_TPM_2_0 ? "v2_0" : "v1_2", "location", "",
+		             NULL);
 }
 
 static void hardware_write(struct vbox *v, bool modern)
@@ -324,8 +343,8 @@ static void hardware_write(struct vbox *v, bool modern)
 	writer_empty(&v->w, "LongMode", "enabled", m->arch && !strcmp(m->arch, "i686") ? "false" : "true", NULL);
 	writer_close(&v->w);
 	if (megabytes << 20 != m->memory)
-		machine_lost_add(v->lost, NULL, "VirtualBox has whole MiB", "memory: %llu bytes become %llu MiB", (unsigned long long)m->memory,
-				 (unsigned long long)megabytes);
+		machine_lost_add(v->lost, NULL, "VirtualBox has whole MiB", "memory: %llu bytes become %llu MiB",
+		                 (unsigned long long)m->memory, (unsigned long long)megabytes);
 	writer_open(&v->w, "Memory");
 	writer_attrf(&v->w, "RAMSize", "%llu", (unsigned long long)megabytes);
 	writer_close(&v->w);
@@ -381,7 +400,8 @@ static void vbox_fill(struct vbox *v)
 	writer_close(&v->w);
 }
 
-char *vbox_write(const struct machine *m, const struct describe_write *how, size_t *len, struct machine_lost_list *lost, vdisk_error *err)
+char *vbox_write(const struct machine *m, const struct describe_write *how, size_t *len, struct machine_lost_list *lost,
+                 vdisk_error *err)
 {
 	struct vbox v = { .m = m, .lost = lost };
 	char *text = NULL;
@@ -395,8 +415,10 @@ char *vbox_write(const struct machine *m, const struct describe_write *how, size
 	}
 	uuids_choose(&v);
 	vbox_fill(&v);
-	fit_lost(m, FIT_NO_TOPOLOGY | FIT_NO_THREADS | FIT_NO_DISK_SERIAL | FIT_NO_VLAN | FIT_NO_MTU | FIT_NO_SECTOR | FIT_NO_READ_ONLY |
-		 FIT_NO_HOST_DEVICE, WHAT, lost);
+	fit_lost(m,
+	         FIT_NO_TOPOLOGY | FIT_NO_THREADS | FIT_NO_DISK_SERIAL | FIT_NO_VLAN | FIT_NO_MTU | FIT_NO_SECTOR |
+	                 FIT_NO_READ_ONLY | FIT_NO_HOST_DEVICE,
+	         WHAT, lost);
 	text = writer_end(&v.w, len);
 	if (!text)
 		fail_nomem(err);

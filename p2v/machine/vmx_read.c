@@ -17,13 +17,62 @@ struct vmx {
 	vdisk_error *err;
 };
 
-static const char *const harmless[] = { ".encoding", "config.version", "virtualHW.*", "pciBridge*", "vmci0.*", "hpet0.*", "cleanShutdown", "nvram",
-	"uuid.location", "uuid.action", "extendedConfigFile", "vmotion.*", "replay.*", "roamingVM.*", "softPowerOff", "powerType.*", "monitor.*",
-	"tools.*", "toolScripts.*", "usb.*", "usb_xhci*", "ehci*", "ehci.*", "numa.autosize.*", "sched.swap.derivedName", "migrate.*", "vc.uuid",
-	"checkpoint.*", "snapshot.*", "sched.cpu.*", "sched.mem.*", "disk.EnableUUID", "vm.genid*", "messageBus.*", "gui.*", "cpuid.numSMT",
-	"numa.vcpu.*", "maxvcpus", "vvtd.*", "svga.guestBackedPrimaryAware", "svga.autodetect", "guestInfo.detailed.data", "vmxstats.filename",
-	"evcCompatibilityMode", "bios440.*", "policy.*", "isolation.*", "answer.*", "hgfs.*", "unity.*", "mks.*", "floppy0.startConnected", "floppy0.fileType",
-	"floppy0.clientDevice", "floppy0.autodetect", NULL };
+static const char *const harmless[] = { ".encoding",
+	                                "config.version",
+	                                "virtualHW.*",
+	                                "pciBridge*",
+	                                "vmci0.*",
+	                                "hpet0.*",
+	                                "cleanShutdown",
+	                                "nvram",
+	                                "uuid.location",
+	                                "uuid.action",
+	                                "extendedConfigFile",
+	                                "vmotion.*",
+	                                "replay.*",
+	                                "roamingVM.*",
+	                                "softPowerOff",
+	                                "powerType.*",
+	                                "monitor.*",
+	                                "tools.*",
+	                                "toolScripts.*",
+	                                "usb.*",
+	                                "usb_xhci*",
+	                                "ehci*",
+	                                "ehci.*",
+	                                "numa.autosize.*",
+	                                "sched.swap.derivedName",
+	                                "migrate.*",
+	                                "vc.uuid",
+	                                "checkpoint.*",
+	                                "snapshot.*",
+	                                "sched.cpu.*",
+	                                "sched.mem.*",
+	                                "disk.EnableUUID",
+	                                "vm.genid*",
+	                                "messageBus.*",
+	                                "gui.*",
+	                                "cpuid.numSMT",
+	                                "numa.vcpu.*",
+	                                "maxvcpus",
+	                                "vvtd.*",
+	                                "svga.guestBackedPrimaryAware",
+	                                "svga.autodetect",
+	                                "guestInfo.detailed.data",
+	                                "vmxstats.filename",
+	                                "evcCompatibilityMode",
+	                                "bios440.*",
+	                                "policy.*",
+	                                "isolation.*",
+	                                "answer.*",
+	                                "hgfs.*",
+	                                "unity.*",
+	                                "mks.*",
+	                                "floppy0.startConnected",
+	                                "floppy0.fileType",
+	                                "floppy0.clientDevice",
+	                                "floppy0.autodetect",
+	                                NULL };
 
 /* ---------------------------------------------------------------- lines */
 
@@ -152,7 +201,8 @@ static void disk_take(struct vmx *v, enum machine_bus bus, const char *bus_name,
 	if (file && strcasecmp(file, "auto detect") && *file)
 		machine_disk_path(v->m, d, file);
 	if (type && !strcasecmp(type, "rawDisk"))
-		machine_lost_add(&v->m->lost, file, "it is a device of the host's (raw device mapping)", "disk %s", d->name ? d->name : "");
+		machine_lost_add(&v->m->lost, file, "it is a device of the host's (raw device mapping)", "disk %s",
+		                 d->name ? d->name : "");
 	if (mode && strcasecmp(mode, "persistent"))
 		machine_lost_add(&v->m->lost, mode, NULL, "disk %s: mode", d->name ? d->name : "");
 }
@@ -162,8 +212,10 @@ static void bus_take(struct vmx *v, enum machine_bus bus, const char *name, unsi
 	static const struct {
 		const char *name;
 		enum machine_scsi scsi;
-	} models[] = { { "buslogic", MACHINE_SCSI_BUSLOGIC }, { "lsilogic", MACHINE_SCSI_LSI }, { "lsisas1068", MACHINE_SCSI_LSI_SAS },
-		{ "pvscsi", MACHINE_SCSI_PVSCSI } };
+	} models[] = { { "buslogic", MACHINE_SCSI_BUSLOGIC },
+		       { "lsilogic", MACHINE_SCSI_LSI },
+		       { "lsisas1068", MACHINE_SCSI_LSI_SAS },
+		       { "pvscsi", MACHINE_SCSI_PVSCSI } };
 
 	for (unsigned c = 0; c < controllers; c++) {
 		size_t before = v->m->disks_n;
@@ -190,7 +242,8 @@ static void bus_take(struct vmx *v, enum machine_bus bus, const char *name, unsi
 static void floppies_take(struct vmx *v)
 {
 	for (unsigned i = 0; i < 2; i++) {
-		const char *present = settings_get(&v->s, "floppy%u.present", i), *file = settings_get(&v->s, "floppy%u.fileName", i);
+		const char *present = settings_get(&v->s, "floppy%u.present", i),
+			   *file = settings_get(&v->s, "floppy%u.fileName", i);
 		struct machine_disk *d = yes(present) ? machine_disk_add(v->m) : NULL;
 
 		if (!d)
@@ -207,8 +260,8 @@ static void floppies_take(struct vmx *v)
 
 static void network_take(struct vmx *v, struct machine_nic *n, unsigned at)
 {
-	const char *kind = settings_get(&v->s, "ethernet%u.connectionType", at), *name = settings_get(&v->s, "ethernet%u.networkName", at),
-		   *vnet = settings_get(&v->s, "ethernet%u.vnet", at);
+	const char *kind = settings_get(&v->s, "ethernet%u.connectionType", at),
+		   *name = settings_get(&v->s, "ethernet%u.networkName", at), *vnet = settings_get(&v->s, "ethernet%u.vnet", at);
 
 	if (name && *name) {
 		n->net = MACHINE_NET_NETWORK;
@@ -234,8 +287,10 @@ static void nic_take(struct vmx *v, unsigned at)
 		enum machine_nic_model model;
 	} models[] = { { "vlance", MACHINE_NIC_PCNET }, { "vmxnet", MACHINE_NIC_VMXNET }, { "vmxnet2", MACHINE_NIC_VMXNET },
 		{ "vmxnet3", MACHINE_NIC_VMXNET3 }, { "e1000", MACHINE_NIC_E1000 }, { "e1000e", MACHINE_NIC_E1000E } };
-	const char *model = settings_get(&v->s, "ethernet%u.virtualDev", at), *type = settings_get(&v->s, "ethernet%u.addressType", at),
-		   *fixed = settings_get(&v->s, "ethernet%u.address", at), *made = settings_get(&v->s, "ethernet%u.generatedAddress", at),
+	const char *model = settings_get(&v->s, "ethernet%u.virtualDev", at),
+		   *type = settings_get(&v->s, "ethernet%u.addressType", at),
+		   *fixed = settings_get(&v->s, "ethernet%u.address", at),
+		   *made = settings_get(&v->s, "ethernet%u.generatedAddress", at),
 		   *connected = settings_get(&v->s, "ethernet%u.startConnected", at), *mac;
 	struct machine_nic *n = yes(settings_get(&v->s, "ethernet%u.present", at)) ? machine_nic_add(v->m) : NULL;
 
@@ -262,7 +317,8 @@ static void nic_take(struct vmx *v, unsigned at)
 
 static void serial_take(struct vmx *v, unsigned at)
 {
-	const char *type = settings_get(&v->s, "serial%u.fileType", at), *file = settings_get(&v->s, "serial%u.fileName", at), *host;
+	const char *type = settings_get(&v->s, "serial%u.fileType", at), *file = settings_get(&v->s, "serial%u.fileName", at),
+		   *host;
 	struct machine_serial *s = yes(settings_get(&v->s, "serial%u.present", at)) ? machine_serial_add(v->m) : NULL;
 
 	settings_get(&v->s, "serial%u.pipe.endPoint", at);
@@ -367,7 +423,8 @@ static int number_take(struct vmx *v, const char *key, uint64_t max, uint64_t *o
 static int machine_take(struct vmx *v)
 {
 	struct machine *m = v->m;
-	const char *uuid = settings_get(&v->s, "uuid.bios"), *os = settings_get(&v->s, "guestOS"), *firmware = settings_get(&v->s, "firmware"), *vtpm;
+	const char *uuid = settings_get(&v->s, "uuid.bios"), *os = settings_get(&v->s, "guestOS"),
+		   *firmware = settings_get(&v->s, "firmware"), *vtpm;
 	uint64_t memory, cpus, cores, vram;
 
 	if (number_take(v, "memsize", MACHINE_MEMORY_MAX >> 20, &memory) || number_take(v, "numvcpus", MACHINE_CPUS_MAX, &cpus) ||
@@ -389,8 +446,10 @@ static int machine_take(struct vmx *v)
 	m->firmware = firmware && !strcasecmp(firmware, "efi") ? MACHINE_FIRMWARE_UEFI : MACHINE_FIRMWARE_BIOS;
 	m->secure_boot = yes(settings_get(&v->s, "uefi.secureBoot.enabled"));
 	vtpm = settings_get(&v->s, "managedVM.autoAddVTPM"); /* "software", where it is not encrypted */
-	m->tpm = yes(settings_get(&v->s, "vtpm.present")) || (vtpm && *vtpm && strcasecmp(vtpm, "FALSE")) ? MACHINE_TPM_2_0 : MACHINE_TPM_NONE;
-	m->video = settings_get(&v->s, "svga.present") && !yes(settings_get(&v->s, "svga.present")) ? MACHINE_VIDEO_NONE : MACHINE_VIDEO_VMWARE;
+	m->tpm = yes(settings_get(&v->s, "vtpm.present")) || (vtpm && *vtpm && strcasecmp(vtpm, "FALSE")) ? MACHINE_TPM_2_0
+	                                                                                                  : MACHINE_TPM_NONE;
+	m->video = settings_get(&v->s, "svga.present") && !yes(settings_get(&v->s, "svga.present")) ? MACHINE_VIDEO_NONE
+	                                                                                            : MACHINE_VIDEO_VMWARE;
 	m->video_memory = vram;
 	return 0;
 }

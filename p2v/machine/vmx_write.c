@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A VMX for Workstation and ESXi.  The virtual hardware is version 13 (ESXi 6.5, Workstation 12), the oldest that has NVMe and secure boot, or 14 with a
- * TPM.  A MAC address outside of VMware's own range is accepted since checkMACAddress says so.
+ * A VMX for Workstation and ESXi.  The virtual hardware is version 13 (ESXi 6.5, Workstation 12), the oldest that has NVMe and
+ * secure boot, or 14 with a TPM.  A MAC address outside of VMware's own range is accepted since checkMACAddress says so.
  */
 #include "common/fail.h"
 #include "fit.h"
@@ -195,7 +195,11 @@ static void disk_put(struct vmx *v, const struct machine_disk *d)
 		put(v, truth(d->path), "%s.startConnected", key);
 		return;
 	}
-	put(v, d->bus == MACHINE_BUS_IDE ? "ata-hardDisk" : d->bus == MACHINE_BUS_SCSI ? "scsi-hardDisk" : "disk", "%s.deviceType", key);
+	put(v,
+	    d->bus == MACHINE_BUS_IDE    ? "ata-hardDisk"
+	    : d->bus == MACHINE_BUS_SCSI ? "scsi-hardDisk"
+	                                 : "disk",
+	    "%s.deviceType", key);
 	put(v, d->path ? d->path : "", "%s.fileName", key);
 	if (!d->path)
 		machine_lost_add(v->lost, NULL, "it is not known; VMware will not start without", "disk %s: its file", key);
@@ -205,10 +209,16 @@ static void disk_put(struct vmx *v, const struct machine_disk *d)
 
 static void nic_put(struct vmx *v, const struct machine_nic *n, unsigned at)
 {
-	static const char *const models[] = { [MACHINE_NIC_PCNET] = "vlance", [MACHINE_NIC_E1000] = "e1000", [MACHINE_NIC_E1000E] = "e1000e",
-		[MACHINE_NIC_VMXNET] = "vmxnet", [MACHINE_NIC_VMXNET3] = "vmxnet3" };
-	static const char *const kinds[] = { [MACHINE_NET_UNKNOWN] = "nat", [MACHINE_NET_BRIDGE] = "bridged", [MACHINE_NET_NETWORK] = "bridged",
-		[MACHINE_NET_NAT] = "nat", [MACHINE_NET_HOST_ONLY] = "hostonly", [MACHINE_NET_INTERNAL] = "custom", [MACHINE_NET_NONE] = "nat" };
+	static const char *const models[] = { [MACHINE_NIC_PCNET] = "vlance",
+		                              [MACHINE_NIC_E1000] = "e1000",
+		                              [MACHINE_NIC_E1000E] = "e1000e",
+		                              [MACHINE_NIC_VMXNET] = "vmxnet",
+		                              [MACHINE_NIC_VMXNET3] = "vmxnet3" };
+	static const char *const kinds[] = {
+		[MACHINE_NET_UNKNOWN] = "nat", [MACHINE_NET_BRIDGE] = "bridged",     [MACHINE_NET_NETWORK] = "bridged",
+		[MACHINE_NET_NAT] = "nat",     [MACHINE_NET_HOST_ONLY] = "hostonly", [MACHINE_NET_INTERNAL] = "custom",
+		[MACHINE_NET_NONE] = "nat"
+	};
 
 	put(v, "TRUE", "ethernet%u.present", at);
 	put(v, models[n->model], "ethernet%u.virtualDev", at);
@@ -287,7 +297,8 @@ static void boot_put(struct vmx *v)
 		put(v, disks, "bios.hddOrder");
 }
 
-char *vmx_write(const struct machine *m, const struct describe_write *how, size_t *len, struct machine_lost_list *lost, vdisk_error *err)
+char *vmx_write(const struct machine *m, const struct describe_write *how, size_t *len, struct machine_lost_list *lost,
+                vdisk_error *err)
 {
 	struct vmx v = { .m = m, .how = how, .lost = lost };
 	bool floppy = false;
@@ -319,8 +330,10 @@ char *vmx_write(const struct machine *m, const struct describe_write *how, size_
 		else
 			machine_lost_add(lost, m->serials[i].path, "32 are the most", "serial port %u", i + 1);
 	boot_put(&v);
-	fit_lost(m, FIT_NO_CHIPSET | FIT_NO_THREADS | FIT_NO_DISK_SERIAL | FIT_NO_VLAN | FIT_NO_MTU | FIT_NO_SECTOR | FIT_NO_READ_ONLY |
-		 FIT_NO_HOST_DEVICE, WHAT, lost);
+	fit_lost(m,
+	         FIT_NO_CHIPSET | FIT_NO_THREADS | FIT_NO_DISK_SERIAL | FIT_NO_VLAN | FIT_NO_MTU | FIT_NO_SECTOR |
+	                 FIT_NO_READ_ONLY | FIT_NO_HOST_DEVICE,
+	         WHAT, lost);
 	fit_free(&v.f);
 	text = text_end(&v.t, len);
 	if (!text)

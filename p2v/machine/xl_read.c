@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Xen's xl.cfg(5): assignments of strings, numbers and lists of them.  Disks as xl-disk-configuration(5) has them: positional or by name, with the old
- * prefixes; NICs by xl-network-configuration(5).
+ * Xen's xl.cfg(5): assignments of strings, numbers and lists of them.  Disks as xl-disk-configuration(5) has them: positional or by
+ * name, with the old prefixes; NICs by xl-network-configuration(5).
  */
 #include "common/fail.h"
 #include "fit.h"
@@ -23,10 +23,43 @@ struct xl {
 	bool ahci;
 };
 
-static const char *const harmless[] = { "builder", "type", "on_poweroff", "on_reboot", "on_crash", "on_watchdog", "on_soft_reset", "vnc*", "spice*", "sdl*",
-	"keymap", "acpi", "apic", "pae", "nx", "hap", "usb", "usbdevice", "device_model_version", "device_model_override", "xen_platform_pci",
-	"viridian", "localtime", "cpu_weight", "cap", "pool", "nographic", "soundhw", "opengl", "shadow_memory", "timer_mode", "hpet", "maxvcpus",
-	"maxmem", "tsc_mode", "kernel_*", NULL };
+static const char *const harmless[] = { "builder",
+	                                "type",
+	                                "on_poweroff",
+	                                "on_reboot",
+	                                "on_crash",
+	                                "on_watchdog",
+	                                "on_soft_reset",
+	                                "vnc*",
+	                                "spice*",
+	                                "sdl*",
+	                                "keymap",
+	                                "acpi",
+	                                "apic",
+	                                "pae",
+	                                "nx",
+	                                "hap",
+	                                "usb",
+	                                "usbdevice",
+	                                "device_model_version",
+	                                "device_model_override",
+	                                "xen_platform_pci",
+	                                "viridian",
+	                                "localtime",
+	                                "cpu_weight",
+	                                "cap",
+	                                "pool",
+	                                "nographic",
+	                                "soundhw",
+	                                "opengl",
+	                                "shadow_memory",
+	                                "timer_mode",
+	                                "hpet",
+	                                "maxvcpus",
+	                                "maxmem",
+	                                "tsc_mode",
+	                                "kernel_*",
+	                                NULL };
 
 /* ---------------------------------------------------------------- the language */
 
@@ -66,8 +99,8 @@ static char escape_take(struct xl *x)
 
 static int syntax(struct xl *x, const char *what)
 {
-	return fail(x->err, VDISK_CORRUPT, "line %u: %s at \"%.*s\"", x->line, what, (int)strcspn(x->at, "\n") < 48 ? (int)strcspn(x->at, "\n") : 48,
-		    x->at);
+	return fail(x->err, VDISK_CORRUPT, "line %u: %s at \"%.*s\"", x->line, what,
+	            (int)strcspn(x->at, "\n") < 48 ? (int)strcspn(x->at, "\n") : 48, x->at);
 }
 
 /* One string or number, added under the key. */
@@ -177,7 +210,8 @@ static bool is_format(const char *text)
 
 static bool is_vdev(const char *text)
 {
-	return (!strncmp(text, "hd", 2) || !strncmp(text, "sd", 2) || !strncmp(text, "xvd", 3) || !strncmp(text, "fd", 2)) && !strchr(text, '/');
+	return (!strncmp(text, "hd", 2) || !strncmp(text, "sd", 2) || !strncmp(text, "xvd", 3) || !strncmp(text, "fd", 2)) &&
+	       !strchr(text, '/');
 }
 
 static void set(char *out, size_t room, const char *text) { snprintf(out, room, "%s", text); }
@@ -261,7 +295,10 @@ static int vdev_number(struct xl *x, const char *vdev, enum machine_bus *bus)
 		*bus = MACHINE_BUS_XEN;
 		vdev += 3;
 	} else {
-		*bus = *vdev == 's' ? MACHINE_BUS_SCSI : *vdev == 'f' ? MACHINE_BUS_FLOPPY : x->ahci ? MACHINE_BUS_SATA : MACHINE_BUS_IDE;
+		*bus = *vdev == 's'   ? MACHINE_BUS_SCSI
+		       : *vdev == 'f' ? MACHINE_BUS_FLOPPY
+		       : x->ahci      ? MACHINE_BUS_SATA
+		                      : MACHINE_BUS_IDE;
 		vdev += 2;
 	}
 	if (!*vdev || strlen(vdev) > 2)
@@ -335,7 +372,9 @@ static void nic_take(struct xl *x, const char *spec)
 		n->network = machine_text(x->m, text);
 	n->model = MACHINE_NIC_XEN;
 	if (pair(spec, "model", text, sizeof(text))) {
-		known = machine_nic_model_parse(!strcmp(text, "ne2k_pci") ? "ne2000" : !strcmp(text, "virtio-net") ? "virtio" : text);
+		known = machine_nic_model_parse(!strcmp(text, "ne2k_pci")     ? "ne2000"
+		                                : !strcmp(text, "virtio-net") ? "virtio"
+		                                                              : text);
 		n->model = known > 0 ? (enum machine_nic_model)known : MACHINE_NIC_UNKNOWN;
 		if (!n->model)
 			machine_lost_add(&x->m->lost, text, NULL, "NIC %zu: model", x->m->nics_n);
@@ -394,8 +433,12 @@ static void serials_take(struct xl *x)
 		s = machine_serial_add(x->m);
 		if (!s)
 			return;
-		s->kind = !strcmp(value, "pty") ? MACHINE_SERIAL_PTY : !strncmp(value, "file:", 5) ? MACHINE_SERIAL_FILE : !strncmp(value, "pipe:", 5) ?
-			MACHINE_SERIAL_PIPE : !strncmp(value, "tcp:", 4) ? MACHINE_SERIAL_TCP : *value == '/' ? MACHINE_SERIAL_DEVICE : MACHINE_SERIAL_NONE;
+		s->kind = !strcmp(value, "pty")         ? MACHINE_SERIAL_PTY
+		          : !strncmp(value, "file:", 5) ? MACHINE_SERIAL_FILE
+		          : !strncmp(value, "pipe:", 5) ? MACHINE_SERIAL_PIPE
+		          : !strncmp(value, "tcp:", 4)  ? MACHINE_SERIAL_TCP
+		          : *value == '/'               ? MACHINE_SERIAL_DEVICE
+		                                        : MACHINE_SERIAL_NONE;
 		if (s->kind == MACHINE_SERIAL_NONE && strcmp(value, "none") && strcmp(value, "null"))
 			machine_lost_add(&x->m->lost, value, NULL, "serial port %zu", x->m->serials_n);
 		else if (s->kind == MACHINE_SERIAL_DEVICE)
@@ -423,8 +466,9 @@ static void boot_take(struct xl *x)
 static int machine_take(struct xl *x)
 {
 	struct machine *m = x->m;
-	const char *bios = settings_get(&x->s, "bios"), *firmware = settings_get(&x->s, "firmware"), *type = settings_get(&x->s, "type"),
-		   *builder = settings_get(&x->s, "builder"), *vga = settings_get(&x->s, "vga"), *hdtype = settings_get(&x->s, "hdtype");
+	const char *bios = settings_get(&x->s, "bios"), *firmware = settings_get(&x->s, "firmware"),
+		   *type = settings_get(&x->s, "type"), *builder = settings_get(&x->s, "builder"),
+		   *vga = settings_get(&x->s, "vga"), *hdtype = settings_get(&x->s, "hdtype");
 	uint64_t memory = 0, cpus = 1, most = 0, vram = 0;
 	bool hvm = (type && !strcmp(type, "hvm")) || (builder && !strncmp(builder, "hvm", 3));
 
@@ -445,8 +489,11 @@ static int machine_take(struct xl *x)
 		m->firmware = MACHINE_FIRMWARE_UNKNOWN;
 		machine_lost_add(&m->lost, type ? type : "pv", "a paravirtual guest, which no firmware boots", "type");
 	}
-	m->video = !vga ? (xml_yes(settings_get(&x->s, "stdvga")) ? MACHINE_VIDEO_VGA : MACHINE_VIDEO_UNKNOWN) : !strcmp(vga, "none") ?
-		MACHINE_VIDEO_NONE : !strcmp(vga, "qxl") ? MACHINE_VIDEO_QXL : !strcmp(vga, "cirrus") ? MACHINE_VIDEO_CIRRUS : MACHINE_VIDEO_VGA;
+	m->video = !vga                     ? (xml_yes(settings_get(&x->s, "stdvga")) ? MACHINE_VIDEO_VGA : MACHINE_VIDEO_UNKNOWN)
+	           : !strcmp(vga, "none")   ? MACHINE_VIDEO_NONE
+	           : !strcmp(vga, "qxl")    ? MACHINE_VIDEO_QXL
+	           : !strcmp(vga, "cirrus") ? MACHINE_VIDEO_CIRRUS
+	                                    : MACHINE_VIDEO_VGA;
 	m->video_memory = vram << 20;
 	x->ahci = hdtype && !strcmp(hdtype, "ahci");
 	return 0;

@@ -97,11 +97,14 @@ static int disk_put(struct xl *x, const struct machine_disk *d, bool first, vdis
 		return fail_nomem(err);
 	vdev_name(d, vdev);
 	if (strcmp(format, "raw") && strcmp(format, "qcow2") && strcmp(format, "vhd"))
-		machine_lost_add(x->lost, format, "Xen reads raw, qcow2 and vhd: it must be converted", "disk %s: its format", vdev);
+		machine_lost_add(x->lost, format, "Xen reads raw, qcow2 and vhd: it must be converted", "disk %s: its format",
+		                 vdev);
 	if (d->medium == MACHINE_CDROM)
-		n = asprintf(&spec, "devtype=cdrom,vdev=%s,access=ro,%starget=%s", vdev, path ? "format=raw," : "", path ? path : "");
+		n = asprintf(&spec, "devtype=cdrom,vdev=%s,access=ro,%starget=%s", vdev, path ? "format=raw," : "",
+		             path ? path : "");
 	else
-		n = asprintf(&spec, "vdev=%s,access=%s,format=%s,target=%s", vdev, d->read_only ? "ro" : "rw", format, path ? path : "");
+		n = asprintf(&spec, "vdev=%s,access=%s,format=%s,target=%s", vdev, d->read_only ? "ro" : "rw", format,
+		             path ? path : "");
 	free(path);
 	if (n < 0)
 		return fail_nomem(err);
@@ -144,8 +147,8 @@ static void nic_put(struct xl *x, const struct machine_nic *n, size_t at)
 	size_t len = 0;
 
 	if (!bridge && (n->network || (n->net && n->net != MACHINE_NET_BRIDGE)))
-		machine_lost_add(x->lost, n->network ? n->network : machine_net_name(n->net), "Xen has bridges alone; the host's default one is taken",
-				 "NIC %zu: its network", at + 1);
+		machine_lost_add(x->lost, n->network ? n->network : machine_net_name(n->net),
+		                 "Xen has bridges alone; the host's default one is taken", "NIC %zu: its network", at + 1);
 	if (bridge && strchr(bridge, ','))
 		bridge = NULL;
 	if (n->mac)
@@ -171,8 +174,8 @@ static void serials_put(struct xl *x)
 		const struct machine_serial *s = &x->m->serials[i];
 		char spec[MACHINE_TEXT_MAX + 32];
 
-		snprintf(spec, sizeof(spec), "%s%s", prefixes[s->kind], s->kind == MACHINE_SERIAL_PTY || s->kind == MACHINE_SERIAL_NONE || !s->path ?
-			 "" : s->path);
+		snprintf(spec, sizeof(spec), "%s%s", prefixes[s->kind],
+		         s->kind == MACHINE_SERIAL_PTY || s->kind == MACHINE_SERIAL_NONE || !s->path ? "" : s->path);
 		text_add(&x->t, "%s", i ? ", " : " ");
 		string_put(x, *spec ? spec : "null");
 	}
@@ -208,7 +211,8 @@ static void boot_put(struct xl *x)
 		char c = list[i].nic ? 'n' : medium == MACHINE_DISK ? 'c' : medium == MACHINE_CDROM ? 'd' : 'a';
 
 		if (strchr(order, c))
-			machine_lost_add(x->lost, NULL, "Xen orders kinds of devices, of which the first one counts", "boot order: number %u", list[i].order);
+			machine_lost_add(x->lost, NULL, "Xen orders kinds of devices, of which the first one counts",
+			                 "boot order: number %u", list[i].order);
 		else
 			order[strlen(order)] = c;
 	}
@@ -226,8 +230,8 @@ static void machine_put(struct xl *x, bool ahci)
 	put(x, "uuid", m->uuid);
 	put(x, "type", "hvm");
 	if (megabytes << 20 != m->memory)
-		machine_lost_add(x->lost, NULL, "Xen has whole MiB", "memory: %llu bytes become %llu MiB", (unsigned long long)m->memory,
-				 (unsigned long long)megabytes);
+		machine_lost_add(x->lost, NULL, "Xen has whole MiB", "memory: %llu bytes become %llu MiB",
+		                 (unsigned long long)m->memory, (unsigned long long)megabytes);
 	text_add(&x->t, "memory = %llu\nvcpus = %u\n", (unsigned long long)megabytes, m->cpus);
 	if (m->firmware == MACHINE_FIRMWARE_UEFI)
 		put(x, "bios", "ovmf");
@@ -246,7 +250,8 @@ static void machine_put(struct xl *x, bool ahci)
 		text_add(&x->t, "viridian = 1\nlocaltime = 1\n");
 }
 
-char *xl_write(const struct machine *m, const struct describe_write *how, size_t *len, struct machine_lost_list *lost, vdisk_error *err)
+char *xl_write(const struct machine *m, const struct describe_write *how, size_t *len, struct machine_lost_list *lost,
+               vdisk_error *err)
 {
 	struct xl x = { .m = m, .how = how, .lost = lost };
 	struct fit_rules rules;
@@ -271,8 +276,10 @@ char *xl_write(const struct machine *m, const struct describe_write *how, size_t
 	text_add(&x.t, "%s]\n", x.f.nics_n ? "\n" : " ");
 	serials_put(&x);
 	boot_put(&x);
-	fit_lost(m, FIT_NO_DESCRIPTION | FIT_NO_OS | FIT_NO_ARCH | FIT_NO_TPM | FIT_NO_SECURE_BOOT | FIT_NO_TOPOLOGY | FIT_NO_THREADS |
-		 FIT_NO_DISK_SERIAL | FIT_NO_VLAN | FIT_NO_MTU | FIT_NO_SECTOR | FIT_NO_LINK, WHAT, lost);
+	fit_lost(m,
+	         FIT_NO_DESCRIPTION | FIT_NO_OS | FIT_NO_ARCH | FIT_NO_TPM | FIT_NO_SECURE_BOOT | FIT_NO_TOPOLOGY | FIT_NO_THREADS |
+	                 FIT_NO_DISK_SERIAL | FIT_NO_VLAN | FIT_NO_MTU | FIT_NO_SECTOR | FIT_NO_LINK,
+	         WHAT, lost);
 	fit_free(&x.f);
 	text = text_end(&x.t, len);
 	if (rc) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Reading of XML, by libxml2 with its doors shut: a document type stops the parser before any entity is declared, nothing is loaded, and elements and
- * attributes are counted while they come, so that no input makes a tree much larger than itself.
+ * Reading of XML, by libxml2 with its doors shut: a document type stops the parser before any entity is declared, nothing is
+ * loaded, and elements and attributes are counted while they come, so that no input makes a tree much larger than itself.
  */
 #include "xml.h"
 
@@ -37,8 +37,8 @@ static void stop(xmlParserCtxt *ctxt, const char *why)
 	xmlStopParser(ctxt);
 }
 
-static void on_start(void *arg, const xmlChar *name, const xmlChar *prefix, const xmlChar *uri, int namespaces_n, const xmlChar **namespaces,
-		     int attributes_n, int defaulted_n, const xmlChar **attributes)
+static void on_start(void *arg, const xmlChar *name, const xmlChar *prefix, const xmlChar *uri, int namespaces_n,
+                     const xmlChar **namespaces, int attributes_n, int defaulted_n, const xmlChar **attributes)
 {
 	xmlParserCtxt *ctxt = arg;
 	struct limits *l = ctxt->_private;
@@ -75,10 +75,12 @@ static void on_subset(void *arg, const xmlChar *name, const xmlChar *external, c
 /* Only encodings in which tags_judge() sees what the parser sees. */
 static void on_document(void *arg)
 {
-	static const char *const known[] = { "UTF-8", "UTF8", "UTF-16", "UTF-16LE", "UTF-16BE", "US-ASCII", "ASCII", "ISO-8859-", "windows-125" };
+	static const char *const known[] = { "UTF-8",    "UTF8",  "UTF-16",    "UTF-16LE",   "UTF-16BE",
+		                             "US-ASCII", "ASCII", "ISO-8859-", "windows-125" };
 	xmlParserCtxt *ctxt = arg;
 	struct limits *l = ctxt->_private;
-	const char *encoding = ctxt->input && ctxt->input->encoding ? (const char *)ctxt->input->encoding : (const char *)ctxt->encoding;
+	const char *encoding =
+		ctxt->input && ctxt->input->encoding ? (const char *)ctxt->input->encoding : (const char *)ctxt->encoding;
 
 	for (size_t i = 0; encoding && i < sizeof(known) / sizeof(*known); i++) {
 		size_t n = strlen(known[i]);
@@ -92,7 +94,8 @@ static void on_document(void *arg)
 		l->document(ctxt);
 }
 
-/* What begins attributes (an equals sign, then a quote) from one '<' to the next, in UTF-16 as well; there can be no '<' in a value. */
+/* What begins attributes (an equals sign, then a quote) from one '<' to the next, in UTF-16 as well; there can be no '<' in a
+   value. */
 static bool tags_judge(const unsigned char *p, size_t len)
 {
 	size_t n = 0;
@@ -154,7 +157,8 @@ int xml_parse(struct xml *x, const void *bytes, size_t len, vdisk_error *err)
 	ctxt->sax->comment = NULL;
 	ctxt->sax->processingInstruction = NULL;
 	x->doc = xmlCtxtReadMemory(ctxt, bytes, (int)len, NULL, NULL,
-				   XML_PARSE_NONET | XML_PARSE_NOERROR | XML_PARSE_NOWARNING | XML_PARSE_NOCDATA | XML_PARSE_NOBLANKS);
+	                           XML_PARSE_NONET | XML_PARSE_NOERROR | XML_PARSE_NOWARNING | XML_PARSE_NOCDATA |
+	                                   XML_PARSE_NOBLANKS);
 	x->root = x->doc && !l.broken ? xmlDocGetRootElement(x->doc) : NULL;
 	rc = x->root ? 0 : broken_say(ctxt, &l, err);
 	if (rc)
@@ -294,8 +298,8 @@ static bool lost_one(struct unused *u, const char *value, xmlNode *node, const c
 		return false;
 	}
 	u->left--;
-	machine_lost_add(u->lost, value && *value ? value : NULL, u->why, "%s%s%s, line %ld", path, attr ? " " : "", attr ? attr : "",
-			 xmlGetLineNo(node));
+	machine_lost_add(u->lost, value && *value ? value : NULL, u->why, "%s%s%s, line %ld", path, attr ? " " : "",
+	                 attr ? attr : "", xmlGetLineNo(node));
 	return true;
 }
 

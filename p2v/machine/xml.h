@@ -2,8 +2,8 @@
 /*
  * XML from anywhere, as a tree; and XML that is written.
  *
- * In reading, names are local ones: descriptions differ in prefixes and even in namespaces, never in what a name means beside its neighbours.  Whatever
- * is asked for is marked; what never was is listed by xml_unused(), so that nothing is dropped in silence.
+ * In reading, names are local ones: descriptions differ in prefixes and even in namespaces, never in what a name means beside its
+ * neighbours.  Whatever is asked for is marked; what never was is listed by xml_unused(), so that nothing is dropped in silence.
  */
 #ifndef MACHINE_XML_H
 #define MACHINE_XML_H
@@ -41,8 +41,8 @@ const char *xml_text(struct xml *x, xmlNode *node);
 const char *xml_child_text(struct xml *x, xmlNode *parent, const char *name);
 /* The child's attribute. */
 const char *xml_child_attr(struct xml *x, xmlNode *parent, const char *child, const char *name);
-/* Lists elements below `node` and attributes that were not asked for; those with a name in `harmless` (NULL-terminated; "@name" for attributes)
-   say nothing worth it. */
+/* Lists elements below `node` and attributes that were not asked for; those with a name in `harmless` (NULL-terminated; "@name" for
+   attributes) say nothing worth it. */
 void xml_unused(struct xml *x, xmlNode *node, const char *const *harmless, const char *why, struct machine_lost_list *lost);
 
 /* true, yes, on, 1. */

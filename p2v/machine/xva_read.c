@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * XenServer's ova.xml, the head of an XVA: XML-RPC, a list of the host's database objects, each a class, a reference ("Ref:12") and its fields.  Disks' data
- * lie in the archive under the reference of their VDI, which is what `ref` tells.
+ * XenServer's ova.xml, the head of an XVA: XML-RPC, a list of the host's database objects, each a class, a reference ("Ref:12") and
+ * its fields.  Disks' data lie in the archive under the reference of their VDI, which is what `ref` tells.
  */
 #include "common/fail.h"
 #include "fit.h"
@@ -109,14 +109,16 @@ static int disk_take(struct xva *v, xmlNode *vbd)
 	d->medium = type && !strcmp(type, "CD") ? MACHINE_CDROM : MACHINE_DISK;
 	d->bus = d->medium == MACHINE_CDROM ? MACHINE_BUS_IDE : MACHINE_BUS_XEN;
 	if (d->medium == MACHINE_DISK && xml_number(place, 255, &unit)) {
-		d->name = unit < 26 ? machine_text_format(v->m, "xvd%c", 'a' + (int)unit) : machine_text_format(v->m, "xvd%u", (unsigned)unit);
+		d->name = unit < 26 ? machine_text_format(v->m, "xvd%c", 'a' + (int)unit)
+		                    : machine_text_format(v->m, "xvd%u", (unsigned)unit);
 		place_set(v->m, d, 0, (int)unit);
 	} else {
 		d->name = machine_text_format(v->m, "device%s", place ? place : "");
 	}
 	if (!vdi || d->medium == MACHINE_CDROM) {
 		if (d->medium == MACHINE_DISK)
-			machine_lost_add(&v->m->lost, field(v, vbd, "VDI"), "its disk is not in the archive", "disk %s", d->name ? d->name : "");
+			machine_lost_add(&v->m->lost, field(v, vbd, "VDI"), "its disk is not in the archive", "disk %s",
+			                 d->name ? d->name : "");
 		return 0;
 	}
 	d->ref = machine_text(v->m, vdi->id);
@@ -163,7 +165,8 @@ static void boot_take(struct xva *v, xmlNode *vm)
 static int machine_take(struct xva *v, const struct object *vm)
 {
 	struct machine *m = v->m;
-	xmlNode *boot = fields_of(member(v, vm->fields, "HVM_boot_params")), *platform = fields_of(member(v, vm->fields, "platform"));
+	xmlNode *boot = fields_of(member(v, vm->fields, "HVM_boot_params")),
+		*platform = fields_of(member(v, vm->fields, "platform"));
 	const char *firmware = field(v, boot, "firmware"), *policy = field(v, vm->fields, "HVM_boot_policy");
 	const char *loader = field(v, vm->fields, "PV_bootloader");
 	uint64_t cpus, each = 0;
@@ -179,7 +182,8 @@ static int machine_take(struct xva *v, const struct object *vm)
 		machine_lost_add(&m->lost, loader, "a paravirtual guest, which no firmware boots", "PV_bootloader");
 	}
 	if (number(v, vm->fields, "memory_static_max", MACHINE_MEMORY_MAX, &m->memory) ||
-	    number(v, vm->fields, "VCPUs_max", MACHINE_CPUS_MAX, &cpus) || number(v, platform, "cores-per-socket", MACHINE_CPUS_MAX, &each))
+	    number(v, vm->fields, "VCPUs_max", MACHINE_CPUS_MAX, &cpus) ||
+	    number(v, platform, "cores-per-socket", MACHINE_CPUS_MAX, &each))
 		return -1;
 	m->cpus = cpus ? (unsigned)cpus : 1;
 	if (each && m->cpus % each == 0) {
@@ -217,8 +221,9 @@ static int xva_take(struct xva *v, unsigned want)
 			found = o;
 	}
 	if (!found)
-		return v->m->systems ? fail(v->err, VDISK_INVALID, "this ova.xml holds %u machines; there is no number %u", v->m->systems, want + 1)
-				     : fail(v->err, VDISK_CORRUPT, "this ova.xml holds no virtual machine");
+		return v->m->systems ? fail(v->err, VDISK_INVALID, "this ova.xml holds %u machines; there is no number %u",
+		                            v->m->systems, want + 1)
+		                     : fail(v->err, VDISK_CORRUPT, "this ova.xml holds no virtual machine");
 	if (machine_take(v, found))
 		return -1;
 	return v->x.nomem ? fail_nomem(v->err) : 0;

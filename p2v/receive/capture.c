@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * How one becomes whole, so that at every moment a crash leaves one that is, or one that can be gone on with: manifests and the description are
- * made durable, then capture.json says "whole", then the folder gets its name, then the lists of digests go.  capture_settle() does the last two
- * for a store that is opened.
+ * How one becomes whole, so that at every moment a crash leaves one that is, or one that can be gone on with: manifests and the
+ * description are made durable, then capture.json says "whole", then the folder gets its name, then the lists of digests go.
+ * capture_settle() does the last two for a store that is opened.
  */
 #include "capture.h"
 
@@ -108,7 +108,9 @@ int capture_facts_load(struct capture *c, vdisk_error *err)
 
 		if (transfer_pass_load(c->dir, c->st.disks[i].name, c->st.disks[i].size, &p, err))
 			return -1;
-		*f = (struct disk_facts){ .chunks = chunks, .have = chunks, .pass = p.pass, .frozen = p.frozen, .skipped = p.skipped, .bad = p.n_bad };
+		*f = (struct disk_facts){
+			.chunks = chunks, .have = chunks, .pass = p.pass, .frozen = p.frozen, .skipped = p.skipped, .bad = p.n_bad
+		};
 		memcpy(f->digest, p.digest, 32);
 		for (size_t k = 0; k < p.n_bad; k++)
 			f->bad_bytes += p.bad[k].len;
@@ -145,7 +147,8 @@ unsigned capture_enter(struct capture *c, const uint8_t secret[32], vdisk_error 
 
 	pthread_mutex_lock(&c->lock);
 	if (!secret_same(c->st.secret, secret)) {
-		fail(err, VDISK_INVALID, "the secret is not this capture's, or no longer: its machine has gone on with another one");
+		fail(err, VDISK_INVALID,
+		     "the secret is not this capture's, or no longer: its machine has gone on with another one");
 		status = 401;
 	} else if (c->state == CAPTURE_GONE) {
 		fail(err, VDISK_INVALID, "the capture was abandoned");
@@ -283,7 +286,8 @@ static unsigned disks_judge(struct capture *c, vdisk_error *err)
 		if (whole < 0)
 			return 500;
 		if (!whole) {
-			fail(err, VDISK_INVALID, "disk %s is not complete: it has no pass, or has changed since its last", c->st.disks[i].name);
+			fail(err, VDISK_INVALID, "disk %s is not complete: it has no pass, or has changed since its last",
+			     c->st.disks[i].name);
 			return 409;
 		}
 	}

@@ -6,9 +6,9 @@
  *   WRITTEN   the image has them
  *   FLUSHING  a flush that began after they were written is under way; when it is done their digests are noted
  *
- * Slots never overlap: who wants to write what is in another's slot waits until that is noted.  So a digest that gets noted (L1 of leaves.h)
- * is of what the image holds.  Who writes forgets the old digest before (L2).  After an error of the image its slots are dropped, which loses no
- * more than the sender's time, and it is closed and opened anew.
+ * Slots never overlap: who wants to write what is in another's slot waits until that is noted.  So a digest that gets noted (L1 of
+ * leaves.h) is of what the image holds.  Who writes forgets the old digest before (L2).  After an error of the image its slots are
+ * dropped, which loses no more than the sender's time, and it is closed and opened anew.
  *
  * `lock` guards everything that can change; it is held during no I/O but the opening and closing of the image.
  */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* One disk that is being received: its image, the digests of what is durable, and what is on its way there.  Safe from many threads. */
+/* One disk that is being received: its image, the digests of what is durable, and what is on its way there.  Safe from many
+   threads. */
 #ifndef RECEIVE_DISK_H
 #define RECEIVE_DISK_H
 
@@ -23,7 +24,8 @@ int disk_open(const struct disk_place *at, const struct transfer_state_disk *d, 
 /* Closes it.  What was not flushed is not noted, unless it could be now. */
 void disk_free(struct disk *d);
 
-/* Chunks that were received and checked: `bytes` is the chunk of a record of DATA or ZSTD.  Written when it returns, and noted some time later. */
+/* Chunks that were received and checked: `bytes` is the chunk of a record of DATA or ZSTD.  Written when it returns, and noted some
+   time later. */
 int disk_put(struct disk *d, const struct transfer_record *r, const void *bytes, size_t len, vdisk_error *err);
 int disk_zero(struct disk *d, uint64_t index, uint64_t count, vdisk_error *err);
 int disk_digests(struct disk *d, uint64_t from, uint64_t n, uint8_t (*out)[32], vdisk_error *err);
@@ -35,8 +37,8 @@ void disk_tend(struct disk *d);
 struct disk_differ {
 	uint64_t from, count;
 };
-/* The sender has been through the disk.  1: it is as it says, and noted; 0: it is not, and *n of `differ` (DISK_DIFFER_MAX of them) are missing;
-   -1 with *err. */
+/* The sender has been through the disk.  1: it is as it says, and noted; 0: it is not, and *n of `differ` (DISK_DIFFER_MAX of them)
+   are missing; -1 with *err. */
 int disk_pass(struct disk *d, const struct transfer_pass *p, struct disk_differ *differ, size_t *n, vdisk_error *err);
 /* 1: it is what its last pass said; 0: it is not. */
 int disk_whole(struct disk *d, vdisk_error *err);

@@ -31,7 +31,8 @@ int disk_make(const struct disk_place *at, const struct transfer_state_disk *d, 
 	if (vdisk_create(path, &o, &size, err))
 		return -1;
 	if (size != d->size)
-		return fail(err, VDISK_UNSUPPORTED, "disk %s has %" PRIu64 " bytes, which a %s image cannot have", d->name, d->size, at->format);
+		return fail(err, VDISK_UNSUPPORTED, "disk %s has %" PRIu64 " bytes, which a %s image cannot have", d->name, d->size,
+		            at->format);
 	transfer_file(d->name, "leaves", file);
 	if (transfer_leaves_open(&leaves, at->dir, file, d->size, true, err))
 		return -1;
@@ -43,7 +44,9 @@ int disk_make(const struct disk_place *at, const struct transfer_state_disk *d, 
 static int image_mend(struct disk *d, const char *path, vdisk_error *err)
 {
 	const struct vdisk_format_info *f = vdisk_format_find(d->at->format);
-	struct vdisk_open_options o = { .format = d->at->format, .flags = VDISK_OPEN_RW | VDISK_OPEN_CHECK, .cache_bytes = CACHE_BYTES };
+	struct vdisk_open_options o = { .format = d->at->format,
+		                        .flags = VDISK_OPEN_RW | VDISK_OPEN_CHECK,
+		                        .cache_bytes = CACHE_BYTES };
 	struct vdisk_check_result found;
 	vdisk_image *img;
 	int rc;

@@ -23,7 +23,8 @@ static int missing_list(struct disk *d, struct disk_differ *out, size_t *n, vdis
 
 	*n = 0;
 	for (uint64_t at = 0; !rc && at < d->chunks && *n < DISK_DIFFER_MAX;) {
-		uint64_t next = transfer_leaves_skip(&d->leaves, at), k = d->chunks - next < ZEROS_MAX ? d->chunks - next : ZEROS_MAX;
+		uint64_t next = transfer_leaves_skip(&d->leaves, at),
+			 k = d->chunks - next < ZEROS_MAX ? d->chunks - next : ZEROS_MAX;
 
 		if (next > at)
 			missing_add(out, n, at, next - at);
@@ -98,8 +99,12 @@ int disk_seal(struct disk *d, vdisk_error *err)
 void disk_facts(struct disk *d, struct disk_facts *out)
 {
 	pthread_mutex_lock(&d->lock);
-	*out = (struct disk_facts){ .chunks = d->chunks, .have = d->have, .pass = d->pass.pass, .frozen = d->pass.frozen, .bad = d->pass.n_bad,
-		.skipped = d->pass.skipped };
+	*out = (struct disk_facts){ .chunks = d->chunks,
+		                    .have = d->have,
+		                    .pass = d->pass.pass,
+		                    .frozen = d->pass.frozen,
+		                    .bad = d->pass.n_bad,
+		                    .skipped = d->pass.skipped };
 	memcpy(out->digest, d->pass.digest, 32);
 	for (size_t i = 0; i < d->pass.n_bad; i++)
 		out->bad_bytes += d->pass.bad[i].len;

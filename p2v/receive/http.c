@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * libmicrohttpd limits pauses, ours as well as theirs, and not time: who sends a byte now and then would hold a connection for ever, and who waits for
- * us would be cut off.  So it is told of no limit, and every connection is in a list here, with what it does and since when; http_tend() shuts down
- * the socket of who takes too long, which ends its thread.  A connection is in the list while its socket is open.
+ * libmicrohttpd limits pauses, ours as well as theirs, and not time: who sends a byte now and then would hold a connection for
+ * ever, and who waits for us would be cut off.  So it is told of no limit, and every connection is in a list here, with what it
+ * does and since when; http_tend() shuts down the socket of who takes too long, which ends its thread.  A connection is in the list
+ * while its socket is open.
  *
  * `lock` guards the list and all in it.
  */
@@ -190,9 +191,12 @@ static enum MHD_Result answer_queue(struct MHD_Connection *mc, struct answer *a)
 	MHD_add_response_header(m, "Cache-Control", "no-store");
 	MHD_add_response_header(m, "X-Content-Type-Options", "nosniff");
 	MHD_add_response_header(m, "Referrer-Policy", "no-referrer");
-	MHD_add_response_header(m, "Content-Security-Policy", !a->page ? "default-src 'none'; sandbox" :
-	                        "default-src 'none'; img-src 'self' data:; connect-src 'self'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; "
-	                        "frame-ancestors 'none'; base-uri 'none'; form-action 'none'");
+	MHD_add_response_header(
+		m, "Content-Security-Policy",
+		!a->page
+			? "default-src 'none'; sandbox"
+			: "default-src 'none'; img-src 'self' data:; connect-src 'self'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; "
+			  "frame-ancestors 'none'; base-uri 'none'; form-action 'none'");
 	if (a->retry_after) {
 		snprintf(number, sizeof(number), "%u", a->retry_after);
 		MHD_add_response_header(m, "Retry-After", number);
@@ -220,7 +224,10 @@ static enum MHD_Result answer_now(struct http *h, struct conn *c, struct MHD_Con
 	return rc;
 }
 
-static const char *header(struct MHD_Connection *mc, const char *name) { return MHD_lookup_connection_value(mc, MHD_HEADER_KIND, name); }
+static const char *header(struct MHD_Connection *mc, const char *name)
+{
+	return MHD_lookup_connection_value(mc, MHD_HEADER_KIND, name);
+}
 static const char *query(struct MHD_Connection *mc, const char *name)
 {
 	return MHD_lookup_connection_value(mc, MHD_GET_ARGUMENT_KIND, name);
@@ -321,8 +328,9 @@ static struct MHD_Daemon *daemon_start(struct http *h, int fd)
 		{ MHD_OPTION_END, 0, NULL },
 	};
 
-	return MHD_start_daemon(MHD_USE_THREAD_PER_CONNECTION | MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_POLL | MHD_USE_TLS | MHD_USE_ERROR_LOG |
-	                        MHD_USE_ITC, 0, NULL, NULL, on_request, h, MHD_OPTION_ARRAY, options, MHD_OPTION_END);
+	return MHD_start_daemon(MHD_USE_THREAD_PER_CONNECTION | MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_POLL | MHD_USE_TLS |
+	                                MHD_USE_ERROR_LOG | MHD_USE_ITC,
+	                        0, NULL, NULL, on_request, h, MHD_OPTION_ARRAY, options, MHD_OPTION_END);
 }
 
 int http_start(struct receiver *r, const struct tls *t, const struct http_options *o, struct http **out, vdisk_error *err)
@@ -345,7 +353,8 @@ int http_start(struct receiver *r, const struct tls *t, const struct http_option
 			*out = h;
 			return 0;
 		}
-		fail(err, VDISK_IO, "the server cannot be started: is the certificate %s one that goes with its key?", t->cert_name);
+		fail(err, VDISK_IO, "the server cannot be started: is the certificate %s one that goes with its key?",
+		     t->cert_name);
 		close(fd);
 	}
 	pthread_mutex_destroy(&h->lock);

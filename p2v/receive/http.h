@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The receiver on a socket: HTTP over TLS by libmicrohttpd, a thread for each connection, and limits for those who are slow or many. */
+/* The receiver on a socket: HTTP over TLS by libmicrohttpd, a thread for each connection, and limits for those who are slow or
+   many. */
 #ifndef RECEIVE_HTTP_H
 #define RECEIVE_HTTP_H
 

@@ -30,7 +30,8 @@ static int address_split(const char *text, char host[256], char port[16], vdisk_
 		end = text + strlen(text);
 		colon = NULL;
 	}
-	if (end - text > 255 || (colon && (!colon[1] || strlen(colon + 1) > 5 || strspn(colon + 1, "0123456789") != strlen(colon + 1))))
+	if (end - text > 255 ||
+	    (colon && (!colon[1] || strlen(colon + 1) > 5 || strspn(colon + 1, "0123456789") != strlen(colon + 1))))
 		return fail(err, VDISK_INVALID, "--listen: no address: %s", text);
 	snprintf(host, 256, "%.*s", (int)(end - text), text);
 	snprintf(port, 16, "%s", colon ? colon + 1 : TRANSFER_PORT);

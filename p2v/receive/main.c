@@ -2,8 +2,8 @@
 /*
  * vdisk-receive: the server that captures are sent to.
  *
- * Signals are blocked before any thread starts and read from a descriptor.  The main thread looks after slow clients, and ends when there is a
- * signal, or with --once when the first capture was worked through; another one flushes what was written.
+ * Signals are blocked before any thread starts and read from a descriptor.  The main thread looks after slow clients, and ends when
+ * there is a signal, or with --once when the first capture was worked through; another one flushes what was written.
  */
 #include "http.h"
 #include "options.h"
@@ -105,19 +105,26 @@ static int secrets_take(struct program *p, vdisk_error *err)
 	if (p->token_printed && token_make(p->token, err))
 		return -1;
 	if (strlen(p->token) < TOKEN_TEXT_MIN || strlen(p->token) > TOKEN_TEXT_MAX)
-		return fail(err, VDISK_INVALID, "%s: a token has from %u to %u characters", o->token_file, TOKEN_TEXT_MIN, TOKEN_TEXT_MAX);
-	if (o->view_key_file ? line_read(o->view_key_file, p->view_key, sizeof(p->view_key), err) : secret_make(16, p->view_key, err))
+		return fail(err, VDISK_INVALID, "%s: a token has from %u to %u characters", o->token_file, TOKEN_TEXT_MIN,
+		            TOKEN_TEXT_MAX);
+	if (o->view_key_file ? line_read(o->view_key_file, p->view_key, sizeof(p->view_key), err)
+	                     : secret_make(16, p->view_key, err))
 		return -1;
 	if (strlen(p->view_key) < TOKEN_TEXT_MIN ||
 	    strspn(p->view_key, "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-._~") != strlen(p->view_key))
-		return fail(err, VDISK_INVALID, "%s: a viewing key has from %u to 128 letters, digits and - . _ ~", o->view_key_file, TOKEN_TEXT_MIN);
+		return fail(err, VDISK_INVALID, "%s: a viewing key has from %u to 128 letters, digits and - . _ ~",
+		            o->view_key_file, TOKEN_TEXT_MIN);
 	p->r.token.uses = o->token_uses;
-	return secret_hash(p->token, strlen(p->token), p->r.token.sha256, err) || secret_hash(p->view_key, strlen(p->view_key), p->r.view, err);
+	return secret_hash(p->token, strlen(p->token), p->r.token.sha256, err) ||
+	       secret_hash(p->view_key, strlen(p->view_key), p->r.view, err);
 }
 
 /* ---------------------------------------------------------------- what is told */
 
-static void add(json_object *o, const char *key, const char *text) { json_object_object_add(o, key, text ? json_object_new_string(text) : NULL); }
+static void add(json_object *o, const char *key, const char *text)
+{
+	json_object_object_add(o, key, text ? json_object_new_string(text) : NULL);
+}
 
 static void print_json(struct program *p, json_object *o) /* takes o */
 {
@@ -181,7 +188,8 @@ static void on_worked(void *ctx, struct capture *c, json_object *o)
 
 		pthread_mutex_lock(&p->printing);
 		json_object_object_get_ex(o, "state", &v);
-		printf("%s: %s%s%s\n", c->st.folder, verdict ? verdict : json_object_get_string(v), message ? ": " : "", message ? message : "");
+		printf("%s: %s%s%s\n", c->st.folder, verdict ? verdict : json_object_get_string(v), message ? ": " : "",
+		       message ? message : "");
 		fflush(stdout);
 		pthread_mutex_unlock(&p->printing);
 	}

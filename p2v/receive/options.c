@@ -40,8 +40,29 @@ static const char usage[] =
 	"  -q, --quiet              print nothing\n"
 	"  -h, --help               this text\n";
 
-enum { OPT_STORE = 256, OPT_LISTEN, OPT_TOKEN, OPT_TOKEN_FILE, OPT_TOKEN_USES, OPT_CERT, OPT_KEY, OPT_CLIENT_CA, OPT_VIEW_KEY, OPT_ADAPT, OPT_CONVERT,
-	OPT_VERIFY, OPT_DRIVERS, OPT_EXPECT, OPT_TIMEOUT, OPT_ENGINE, OPT_MAX_CAPTURES, OPT_CONNECTIONS, OPT_MEMORY, OPT_ONCE, OPT_JSON };
+enum {
+	OPT_STORE = 256,
+	OPT_LISTEN,
+	OPT_TOKEN,
+	OPT_TOKEN_FILE,
+	OPT_TOKEN_USES,
+	OPT_CERT,
+	OPT_KEY,
+	OPT_CLIENT_CA,
+	OPT_VIEW_KEY,
+	OPT_ADAPT,
+	OPT_CONVERT,
+	OPT_VERIFY,
+	OPT_DRIVERS,
+	OPT_EXPECT,
+	OPT_TIMEOUT,
+	OPT_ENGINE,
+	OPT_MAX_CAPTURES,
+	OPT_CONNECTIONS,
+	OPT_MEMORY,
+	OPT_ONCE,
+	OPT_JSON
+};
 
 static const struct option longopts[] = {
 	{ "store", required_argument, NULL, OPT_STORE },
@@ -96,7 +117,8 @@ static int format(const char *name, const char **out)
 	const struct vdisk_format_info *f = vdisk_format_find(optarg);
 
 	if (!f || (f->caps & (VDISK_FORMAT_WRITE | VDISK_FORMAT_CREATE)) != (VDISK_FORMAT_WRITE | VDISK_FORMAT_CREATE)) {
-		fprintf(stderr, PROGRAM ": %s: images of format %s cannot be %s\n", name, optarg, f ? "written to" : "made: it is not known");
+		fprintf(stderr, PROGRAM ": %s: images of format %s cannot be %s\n", name, optarg,
+		        f ? "written to" : "made: it is not known");
 		return -1;
 	}
 	*out = f->name;
@@ -185,8 +207,10 @@ int options_parse(struct options *o, int argc, char **argv)
 {
 	int c;
 
-	*o = (struct options){ .store = { .format = "qcow2", .captures_max = 64 }, .http = { .listen = "", .connections = 256 }, .token_uses = 1,
-		.memory = 64u << 20 };
+	*o = (struct options){ .store = { .format = "qcow2", .captures_max = 64 },
+		               .http = { .listen = "", .connections = 256 },
+		               .token_uses = 1,
+		               .memory = 64u << 20 };
 	while ((c = option_next(PROGRAM, argc, argv, "O:qh", longopts)) != -1) {
 		int rc = option_take(o, c);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A request holds its capture, and one that sends something has entered it, from its head on until it is freed.  What is refused has its status
- * and message before anything of the body is looked at.
+ * A request holds its capture, and one that sends something has entered it, from its head on until it is freed.  What is refused
+ * has its status and message before anything of the body is looked at.
  */
 #include "request.h"
 
@@ -316,7 +316,8 @@ static void answer_file(struct request *q, struct answer *a, const char *name, c
 
 static void answer_page(struct request *q, struct answer *a)
 {
-	static const char locked[] = "<!doctype html><meta charset=utf-8><title>vdisk receive</title>"
+	static const char locked[] =
+		"<!doctype html><meta charset=utf-8><title>vdisk receive</title>"
 		"<body style='font:16px sans-serif;max-width:40em;margin:4em auto'><h1>vdisk receive</h1>"
 		"<p>Captures are shown to who has the viewing key: open the link that the receiver printed when it was started.</p>";
 

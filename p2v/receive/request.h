@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * One request, apart from sockets: its head is judged, its body taken piece by piece, and it is answered.  One thread at a time; whatever bytes
- * come, an answer comes out.
+ * One request, apart from sockets: its head is judged, its body taken piece by piece, and it is answered.  One thread at a time;
+ * whatever bytes come, an answer comes out.
  */
 #ifndef RECEIVE_REQUEST_H
 #define RECEIVE_REQUEST_H

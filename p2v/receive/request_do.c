@@ -84,13 +84,17 @@ static void pass_judge(struct request *q, const struct transfer_pass *p, struct 
 	} else if (!rc) {
 		q->differ = differ_json(differ, n);
 		if (n)
-			request_refuse(q, 409, "disk %s is not all there: %zu%s range%s of chunks missing, the first at %llu", q->disk_at->name, n,
-			               n == DISK_DIFFER_MAX ? " or more" : "", n == 1 ? " is" : "s are", (unsigned long long)differ[0].from);
+			request_refuse(q, 409, "disk %s is not all there: %zu%s range%s of chunks missing, the first at %llu",
+			               q->disk_at->name, n, n == DISK_DIFFER_MAX ? " or more" : "", n == 1 ? " is" : "s are",
+			               (unsigned long long)differ[0].from);
 		else
-			request_refuse(q, 409, "disk %s is all there, and its digest is another one: some chunks are not the sender's", q->disk_at->name);
+			request_refuse(q, 409,
+			               "disk %s is all there, and its digest is another one: some chunks are not the sender's",
+			               q->disk_at->name);
 	}
-	capture_log(q->c, "disk %s, pass %u%s: %s; %llu bytes unreadable, %llu left out as free", q->disk_at->name, p->pass, p->frozen ? ", frozen" : "",
-	            q->status ? q->message : "good", (unsigned long long)bad, (unsigned long long)p->skipped);
+	capture_log(q->c, "disk %s, pass %u%s: %s; %llu bytes unreadable, %llu left out as free", q->disk_at->name, p->pass,
+	            p->frozen ? ", frozen" : "", q->status ? q->message : "good", (unsigned long long)bad,
+	            (unsigned long long)p->skipped);
 }
 
 static void do_pass(struct request *q)

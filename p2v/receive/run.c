@@ -93,8 +93,8 @@ static void listen_to(struct talk *t, pid_t pid, int out, int err, const volatil
 	heard_err(t, "\n", 1);
 }
 
-int run_program(char *const argv[], bool (*line)(void *ctx, const char *text), void *ctx, const volatile bool *stop, struct run *out,
-                vdisk_error *err)
+int run_program(char *const argv[], bool (*line)(void *ctx, const char *text), void *ctx, const volatile bool *stop,
+                struct run *out, vdisk_error *err)
 {
 	struct talk t = { .run = out, .line = line, .ctx = ctx };
 	int outs[2], errs[2];

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Folders in the store: NAME.partial and NAME (vdisk-transfer(5)); ".begin-ID" and ".gone-ID", which a crash leaves behind and the next start removes;
- * ".vdisk-receive" with what is the receiver's own.
+ * Folders in the store: NAME.partial and NAME (vdisk-transfer(5)); ".begin-ID" and ".gone-ID", which a crash leaves behind and the
+ * next start removes; ".vdisk-receive" with what is the receiver's own.
  *
  * A capture is freed by who holds it last after it was taken out of the list.
  */

@@ -22,7 +22,8 @@ struct store {
 	size_t n;
 };
 
-/* Takes the folder, which is made if it is not there, for itself, and reads what is in it.  A folder in it that cannot be read is told by `log`. */
+/* Takes the folder, which is made if it is not there, for itself, and reads what is in it.  A folder in it that cannot be read is
+   told by `log`. */
 int store_open(struct store *s, const struct store_options *o, vdisk_log_fn log, void *ctx, vdisk_error *err);
 void store_close(struct store *s);
 
@@ -39,9 +40,10 @@ struct store_begun {
 };
 /* A token or secret with which a capture could be begun or gone on with. */
 bool store_knows(struct store *s, const struct token *t, const uint8_t secret[32]);
-/* What POST /v1/captures asks, with the SHA-256 of the token or secret.  200, 201, or the status of a refusal; *retry: seconds, or 0. */
-unsigned store_begin(struct store *s, const struct token *t, const uint8_t secret[32], const void *body, size_t len, struct store_begun *out,
-                     unsigned *retry, vdisk_error *err);
+/* What POST /v1/captures asks, with the SHA-256 of the token or secret.  200, 201, or the status of a refusal; *retry: seconds, or
+   0. */
+unsigned store_begin(struct store *s, const struct token *t, const uint8_t secret[32], const void *body, size_t len,
+                     struct store_begun *out, unsigned *retry, vdisk_error *err);
 /* Takes it out of the list and removes its folder. */
 int store_remove(struct store *s, struct capture *c, vdisk_error *err);
 /* One has become whole: wakes who waits for `whole`. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * POST /v1/captures: who may, which machine it is, and whether it goes on or begins.  A new capture is made in a folder that no name leads to, and gets
- * its own when all of it is durable.
+ * POST /v1/captures: who may, which machine it is, and whether it goes on or begins.  A new capture is made in a folder that no
+ * name leads to, and gets its own when all of it is durable.
  */
 #include "clock.h"
 #include "machine/json.h"
@@ -58,11 +58,12 @@ static int disk_take(struct transfer_state *st, const struct machine_disk *d, vd
 	if (st->n_disks == TRANSFER_DISKS_MAX)
 		return fail(err, VDISK_INVALID, "more than %u disks", TRANSFER_DISKS_MAX);
 	if (!d->name || !transfer_name_good(d->name, strlen(d->name)))
-		return fail(err, VDISK_INVALID, "a disk's name must be 1 to %u of A-Z a-z 0-9 . _ - and not begin with a dot or hyphen: \"%s\"",
+		return fail(err, VDISK_INVALID,
+		            "a disk's name must be 1 to %u of A-Z a-z 0-9 . _ - and not begin with a dot or hyphen: \"%s\"",
 		            TRANSFER_NAME_MAX, d->name ? d->name : "");
 	if (!d->size || d->size > TRANSFER_SIZE_MAX || d->size % SECTOR)
-		return fail(err, VDISK_INVALID, "disk %s has %" PRIu64 " bytes, not whole sectors of %u bytes and at most %" PRIu64, d->name, d->size, SECTOR,
-		            TRANSFER_SIZE_MAX);
+		return fail(err, VDISK_INVALID, "disk %s has %" PRIu64 " bytes, not whole sectors of %u bytes and at most %" PRIu64,
+		            d->name, d->size, SECTOR, TRANSFER_SIZE_MAX);
 	for (size_t i = 0; i < st->n_disks; i++)
 		if (!strcasecmp(st->disks[i].name, d->name))
 			return fail(err, VDISK_INVALID, "two disks are called \"%s\"", d->name);
@@ -119,14 +120,19 @@ static int disks_compare(const struct transfer_state *had, const struct transfer
 		const struct transfer_state_disk *d = &has->disks[i], *old = disk_find(had, d->name);
 
 		if (!old)
-			return fail(err, VDISK_INVALID, "the machine's incomplete capture has no disk %s: go on with its disks, or abandon it", d->name);
+			return fail(err, VDISK_INVALID,
+			            "the machine's incomplete capture has no disk %s: go on with its disks, or abandon it",
+			            d->name);
 		if (old->size != d->size)
-			return fail(err, VDISK_INVALID, "disk %s has %" PRIu64 " bytes, and had %" PRIu64 " when the machine's incomplete capture began: abandon it",
+			return fail(err, VDISK_INVALID,
+			            "disk %s has %" PRIu64 " bytes, and had %" PRIu64
+			            " when the machine's incomplete capture began: abandon it",
 			            d->name, d->size, old->size);
 	}
 	for (size_t i = 0; i < had->n_disks; i++)
 		if (!disk_find(has, had->disks[i].name))
-			return fail(err, VDISK_INVALID, "the machine's incomplete capture also has disk %s: go on with it, too, or abandon the capture",
+			return fail(err, VDISK_INVALID,
+			            "the machine's incomplete capture also has disk %s: go on with it, too, or abandon the capture",
 			            had->disks[i].name);
 	return 0;
 }
@@ -158,7 +164,8 @@ static unsigned go_on(struct capture *c, const struct token *t, const uint8_t se
 	status = go_on_judge(c, t, secret, st, retry, err);
 	if (status == 200) {
 		fresh = c->st;
-		if (secret_make(32, out->secret, err) || secret_hash(out->secret, 64, fresh.secret, err) || transfer_state_write(c->dir, &fresh, err))
+		if (secret_make(32, out->secret, err) || secret_hash(out->secret, 64, fresh.secret, err) ||
+		    transfer_state_write(c->dir, &fresh, err))
 			status = err->sys_errno == ENOSPC || err->sys_errno == EDQUOT ? 507 : 500;
 		else
 			memcpy(c->st.secret, fresh.secret, 32);
@@ -169,8 +176,8 @@ static unsigned go_on(struct capture *c, const struct token *t, const uint8_t se
 
 /* ---------------------------------------------------------------- beginning */
 
-static unsigned begin_judge(struct store *s, const struct token *t, const uint8_t secret[32], const struct transfer_state *st, unsigned *retry,
-                            vdisk_error *err)
+static unsigned begin_judge(struct store *s, const struct token *t, const uint8_t secret[32], const struct transfer_state *st,
+                            unsigned *retry, vdisk_error *err)
 {
 	unsigned used = 0, open = 0;
 	struct statvfs v;
@@ -188,8 +195,9 @@ static unsigned begin_judge(struct store *s, const struct token *t, const uint8_
 	}
 	pthread_mutex_unlock(&s->lock);
 	if (t->uses && used >= t->uses) {
-		fail(err, VDISK_REFUSED, "the token has begun %u capture%s already, and is good for no more: machine %s needs another one (--token-uses)", used,
-		     used == 1 ? "" : "s", st->machine);
+		fail(err, VDISK_REFUSED,
+		     "the token has begun %u capture%s already, and is good for no more: machine %s needs another one (--token-uses)",
+		     used, used == 1 ? "" : "s", st->machine);
 		return 403;
 	}
 	if (open >= s->o.captures_max) {
@@ -264,8 +272,8 @@ static int folder_make(struct store *s, struct capture *c, const struct machine 
 	return -1;
 }
 
-static unsigned begin(struct store *s, const uint8_t token[32], const struct machine *m, struct transfer_state *st, struct store_begun *out,
-                      unsigned *retry, vdisk_error *err)
+static unsigned begin(struct store *s, const uint8_t token[32], const struct machine *m, struct transfer_state *st,
+                      struct store_begun *out, unsigned *retry, vdisk_error *err)
 {
 	struct capture *c = capture_new(s);
 	bool full;
@@ -280,8 +288,8 @@ static unsigned begin(struct store *s, const uint8_t token[32], const struct mac
 	memcpy(c->st.token, token, 32);
 	snprintf(c->st.format, sizeof(c->st.format), "%s", s->o.format);
 	transfer_folder_make(c->st.host, c->st.machine, (time_t)c->st.begun, c->st.folder);
-	if (!secret_make(16, c->st.id, err) && !secret_make(32, out->secret, err) && !secret_hash(out->secret, 64, c->st.secret, err) &&
-	    !folder_make(s, c, m, err)) {
+	if (!secret_make(16, c->st.id, err) && !secret_make(32, out->secret, err) &&
+	    !secret_hash(out->secret, 64, c->st.secret, err) && !folder_make(s, c, m, err)) {
 		c->refs = 1;
 		pthread_mutex_lock(&s->lock);
 		c->next = s->list;
@@ -296,8 +304,8 @@ static unsigned begin(struct store *s, const uint8_t token[32], const struct mac
 	return full ? refuse(507, retry, RETRY_FULL) : err->kind == VDISK_UNSUPPORTED || err->kind == VDISK_INVALID ? 400 : 500;
 }
 
-unsigned store_begin(struct store *s, const struct token *t, const uint8_t secret[32], const void *body, size_t len, struct store_begun *out,
-                     unsigned *retry, vdisk_error *err)
+unsigned store_begin(struct store *s, const struct token *t, const uint8_t secret[32], const void *body, size_t len,
+                     struct store_begun *out, unsigned *retry, vdisk_error *err)
 {
 	struct transfer_state st = { 0 };
 	struct machine *m;

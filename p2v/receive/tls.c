@@ -22,7 +22,10 @@
 #define OWN_KEY     "key.pem"
 #define VALID_YEARS 20
 
-static int fail_tls(vdisk_error *err, const char *what, int rc) { return fail(err, VDISK_INVALID, "%s: %s", what, gnutls_strerror(rc)); }
+static int fail_tls(vdisk_error *err, const char *what, int rc)
+{
+	return fail(err, VDISK_INVALID, "%s: %s", what, gnutls_strerror(rc));
+}
 
 /* Returns owned, NULL with *err. */
 static char *pem_read(const char *path, vdisk_error *err)

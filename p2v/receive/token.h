@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Secrets: the token that captures begin with, and those that are made for one thing.  They are kept and compared as their SHA-256. */
+/* Secrets: the token that captures begin with, and those that are made for one thing.  They are kept and compared as their
+   SHA-256. */
 #ifndef RECEIVE_TOKEN_H
 #define RECEIVE_TOKEN_H
 

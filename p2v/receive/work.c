@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The state of a capture's work stands in its capture.json: "waiting", "running" (of a receiver that was ended: it is done anew), "done", "failed".
- * The work itself is another program's: vdisk-p2v makes NAME/result from the capture, which stays as it was received; where nothing but a
- * verdict is wanted, vdisk-verify gives it on the images themselves, without changing them.
+ * The state of a capture's work stands in its capture.json: "waiting", "running" (of a receiver that was ended: it is done anew),
+ * "done", "failed".  The work itself is another program's: vdisk-p2v makes NAME/result from the capture, which stays as it was
+ * received; where nothing but a verdict is wanted, vdisk-verify gives it on the images themselves, without changing them.
  *
  * The store's lock guards waiting for captures; one thread does all the rest.
  */
@@ -50,7 +50,10 @@ int work_judge(const struct work_options *o, vdisk_error *err)
 
 	if (!work_wanted(o) || run_find(program_of(o), path))
 		return 0;
-	return fail(err, VDISK_UNSUPPORTED, "%s is not there, which %s takes", program_of(o), o->adapt ? "--adapt" : o->convert ? "--convert" : "--verify");
+	return fail(err, VDISK_UNSUPPORTED, "%s is not there, which %s takes", program_of(o),
+	            o->adapt     ? "--adapt"
+	            : o->convert ? "--convert"
+	                         : "--verify");
 }
 
 static void add(json_object *o, const char *key, json_object *v) /* takes v */
@@ -126,7 +129,8 @@ static const char *text_of(json_object *o, const char *key)
 {
 	json_object *v;
 
-	return o && json_object_object_get_ex(o, key, &v) && json_object_is_type(v, json_type_string) ? json_object_get_string(v) : NULL;
+	return o && json_object_object_get_ex(o, key, &v) && json_object_is_type(v, json_type_string) ? json_object_get_string(v)
+	                                                                                              : NULL;
 }
 
 /* What the program said and how it ended, as the capture's work. */
@@ -145,7 +149,10 @@ static json_object *judge(const struct work *w, const struct run *r, const char 
 			snprintf(text, sizeof(text), "%s was ended by signal %d", program, r->status - 128);
 			add(o, "message", json_object_new_string(text));
 		} else {
-			add(o, "message", !good ? json_object_new_string(r->last[0] ? r->last : "it failed without a word") : why ? json_object_new_string(why) : NULL);
+			add(o, "message",
+			    !good ? json_object_new_string(r->last[0] ? r->last : "it failed without a word")
+			    : why ? json_object_new_string(why)
+			          : NULL);
 		}
 	}
 	json_object_put(said);
@@ -182,7 +189,8 @@ static void work_run(struct work *w, struct capture *c)
 	if (capture_work_set(c, state("running", p2v ? w->o.adapt ? "adapting" : "converting" : "verifying"), &err))
 		capture_log(c, "%s", err.message);
 	paths = calloc(n, sizeof(*paths));
-	if (!paths || !run_find(program, path) || folder_remove(c->dir, RESULT, &err) || (unlinkat(c->dir, PICTURE, 0) && errno != ENOENT)) {
+	if (!paths || !run_find(program, path) || folder_remove(c->dir, RESULT, &err) ||
+	    (unlinkat(c->dir, PICTURE, 0) && errno != ENOENT)) {
 		snprintf(r.last, sizeof(r.last), "%s", err.kind ? err.message : "it cannot be begun");
 		r.status = 2;
 	} else {

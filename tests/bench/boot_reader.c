@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Reads a disk past the guest's page cache:  boot_reader DISK NAME BYTES JOBS SECONDS [random].  Prints NAME and MB/s or reads a second. */
+/* Reads a disk past the guest's page cache:  boot_reader DISK NAME BYTES JOBS SECONDS [random].  Prints NAME and MB/s or reads a
+   second. */
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdint.h>

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Runs a virtual machine monitor and watches what its guest says:  boot_stopwatch COMMAND...
- * Prints when the kernel's first line ("Linux version …") came, which what boots it says nothing like, and when each line with "mark: WORD" did,
- * in ms since before the fork; and at the mark "done" how much memory the monitor has in its hands besides its largest mapping, which is the guest's.
+ * Prints when the kernel's first line ("Linux version …") came, which what boots it says nothing like, and when each line with
+ * "mark: WORD" did, in ms since before the fork; and at the mark "done" how much memory the monitor has in its hands besides its
+ * largest mapping, which is the guest's.
  */
 #include <stdio.h>
 #include <stdlib.h>

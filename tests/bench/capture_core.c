@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What one core takes for each part of a capture, by the libraries alone, over the chunks of 1 MiB of a disk that hold something: reading them, hashing,
- * packing, TLS' cipher there and back over what was packed, unpacking, writing.  For tests/bench/capture, which compiles it and says what is read.
- * usage: capture_core DISK NEW-FILE LEVEL < RANGES ("offset length" a line); prints "bytes packed read hash zstd tls unzstd write" in bytes and seconds.
+ * What one core takes for each part of a capture, by the libraries alone, over the chunks of 1 MiB of a disk that hold something:
+ * reading them, hashing, packing, TLS' cipher there and back over what was packed, unpacking, writing.  For tests/bench/capture,
+ * which compiles it and says what is read.  usage: capture_core DISK NEW-FILE LEVEL < RANGES ("offset length" a line); prints
+ * "bytes packed read hash zstd tls unzstd write" in bytes and seconds.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>

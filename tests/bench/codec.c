@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * How fast one core packs and hashes a disk's data by the libraries alone: every cluster of 64 KiB that is not zeros, in memory, at vdisk's
- * default levels.  For tests/bench/convert, which compiles it.  usage: codec FILE MOST-BYTES; prints "zlib zstd sha256" in bytes a second.
+ * How fast one core packs and hashes a disk's data by the libraries alone: every cluster of 64 KiB that is not zeros, in memory, at
+ * vdisk's default levels.  For tests/bench/convert, which compiles it.  usage: codec FILE MOST-BYTES; prints "zlib zstd sha256" in
+ * bytes a second.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>

@@ -55,8 +55,8 @@ int t_image_create(struct t_image *t, vd_error *err)
 		return -1;
 	options = t_variant_options(t->v, &text);
 	ret = vd_image_create_file(t_shelf_open(&t->shelf, t->base_name, true, true), t->v->format, t->v->size, options,
-	                           t->v->flags & (T_PACK | T_ONLY_PACKED) ? VD_CREATE_COMPRESSED : 0, parent, t_shelf_host(&t->shelf),
-	                           &t->img, err);
+	                           t->v->flags & (T_PACK | T_ONLY_PACKED) ? VD_CREATE_COMPRESSED : 0, parent,
+	                           t_shelf_host(&t->shelf), &t->img, err);
 	free(options);
 	free(text);
 	if (!ret && (t->v->flags & T_BITMAP) && vdisk_bitmap_create(t->img, "follows", 512, 0, err)) {
@@ -123,7 +123,8 @@ static void pack_unit(struct t_image *t, uint64_t off, const uint8_t *bytes, uin
 		T_OK(vd_layer_write_at(l, &r, packed, packed_len, &err), err);
 		T_OK(vd_layer_publish(l, &r, 1, &err), err);
 	} else {
-		T_CHECK(!(t->v->flags & T_ONLY_PACKED), "the unit at %" PRIu64 " was not packed, and cannot be stored plainly", off);
+		T_CHECK(!(t->v->flags & T_ONLY_PACKED), "the unit at %" PRIu64 " was not packed, and cannot be stored plainly",
+		        off);
 		T_OK(vdisk_pwrite(t->img, bytes, len, off, &err), err);
 	}
 	t_model_change(&t->model, off, len, bytes, false, 0);

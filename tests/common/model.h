@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What a disk must hold: a flat array of what was written last, and the list of changes in order, each with the moment from which it
- * may show and the moment from which it must.  Moments are any ascending numbers: crash tests use the clock of the crash
+ * What a disk must hold: a flat array of what was written last, and the list of changes in order, each with the moment from which
+ * it may show and the moment from which it must.  Moments are any ascending numbers: crash tests use the clock of the crash
  * files, others count their own.
  *
  * A byte is right at moment `at` if it equals that of a change that may have begun by then, with no later change that is certain by
@@ -32,7 +32,8 @@ struct t_model {
 	uint8_t *now;       /* after every change that is certain or done; what a discard left is the test's to put in */
 	struct t_change *change;
 	size_t n, cap;
-	/* As of the moment sure_at, of the first sure_n changes: `first` with the certain ones put in, and with all that had begun. */
+	/* As of the moment sure_at, of the first sure_n changes: `first` with the certain ones put in, and with all that had
+	   begun. */
 	uint8_t *sure, *newest;
 	uint64_t sure_at;
 	size_t sure_n;

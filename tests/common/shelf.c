@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The shelf owns its files; a handle owns itself only.  Handles keep `size` in step with their file's, which grows from many threads. */
+/* The shelf owns its files; a handle owns itself only.  Handles keep `size` in step with their file's, which grows from many
+   threads. */
 #include "common/shelf.h"
 #include "common/test.h"
 #include "base/alloc.h"
@@ -70,7 +71,8 @@ static int handle_preadv(struct vd_file *f, const struct iovec *iov, int n, size
 		*got += part;
 		if (part == first && first < iov[i].iov_len) {
 			dawdle(f);
-			if (vd_file_pread_some(on(f), (uint8_t *)iov[i].iov_base + first, iov[i].iov_len - first, off + *got, &rest, err))
+			if (vd_file_pread_some(on(f), (uint8_t *)iov[i].iov_base + first, iov[i].iov_len - first, off + *got, &rest,
+			                       err))
 				return -1;
 			*got += rest;
 		}
@@ -233,7 +235,8 @@ struct vd_file *t_shelf_open(struct t_shelf *s, const char *name, bool create, b
 	return f;
 }
 
-static int host_add(struct vd_host *host, struct vd_layer *l, const char *name, bool create, bool write, uint16_t *file, vd_error *err)
+static int host_add(struct vd_host *host, struct vd_layer *l, const char *name, bool create, bool write, uint16_t *file,
+                    vd_error *err)
 {
 	struct vd_file *f = t_shelf_open(host->ctx, name, create, write);
 
@@ -355,7 +358,8 @@ void t_shelf_dump(const struct t_shelf *s, const char *folder, const char *prefi
 			bool zero;
 
 			n = vd_zero_run(all + at, size - at, 4096, &zero);
-			T_CHECK(zero || (!fseek(out, (long)at, SEEK_SET) && fwrite(all + at, 1, n, out) == n), "cannot write %s", path);
+			T_CHECK(zero || (!fseek(out, (long)at, SEEK_SET) && fwrite(all + at, 1, n, out) == n), "cannot write %s",
+			        path);
 		}
 		T_CHECK(!fflush(out) && !ftruncate(fileno(out), (off_t)size) && !fclose(out), "cannot write %s", path);
 		free(all);

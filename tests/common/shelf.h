@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A shelf of named memory files that outlive the images opened on them: what a folder is to paths.  Handles taken from it forward to
- * the file on the shelf, so closing an image leaves the bytes for the next opener.  Optionally each handle passes through a
+ * A shelf of named memory files that outlive the images opened on them: what a folder is to paths.  Handles taken from it forward
+ * to the file on the shelf, so closing an image leaves the bytes for the next opener.  Optionally each handle passes through a
  * fault file, and each file is a crash file.
  */
 #ifndef T_SHELF_H
@@ -24,7 +24,8 @@ struct t_shelf {
 	unsigned n;
 	struct vd_fault *fault; /* new handles pass through it; NULL: none */
 	struct vd_crash *crash; /* new files are wrapped by it; NULL: none */
-	bool jitter;            /* new handles dawdle now and then, before and after an operation, so that threads meet in between */
+	bool jitter;            /* new handles dawdle now and then, before and after an operation, so that threads meet in
+	                           between */
 	struct vd_host host;
 };
 
@@ -39,7 +40,8 @@ void t_shelf_copy(struct t_shelf *to, const struct t_shelf *from);
 /* From now on each file is a crash file of `c` whose present content is durable. */
 void t_shelf_crashable(struct t_shelf *s, struct vd_crash *c);
 /* Puts on the empty shelf `to` what a crash may leave of `from`. */
-void t_shelf_after_crash(struct t_shelf *to, const struct t_shelf *from, unsigned long upto, enum vd_crash_mode mode, uint64_t seed);
+void t_shelf_after_crash(struct t_shelf *to, const struct t_shelf *from, unsigned long upto, enum vd_crash_mode mode,
+                         uint64_t seed);
 /* Writes each file into a folder (for a human to look at), named prefix-name. */
 void t_shelf_dump(const struct t_shelf *s, const char *folder, const char *prefix);
 

@@ -22,8 +22,8 @@ struct t_variant {
 
 extern const struct t_variant t_variants[]; /* ends with name == NULL */
 const struct t_variant *t_variant_find(const char *name); /* exits where there is none */
-/* The create options as "key=value" strings, NULL-terminated; *text holds them.  free() both.  "@KEY" in them stands for the name of a file
-   with a passphrase. */
+/* The create options as "key=value" strings, NULL-terminated; *text holds them.  free() both.  "@KEY" in them stands for the name
+   of a file with a passphrase. */
 const char **t_variant_options(const struct t_variant *v, char **text);
 /* What opening takes, NULL-terminated; static. */
 const char *const *t_variant_open_options(const struct t_variant *v);

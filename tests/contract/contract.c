@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What every format must do, on memory files, against a flat array: random reads, writes, zeros and discards, flushes and reopenings,
- * the map's promises, resizing, refusals, and a clean check after each close.  A driver that passes is a driver.
+ * What every format must do, on memory files, against a flat array: random reads, writes, zeros and discards, flushes and
+ * reopenings, the map's promises, resizing, refusals, and a clean check after each close.  A driver that passes is a driver.
  *
  *   contract VARIANT [FOLDER]
  *
@@ -21,7 +21,8 @@ static void reopen(struct t_image *t, uint32_t flags)
 	T_OK(t_image_close(t, &err), err);
 	t_image_check(t, false);
 	T_OK(t_image_open(t, flags, &err), err);
-	T_CHECK(vdisk_size(t->img) == t->model.size, "reopened with %" PRIu64 " bytes, not %" PRIu64, vdisk_size(t->img), t->model.size);
+	T_CHECK(vdisk_size(t->img) == t->model.size, "reopened with %" PRIu64 " bytes, not %" PRIu64, vdisk_size(t->img),
+	        t->model.size);
 	T_CHECK(!strcmp(vdisk_format_name(t->img), t->v->format), "reopened as %s", vdisk_format_name(t->img));
 	T_CHECK(vdisk_is_writable(t->img) == !!(flags & VDISK_OPEN_RW), "writable: %d", vdisk_is_writable(t->img));
 }
@@ -33,8 +34,9 @@ static void resync(struct t_image *t, const struct t_op *op, uint8_t *buf)
 
 	T_OK(vdisk_pread(t->img, buf, op->len, op->off, &err), err);
 	for (uint64_t i = 0; i < op->len; i++)
-		T_CHECK(!buf[i] || buf[i] == t->model.now[op->off + i], "discarded byte %" PRIu64 " is %02x: neither zero nor %02x as before",
-		        op->off + i, buf[i], t->model.now[op->off + i]);
+		T_CHECK(!buf[i] || buf[i] == t->model.now[op->off + i],
+		        "discarded byte %" PRIu64 " is %02x: neither zero nor %02x as before", op->off + i, buf[i],
+		        t->model.now[op->off + i]);
 	memcpy(t->model.now + op->off, buf, op->len);
 }
 

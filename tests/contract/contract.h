@@ -4,8 +4,8 @@
 
 #include "common/image.h"
 
-/* The map of [off, off+len), asked for `cap` extents at a time: ascending, without gaps, to the end; zeros where it says zeros; the bytes
-   where it says MAPPED; no two extents in one place. */
+/* The map of [off, off+len), asked for `cap` extents at a time: ascending, without gaps, to the end; zeros where it says zeros; the
+   bytes where it says MAPPED; no two extents in one place. */
 void contract_map(struct t_image *t, uint64_t off, uint64_t len, size_t cap);
 /* Ranges outside the disk are refused and change nothing; empty ones are no-ops. */
 void contract_refusals(struct t_image *t);

@@ -23,7 +23,9 @@ void contract_refusals(struct t_image *t)
 	vd_error err;
 
 	for (size_t i = 0; i < sizeof(lens) / sizeof(*lens); i++) {
-		uint64_t offs[] = { size, size - lens[i] + 1, size + 1, UINT64_MAX, UINT64_MAX - lens[i] + 1, UINT64_MAX - lens[i], INT64_MAX };
+		uint64_t offs[] = { size,       size - lens[i] + 1,       size + 1,
+			            UINT64_MAX, UINT64_MAX - lens[i] + 1, UINT64_MAX - lens[i],
+			            INT64_MAX };
 
 		for (size_t j = 0; j < sizeof(offs) / sizeof(*offs); j++) {
 			REFUSED(vdisk_pread(t->img, buf, lens[i], offs[j], &err));
@@ -71,7 +73,8 @@ void contract_resize(struct t_image *t, struct t_rng *rng)
 	}
 	if (vdisk_resize(t->img, grown, 0, &err)) {
 		/* A variant may refuse, by name, and then nothing has changed. */
-		T_CHECK(err.kind == VDISK_UNSUPPORTED, "resize to %" PRIu64 ": [%s] %s", grown, vdisk_error_kind_name(err.kind), err.message);
+		T_CHECK(err.kind == VDISK_UNSUPPORTED, "resize to %" PRIu64 ": [%s] %s", grown, vdisk_error_kind_name(err.kind),
+		        err.message);
 		t_error_is_told(&err, "resize");
 		resized(t, old);
 		return;
@@ -83,7 +86,8 @@ void contract_resize(struct t_image *t, struct t_rng *rng)
 	t_error_is_told(&err, "resize");
 	resized(t, grown);
 	if (vdisk_resize(t->img, cut, VDISK_RESIZE_SHRINK, &err)) {
-		T_CHECK(err.kind == VDISK_UNSUPPORTED, "resize to %" PRIu64 ": [%s] %s", cut, vdisk_error_kind_name(err.kind), err.message);
+		T_CHECK(err.kind == VDISK_UNSUPPORTED, "resize to %" PRIu64 ": [%s] %s", cut, vdisk_error_kind_name(err.kind),
+		        err.message);
 		resized(t, grown);
 		return;
 	}

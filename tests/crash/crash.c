@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The power is cut at every write boundary of some work, and of what was not flushed all, nothing, some, or some and half a sector is kept.
- * Then the image opens; every flushed byte is there, and each byte written since is the old or the new one; after repair check is
- * clean; and the image takes a write.
+ * The power is cut at every write boundary of some work, and of what was not flushed all, nothing, some, or some and half a sector
+ * is kept.  Then the image opens; every flushed byte is there, and each byte written since is the old or the new one; after repair
+ * check is clean; and the image takes a write.
  *
  *   crash VARIANT [MOMENT MODE [FOLDER]]
  *
- * FOLDER gets what the crash left, as files "crashed-…".  "crash VARIANT all MODE FOLDER" is for other programs to read: each moment's files,
- * "MOMENT-…", and nothing is checked here.
+ * FOLDER gets what the crash left, as files "crashed-…".  "crash VARIANT all MODE FOLDER" is for other programs to read: each
+ * moment's files, "MOMENT-…", and nothing is checked here.
  */
 #include "common/image.h"
 #include "base/bytes.h"
@@ -129,7 +129,8 @@ static void one_crash(struct t_image *t, const struct t_shelf *from, unsigned lo
 	right(t, &s, 0, at, "as the crash left it");
 	if (t->v->flags & T_ORDERED) {
 		check(t, &s, 0, &r, false);
-		T_CHECK(!r.corruptions, "%" PRIu64 " corruptions before any repair, though the order of writes is kept", r.corruptions);
+		T_CHECK(!r.corruptions, "%" PRIu64 " corruptions before any repair, though the order of writes is kept",
+		        r.corruptions);
 	}
 	if (!t_image_open_on(t, &s, VDISK_OPEN_RW, &img, &err)) {
 		T_OK(vdisk_close(img, &err), err);

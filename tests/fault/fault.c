@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The same work with the nth operation failing, n = 1, 2, 3 …, once and for good: reads, writes, flushes, running out of space, any of them,
- * and allocations.  Each failure is told (kind, one line); nothing crashes or leaks (ASan); and what is on the files afterwards opens, holds
- * every byte that was flushed before, and has no corruption.
+ * The same work with the nth operation failing, n = 1, 2, 3 …, once and for good: reads, writes, flushes, running out of space, any
+ * of them, and allocations.  Each failure is told (kind, one line); nothing crashes or leaks (ASan); and what is on the files
+ * afterwards opens, holds every byte that was flushed before, and has no corruption.
  *
  *   fault VARIANT [CLASS [N]]
  */
@@ -36,13 +36,15 @@ static void share_fault(struct t_image *t, struct vd_fault *fault)
 static void told(struct bench *b, const struct fault_class *c, const vd_error *err, const char *what)
 {
 	t_error_is_told(err, what);
-	T_CHECK(fault_hits() > 0, "%s failed, and nothing was made to fail: [%s] %s", what, vdisk_error_kind_name(err->kind), err->message);
+	T_CHECK(fault_hits() > 0, "%s failed, and nothing was made to fail: [%s] %s", what, vdisk_error_kind_name(err->kind),
+	        err->message);
 	if (b->told)
 		return;
 	b->told = true;
-	T_CHECK(err->kind == c->kind, "%s: an error of kind %s for a failed %s: %s", what, vdisk_error_kind_name(err->kind), c->name,
+	T_CHECK(err->kind == c->kind, "%s: an error of kind %s for a failed %s: %s", what, vdisk_error_kind_name(err->kind),
+	        c->name, err->message);
+	T_CHECK(!c->sys_errno || err->sys_errno == c->sys_errno, "%s: errno %d, not %d: %s", what, err->sys_errno, c->sys_errno,
 	        err->message);
-	T_CHECK(!c->sys_errno || err->sys_errno == c->sys_errno, "%s: errno %d, not %d: %s", what, err->sys_errno, c->sys_errno, err->message);
 }
 
 static void prepare(struct bench *b, const struct t_variant *v, struct t_rng *rng)
@@ -116,8 +118,8 @@ static void one_op(struct bench *b, const struct fault_class *c, unsigned i)
 	if (op->kind == T_OP_FLUSH)
 		t_model_flushed(m, before, b->clock);
 	else if (op->kind == T_OP_READ || op->kind == T_OP_READV)
-		T_CHECK(t_model_right(m, b->buf, op->off, op->len, T_LIVE, &bad), "byte %" PRIu64 " reads %02x, newest is %02x", bad,
-		        b->buf[bad - op->off], m->now[bad]);
+		T_CHECK(t_model_right(m, b->buf, op->off, op->len, T_LIVE, &bad), "byte %" PRIu64 " reads %02x, newest is %02x",
+		        bad, b->buf[bad - op->off], m->now[bad]);
 }
 
 static void work(struct bench *b, const struct fault_class *c)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A guest's own settings, as whoever made the guest wrote them: an input is files, each its path and its content, a NUL behind either.  Every step that
- * changes texts goes over them, and once more over what they became, with a disk of two partitions.  Nothing but sanitizers judges.
+ * A guest's own settings, as whoever made the guest wrote them: an input is files, each its path and its content, a NUL behind
+ * either.  Every step that changes texts goes over them, and once more over what they became, with a disk of two partitions.
+ * Nothing but sanitizers judges.
  */
 #include "plan.h"
 #include "steps.h"
@@ -32,8 +33,10 @@ static int guest_stat(struct tree *t, const char *path, bool follow, struct tree
 	for (size_t i = 0; i < g->n; i++) {
 		if (strncmp(g->paths[i], path, len) || (g->paths[i][len] && g->paths[i][len] != '/'))
 			continue;
-		*out = (struct tree_stat){ .kind = g->paths[i][len] ? TREE_FOLDER : TREE_FILE, .size = g->paths[i][len] ? 0 : strlen(g->content[i]),
-			.mode = 0644, .sure = true };
+		*out = (struct tree_stat){ .kind = g->paths[i][len] ? TREE_FOLDER : TREE_FILE,
+			                   .size = g->paths[i][len] ? 0 : strlen(g->content[i]),
+			                   .mode = 0644,
+			                   .sure = true };
 		return 1;
 	}
 	return 0;
@@ -99,7 +102,8 @@ static void steps(struct plan *p, const struct facts *f, bool serial)
 	struct adapt_options o = { .targets = TARGET_KVM, .serial = serial };
 	vdisk_error err = { 0 };
 
-	if (step_devices(p, f, &o, &err) || step_loader(p, f, &o, &err) || step_network(p, f, &o, &err) || step_agents(p, f, &o, &err))
+	if (step_devices(p, f, &o, &err) || step_loader(p, f, &o, &err) || step_network(p, f, &o, &err) ||
+	    step_agents(p, f, &o, &err))
 		if (!err.message[0])
 			__builtin_trap();
 }
@@ -110,8 +114,20 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct fact_fs fs[] = { { .where = "partitions/1", .type = "ext4", .uuid = "1-1", .partuuid = "p1", .mount = "/", TEXTS },
 		{ .where = "partitions/2", .type = "swap", .uuid = "2-2", .partuuid = "p2", .mount = "", TEXTS } };
-	struct facts f = { .kind = GUEST_LINUX, .os = "debian", .like = "", .product = "", .version = "", .arch = "x86_64", .hostname = "", .loader_config = "",
-		.esp = "/boot/efi", .init = "sysvinit", .package_format = "", .selinux = true, .fs = fs, .fs_n = 2 };
+	struct facts f = { .kind = GUEST_LINUX,
+		           .os = "debian",
+		           .like = "",
+		           .product = "",
+		           .version = "",
+		           .arch = "x86_64",
+		           .hostname = "",
+		           .loader_config = "",
+		           .esp = "/boot/efi",
+		           .init = "sysvinit",
+		           .package_format = "",
+		           .selinux = true,
+		           .fs = fs,
+		           .fs_n = 2 };
 	struct guest g = { .tree = { .ops = &guest_ops } };
 	char *text = malloc(size + 2), *at = text;
 	struct plan p, again;

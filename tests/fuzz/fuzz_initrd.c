@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * An initramfs from a guest.  Whatever is read can have an archive appended, and then says the same as before, with ours at its end: where the one
- * ends and the other begins is what readers of concatenated streams get wrong.  Texts of depmod's in it are turned into indices.
+ * An initramfs from a guest.  Whatever is read can have an archive appended, and then says the same as before, with ours at its
+ * end: where the one ends and the other begins is what readers of concatenated streams get wrong.  Texts of depmod's in it are
+ * turned into indices.
  */
 #include "initrd_append.h"
 #include "kmod_index.h"
@@ -64,7 +65,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	vdisk_error err = { 0 };
 
 	if (initrd_read(&i, data, size, &err)) {
-		assert((err.kind == VDISK_CORRUPT || err.kind == VDISK_UNSUPPORTED || err.kind == VDISK_NOMEM) && err.message[0] && !strchr(err.message, '\n'));
+		assert((err.kind == VDISK_CORRUPT || err.kind == VDISK_UNSUPPORTED || err.kind == VDISK_NOMEM) && err.message[0] &&
+		       !strchr(err.message, '\n'));
 		return 0;
 	}
 	for (size_t n = 0; n < i.modules_n; n++)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What an NBD client sends, from nowhere: the first byte says how much of a sound handshake goes before the rest, the rest is the client's.
- * Whatever comes, the server answers or hangs up; and each answer is one that the protocol knows.
+ * What an NBD client sends, from nowhere: the first byte says how much of a sound handshake goes before the rest, the rest is the
+ * client's.  Whatever comes, the server answers or hangs up; and each answer is one that the protocol knows.
  */
 #include "conn.h"
 #include "wire.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Archives from nowhere.  The MD5 of a VMA's headers is put right first, since nothing would come by it otherwise.  What is opened is gone through both
- * ways, in place and as a stream, and both find the same; disks are read to their end.
+ * Archives from nowhere.  The MD5 of a VMA's headers is put right first, since nothing would come by it otherwise.  What is opened
+ * is gone through both ways, in place and as a stream, and both find the same; disks are read to their end.
  */
 #include "archive/package.h"
 
@@ -114,8 +114,9 @@ static void package_try(struct package *p, const struct package_disk *want, size
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static const struct package_disk ova[] = { { .ref = "d.vmdk" } }, chunks[] = { { .ref = "d.vmdk", .chunk_size = 1000 } },
-		packed[] = { { .ref = "d.vmdk", .compression = "gzip" } }, xva[] = { { .ref = "Ref:1", .size = 2 << 20 }, { .ref = "Ref:2", .size = 70000 } },
-		vma[] = { { .ref = "drive-a" } };
+					 packed[] = { { .ref = "d.vmdk", .compression = "gzip" } },
+					 xva[] = { { .ref = "Ref:1", .size = 2 << 20 }, { .ref = "Ref:2", .size = 70000 } },
+					 vma[] = { { .ref = "drive-a" } };
 	int fd = memfd_create("package", MFD_CLOEXEC);
 	uint8_t *copy = malloc(size + 1);
 	vdisk_error err = { 0 };

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Requests from nowhere to a receiver without sockets.  The input is a list of requests: a byte for what it asks, one for its secret, two for the
- * length of the body, and the body; a few of them are repaired, so that some get far.  Whatever comes, each gets an answer: a status, and below 400 none
- * that a stranger could have; what is whole holds what its digest says, which the receiver checks itself.
+ * Requests from nowhere to a receiver without sockets.  The input is a list of requests: a byte for what it asks, one for its
+ * secret, two for the length of the body, and the body; a few of them are repaired, so that some get far.  Whatever comes, each
+ * gets an answer: a status, and below 400 none that a stranger could have; what is whole holds what its digest says, which the
+ * receiver checks itself.
  */
 #include "request.h"
 
@@ -26,7 +27,8 @@ static struct receiver r;
 static char id[40], secret[80];
 static unsigned begun;
 
-static const char machine[] = "{\"schema-version\":1,\"type\":\"vdisk-machine\",\"name\":\"m\",\"uuid\":\"4c4c4544-0044-4810-8031-b4c04f563232\","
+static const char machine[] =
+	"{\"schema-version\":1,\"type\":\"vdisk-machine\",\"name\":\"m\",\"uuid\":\"4c4c4544-0044-4810-8031-b4c04f563232\","
 	"\"disks\":[{\"name\":\"sda\",\"medium\":\"disk\",\"size\":2097152}]}";
 
 static int gone(const char *path, const struct stat *st, int kind, struct FTW *ftw)
@@ -66,11 +68,19 @@ static void taken_from(const char *answer)
 	json_object_put(o);
 }
 
-static unsigned ask(const char *method, const char *path, const char *who, bool cookie, const uint8_t *body, size_t len, unsigned piece, const char *from)
+static unsigned ask(const char *method, const char *path, const char *who, bool cookie, const uint8_t *body, size_t len,
+                    unsigned piece, const char *from)
 {
 	char bearer[160];
-	struct request_head h = { .method = method, .path = path, .authorization = cookie ? NULL : bearer, .cookie = cookie ? bearer : NULL, .key = from, .from = from,
-		.count = from, .has_length = piece & 1, .length = len };
+	struct request_head h = { .method = method,
+		                  .path = path,
+		                  .authorization = cookie ? NULL : bearer,
+		                  .cookie = cookie ? bearer : NULL,
+		                  .key = from,
+		                  .from = from,
+		                  .count = from,
+		                  .has_length = piece & 1,
+		                  .length = len };
 	struct request *q;
 	struct answer a;
 	unsigned status;
@@ -105,7 +115,8 @@ static size_t record_repair(uint8_t *out, const uint8_t *body, size_t len)
 	const void *packed;
 
 	memcpy(chunk, body, len < TRANSFER_CHUNK ? len : TRANSFER_CHUNK);
-	assert(p && !transfer_sha256(chunk, TRANSFER_CHUNK, sha, NULL) && !transfer_pack(p, len & 1, chunk, TRANSFER_CHUNK, sha, &rec, &packed, NULL));
+	assert(p && !transfer_sha256(chunk, TRANSFER_CHUNK, sha, NULL) &&
+	       !transfer_pack(p, len & 1, chunk, TRANSFER_CHUNK, sha, &rec, &packed, NULL));
 	transfer_record_put(&rec, out);
 	memcpy(out + TRANSFER_RECORD_BYTES, packed, rec.packed);
 	len = TRANSFER_RECORD_BYTES + rec.packed;
@@ -123,7 +134,14 @@ static const char *word(const uint8_t *body, size_t len, char out[32])
 static void one(uint8_t what, uint8_t who, const uint8_t *body, size_t len)
 {
 	static const char *const methods[] = { "GET", "POST", "DELETE", "PUT" };
-	static const char *const tails[] = { "", "/complete", "/screenshot.png", "/log", "/disks/sda/digests", "/disks/sda/chunks", "/disks/sda/pass", "/disks/sdb/pass" };
+	static const char *const tails[] = { "",
+		                             "/complete",
+		                             "/screenshot.png",
+		                             "/log",
+		                             "/disks/sda/digests",
+		                             "/disks/sda/chunks",
+		                             "/disks/sda/pass",
+		                             "/disks/sdb/pass" };
 	const char *const secrets[] = { secret, TOKEN, KEY, "" };
 	static uint8_t room[TRANSFER_CHUNK + TRANSFER_RECORD_BYTES];
 	char path[300], text[32];

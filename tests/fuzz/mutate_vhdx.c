@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * After a mutation of a VHDX the checksums (CRC-32C) of its headers, region tables and log entries are mended: else nearly every mutant
- * stops at the first one.
+ * After a mutation of a VHDX the checksums (CRC-32C) of its headers, region tables and log entries are mended: else nearly every
+ * mutant stops at the first one.
  */
 #include "sparse.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Between a program and libc, with LD_PRELOAD: counts calls and makes the nth one the last (SIGKILL), or fail.  A kill then hits any
- * moment that can be told apart from outside, however fast the machine is.
+ * Between a program and libc, with LD_PRELOAD: counts calls and makes the nth one the last (SIGKILL), or fail.  A kill then hits
+ * any moment that can be told apart from outside, however fast the machine is.
  *
  *   SHIM_OP     read | write | sync | name (rename, unlink, truncate) | punch (fallocate), joined by commas
  *   SHIM_NTH    which call of these, from 1
@@ -11,7 +11,8 @@
  *   SHIM_DELAY  microseconds that each of the calls takes longer
  *   SHIM_OLDFS  renameat2() knows no flags, as on NFS
  *   SHIM_BOOT   a file that is read for the identity of this boot
- *   SHIM_BAD    OFFSET+LENGTH ranges, joined by commas: what reads there gets EIO, as of a disk's bad sectors; only files of SHIM_MATCH
+ *   SHIM_BAD    OFFSET+LENGTH ranges, joined by commas: what reads there gets EIO, as of a disk's bad sectors; only files of
+ *               SHIM_MATCH
  *   SHIM_COUNT  a file that gets the number of calls at the end
  */
 #include <dlfcn.h>

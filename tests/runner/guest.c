@@ -91,7 +91,8 @@ static void test_cmos(void)
 	say("timer runs\n");
 }
 
-/* Starts the other processors as systems do (INIT, start-up), each of which counts itself and stops.  Waits for those that CMOS speaks of. */
+/* Starts the other processors as systems do (INIT, start-up), each of which counts itself and stops.  Waits for those that CMOS
+   speaks of. */
 static void test_processors(void)
 {
 	static const uint8_t code[] = {

@@ -105,7 +105,8 @@ void test_clock(void)
 	/* Set to the last second of 1999; the alarm is at midnight. */
 	clock_set(11, 0x82);
 	static const uint8_t date[][2] = {
-		{ 0, 0x59 }, { 2, 0x59 }, { 4, 0x23 }, { 7, 0x31 }, { 8, 0x12 }, { 9, 0x99 }, { 0x32, 0x19 }, { 1, 0 }, { 3, 0 }, { 5, 0 },
+		{ 0, 0x59 }, { 2, 0x59 },    { 4, 0x23 }, { 7, 0x31 }, { 8, 0x12 },
+		{ 9, 0x99 }, { 0x32, 0x19 }, { 1, 0 },    { 3, 0 },    { 5, 0 },
 	};
 	for (unsigned i = 0; i < sizeof(date) / sizeof(*date); i++)
 		clock_set(date[i][0], date[i][1]);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Devices over virtio: a disk, one that is treated badly, random numbers and the network.  All are driven by polling, one at a time. */
+/* Devices over virtio: a disk, one that is treated badly, random numbers and the network.  All are driven by polling, one at a
+   time. */
 #include "guest.h"
 
 struct desc {

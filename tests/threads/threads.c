@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Many threads on one image at once: reading, writing, zeroing, discarding, mapping and flushing, in ranges that overlap and in ranges that
- * interleave below a cluster, space being freed and used again.  In rounds, each of which begins with an empty disk, for most races are
- * about space that is not there yet; and on files that dawdle.
+ * Many threads on one image at once: reading, writing, zeroing, discarding, mapping and flushing, in ranges that overlap and in
+ * ranges that interleave below a cluster, space being freed and used again.  In rounds, each of which begins with an empty disk,
+ * for most races are about space that is not there yet; and on files that dawdle.
  *
- * Each sector written carries a stamp: who wrote it, and which of his operations it was.  Overlapping calls behave as if done one after
- * the other, so a sector that is read is wholly one stamp (or zeros), of an operation that covers it and has begun, and not one that its
- * writer had followed with another there before the read began.
+ * Each sector written carries a stamp: who wrote it, and which of his operations it was.  Overlapping calls behave as if done one
+ * after the other, so a sector that is read is wholly one stamp (or zeros), of an operation that covers it and has begun, and not
+ * one that its writer had followed with another there before the read began.
  */
 #include "common/image.h"
 #include "base/bytes.h"
@@ -108,16 +108,17 @@ static void sector_judge(struct stage *st, const uint8_t *p, uint32_t sector, co
 		T_CHECK(zeros_right(st, sector, seen), "sector %u reads as zeros, which nobody put there", sector);
 		return;
 	}
-	T_CHECK(s.sector == sector, "sector %u holds what belongs to sector %u (writer %u, deed %u)", sector, s.sector, s.who, s.deed);
+	T_CHECK(s.sector == sector, "sector %u holds what belongs to sector %u (writer %u, deed %u)", sector, s.sector, s.who,
+	        s.deed);
 	T_CHECK(s.who <= WRITERS, "sector %u: no writer %u", sector, s.who);
 	stamp_put(expected, sector, s.who - 1, s.deed);
 	T_CHECK(!memcmp(p, expected, SECTOR), "sector %u is torn: only some of it is deed %u of writer %u", sector, s.deed, s.who);
-	T_CHECK(s.deed && s.deed <= atomic_load(&st->actor[s.who - 1].begun), "sector %u: deed %u of writer %u is yet to come", sector, s.deed,
-	        s.who);
+	T_CHECK(s.deed && s.deed <= atomic_load(&st->actor[s.who - 1].begun), "sector %u: deed %u of writer %u is yet to come",
+	        sector, s.deed, s.who);
 	k = &st->actor[s.who - 1].deed[s.deed];
 	T_CHECK(!k->zeros && sector - k->sector < k->count, "sector %u: deed %u of writer %u is not there", sector, s.deed, s.who);
-	T_CHECK(s.deed >= seen[s.who - 1], "sector %u is stale: deed %u of writer %u, who had done %u there before this read", sector, s.deed,
-	        s.who, seen[s.who - 1]);
+	T_CHECK(s.deed >= seen[s.who - 1], "sector %u is stale: deed %u of writer %u, who had done %u there before this read",
+	        sector, s.deed, s.who, seen[s.who - 1]);
 }
 
 static void read_and_judge(struct stage *st, uint32_t sector, uint32_t count, uint8_t *buf)
@@ -321,7 +322,8 @@ static void play(struct t_image *t, bool overlap, unsigned long rounds, struct t
 		round_end(st, buf);
 	}
 	reopened(t);
-	printf("%s: %lu writes, %lu reads\n", overlap ? "overlapping" : "interleaved", atomic_load(&st->writes), atomic_load(&st->reads));
+	printf("%s: %lu writes, %lu reads\n", overlap ? "overlapping" : "interleaved", atomic_load(&st->writes),
+	       atomic_load(&st->reads));
 	for (unsigned w = 0; w < WRITERS; w++) {
 		free(st->actor[w].deed);
 		free((void *)st->actor[w].done);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * adapt_steps ROOT TARGETS [--regenerate] [--dry]: the steps of adapting a guest whose files are a folder of this machine.  What the plan says is
- * carried out in that folder (not with --dry), each change and remark told in a line: "write PATH BYTES", "run LINE", "remark TEXT" …; a step that
- * refuses ends it with "no KIND MESSAGE" and status 1.  Trees come from tests: paths are plain, and links are followed as they are.
+ * adapt_steps ROOT TARGETS [--regenerate] [--dry]: the steps of adapting a guest whose files are a folder of this machine.  What
+ * the plan says is carried out in that folder (not with --dry), each change and remark told in a line: "write PATH BYTES", "run
+ * LINE", "remark TEXT" …; a step that refuses ends it with "no KIND MESSAGE" and status 1.  Trees come from tests: paths are plain,
+ * and links are followed as they are.
  */
 #include "steps.h"
 

@@ -108,7 +108,9 @@ int main(int argc, char **argv)
 {
 	const char *options[LIST_MAX + 1] = { 0 }, *dirs[LIST_MAX + 1] = { 0 };
 	unsigned n_options = 0, n_dirs = 0, line = 0;
-	struct vdisk_open_options open_options = { .flags = VDISK_OPEN_RW, .options = options, .allow_dirs = dirs, .log = log_print };
+	struct vdisk_open_options open_options = {
+		.flags = VDISK_OPEN_RW, .options = options, .allow_dirs = dirs, .log = log_print
+	};
 	for (int c; (c = getopt(argc, argv, "f:o:b:r")) != -1;) {
 		if (c == 'f')
 			open_options.format = optarg;

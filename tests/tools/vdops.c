@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * vdops: performs operations on images and their chains, one a line of standard input, through <vdisk/vdisk.h> alone, and answers each with
- * one line: "ok …", "no KIND MESSAGE" (refused, or failed), or "bad …" (no such command).  For tests that need thousands of them.  Words
- * have no spaces in them; "-" stands for "none"; numbers are decimal.
+ * vdops: performs operations on images and their chains, one a line of standard input, through <vdisk/vdisk.h> alone, and answers
+ * each with one line: "ok …", "no KIND MESSAGE" (refused, or failed), or "bad …" (no such command).  For tests that need thousands
+ * of them.  Words have no spaces in them; "-" stands for "none"; numbers are decimal.
  *
  *   create PATH FORMAT SIZE BACKING BACKING_FORMAT KEY=VALUE,…
  *   open PATH FLAGS                 FLAGS: VDISK_OPEN_*.  Until `close` this is the image of
@@ -219,8 +219,9 @@ static int do_inside(char **w, char *say, vdisk_error *err)
 	(void)say;
 	if (image_open(w[1], VDISK_OPEN_RW, NULL, &img, err))
 		return -1;
-	rc = !strcmp(w[0], "keep") ? snapshot_create(img, w[2], err) : !strcmp(w[0], "back") ? vdisk_snapshot_apply(img, w[2], err)
-	                                                                                      : vdisk_snapshot_delete(img, w[2], err);
+	rc = !strcmp(w[0], "keep")   ? snapshot_create(img, w[2], err)
+	     : !strcmp(w[0], "back") ? vdisk_snapshot_apply(img, w[2], err)
+	                             : vdisk_snapshot_delete(img, w[2], err);
 	return vdisk_close(img, rc ? NULL : err) || rc ? -1 : 0;
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Files in memory that outlive the images which are opened on them: their bytes between two opens, and what a power cut leaves of them. */
+/* Files in memory that outlive the images which are opened on them: their bytes between two opens, and what a power cut leaves of
+   them. */
 #ifndef TESTS_UNIT_KEPT_H
 #define TESTS_UNIT_KEPT_H
 
@@ -53,7 +54,8 @@ static inline vdisk_image *kept_open(struct vd_file *f, const char *format, uint
 	return img;
 }
 
-static inline vdisk_image *kept_create(struct vd_file *f, const char *format, uint64_t size, const char *option, uint32_t flags, vdisk_image *parent)
+static inline vdisk_image *kept_create(struct vd_file *f, const char *format, uint64_t size, const char *option, uint32_t flags,
+                                       vdisk_image *parent)
 {
 	const char *options[] = { option, NULL };
 	vdisk_image *img;

@@ -26,7 +26,10 @@ static inline struct machine *described_as(const void *bytes, size_t len, enum d
 	return m;
 }
 
-static inline struct machine *described(const char *text, enum describe_kind kind) { return described_as(text, strlen(text), kind, NULL); }
+static inline struct machine *described(const char *text, enum describe_kind kind)
+{
+	return described_as(text, strlen(text), kind, NULL);
+}
 
 /* It is refused, with these words. */
 static inline void refused_as(const void *bytes, size_t len, enum describe_kind kind, const char *words)
@@ -44,7 +47,10 @@ static inline void refused_as(const void *bytes, size_t len, enum describe_kind 
 	assert_null(strchr(err.message, '\n'));
 }
 
-static inline void refused(const char *text, enum describe_kind kind, const char *words) { refused_as(text, strlen(text), kind, words); }
+static inline void refused(const char *text, enum describe_kind kind, const char *words)
+{
+	refused_as(text, strlen(text), kind, words);
+}
 
 static inline bool is_lost(const struct machine_lost_list *list, const char *words)
 {
@@ -103,8 +109,8 @@ static inline void through_every_kind(struct machine *m)
 	}
 }
 
-static inline struct machine_disk *disk_put(struct machine *m, const char *name, enum machine_bus bus, unsigned controller, int unit,
-					    const char *path)
+static inline struct machine_disk *disk_put(struct machine *m, const char *name, enum machine_bus bus, unsigned controller,
+                                            int unit, const char *path)
 {
 	struct machine_disk *d = machine_disk_add(m);
 

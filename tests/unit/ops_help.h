@@ -75,7 +75,8 @@ static inline void help_digest(const uint8_t *bytes, size_t size, uint8_t digest
 
 	assert_non_null(list);
 	for (size_t i = 0; i < n; i++)
-		must(vd_sha256_of(bytes + i * VDISK_DIGEST_LEAF, vd_min(size - i * VDISK_DIGEST_LEAF, VDISK_DIGEST_LEAF), list + i * 32, err));
+		must(vd_sha256_of(bytes + i * VDISK_DIGEST_LEAF, vd_min(size - i * VDISK_DIGEST_LEAF, VDISK_DIGEST_LEAF),
+		                  list + i * 32, err));
 	be64_put(list + n * 32, size);
 	must(vd_sha256_of(list, n * 32 + 8, digest, err));
 	vd_free(list);

@@ -57,7 +57,8 @@ static struct facts *facts_of(vdisk_image *img)
 }
 
 /* True: it is the new one.  Takes f. */
-static bool judged(const struct kind *k, struct vd_file *f, const uint8_t *want, const struct facts *before, const struct facts *after)
+static bool judged(const struct kind *k, struct vd_file *f, const uint8_t *want, const struct facts *before,
+                   const struct facts *after)
 {
 	uint8_t *got = vd_malloc(SIZE);
 	vdisk_image *img = opened(k, f, VDISK_OPEN_RW | VDISK_OPEN_KEEP_ID);

@@ -104,7 +104,8 @@ static void printable(void **state)
 	(void)state;
 	assert_string_equal(vd_printable(buf, sizeof(buf), "plain", 5), "plain");
 	assert_string_equal(vd_printable(buf, sizeof(buf), "a\0b\n\xff", 5), "a\\x00b\\x0a\\xff"); /* 14 */
-	assert_string_equal(vd_printable(buf, sizeof(buf), "\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80", 9), "\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80");
+	assert_string_equal(vd_printable(buf, sizeof(buf), "\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80", 9),
+	                    "\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80");
 	assert_string_equal(vd_printable(buf, sizeof(buf), "\xc3", 1), "\\xc3");
 	assert_string_equal(vd_printable(buf, sizeof(buf), "\xc0\xaf", 2), "\\xc0\\xaf");
 	assert_string_equal(vd_printable(buf, sizeof(buf), "\xc2\x9b" "1", 3), "\\xc2\\x9b" "1");

@@ -21,10 +21,25 @@ static const struct vdisk_option_info table[] = {
 
 static void sizes(void **state)
 {
-	static const struct { const char *text; uint64_t want; } good[] = {
-		{"0", 0}, {"512", 512}, {"64K", 65536}, {"64k", 65536}, {"1M", 1 << 20}, {"1.5G", UINT64_C(3) << 29}, {"1GiB", 1 << 30},
-		{"2T", UINT64_C(2) << 40}, {"1P", UINT64_C(1) << 50}, {"15E", UINT64_C(15) << 60}, {"0x1000", 4096}, {"0XfF", 255},
-		{"0.5K", 512}, {"1.1K", 1126}, {"18446744073709551615", UINT64_MAX}, {"0.000000000000000001E", 1}, {"15.999E", 18445591152204944769u},
+	static const struct { const char *text; uint64_t want;
+	} good[] = {
+		{"0", 0},
+		{"512", 512},
+		{"64K", 65536},
+		{"64k", 65536},
+		{"1M", 1 << 20},
+		{"1.5G", UINT64_C(3) << 29},
+		{"1GiB", 1 << 30},
+		{"2T", UINT64_C(2) << 40},
+		{"1P", UINT64_C(1) << 50},
+		{"15E", UINT64_C(15) << 60},
+		{"0x1000", 4096},
+		{"0XfF", 255},
+		{"0.5K", 512},
+		{"1.1K", 1126},
+		{"18446744073709551615", UINT64_MAX},
+		{"0.000000000000000001E", 1},
+		{"15.999E", 18445591152204944769u},
 	};
 	static const char *const bad[] = {
 		"", " 1", "1 ", "-1", "+1", "K", "1.5", "1.", "1.K", ".5K", "1KB", "1KK", "1Ki", "1x", "0x", "0x1K", "16E", "1e3",
@@ -38,7 +53,8 @@ static void sizes(void **state)
 		if (vd_parse_size(good[i].text, &v, &err))
 			fail_msg("%s: %s", good[i].text, err.message);
 		if (v != good[i].want)
-			fail_msg("%s: expected %llu, got %llu", good[i].text, (unsigned long long)good[i].want, (unsigned long long)v);
+			fail_msg("%s: expected %llu, got %llu", good[i].text, (unsigned long long)good[i].want,
+			         (unsigned long long)v);
 	}
 	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
 		if (!vd_parse_size(bad[i], &v, &err))

@@ -42,9 +42,13 @@ static void bytes(void **state)
 static void uuids(void **state)
 {
 	static const uint8_t want[16] = {1, 0x23, 0x45, 0x67, 0x89, 0xab, 0xcd, 0xef, 0, 0x11, 0x22, 0x33, 0x44, 0x55, 0x66, 0x77};
-	static const char *const bad[] = {"", "01234567", "01234567-89ab-cdef-0011-22334455667", "01234567-89ab-cdef-0011-2233445566778",
-	                                  "0123456-789ab-cdef-0011-223344556677", "0123456g-89ab-cdef-0011-223344556677",
-	                                  "{01234567-89ab-cdef-0011-223344556677}"};
+	static const char *const bad[] = { "",
+		                           "01234567",
+		                           "01234567-89ab-cdef-0011-22334455667",
+		                           "01234567-89ab-cdef-0011-2233445566778",
+		                           "0123456-789ab-cdef-0011-223344556677",
+		                           "0123456g-89ab-cdef-0011-223344556677",
+		                           "{01234567-89ab-cdef-0011-223344556677}" };
 	uint8_t u[16], v[16];
 	char text[VD_UUID_TEXT];
 
@@ -134,8 +138,9 @@ static void promises(void **state)
 
 static void sha256(void **state)
 {
-	static const uint8_t abc[32] = {0xba, 0x78, 0x16, 0xbf, 0x8f, 0x01, 0xcf, 0xea, 0x41, 0x41, 0x40, 0xde, 0x5d, 0xae, 0x22, 0x23,
-	                                0xb0, 0x03, 0x61, 0xa3, 0x96, 0x17, 0x7a, 0x9c, 0xb4, 0x10, 0xff, 0x61, 0xf2, 0x00, 0x15, 0xad};
+	static const uint8_t abc[32] = { 0xba, 0x78, 0x16, 0xbf, 0x8f, 0x01, 0xcf, 0xea, 0x41, 0x41, 0x40,
+		                         0xde, 0x5d, 0xae, 0x22, 0x23, 0xb0, 0x03, 0x61, 0xa3, 0x96, 0x17,
+		                         0x7a, 0x9c, 0xb4, 0x10, 0xff, 0x61, 0xf2, 0x00, 0x15, 0xad };
 	struct vd_sha256 *h = vd_sha256_new();
 	uint8_t out[32];
 
@@ -233,8 +238,8 @@ static void text_out(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(bytes), cmocka_unit_test(uuids), cmocka_unit_test(uuids_seeded), cmocka_unit_test(ranges), cmocka_unit_test(promises),
-		cmocka_unit_test(sha256), cmocka_unit_test(text_in), cmocka_unit_test(text_out),
+		cmocka_unit_test(bytes),    cmocka_unit_test(uuids),  cmocka_unit_test(uuids_seeded), cmocka_unit_test(ranges),
+		cmocka_unit_test(promises), cmocka_unit_test(sha256), cmocka_unit_test(text_in),      cmocka_unit_test(text_out),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

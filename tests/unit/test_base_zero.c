@@ -76,7 +76,8 @@ static void runs(void **state)
 		got = vd_zero_run(buf, len, block, &zero);
 		want = run_model(buf, len, block, &want_zero);
 		if (got != want || zero != want_zero)
-			fail_msg("round %d, length %zu, block %zu: expected %zu of %d, got %zu of %d", round, len, block, want, want_zero, got, zero);
+			fail_msg("round %d, length %zu, block %zu: expected %zu of %d, got %zu of %d", round, len, block, want,
+			         want_zero, got, zero);
 	}
 }
 

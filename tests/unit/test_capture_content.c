@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Lists of ranges against a flat array; what a pass takes of a disk: its bytes, zeros where it is free, others where a layer lies. */
+/* Lists of ranges against a flat array; what a pass takes of a disk: its bytes, zeros where it is free, others where a layer
+   lies. */
 #include "capture/content.h"
 
 #include <fcntl.h>
@@ -68,7 +69,8 @@ static char path[] = "/tmp/vdisk-content-XXXXXX";
 static void content_of_a_disk(void **state)
 {
 	const size_t size = 4 * TRANSFER_CHUNK + 3 * DISK_ALIGN + 512;
-	uint8_t *bytes = malloc(size), *due = malloc(size), *other = malloc(TRANSFER_CHUNK), *buf = aligned_alloc(DISK_ALIGN, TRANSFER_CHUNK);
+	uint8_t *bytes = malloc(size), *due = malloc(size), *other = malloc(TRANSFER_CHUNK),
+		*buf = aligned_alloc(DISK_ALIGN, TRANSFER_CHUNK);
 	struct disk d;
 	int fd = mkstemp(path);
 
@@ -89,8 +91,9 @@ static void content_of_a_disk(void **state)
 		memcpy(due, bytes, size);
 		for (; c.n_layers < 2 && round % 2; c.n_layers++) {
 			at += chance(pages / 4);
-			layers[c.n_layers] = (struct content_layer){ .off = (uint64_t)at * DISK_ALIGN, .len = (1 + chance(200)) * (uint64_t)DISK_ALIGN,
-				.bytes = other };
+			layers[c.n_layers] = (struct content_layer){ .off = (uint64_t)at * DISK_ALIGN,
+				                                     .len = (1 + chance(200)) * (uint64_t)DISK_ALIGN,
+				                                     .bytes = other };
 			memcpy(due + layers[c.n_layers].off, other, layers[c.n_layers].len);
 			at += (uint32_t)(layers[c.n_layers].len / DISK_ALIGN);
 		}
@@ -114,9 +117,11 @@ static void content_of_a_disk(void **state)
 				fail_msg("round %u: chunk %u", round, (unsigned)i);
 			/* Free ranges that touch are one, so that a chunk is free if one range has all of it. */
 			assert_int_equal(ranges_find(&c.free, i * TRANSFER_CHUNK) < c.free.n &&
-			                 c.free.v[ranges_find(&c.free, i * TRANSFER_CHUNK)].off <= i * TRANSFER_CHUNK &&
-			                 c.free.v[ranges_find(&c.free, i * TRANSFER_CHUNK)].off + c.free.v[ranges_find(&c.free, i * TRANSFER_CHUNK)].len >=
-			                 i * TRANSFER_CHUNK + len, run > 0);
+			                         c.free.v[ranges_find(&c.free, i * TRANSFER_CHUNK)].off <= i * TRANSFER_CHUNK &&
+			                         c.free.v[ranges_find(&c.free, i * TRANSFER_CHUNK)].off +
+			                                         c.free.v[ranges_find(&c.free, i * TRANSFER_CHUNK)].len >=
+			                                 i * TRANSFER_CHUNK + len,
+			                 run > 0);
 		}
 		ranges_free(&c.free);
 	}
@@ -141,7 +146,10 @@ static void a_disk_with_the_iso(void **state)
 	memcpy(head + 32768, "\1CD001\1", 7);
 	memset(head + 32808, ' ', 32);
 	for (unsigned i = 0; i < 4; i++) {
-		static const struct { const char *label; bool is; } cases[] = { { "VDISK_CAPTURE", true }, { "VDISK_CAPTURES", false }, { "Debian", false }, { "VDISK", false } };
+		static const struct {
+			const char *label;
+			bool is;
+		} cases[] = { { "VDISK_CAPTURE", true }, { "VDISK_CAPTURES", false }, { "Debian", false }, { "VDISK", false } };
 		struct disk d;
 
 		memset(head + 32808, ' ', 32);

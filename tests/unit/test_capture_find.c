@@ -201,8 +201,9 @@ static void nics_and_their_addresses(void **state)
 	folder("/sys/class/net/bond0/lower_eno1");
 	folder("/sys/class/net/bond0/lower_eno2");
 	folder("/sys/class/net/br0/lower_bond0");
-	file("/proc/net/route", "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\n"
-	                        "br0\t00000000\t0100A8C0\t0003\t0\t0\t0\t00000000\t0\t0\t0\nbr0\t0000A8C0\t00000000\t0001\t0\t0\t0\t00FFFFFF\t0\t0\t0\n");
+	file("/proc/net/route",
+	     "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\n"
+	     "br0\t00000000\t0100A8C0\t0003\t0\t0\t0\t00000000\t0\t0\t0\nbr0\t0000A8C0\t00000000\t0001\t0\t0\t0\t00FFFFFF\t0\t0\t0\n");
 	file("/etc/resolv.conf", "# comment\nnameserver 127.0.0.53\nnameserver 192.0.2.53\nsearch example.org\n");
 	find_nics(m, root);
 	assert_int_equal(2, m->nics_n);
@@ -326,7 +327,8 @@ static void what_is_mounted(void **state)
 	live_free(&live);
 }
 
-/* sdh and sdi are paths of a map with a partition; sdj and sdk an array of the board's, and sdl what it has in reserve; md5 is Linux' own. */
+/* sdh and sdi are paths of a map with a partition; sdj and sdk an array of the board's, and sdl what it has in reserve; md5 is
+   Linux' own. */
 static void stacks_make(void)
 {
 	char device[128];
@@ -442,7 +444,8 @@ static void btrfs_on_several(void **state)
 	folder("/sys/fs/btrfs/2b0f8f5e-7f0a-4b55-8c8e-5f5a1f6f0b12/devices/sda2");
 	folder("/sys/fs/btrfs/2b0f8f5e-7f0a-4b55-8c8e-5f5a1f6f0b12/devices/sdb");
 	file("/dev/sda2", "");
-	file("/proc/self/mountinfo", "1 0 0:31 /@ / rw - btrfs /dev/sda2 rw,subvol=/@\n2 1 0:31 /@home /home rw - btrfs /dev/sda2 rw,subvol=/@home\n");
+	file("/proc/self/mountinfo",
+	     "1 0 0:31 /@ / rw - btrfs /dev/sda2 rw,subvol=/@\n2 1 0:31 /@home /home rw - btrfs /dev/sda2 rw,subvol=/@home\n");
 	assert_int_equal(0, live_find(&live, both, 2, root, NULL));
 	assert_int_equal(1, live.n);
 	assert_true(live_on(&live, "sda") && live_on(&live, "sdb"));
@@ -451,13 +454,15 @@ static void btrfs_on_several(void **state)
 	file("/sys/class/block/sdb/stat", "1 0 8 0 5 0 100 0 0 0 0\n");
 	live_watch(&live, root);
 	assert_true(live_still(&live, "sda", root));
-	file("/sys/class/block/sdb/stat", "1 0 8 0 6 0 108 0 0 0 0\n"); /* what is written to its other device changes this one's state, too */
+	file("/sys/class/block/sdb/stat", "1 0 8 0 6 0 108 0 0 0 0\n"); /* what is written to its other device changes this one's
+	                                                                   state, too */
 	assert_false(live_still(&live, "sda", root));
 	live_free(&live);
 	assert_int_equal(0, live_find(&live, one, 2, root, NULL));
 	assert_true(live_on(&live, "sdb"));
 	assert_int_equal(1, live.n_lacks);
-	assert_string_equal("/ (btrfs) lies on sda2, too, which is not captured: without it the file system may not be whole", live.lacks[0]);
+	assert_string_equal("/ (btrfs) lies on sda2, too, which is not captured: without it the file system may not be whole",
+	                    live.lacks[0]);
 	live_free(&live);
 	assert_int_equal(0, live_find(&live, none, 1, root, NULL));
 	assert_int_equal(0, live.n_lacks);

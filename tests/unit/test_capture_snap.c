@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Snapshots of mounted volumes: what is planned, from made-up texts of LVM's programs; and what is read while there are some, with programs that only
- * pretend: files stand for disks and snapshots.
+ * Snapshots of mounted volumes: what is planned, from made-up texts of LVM's programs; and what is read while there are some, with
+ * programs that only pretend: files stand for disks and snapshots.
  */
 #include "capture/find_text.h"
 #include "capture/host_run.h"
@@ -88,7 +88,8 @@ static bool logged(const char *text)
 	return strstr(log, text) != NULL;
 }
 
-/* ---- the machine: sda with /boot and a volume group's part, sdb whole in the group; root linear, data striped over both, thin on neither */
+/* ---- the machine: sda with /boot and a volume group's part, sdb whole in the group; root linear, data striped over both, thin on
+   neither */
 
 static void mapping(unsigned n, const char *name, const char *volume)
 {
@@ -138,9 +139,11 @@ static void machine_make(void)
 static const char lvs[] = "  vg|root|" G "|root00-0000-0000-0000-0000-0000-000000|-wi-ao----|wz--n-|4194304|1048576|%s|\n"
                           "  vg|my-data|" G "|data00-0000-0000-0000-0000-0000-000000|-wi-ao----|wz--n-|2097152|1048576|%s|a,b\n"
                           "  vg|thin|" G "|thin00-0000-0000-0000-0000-0000-000000|Vwi-aotz--|wz--n-|2097152|1048576|%s|\n";
-static const char pvs[] = "  /dev/sda2|vg|15728640|1048576|14|1048576\n  /dev/sdb|vg|16777216|1048576|15|1048576\n  /dev/sdc||1000|0|0|0\n  /dev/sdd||1000|||\n";
-static const char table[] = "vg-root: 0 6144 linear 8:2 2048\nvg-root: 6144 2048 linear 8:16 2048\n"
-                            "vg-my--data: 0 4096 striped 2 128 8:2 10240 8:16 6144\nvg-thin: 0 4096 thin 253:9 1\ncrypt: 0 10 crypt aes-xts 0 8:3 0\n";
+static const char pvs[] =
+	"  /dev/sda2|vg|15728640|1048576|14|1048576\n  /dev/sdb|vg|16777216|1048576|15|1048576\n  /dev/sdc||1000|0|0|0\n  /dev/sdd||1000|||\n";
+static const char table[] =
+	"vg-root: 0 6144 linear 8:2 2048\nvg-root: 6144 2048 linear 8:16 2048\n"
+	"vg-my--data: 0 4096 striped 2 128 8:2 10240 8:16 6144\nvg-thin: 0 4096 thin 253:9 1\ncrypt: 0 10 crypt aes-xts 0 8:3 0\n";
 
 static struct lvm_facts facts_of(const char *left, const char *pvs_text, const char *table_text)
 {
@@ -233,8 +236,10 @@ static void not_enough_room(void **state)
 static void in_between(void **state)
 {
 	struct disk disks[2] = { { .kernel = "sda", .size = SIZE }, { .kernel = "sdb", .size = SIZE } };
-	static const struct { const char *pvs, *table, *why; } cases[] = {
-		{ "  /dev/sda2|vg|15728640|1048576|14|1048576\n  /dev/gone|vg|16777216|1048576|15|1048576\n", table, "is missing: /dev/gone" },
+	static const struct { const char *pvs, *table, *why;
+	} cases[] = {
+		{ "  /dev/sda2|vg|15728640|1048576|14|1048576\n  /dev/gone|vg|16777216|1048576|15|1048576\n", table,
+		  "is missing: /dev/gone" },
 		{ "  /dev/mapper/crypt|vg|15728640|1048576|14|1048576\n", table, "lies on dm-7, which is no disk" },
 		{ "  /dev/sda2|vg|99928640|1048576|14|1048576\n", table, "larger than its disk" },
 		{ pvs, "vg-root: 0 8192 linear 253:7 2048\n", "it lies on dm-7, which is no disk" },
@@ -287,7 +292,8 @@ static void btrfs_is_frozen(void **state)
 static void snapped_by_others(void **state)
 {
 	struct disk disks[2] = { { .kernel = "sda", .size = SIZE }, { .kernel = "sdb", .size = SIZE } };
-	struct lvm_facts f = facts_of("104857600", pvs, "vg-root: 0 8192 snapshot-origin 253:8\nvg-root-real: 0 8192 linear 8:2 2048\n");
+	struct lvm_facts f =
+		facts_of("104857600", pvs, "vg-root: 0 8192 snapshot-origin 253:8\nvg-root-real: 0 8192 linear 8:2 2048\n");
 	struct snaps s;
 	struct live l;
 
@@ -305,11 +311,19 @@ static void snapped_by_others(void **state)
 
 static void texts_that_are_not_understood(void **state)
 {
-	static const struct { const char *lvs, *pvs, *table; } cases[] = {
-		{ "vg|root\n", "", "" }, { "vg|root|a|b|-|w|x|1|1|\n", "", "" }, { "vg|root|a|b|-|w|1|0|1|\n", "", "" },
-		{ "vg|root|a|b|-|w|1|1|1||\n", "", "" }, { "", "/dev/sda|vg|10|20|1|1\n", "" }, { "", "/dev/sda|vg|100|20|18446744073709551615|1\n", "" },
-		{ "", "", "vg-root\n" }, { "", "", "a: 0 x linear 8:2 0\n" }, { "", "", "a: 0 99 striped 2 128 8:1 0 8:2 0\n" },
-		{ "", "", "a: 0 36028797018963969 linear 8:1 0\n" }, { "", "", "a: 0 256 striped 0 128\n" },
+	static const struct { const char *lvs, *pvs, *table;
+	} cases[] = {
+		{ "vg|root\n", "", "" },
+		{ "vg|root|a|b|-|w|x|1|1|\n", "", "" },
+		{ "vg|root|a|b|-|w|1|0|1|\n", "", "" },
+		{ "vg|root|a|b|-|w|1|1|1||\n", "", "" },
+		{ "", "/dev/sda|vg|10|20|1|1\n", "" },
+		{ "", "/dev/sda|vg|100|20|18446744073709551615|1\n", "" },
+		{ "", "", "vg-root\n" },
+		{ "", "", "a: 0 x linear 8:2 0\n" },
+		{ "", "", "a: 0 99 striped 2 128 8:1 0 8:2 0\n" },
+		{ "", "", "a: 0 36028797018963969 linear 8:1 0\n" },
+		{ "", "", "a: 0 256 striped 0 128\n" },
 	};
 	struct lvm_facts f;
 	vdisk_error err;
@@ -362,7 +376,8 @@ static void programs_make(void)
 	        "cp $R/now-$n $R/dev/dm-$n\nprintf changed | dd of=$R/disk-0 bs=1 seek=1049000 conv=notrunc 2>/dev/null\n"
 	        "printf changed | dd of=$R/disk-1 bs=1 seek=900 conv=notrunc 2>/dev/null\n"
 	        "echo \"vg-$(echo $name | sed s/-/--/g)-cow: 0 2048 linear 8:16 20480\" >>$R/table.more\n");
-	program("lvremove", "[ ! -e $R/busy ] || { rm $R/busy; echo 'in use' >&2; exit 5; }\nrm -rf $R/sys/block/dm-2[01]\nrm -f $R/table.more\n");
+	program("lvremove",
+	        "[ ! -e $R/busy ] || { rm $R/busy; echo 'in use' >&2; exit 5; }\nrm -rf $R/sys/block/dm-2[01]\nrm -f $R/table.more\n");
 }
 
 static void bytes_fill(uint8_t *p, size_t n, uint32_t seed)
@@ -456,7 +471,8 @@ static void read_from_snapshots(void **state)
 	assert_true(mount_of(&w.live, "/")->snapped && mount_of(&w.live, "/data")->snapped);
 	assert_false(mount_of(&w.live, "/boot")->snapped || mount_of(&w.live, "/thin")->snapped);
 	snap_tag(tag, root);
-	snprintf(name, sizeof(name), "--name " SNAP_PREFIX "%ld-1 --extents 20 --permission r --monitor n --addtag", (long)getpid());
+	snprintf(name, sizeof(name), "--name " SNAP_PREFIX "%ld-1 --extents 20 --permission r --monitor n --addtag",
+	         (long)getpid());
 	assert_true(logged(name) && logged(tag) && logged(" vg/my-data"));
 	/* The machine goes on. */
 	bytes_put("/disk-0", w.now[0], SIZE);
@@ -578,7 +594,8 @@ static void left_behind(void **state)
 
 static void programs_of_the_host(void **state)
 {
-	static const char *const none[] = { "no-such-program", NULL }, *const talks[] = { "talks", NULL }, *const fails[] = { "fails", NULL };
+	static const char *const none[] = { "no-such-program", NULL }, *const talks[] = { "talks", NULL },
+				 *const fails[] = { "fails", NULL };
 	vdisk_error err = { 0 };
 	char *text;
 

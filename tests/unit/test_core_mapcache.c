@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What is remembered of the layers below says what they say, whatever is written to the leaf, however it is cut up, and by how many asked. */
+/* What is remembered of the layers below says what they say, whatever is written to the leaf, however it is cut up, and by how many
+   asked. */
 #include "ops_help.h"
 #include "core/io.h"
 #include "core/mapcache.h"

@@ -202,7 +202,8 @@ static void joins_and_holes(void **state)
 	assert_int_equal(vd_file_crash(clock, memory(TABLE), &f, &id, NULL), 0);
 	c = cache(f, NULL, 100);
 	for (uint64_t i = 20; i-- > 10;)
-		set(c, 0, 0, i), assert_int_equal(vd_cache_new_table(c, i * TABLE, 0, &t, NULL), 0), t->data[0] = 1, vd_cache_put(c, t);
+		set(c, 0, 0, i), assert_int_equal(vd_cache_new_table(c, i * TABLE, 0, &t, NULL), 0), t->data[0] = 1,
+												     vd_cache_put(c, t);
 	before = vd_crash_ops(clock);
 	assert_int_equal(vd_cache_write_back(c, NULL), 0);
 	assert_int_equal(vd_crash_ops(clock) - before, 3); /* table 0; tables 10 to 19; a flush */
@@ -228,8 +229,8 @@ static void joins_and_holes(void **state)
 #define PER_RANK 6
 #define ROUNDS 14
 
-/* Each round gives the data, then the tables rank by rank, the next number.  In whatever a crash leaves, no table may be ahead of one
-   of a lower rank, nor one of rank 2 or 3 ahead of the data.  Returns how many times one is. */
+/* Each round gives the data, then the tables rank by rank, the next number.  In whatever a crash leaves, no table may be ahead of
+   one of a lower rank, nor one of rank 2 or 3 ahead of the data.  Returns how many times one is. */
 static unsigned order_violations(bool relaxed, bool own_data_file, enum vd_crash_mode mode)
 {
 	struct vd_crash *clock = vd_crash_new();
@@ -375,8 +376,8 @@ static void failures(void **state)
 			assert_false(vd_cache_is_dirty(c));
 			for (unsigned i = 0; i < 70; i++)
 				if (i * TABLE < vd_file_size(inner) && value_in_file(inner, i) != want[i])
-					fail_msg("operation kind %d, number %ld: table %u holds %d, expected %d", k, n, i, (int)value_in_file(inner, i),
-					         (int)want[i]);
+					fail_msg("operation kind %d, number %ld: table %u holds %d, expected %d", k, n, i,
+					         (int)value_in_file(inner, i), (int)want[i]);
 			hits = atomic_load(&fault.hits);
 			vd_cache_free(c);
 			vd_file_close(f);

@@ -96,7 +96,8 @@ static void check_all(struct vd_file *f, int kind, unsigned round)
 		assert_true(len > 0 && len <= m.size - off);
 		for (uint64_t i = off; i < off + len && !data; i++)
 			if (m.bytes[i])
-				fail_msg("%s, round %u: byte %llu is said to be in a hole", kind_name[kind], round, (unsigned long long)i);
+				fail_msg("%s, round %u: byte %llu is said to be in a hole", kind_name[kind], round,
+				         (unsigned long long)i);
 	}
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Files on web servers: what answers may say; and against a small server of our own, from many threads, and with allocations failing.  What else
-   a server may do is in tests/e2e/test_http.py. */
+/* Files on web servers: what answers may say; and against a small server of our own, from many threads, and with allocations
+   failing.  What else a server may do is in tests/e2e/test_http.py. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -75,8 +75,10 @@ static void *client_serve(void *arg)
 			break;
 		to = to < SIZE ? to : SIZE - 1;
 		n = to - from + 1;
-		snprintf(head, sizeof(head), "HTTP/1.1 206 Partial Content\r\nContent-Range: bytes %lu-%lu/%u\r\nContent-Length: %zu\r\nETag: \"1\"\r\n\r\n", from, to,
-		         SIZE, n);
+		snprintf(
+			head, sizeof(head),
+			"HTTP/1.1 206 Partial Content\r\nContent-Range: bytes %lu-%lu/%u\r\nContent-Length: %zu\r\nETag: \"1\"\r\n\r\n",
+			from, to, SIZE, n);
 		if (!bytes_send(fd, head, strlen(head)) || !bytes_send(fd, content + from, n))
 			break;
 	}
@@ -136,11 +138,13 @@ static void *reader_run(void *arg)
 
 	for (unsigned i = 0; i < 150; i++) {
 		uint64_t off = rand_r(&r->seed) % 3 ? next : (uint64_t)rand_r(&r->seed) % (SIZE + 1000);
-		size_t len = 1 + (size_t)rand_r(&r->seed) % (rand_r(&r->seed) % 8 ? 30000 : 600000), got, due = off < SIZE ? SIZE - off : 0;
+		size_t len = 1 + (size_t)rand_r(&r->seed) % (rand_r(&r->seed) % 8 ? 30000 : 600000), got,
+		       due = off < SIZE ? SIZE - off : 0;
 
 		due = due < len ? due : len;
 		memset(buf, 0, len);
-		if (vd_file_pread_some(r->f, buf, len, off, &got, NULL) || got != due || memcmp(buf, content + (due ? off : 0), due))
+		if (vd_file_pread_some(r->f, buf, len, off, &got, NULL) || got != due ||
+		    memcmp(buf, content + (due ? off : 0), due))
 			r->wrong++;
 		next = off + len < SIZE ? off + len : 0;
 	}
@@ -236,10 +240,12 @@ static int judge(const char *lines, uint64_t off, uint64_t len, const struct vd_
 static void answers(void **state)
 {
 	static const struct vd_http_version v = { .size = 1000, .etag = "\"a\"", .modified = "Mon" };
-	static const struct { const char *lines; const char *word; } t[] = {
+	static const struct { const char *lines; const char *word;
+	} t[] = {
 		{ P "Content-Range: bytes 100-199/1000\r\n", NULL },
 		{ P "content-range:bytes   100-150/1000\r\ncontent-length: 51\r\n", NULL },
-		{ "HTTP/1.1 100 Continue\r\nETag: \"x\"\r\n\r\nHTTP/2 206\r\nContent-Range: bytes 100-199/1000\r\nETag: \"a\"\r\n", NULL },
+		{ "HTTP/1.1 100 Continue\r\nETag: \"x\"\r\n\r\nHTTP/2 206\r\nContent-Range: bytes 100-199/1000\r\nETag: \"a\"\r\n",
+		  NULL },
 		{ P "Content-Range: bytes 100-199/1000\r\nETag: \"a\"\r\nLast-Modified: Tue\r\n", NULL }, /* the ETag decides */
 		{ P "Content-Range: bytes 100-199/1000\r\nContent-Encoding: identity\r\n", NULL },
 		{ P "Content-Range: bytes 100-199/1000\r\nETag: \"b\"\r\n", "has changed" },
@@ -274,7 +280,8 @@ static void answers(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(answers), cmocka_unit_test(many_threads), cmocka_unit_test(without_memory) };
+	const struct CMUnitTest tests[] = { cmocka_unit_test(answers), cmocka_unit_test(many_threads),
+		                            cmocka_unit_test(without_memory) };
 
 	for (size_t i = 0; i < SIZE; i++)
 		content[i] = (uint8_t)(rand() >> 8);

@@ -26,12 +26,15 @@ static void kinds(void **state)
 
 static void judged(void **state)
 {
-	static const struct { const char *url, *word; } bad[] = {
-		{ "http://", "no server" },     { "http:///a", "no server" },   { "https://?a", "no server" }, { "http://:80/a", "no server" },
-		{ "http://u@h/a", "password" }, { "http://u:p@h", "password" }, { "http://h/a b", "space" },   { "http://h/a\tb", "space" },
-		{ "http://h/a\r\nX: y", "space" }, { "http://h/\x7f", "space" },
+	static const struct { const char *url, *word;
+	} bad[] = {
+		{ "http://", "no server" },      { "http:///a", "no server" },   { "https://?a", "no server" },
+		{ "http://:80/a", "no server" }, { "http://u@h/a", "password" }, { "http://u:p@h", "password" },
+		{ "http://h/a b", "space" },     { "http://h/a\tb", "space" },   { "http://h/a\r\nX: y", "space" },
+		{ "http://h/\x7f", "space" },
 	};
-	static const char *const good[] = { "http://h", "http://h:80/a", "https://[::1]:8/a?b=c@d#e", "http://h/a@b", "http://h/\xc3\xa4" };
+	static const char *const good[] = { "http://h", "http://h:80/a", "https://[::1]:8/a?b=c@d#e", "http://h/a@b",
+		                            "http://h/\xc3\xa4" };
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
@@ -74,7 +77,8 @@ static void beside(void **state)
 		{ "http://h/d/a", "\xc3\xa4", "http://h/d/%C3%A4" },
 		{ "http://h/d/a", "%2e%2e/b", "http://h/d/%252e%252e/b" },
 	};
-	static const char *const bad[] = { "", "/b", "../b", "s/../b", "s/..", "./b", ".", "..", "s//b", "s/", "//h/b", "..\\b", "s\\b" };
+	static const char *const bad[] = { "",   "/b",   "../b", "s/../b", "s/..",  "./b", ".",
+		                           "..", "s//b", "s/",   "//h/b",  "..\\b", "s\\b" };
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
@@ -110,7 +114,8 @@ static void origins(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(kinds), cmocka_unit_test(judged), cmocka_unit_test(shown), cmocka_unit_test(beside), cmocka_unit_test(origins),
+		cmocka_unit_test(kinds),  cmocka_unit_test(judged),  cmocka_unit_test(shown),
+		cmocka_unit_test(beside), cmocka_unit_test(origins),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -2,9 +2,23 @@
 /* Each description through each other one: what both can say is intact, what one cannot say is listed by it. */
 #include "machine_sample.h"
 
-enum { NAME = 1, UUID = 2, DESCRIPTION = 4, CORES = 8, SECURE = 16, TPM = 32, CHIPSET = 64, SATA = 128, SCSI = 256, NETWORK = 512, OS = 1024,
-	SIZE = 2048, BOTH = 4096 /* IDE and SATA in one machine */,
-	OS_WORD = 8192 /* another word for the same system */, PC = 16384 /* the one chipset */ };
+enum {
+	NAME = 1,
+	UUID = 2,
+	DESCRIPTION = 4,
+	CORES = 8,
+	SECURE = 16,
+	TPM = 32,
+	CHIPSET = 64,
+	SATA = 128,
+	SCSI = 256,
+	NETWORK = 512,
+	OS = 1024,
+	SIZE = 2048,
+	BOTH = 4096 /* IDE and SATA in one machine */,
+	OS_WORD = 8192 /* another word for the same system */,
+	PC = 16384 /* the one chipset */
+};
 
 static const struct {
 	enum describe_kind kind;
@@ -89,7 +103,8 @@ static void disk_same(const struct machine_disk *due, const struct machine *m, u
 			is = &m->disks[i];
 	assert_non_null(is);
 	assert_int_equal(due->medium, is->medium);
-	if (due->bus == MACHINE_BUS_IDE || (due->bus == MACHINE_BUS_SATA && says & SATA) || (due->bus == MACHINE_BUS_SCSI && says & SCSI)) {
+	if (due->bus == MACHINE_BUS_IDE || (due->bus == MACHINE_BUS_SATA && says & SATA) ||
+	    (due->bus == MACHINE_BUS_SCSI && says & SCSI)) {
 		assert_int_equal(due->bus, is->bus);
 		assert_int_equal(due->scsi, is->scsi);
 		assert_int_equal(due->controller, is->controller);
@@ -212,7 +227,9 @@ static void hyperv_script(void **state)
 	assert_non_null(text);
 	assert_memory_equal(text, "\xef\xbb\xbf#requires", 12); /* else Windows PowerShell would not take it for UTF-8 */
 	assert_non_null(strstr(text, "New-VM -Name 'it''s $(one)' -Generation 1 -MemoryStartupBytes 2048MB"));
-	assert_non_null(strstr(text, "-ControllerType IDE -ControllerNumber 0 -ControllerLocation 0 -Passthru -Path (Join-Path $PSScriptRoot 'root disk.vmdk')"));
+	assert_non_null(strstr(
+		text,
+		"-ControllerType IDE -ControllerNumber 0 -ControllerLocation 0 -Passthru -Path (Join-Path $PSScriptRoot 'root disk.vmdk')"));
 	assert_non_null(strstr(text, "-StaticMacAddress '005056010203' -SwitchName 'Office & Lab'"));
 	assert_lost(&lost, "UUID");
 	assert_lost(&lost, "CPU topology");

@@ -105,7 +105,8 @@ static void json_refuses(void **state)
 
 static void json_lists_the_unknown(void **state)
 {
-	struct machine *m = described("{\"schema-version\":1,\"name\":\"x\",\"colour\":\"red\",\"disks\":[{\"name\":\"a\",\"taste\":1}]}", DESCRIBE_JSON);
+	struct machine *m = described(
+		"{\"schema-version\":1,\"name\":\"x\",\"colour\":\"red\",\"disks\":[{\"name\":\"a\",\"taste\":1}]}", DESCRIBE_JSON);
 
 	(void)state;
 	assert_lost(&m->lost, "colour");
@@ -151,10 +152,19 @@ static void paths_are_told(void **state)
 		const char *path;
 		unsigned flags;
 	} cases[] = {
-		{ "disk.vmdk", 0 },          { "a/b..c/d", 0 },           { "..", MACHINE_PATH_UP },       { "a/../b", MACHINE_PATH_UP },
-		{ "a\\..\\b", MACHINE_PATH_UP }, { "/etc/passwd", MACHINE_PATH_ABSOLUTE }, { "C:\\x", MACHINE_PATH_ABSOLUTE },
-		{ "\\\\server\\x", MACHINE_PATH_ABSOLUTE }, { "http://x/y", MACHINE_PATH_REMOTE }, { "json:{}", MACHINE_PATH_REMOTE },
-		{ "[ds] a/b.vmdk", MACHINE_PATH_REMOTE }, { "nbd+unix:///x", MACHINE_PATH_REMOTE }, { "/a/../b", MACHINE_PATH_ABSOLUTE | MACHINE_PATH_UP },
+		{ "disk.vmdk", 0 },
+		{ "a/b..c/d", 0 },
+		{ "..", MACHINE_PATH_UP },
+		{ "a/../b", MACHINE_PATH_UP },
+		{ "a\\..\\b", MACHINE_PATH_UP },
+		{ "/etc/passwd", MACHINE_PATH_ABSOLUTE },
+		{ "C:\\x", MACHINE_PATH_ABSOLUTE },
+		{ "\\\\server\\x", MACHINE_PATH_ABSOLUTE },
+		{ "http://x/y", MACHINE_PATH_REMOTE },
+		{ "json:{}", MACHINE_PATH_REMOTE },
+		{ "[ds] a/b.vmdk", MACHINE_PATH_REMOTE },
+		{ "nbd+unix:///x", MACHINE_PATH_REMOTE },
+		{ "/a/../b", MACHINE_PATH_ABSOLUTE | MACHINE_PATH_UP },
 		{ "./a:b", 0 },
 	};
 
@@ -166,7 +176,8 @@ static void paths_are_told(void **state)
 
 /* ---------------------------------------------------------------- XML that is an attack */
 
-static const enum describe_kind xml_kinds[] = { DESCRIBE_LIBVIRT, DESCRIBE_OVF, DESCRIBE_VBOX, DESCRIBE_HYPERV, DESCRIBE_VMC, DESCRIBE_XVA };
+static const enum describe_kind xml_kinds[] = { DESCRIBE_LIBVIRT, DESCRIBE_OVF, DESCRIBE_VBOX,
+	                                        DESCRIBE_HYPERV,  DESCRIBE_VMC, DESCRIBE_XVA };
 
 #define U(n) "\"1111111" #n "-2222-4333-8444-555555555555\""
 #define SNAPSHOTS(list)      "{\"schema-version\":1,\"snapshots\":[" list "]}"
@@ -180,7 +191,9 @@ static void trees_are_judged(void **state)
 	} cases[] = {
 		{ SNAPSHOTS("{\"id\":" U(1) ",\"parent\":0}"), "its own ancestor" },
 		{ SNAPSHOTS("{\"id\":" U(1) ",\"parent\":1},{\"id\":" U(2) ",\"parent\":0}"), "its own ancestor" },
-		{ SNAPSHOTS("{\"id\":" U(1) "},{\"id\":" U(2) ",\"parent\":3},{\"id\":" U(3) ",\"parent\":3},{\"id\":" U(4) ",\"parent\":2}"), "its own ancestor" },
+		{ SNAPSHOTS("{\"id\":" U(1) "},{\"id\":" U(2) ",\"parent\":3},{\"id\":" U(3) ",\"parent\":3},{\"id\":" U(
+			  4) ",\"parent\":2}"),
+		  "its own ancestor" },
 		{ SNAPSHOTS("{\"id\":" U(1) ",\"parent\":7}"), "which is none" },
 		{ SNAPSHOTS("{\"id\":" U(1) "},{\"id\":" U(1) "}"), "two snapshots" },
 		{ SNAPSHOTS("{\"name\":\"x\"}"), "no UUID" },
@@ -191,8 +204,10 @@ static void trees_are_judged(void **state)
 		{ "{\"schema-version\":1,\"snapshot-disks\":[{\"snapshot\":0,\"image\":0,\"disk\":\"a\"}]}", "which are none" },
 	};
 	struct machine *m = described("{\"schema-version\":1,\"images\":[{\"path\":\"b\",\"parent\":1},{\"path\":\"a\"}],"
-				      "\"snapshots\":[{\"id\":" U(2) ",\"parent\":1,\"current\":true},{\"id\":" U(1) ",\"name\":\"first\",\"date\":5}],"
-				      "\"snapshot-disks\":[{\"snapshot\":1,\"image\":1,\"disk\":\"sda\"}]}", DESCRIBE_JSON);
+	                              "\"snapshots\":[{\"id\":" U(2) ",\"parent\":1,\"current\":true},{\"id\":" U(
+					      1) ",\"name\":\"first\",\"date\":5}],"
+	                                         "\"snapshot-disks\":[{\"snapshot\":1,\"image\":1,\"disk\":\"sda\"}]}",
+	                              DESCRIBE_JSON);
 
 	(void)state;
 	assert_int_equal(1, m->snapshots[0].parent);
@@ -214,9 +229,10 @@ static void all_refuse(const char *text, const char *words)
 static void xml_entities_are_refused(void **state)
 {
 	(void)state;
-	all_refuse("<?xml version='1.0'?><!DOCTYPE d [<!ENTITY a 'aaaaaaaaaa'><!ENTITY b '&a;&a;&a;&a;&a;&a;&a;&a;&a;&a;'>"
-		   "<!ENTITY c '&b;&b;&b;&b;&b;&b;&b;&b;&b;&b;'><!ENTITY d '&c;&c;&c;&c;&c;&c;&c;&c;&c;&c;'>]><domain><name>&d;</name></domain>",
-		   "document type");
+	all_refuse(
+		"<?xml version='1.0'?><!DOCTYPE d [<!ENTITY a 'aaaaaaaaaa'><!ENTITY b '&a;&a;&a;&a;&a;&a;&a;&a;&a;&a;'>"
+		"<!ENTITY c '&b;&b;&b;&b;&b;&b;&b;&b;&b;&b;'><!ENTITY d '&c;&c;&c;&c;&c;&c;&c;&c;&c;&c;'>]><domain><name>&d;</name></domain>",
+		"document type");
 	all_refuse("<!DOCTYPE d [<!ENTITY x SYSTEM 'file:///etc/passwd'>]><domain><name>&x;</name></domain>", "document type");
 	all_refuse("<!DOCTYPE d SYSTEM 'http://127.0.0.1:1/d.dtd'><domain><name>x</name></domain>", "document type");
 	all_refuse("<!DOCTYPE d [<!ENTITY % p SYSTEM 'file:///etc/passwd'>%p;]><domain/>", "document type");
@@ -267,7 +283,8 @@ static void xml_tags_are_bounded(void **state)
 	free(wide);
 	all_refuse("<?xml version='1.0' encoding='UTF-7'?><domain><name>x</name></domain>", "encoding");
 	all_refuse("\x4c\x6f\xa7\x94\x93", "EBCDIC");
-	machine_free(described("<?xml version='1.0' encoding='windows-1252'?><domain><name>Caf\xe9</name></domain>", DESCRIBE_LIBVIRT));
+	machine_free(
+		described("<?xml version='1.0' encoding='windows-1252'?><domain><name>Caf\xe9</name></domain>", DESCRIBE_LIBVIRT));
 }
 
 static void descriptions_are_bounded(void **state)
@@ -286,10 +303,11 @@ static void descriptions_are_bounded(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(json_keeps_all),      cmocka_unit_test(json_refuses),           cmocka_unit_test(json_lists_the_unknown),
-		cmocka_unit_test(lists_are_bounded),   cmocka_unit_test(paths_are_told),         cmocka_unit_test(xml_entities_are_refused),
-		cmocka_unit_test(xml_is_bounded),      cmocka_unit_test(descriptions_are_bounded),
-		cmocka_unit_test(xml_tags_are_bounded),  cmocka_unit_test(trees_are_judged),
+		cmocka_unit_test(json_keeps_all),         cmocka_unit_test(json_refuses),
+		cmocka_unit_test(json_lists_the_unknown), cmocka_unit_test(lists_are_bounded),
+		cmocka_unit_test(paths_are_told),         cmocka_unit_test(xml_entities_are_refused),
+		cmocka_unit_test(xml_is_bounded),         cmocka_unit_test(descriptions_are_bounded),
+		cmocka_unit_test(xml_tags_are_bounded),   cmocka_unit_test(trees_are_judged),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -234,22 +234,32 @@ static void vmc_says(void **state)
 }
 
 #define MEMBER(name, value) "<member><name>" name "</name><value>" value "</value></member>"
-#define OBJECT(class, id, fields) \
-	"<value><struct>" MEMBER("class", class) MEMBER("id", id) MEMBER("snapshot", "<struct>" fields "</struct>") "</struct></value>"
+#define OBJECT(class, id, fields)                                                                                                  \
+	"<value><struct>" MEMBER("class", class) MEMBER("id", id)                                                                  \
+		MEMBER("snapshot", "<struct>" fields "</struct>") "</struct></value>"
 
 static const char xva[] =
-	"<value><struct>" MEMBER("version", "<struct></struct>") "<member><name>objects</name><value><array><data>"
-	OBJECT("VM", "Ref:0", MEMBER("name_label", "web") MEMBER("uuid", "0a1b2c3d-0000-1111-2222-333344445555")
-	       MEMBER("memory_static_max", "2147483648") MEMBER("VCPUs_max", "4") MEMBER("is_a_snapshot", "<boolean>0</boolean>")
-	       MEMBER("HVM_boot_policy", "BIOS order") MEMBER("platform", "<struct>" MEMBER("cores-per-socket", "2") "</struct>")
-	       MEMBER("HVM_boot_params", "<struct>" MEMBER("order", "dc") MEMBER("firmware", "uefi") "</struct>"))
-	OBJECT("VM", "Ref:9", MEMBER("name_label", "before") MEMBER("is_a_snapshot", "<boolean>1</boolean>"))
-	OBJECT("VBD", "Ref:1", MEMBER("VM", "Ref:0") MEMBER("VDI", "Ref:2") MEMBER("userdevice", "0") MEMBER("type", "Disk") MEMBER("mode", "RW"))
-	OBJECT("VBD", "Ref:3", MEMBER("VM", "Ref:0") MEMBER("VDI", "OpaqueRef:NULL") MEMBER("userdevice", "3") MEMBER("type", "CD"))
-	OBJECT("VDI", "Ref:2", MEMBER("virtual_size", "10737418240"))
-	OBJECT("VIF", "Ref:4", MEMBER("VM", "Ref:0") MEMBER("MAC", "aa:bb:cc:00:11:22") MEMBER("MTU", "1500") MEMBER("network", "Ref:5"))
-	OBJECT("network", "Ref:5", MEMBER("name_label", "Pool-wide network"))
-	"</data></array></value></member></struct></value>";
+	"<value><struct>" MEMBER("version", "<struct></struct>") "<member><name>objects</name><value><array><data>" OBJECT(
+		"VM", "Ref:0",
+		MEMBER("name_label", "web") MEMBER("uuid", "0a1b2c3d-0000-1111-2222-333344445555")
+			MEMBER("memory_static_max", "2147483648") MEMBER("VCPUs_max", "4")
+				MEMBER("is_a_snapshot", "<boolean>0</boolean>") MEMBER("HVM_boot_policy", "BIOS order")
+					MEMBER("platform", "<struct>" MEMBER("cores-per-socket", "2") "</struct>")
+						MEMBER("HVM_boot_params",
+	                                               "<struct>" MEMBER("order", "dc") MEMBER("firmware", "uefi") "</struct>"))
+		OBJECT("VM", "Ref:9", MEMBER("name_label", "before") MEMBER("is_a_snapshot", "<boolean>1</boolean>"))
+			OBJECT("VBD", "Ref:1",
+	                       MEMBER("VM", "Ref:0") MEMBER("VDI", "Ref:2") MEMBER("userdevice", "0") MEMBER("type", "Disk")
+	                               MEMBER("mode", "RW")) OBJECT("VBD", "Ref:3",
+	                                                            MEMBER("VM", "Ref:0") MEMBER("VDI", "OpaqueRef:NULL")
+	                                                                    MEMBER("userdevice", "3") MEMBER("type", "CD"))
+				OBJECT("VDI", "Ref:2", MEMBER("virtual_size", "10737418240")) OBJECT(
+					"VIF", "Ref:4",
+					MEMBER("VM", "Ref:0") MEMBER("MAC", "aa:bb:cc:00:11:22") MEMBER("MTU", "1500")
+						MEMBER("network", "Ref:5"))
+					OBJECT("network", "Ref:5",
+	                                       MEMBER("name_label",
+	                                              "Pool-wide network")) "</data></array></value></member></struct></value>";
 
 static void xva_says(void **state)
 {
@@ -327,9 +337,11 @@ static void proxmox_says(void **state)
 /* A part of a file is not the file. */
 static void libvirt_slices(void **state)
 {
-	struct machine *m = described("<domain type='kvm'><name>vm</name><os><type>hvm</type></os><devices><disk type='file' device='disk'><driver type='raw'/>"
-				      "<source file='/srv/all.raw'><slices><slice type='storage' offset='65536' size='1048576'/></slices></source>"
-				      "<target dev='vda' bus='virtio'/></disk></devices></domain>", DESCRIBE_LIBVIRT);
+	struct machine *m = described(
+		"<domain type='kvm'><name>vm</name><os><type>hvm</type></os><devices><disk type='file' device='disk'><driver type='raw'/>"
+		"<source file='/srv/all.raw'><slices><slice type='storage' offset='65536' size='1048576'/></slices></source>"
+		"<target dev='vda' bus='virtio'/></disk></devices></domain>",
+		DESCRIBE_LIBVIRT);
 
 	(void)state;
 	assert_int_equal(1, m->disks_n);
@@ -341,9 +353,11 @@ static void libvirt_slices(void **state)
 /* What vzdump leaves out stands in the configuration all the same; on the host it is a disk like the others. */
 static void proxmox_leaves_out(void **state)
 {
-	static const char host[] = "name: web\nostype: l26\nscsi0: a:b,size=1G\nscsi1: a:c,backup=0,size=1G\nscsi2: a:d,backup=1,size=1G\n";
-	static const char archive[] = "name: web\nostype: l26\nscsi0: a:b,size=1G\nscsi1: a:c,backup=0,size=1G\nscsi2: a:d,backup=1,size=1G\n"
-				      "#qmdump#map:scsi0:drive-scsi0:a:raw:\n#qmdump#map:scsi2:drive-scsi2:a:raw:\n";
+	static const char host[] =
+		"name: web\nostype: l26\nscsi0: a:b,size=1G\nscsi1: a:c,backup=0,size=1G\nscsi2: a:d,backup=1,size=1G\n";
+	static const char archive[] =
+		"name: web\nostype: l26\nscsi0: a:b,size=1G\nscsi1: a:c,backup=0,size=1G\nscsi2: a:d,backup=1,size=1G\n"
+		"#qmdump#map:scsi0:drive-scsi0:a:raw:\n#qmdump#map:scsi2:drive-scsi2:a:raw:\n";
 	struct machine *m = described(host, DESCRIBE_PROXMOX);
 
 	(void)state;
@@ -439,10 +453,10 @@ static void vbox_says(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(vmx_says),    cmocka_unit_test(libvirt_says), cmocka_unit_test(hyperv_says), cmocka_unit_test(vmcx_is_refused),
-		cmocka_unit_test(vmc_says),    cmocka_unit_test(xva_says),     cmocka_unit_test(proxmox_says), cmocka_unit_test(xl_says),
-		cmocka_unit_test(proxmox_leaves_out), cmocka_unit_test(libvirt_slices),
-		cmocka_unit_test(vbox_says),
+		cmocka_unit_test(vmx_says),        cmocka_unit_test(libvirt_says), cmocka_unit_test(hyperv_says),
+		cmocka_unit_test(vmcx_is_refused), cmocka_unit_test(vmc_says),     cmocka_unit_test(xva_says),
+		cmocka_unit_test(proxmox_says),    cmocka_unit_test(xl_says),      cmocka_unit_test(proxmox_leaves_out),
+		cmocka_unit_test(libvirt_slices),  cmocka_unit_test(vbox_says),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

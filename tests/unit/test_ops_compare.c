@@ -4,7 +4,8 @@
 
 #include <errno.h>
 
-static struct vdisk_compare_result compare(const uint8_t *a, size_t a_len, const uint8_t *b, size_t b_len, bool strict, unsigned threads)
+static struct vdisk_compare_result compare(const uint8_t *a, size_t a_len, const uint8_t *b, size_t b_len, bool strict,
+                                           unsigned threads)
 {
 	struct vdisk_job_options o = { .threads = threads };
 	struct vdisk_compare_result r;

@@ -135,7 +135,8 @@ static void test_targets(void **state)
 				expect_content(in_folder("out.img"), o.format, bytes, SIZE);
 			file_digest(in_folder("out.img"), i ? got : first);
 			if (i && memcmp(first, got, 32))
-				fail_msg("%s %s: other bytes with %u threads", o.format, o.options[0] ? o.options[0] : "", threads[i]);
+				fail_msg("%s %s: other bytes with %u threads", o.format, o.options[0] ? o.options[0] : "",
+				         threads[i]);
 			assert_true(sweep() >= 1);
 		}
 	}
@@ -152,7 +153,9 @@ static void test_pairs(void **state)
 	for (size_t s = 0; s < N_TARGETS; s++) {
 		for (size_t t = s % 3; t < N_TARGETS; t += 3) {
 			vdisk_image *src = help_raw(bytes, SIZE);
-			struct vdisk_convert_options o = { .format = targets[s].format, .options = targets[s].options, .flags = targets[s].flags };
+			struct vdisk_convert_options o = { .format = targets[s].format,
+				                           .options = targets[s].options,
+				                           .flags = targets[s].flags };
 			struct vdisk_open_options open = { .format = o.format };
 
 			must(vdisk_convert(src, in_folder("a.img"), &o, NULL, err));
@@ -189,7 +192,9 @@ static void test_backing(void **state)
 		must(vdisk_convert(src, in_folder("base.raw"), &o, NULL, err));
 		must(vdisk_close(src, err));
 		src = help_raw(bytes, SIZE);
-		o = (struct vdisk_convert_options){ .format = "qcow2", .options = kinds[k], .backing = "base.raw", .backing_format = "raw" };
+		o = (struct vdisk_convert_options){
+			.format = "qcow2", .options = kinds[k], .backing = "base.raw", .backing_format = "raw"
+		};
 		must(vdisk_convert(src, in_folder("over.qcow2"), &o, &r, err));
 		must(vdisk_close(src, err));
 		assert_true(r.data <= 12 * KIB);
@@ -209,9 +214,11 @@ static void test_odd_extents(void **state)
 
 	(void)state;
 	for (size_t t = 0; t < N_TARGETS; t++) {
-		struct vdisk_convert_options o = {
-			.format = targets[t].format, .options = targets[t].options, .flags = targets[t].flags, .threads = 1, .memory_bytes = MIB
-		};
+		struct vdisk_convert_options o = { .format = targets[t].format,
+			                           .options = targets[t].options,
+			                           .flags = targets[t].flags,
+			                           .threads = 1,
+			                           .memory_bytes = MIB };
 		struct vd_file *f;
 		vdisk_image *src;
 
@@ -315,9 +322,10 @@ static void test_read_faults(void **state)
 	for (size_t t = 0; t < N_TARGETS; t++) {
 		for (long n = 1; n < 60; n += 7 + (long)t) {
 			struct vd_fault fault = { .ops = VD_FAULT_READ | VD_FAULT_OTHER, .sys_errno = EIO, .persistent = n % 2 };
-			struct vdisk_convert_options o = {
-				.format = targets[t].format, .options = targets[t].options, .flags = targets[t].flags, .threads = 1 + (unsigned)n % 3
-			};
+			struct vdisk_convert_options o = { .format = targets[t].format,
+				                           .options = targets[t].options,
+				                           .flags = targets[t].flags,
+				                           .threads = 1 + (unsigned)n % 3 };
 			vd_error failed = { 0 };
 			struct vd_file *f;
 			vdisk_image *src;
@@ -357,9 +365,10 @@ static void test_allocations(void **state)
 		unsigned failures = 0;
 
 		for (long n = 0; n < 300; n += n < 40 ? 1 : 13) {
-			struct vdisk_convert_options o = {
-				.format = targets[t].format, .options = targets[t].options, .flags = targets[t].flags | VDISK_CONVERT_VERIFY, .threads = 2
-			};
+			struct vdisk_convert_options o = { .format = targets[t].format,
+				                           .options = targets[t].options,
+				                           .flags = targets[t].flags | VDISK_CONVERT_VERIFY,
+				                           .threads = 2 };
 			vdisk_image *src = help_raw(bytes, SIZE);
 			vd_error failed = { 0 };
 			int rc;

@@ -51,8 +51,10 @@ static void test_language(void **state)
 	struct vd_lvm_text t;
 
 	(void)state;
-	parse_ok("# a comment\nname = \"a \\\"b\\\" \\\\\"\nnum=42 neg = -1\nsub {\n\tlist = [ \"x\", 7,\n \"y\" ] # and one more\n\tempty = []\n"
-	         "\tdeep.er-1+_ { v = 18446744073709551615 }\n}\n", &t);
+	parse_ok(
+		"# a comment\nname = \"a \\\"b\\\" \\\\\"\nnum=42 neg = -1\nsub {\n\tlist = [ \"x\", 7,\n \"y\" ] # and one more\n\tempty = []\n"
+		"\tdeep.er-1+_ { v = 18446744073709551615 }\n}\n",
+		&t);
 	assert_string_equal(vd_lvm_str(&t, &t.v[0], "name"), "a \"b\" \\");
 	assert_int_equal(vd_lvm_num(&t, &t.v[0], "num", 0), 42);
 	assert_true(vd_lvm_num(&t, &t.v[0], "neg", 0) == UINT64_MAX);
@@ -69,15 +71,24 @@ static void test_language(void **state)
 
 static void test_language_wrong(void **state)
 {
-	static const struct { const char *text, *says; } v[] = {
-		{ "a", "line 1: ends after a name" },      { "a {", "ends inside" },
-		{ "a = \n\n[1", "line 3" },                { "}", "closes nothing" },
-		{ "a = \"x", "no end" },                   { "a = x", "a value is expected" },
-		{ "a 5", "'=' or '{'" },                   { "= 5", "a name is expected" },
-		{ "a = 18446744073709551616", "too large" }, { "a = 5x", "ends in something else" },
-		{ "a = [ 1 2 ]", "',' or ']'" },           { "a = [ [ 1 ] ]", "an array in an array" },
-		{ "a = [ 1", "',' or ']'" },               { "a { b { c { d { e { f { g { h { i { j { k { l { m { n { o { p {", "nested too deeply" },
-		{ "a\n=\n-", "line 3" },                   { "a = 1 ]", "a name is expected" },
+	static const struct { const char *text, *says;
+	} v[] = {
+		{ "a", "line 1: ends after a name" },
+		{ "a {", "ends inside" },
+		{ "a = \n\n[1", "line 3" },
+		{ "}", "closes nothing" },
+		{ "a = \"x", "no end" },
+		{ "a = x", "a value is expected" },
+		{ "a 5", "'=' or '{'" },
+		{ "= 5", "a name is expected" },
+		{ "a = 18446744073709551616", "too large" },
+		{ "a = 5x", "ends in something else" },
+		{ "a = [ 1 2 ]", "',' or ']'" },
+		{ "a = [ [ 1 ] ]", "an array in an array" },
+		{ "a = [ 1", "',' or ']'" },
+		{ "a { b { c { d { e { f { g { h { i { j { k { l { m { n { o { p {", "nested too deeply" },
+		{ "a\n=\n-", "line 3" },
+		{ "a = 1 ]", "a name is expected" },
 	};
 
 	(void)state;
@@ -94,9 +105,10 @@ static void test_language_wrong(void **state)
 
 /* ---------------------------------------------------------------- volumes */
 
-#define GROUP(seqno, volumes) \
-	"vg {\nid = \"the-group\"\nseqno = " #seqno "\nextent_size = 128\nphysical_volumes {\n" \
-	"pv0 {\nid = \"" UUID0 "\"\npe_start = 128\npe_count = 31\n}\npv1 {\nid = \"" UUID1 "\"\npe_start = 256\npe_count = 30\n}\n}\n" \
+#define GROUP(seqno, volumes)                                                                                                      \
+	"vg {\nid = \"the-group\"\nseqno = " #seqno "\nextent_size = 128\nphysical_volumes {\n"                                    \
+	"pv0 {\nid = \"" UUID0 "\"\npe_start = 128\npe_count = 31\n}\npv1 {\nid = \"" UUID1                                        \
+	"\"\npe_start = 256\npe_count = 30\n}\n}\n"                                                                                \
 	"logical_volumes {\n" volumes "}\n}\n"
 #define VOLUME(name, body) name " {\nid = \"x\"\nstatus = [\"READ\", \"WRITE\", \"VISIBLE\"]\n" body "}\n"
 #define SEGMENT(n, start, count, stripes, list) \
@@ -124,8 +136,9 @@ static vdisk_volumes *volumes_read(void)
 /* Byte by byte what the description says, by hand. */
 static void test_where_volumes_lie(void **state)
 {
-	static const char text[] = GROUP(1, VOLUME("both", SEGMENT(1, 0, 2, 1, "\"pv0\", 3") SEGMENT(2, 2, 1, 1, "\"pv1\", 29"))
-	                                    VOLUME("striped", SEGMENT(1, 0, 4, 2, "\"pv0\", 10, \"pv1\", 0") SEGMENT(2, 4, 1, 1, "\"pv0\", 0")));
+	static const char text[] =
+		GROUP(1, VOLUME("both", SEGMENT(1, 0, 2, 1, "\"pv0\", 3") SEGMENT(2, 2, 1, 1, "\"pv1\", 29")) VOLUME(
+				 "striped", SEGMENT(1, 0, 4, 2, "\"pv0\", 10, \"pv1\", 0") SEGMENT(2, 4, 1, 1, "\"pv0\", 0")));
 	const struct vdisk_volume *both, *striped;
 	const struct vdisk_physical_volume *pv;
 	struct vdisk_range r[64];
@@ -193,7 +206,8 @@ static void test_problems(void **state)
 	problem_is(GROUP(1, VOLUME("a", SEGMENT(1, 0, 2, 1, "\"pv0\", 30"))), "a", "outside its physical volume");
 	problem_is(GROUP(1, VOLUME("a", SEGMENT(1, 0, 1, 1, "\"pv0\", 18446744073709551615"))), "a", "outside its physical volume");
 	problem_is(GROUP(1, VOLUME("a", SEGMENT(1, 0, 1, 1, "\"pv7\", 0"))), "a", "does not have");
-	problem_is(GROUP(1, VOLUME("a", SEGMENT(1, 0, 1, 1, "\"b\", 0")) VOLUME("b", SEGMENT(1, 0, 1, 1, "\"pv0\", 0"))), "a", "another logical volume");
+	problem_is(GROUP(1, VOLUME("a", SEGMENT(1, 0, 1, 1, "\"b\", 0")) VOLUME("b", SEGMENT(1, 0, 1, 1, "\"pv0\", 0"))), "a",
+	           "another logical volume");
 	problem_is(GROUP(1, VOLUME("a", SEGMENT(1, 0, 3, 2, "\"pv0\", 0, \"pv1\", 0"))), "a", "makes no sense");
 	problem_is(GROUP(1, VOLUME("a", SEGMENT(1, 0, 2, 2, "\"pv0\", 0"))), "a", "list of stripes");
 	problem_is(GROUP(1, VOLUME("a", SEGMENT(1, 0, 0, 1, "\"pv0\", 0"))), "a", "makes no sense");
@@ -201,7 +215,8 @@ static void test_problems(void **state)
 	problem_is(GROUP(1, VOLUME("a", SEGMENT(1, 1, 1, 1, "\"pv0\", 0"))), "a", "do not join");
 	problem_is(GROUP(1, VOLUME("a", SEGMENT(1, 0, 1, 1, "\"pv0\", 0") SEGMENT(2, 2, 1, 1, "\"pv0\", 5"))), "a", "do not join");
 	problem_is(GROUP(1, VOLUME("a", "")), "a", "no segments");
-	problem_is(GROUP(1, VOLUME("a", "segment1 {\nstart_extent = 0\nextent_count = 1\ntype = \"thin-pool\"\n}\n")), "a", "type thin-pool");
+	problem_is(GROUP(1, VOLUME("a", "segment1 {\nstart_extent = 0\nextent_count = 1\ntype = \"thin-pool\"\n}\n")), "a",
+	           "type thin-pool");
 	problem_is(GROUP(1, VOLUME("a", "segment1 {\nstart_extent = 0\nextent_count = 1\ntype = \"x\\ny\"\n}\n")), "a", "type x");
 	memset(disk + PV_BYTES, 0, 4096);
 	put_text(0, GROUP(1, VOLUME("a", SEGMENT(1, 0, 1, 1, "\"pv1\", 0")) VOLUME("b", SEGMENT(1, 0, 1, 1, "\"pv0\", 0"))), 512);
@@ -213,7 +228,8 @@ static void test_problems(void **state)
 
 static void test_snapshot(void **state)
 {
-	static const char tie[] = "segment1 {\nstart_extent = 0\nextent_count = 1\ntype = \"snapshot\"\nchunk_size = 8\norigin = \"o\"\ncow_store = \"s\"\n}\n";
+	static const char tie[] =
+		"segment1 {\nstart_extent = 0\nextent_count = 1\ntype = \"snapshot\"\nchunk_size = 8\norigin = \"o\"\ncow_store = \"s\"\n}\n";
 	char text[4096];
 	vdisk_volumes *v;
 
@@ -317,9 +333,9 @@ static void test_out_of_memory(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_language),      cmocka_unit_test(test_language_wrong), cmocka_unit_test(test_where_volumes_lie),
-		cmocka_unit_test(test_problems),      cmocka_unit_test(test_snapshot),       cmocka_unit_test(test_newest_text_counts),
-		cmocka_unit_test(test_damage),        cmocka_unit_test(test_out_of_memory),
+		cmocka_unit_test(test_language), cmocka_unit_test(test_language_wrong), cmocka_unit_test(test_where_volumes_lie),
+		cmocka_unit_test(test_problems), cmocka_unit_test(test_snapshot),       cmocka_unit_test(test_newest_text_counts),
+		cmocka_unit_test(test_damage),   cmocka_unit_test(test_out_of_memory),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

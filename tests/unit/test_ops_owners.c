@@ -36,7 +36,9 @@ static const struct vd_driver fake_driver = { .info = { .name = "fake" }, .map =
 static int survey(struct fake *f, uint64_t host_size, uint32_t grain, uint32_t image_flags, struct vd_survey *s, vd_error *report)
 {
 	struct vd_file *file, *files[1];
-	struct vd_layer l = { .drv = &fake_driver, .files = files, .n_files = 1, .path = (char *)"fake", .size = UINT64_C(1) << 44 };
+	struct vd_layer l = {
+		.drv = &fake_driver, .files = files, .n_files = 1, .path = (char *)"fake", .size = UINT64_C(1) << 44
+	};
 	struct vd_layer *chain[1] = { &l };
 	vdisk_image img = { .top = &l, .chain = chain, .n_layers = 1, .flags = image_flags, .path = (char *)"fake" };
 	int rc;
@@ -55,13 +57,16 @@ static int survey(struct fake *f, uint64_t host_size, uint32_t grain, uint32_t i
 
 static void add(struct fake *f, uint64_t off, uint64_t len, uint64_t host)
 {
-	f->v[f->n++] = (struct vd_extent){ .off = off, .len = len, .kind = VD_DATA, .flags = VD_EXT_MAPPED, .host = host, .host_len = len };
+	f->v[f->n++] = (struct vd_extent){
+		.off = off, .len = len, .kind = VD_DATA, .flags = VD_EXT_MAPPED, .host = host, .host_len = len
+	};
 }
 
 static void add_packed(struct fake *f, uint64_t off, uint64_t host, uint64_t host_len)
 {
-	f->v[f->n++] =
-		(struct vd_extent){ .off = off, .len = 65536, .kind = VD_DATA, .flags = VD_EXT_COMPRESSED, .host = host, .host_len = host_len };
+	f->v[f->n++] = (struct vd_extent){
+		.off = off, .len = 65536, .kind = VD_DATA, .flags = VD_EXT_COMPRESSED, .host = host, .host_len = host_len
+	};
 }
 
 static void expect_clean(struct fake *f, uint64_t host_size, uint32_t grain)

@@ -95,7 +95,8 @@ static size_t table_read(struct vdisk_partition_table *t, struct vdisk_partition
 	return list.n;
 }
 
-static const char three[] = "label: gpt\nstart=2048, size=8192, name=one\nstart=10240, size=2048, type=uefi\nstart=12288, size=16384, attrs=LegacyBIOSBootable\n";
+static const char three[] =
+	"label: gpt\nstart=2048, size=8192, name=one\nstart=10240, size=2048, type=uefi\nstart=12288, size=16384, attrs=LegacyBIOSBootable\n";
 
 static void test_there_and_back(void **state)
 {
@@ -181,7 +182,8 @@ static void test_in_the_way(void **state)
 	refused("label: gpt\nstart=2049, size=8\n", DISK, "partition 1 begins at byte 1049088");
 	refused("label: gpt\nstart=2048, size=9\n", DISK, "partition 1 ends at byte 1053184");
 	refused("label: gpt\nfirst-lba: 34\nstart=40, size=8\n", DISK, "begins at byte 20480");
-	refused("label: gpt\ntable-length: 4\nstart=2048, size=30712\n", DISK, "ends 4096 bytes before"); /* the copy takes five sectors */
+	/* the copy takes five sectors */
+	refused("label: gpt\ntable-length: 4\nstart=2048, size=30712\n", DISK, "ends 4096 bytes before");
 	sfdisk(three);
 	disk.b[446 + 16 + 4] = 0x83;
 	refused(NULL, DISK, "hybrid");

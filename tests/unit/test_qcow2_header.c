@@ -15,8 +15,15 @@
 static struct qcow2_header sound(void)
 {
 	struct qcow2_header h = {
-		.version = 3, .cluster_bits = 16, .size = 64u << 20, .l1_size = 1, .l1_off = 0x30000, .rt_off = 0x10000, .rt_clusters = 1,
-		.refcount_order = 4, .header_len = 112,
+		.version = 3,
+		.cluster_bits = 16,
+		.size = 64u << 20,
+		.l1_size = 1,
+		.l1_off = 0x30000,
+		.rt_off = 0x10000,
+		.rt_clusters = 1,
+		.refcount_order = 4,
+		.header_len = 112,
 	};
 
 	return h;
@@ -215,8 +222,12 @@ static void unknown_features_by_name(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(fields_survive),         cmocka_unit_test(version_2_ends_at_72),   cmocka_unit_test(limits_hold),
-		cmocka_unit_test(extensions_survive),     cmocka_unit_test(extension_past_the_end), cmocka_unit_test(unknown_features_by_name),
+		cmocka_unit_test(fields_survive),
+		cmocka_unit_test(version_2_ends_at_72),
+		cmocka_unit_test(limits_hold),
+		cmocka_unit_test(extensions_survive),
+		cmocka_unit_test(extension_past_the_end),
+		cmocka_unit_test(unknown_features_by_name),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -23,16 +23,31 @@
 
 static void routes(void **state)
 {
-	static const struct { const char *path; enum route_kind kind; const char *id, *disk; } list[] = {
-		{ "/", ROUTE_PAGE, "", "" }, { "", ROUTE_NONE, "", "" }, { "//", ROUTE_NONE, "", "" }, { "/v1", ROUTE_NONE, "", "" },
-		{ "/v1/captures", ROUTE_ALL, "", "" }, { "/v1/capturesx", ROUTE_NONE, "", "" }, { "/v1/captures/", ROUTE_NONE, "", "" },
-		{ "/v1/captures/a", ROUTE_CAPTURE, "a", "" }, { "/v1/captures/a/", ROUTE_NONE, "a", "" }, { "/v1/captures//log", ROUTE_NONE, "", "" },
-		{ "/v1/captures/a/log", ROUTE_LOG, "a", "" }, { "/v1/captures/a/log/", ROUTE_NONE, "a", "" }, { "/v1/captures/a/logs", ROUTE_NONE, "a", "" },
-		{ "/v1/captures/a/screenshot.png", ROUTE_SCREENSHOT, "a", "" }, { "/v1/captures/a/complete", ROUTE_COMPLETE, "a", "" },
-		{ "/v1/captures/a/disks", ROUTE_NONE, "a", "" }, { "/v1/captures/a/disks/sda", ROUTE_NONE, "a", "sda" },
-		{ "/v1/captures/a/disks//pass", ROUTE_NONE, "a", "" }, { "/v1/captures/a/disks/sda/pass", ROUTE_PASS, "a", "sda" },
-		{ "/v1/captures/a/disks/sda/chunks", ROUTE_CHUNKS, "a", "sda" }, { "/v1/captures/a/disks/../digests", ROUTE_DIGESTS, "a", ".." },
-		{ "/v1/captures/a/disks/b/c/pass", ROUTE_NONE, "a", "b" }, { "/v1/captures/a/diskss/b/pass", ROUTE_NONE, "a", "" },
+	static const struct { const char *path; enum route_kind kind; const char *id, *disk;
+	} list[] = {
+		{ "/", ROUTE_PAGE, "", "" },
+		{ "", ROUTE_NONE, "", "" },
+		{ "//", ROUTE_NONE, "", "" },
+		{ "/v1", ROUTE_NONE, "", "" },
+		{ "/v1/captures", ROUTE_ALL, "", "" },
+		{ "/v1/capturesx", ROUTE_NONE, "", "" },
+		{ "/v1/captures/", ROUTE_NONE, "", "" },
+		{ "/v1/captures/a", ROUTE_CAPTURE, "a", "" },
+		{ "/v1/captures/a/", ROUTE_NONE, "a", "" },
+		{ "/v1/captures//log", ROUTE_NONE, "", "" },
+		{ "/v1/captures/a/log", ROUTE_LOG, "a", "" },
+		{ "/v1/captures/a/log/", ROUTE_NONE, "a", "" },
+		{ "/v1/captures/a/logs", ROUTE_NONE, "a", "" },
+		{ "/v1/captures/a/screenshot.png", ROUTE_SCREENSHOT, "a", "" },
+		{ "/v1/captures/a/complete", ROUTE_COMPLETE, "a", "" },
+		{ "/v1/captures/a/disks", ROUTE_NONE, "a", "" },
+		{ "/v1/captures/a/disks/sda", ROUTE_NONE, "a", "sda" },
+		{ "/v1/captures/a/disks//pass", ROUTE_NONE, "a", "" },
+		{ "/v1/captures/a/disks/sda/pass", ROUTE_PASS, "a", "sda" },
+		{ "/v1/captures/a/disks/sda/chunks", ROUTE_CHUNKS, "a", "sda" },
+		{ "/v1/captures/a/disks/../digests", ROUTE_DIGESTS, "a", ".." },
+		{ "/v1/captures/a/disks/b/c/pass", ROUTE_NONE, "a", "b" },
+		{ "/v1/captures/a/diskss/b/pass", ROUTE_NONE, "a", "" },
 	};
 	const char *allowed;
 
@@ -46,7 +61,8 @@ static void routes(void **state)
 		assert_memory_equal(r.disk ? r.disk : "", list[i].disk, r.disk_len);
 	}
 	assert_true(route_takes(ROUTE_ALL, "GET", &allowed) && route_takes(ROUTE_ALL, "POST", &allowed));
-	assert_false(route_takes(ROUTE_ALL, "DELETE", &allowed) || route_takes(ROUTE_ALL, "GET,", &allowed) || route_takes(ROUTE_ALL, "", &allowed));
+	assert_false(route_takes(ROUTE_ALL, "DELETE", &allowed) || route_takes(ROUTE_ALL, "GET,", &allowed) ||
+	             route_takes(ROUTE_ALL, "", &allowed));
 	assert_true(route_takes(ROUTE_CAPTURE, "DELETE", &allowed) && !route_takes(ROUTE_CHUNKS, "GET", &allowed));
 }
 
@@ -146,10 +162,17 @@ static int tear_down(void **state)
 }
 
 /* A request whose body comes in pieces of this many bytes; its answer's body, NUL-terminated, to be freed. */
-static char *ask(struct fixture *f, unsigned status, const char *method, const char *path, const char *secret, const void *body, size_t len, size_t piece)
+static char *ask(struct fixture *f, unsigned status, const char *method, const char *path, const char *secret, const void *body,
+                 size_t len, size_t piece)
 {
 	char bearer[200];
-	struct request_head h = { .method = method, .path = path, .authorization = secret ? bearer : NULL, .has_length = true, .length = len, .from = "0", .count = "3" };
+	struct request_head h = { .method = method,
+		                  .path = path,
+		                  .authorization = secret ? bearer : NULL,
+		                  .has_length = true,
+		                  .length = len,
+		                  .from = "0",
+		                  .count = "3" };
 	struct request *q;
 	struct answer a;
 	char *out;
@@ -172,7 +195,8 @@ static char *ask(struct fixture *f, unsigned status, const char *method, const c
 	return out;
 }
 
-static void asked(struct fixture *f, unsigned status, const char *method, const char *path, const char *secret, const void *body, size_t len, size_t piece)
+static void asked(struct fixture *f, unsigned status, const char *method, const char *path, const char *secret, const void *body,
+                  size_t len, size_t piece)
 {
 	free(ask(f, status, method, path, secret, body, len, piece));
 }
@@ -187,7 +211,8 @@ static void text_of(const char *json, const char *key, char out[80])
 
 static void a_whole_capture(void **state)
 {
-	static const char machine[] = "{\"schema-version\":1,\"type\":\"vdisk-machine\",\"name\":\"web1\",\"uuid\":\"4c4c4544-0044-4810-8031-b4c04f563232\","
+	static const char machine[] =
+		"{\"schema-version\":1,\"type\":\"vdisk-machine\",\"name\":\"web1\",\"uuid\":\"4c4c4544-0044-4810-8031-b4c04f563232\","
 		"\"disks\":[{\"name\":\"sda\",\"medium\":\"disk\",\"size\":3145728}]}";
 	static const size_t pieces[] = { 1u << 22, 65536, 4093, 57, 56, 55 };
 	struct fixture *f = *state;
@@ -248,7 +273,9 @@ static void shown(const struct steps *s, const char *due)
 /* The words of a program that follows up. */
 static void steps_of_work(void **state)
 {
-	static const char *const said[] = { "", "{", "{}", "[]", "{\"event\":7}", "vdisk p2v: warning: {\"event\":\"plan\"}", "{\"event\":\"warning\"}" };
+	static const char *const said[] = {
+		"", "{", "{}", "[]", "{\"event\":7}", "vdisk p2v: warning: {\"event\":\"plan\"}", "{\"event\":\"warning\"}"
+	};
 	struct steps s = { 0 };
 	char line[2048] = "{\"event\":\"plan\",\"phases\":[";
 
@@ -258,25 +285,31 @@ static void steps_of_work(void **state)
 	shown(&s, "null");
 	assert_true(steps_hear(&s, "{\"event\":\"progress\",\"step\":1}")); /* of what nobody announced */
 	assert_null(steps_now(&s));
-	assert_true(steps_hear(&s, "{\"event\":\"plan\",\"phases\":[{\"phase\":\"converting\",\"steps\":2},{\"phase\":\"odd\",\"steps\":-1},7,"
-	                           "{\"phase\":\"verifying\",\"steps\":1}]}"));
-	shown(&s, "[{\"name\":\"converting\",\"state\":\"waiting\",\"of\":2,\"at\":null,\"disk\":null,\"done\":null,\"total\":null,"
-	          "\"bytes-per-second\":null},{\"name\":\"verifying\",\"state\":\"waiting\",\"of\":1,\"at\":null,\"disk\":null,\"done\":null,"
-	          "\"total\":null,\"bytes-per-second\":null}]");
-	assert_true(steps_hear(&s, "{\"event\":\"progress\",\"step\":2,\"disk\":\"sdb\",\"done\":5,\"total\":9,\"bytes-per-second\":3}"));
+	assert_true(steps_hear(
+		&s, "{\"event\":\"plan\",\"phases\":[{\"phase\":\"converting\",\"steps\":2},{\"phase\":\"odd\",\"steps\":-1},7,"
+		    "{\"phase\":\"verifying\",\"steps\":1}]}"));
+	shown(&s,
+	      "[{\"name\":\"converting\",\"state\":\"waiting\",\"of\":2,\"at\":null,\"disk\":null,\"done\":null,\"total\":null,"
+	      "\"bytes-per-second\":null},{\"name\":\"verifying\",\"state\":\"waiting\",\"of\":1,\"at\":null,\"disk\":null,\"done\":null,"
+	      "\"total\":null,\"bytes-per-second\":null}]");
+	assert_true(steps_hear(
+		&s, "{\"event\":\"progress\",\"step\":2,\"disk\":\"sdb\",\"done\":5,\"total\":9,\"bytes-per-second\":3}"));
 	assert_string_equal("converting", steps_now(&s));
 	assert_true(steps_hear(&s, "{\"event\":\"progress\",\"step\":99}"));
-	shown(&s, "[{\"name\":\"converting\",\"state\":\"running\",\"of\":2,\"at\":2,\"disk\":\"sdb\",\"done\":5,\"total\":9,"
-	          "\"bytes-per-second\":3},{\"name\":\"verifying\",\"state\":\"waiting\",\"of\":1,\"at\":null,\"disk\":null,\"done\":null,"
-	          "\"total\":null,\"bytes-per-second\":null}]");
+	shown(&s,
+	      "[{\"name\":\"converting\",\"state\":\"running\",\"of\":2,\"at\":2,\"disk\":\"sdb\",\"done\":5,\"total\":9,"
+	      "\"bytes-per-second\":3},{\"name\":\"verifying\",\"state\":\"waiting\",\"of\":1,\"at\":null,\"disk\":null,\"done\":null,"
+	      "\"total\":null,\"bytes-per-second\":null}]");
 	assert_true(steps_hear(&s, "{\"event\":\"progress\",\"step\":3,\"disk\":null,\"done\":null,\"total\":null}"));
-	shown(&s, "[{\"name\":\"converting\",\"state\":\"done\",\"of\":2,\"at\":null,\"disk\":null,\"done\":null,\"total\":null,"
-	          "\"bytes-per-second\":null},{\"name\":\"verifying\",\"state\":\"running\",\"of\":1,\"at\":1,\"disk\":null,\"done\":null,"
-	          "\"total\":null,\"bytes-per-second\":null}]");
+	shown(&s,
+	      "[{\"name\":\"converting\",\"state\":\"done\",\"of\":2,\"at\":null,\"disk\":null,\"done\":null,\"total\":null,"
+	      "\"bytes-per-second\":null},{\"name\":\"verifying\",\"state\":\"running\",\"of\":1,\"at\":1,\"disk\":null,\"done\":null,"
+	      "\"total\":null,\"bytes-per-second\":null}]");
 	steps_single(&s, "verifying");
 	assert_string_equal("verifying", steps_now(&s));
 	for (unsigned i = 0; i < STEPS_MAX + 3; i++)
-		strcat(line, i ? ",{\"phase\":\"a phase with a very long name\",\"steps\":1}" : "{\"phase\":\"a\",\"steps\":4294967295}");
+		strcat(line,
+		       i ? ",{\"phase\":\"a phase with a very long name\",\"steps\":1}" : "{\"phase\":\"a\",\"steps\":4294967295}");
 	strcat(line, "]}");
 	assert_true(steps_hear(&s, line));
 	assert_int_equal(STEPS_MAX, s.n);
@@ -286,8 +319,9 @@ static void steps_of_work(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(routes), cmocka_unit_test(tokens), cmocka_unit_test(rates), cmocka_unit_test(steps_of_work),
-		cmocka_unit_test_setup_teardown(a_whole_capture, set_up, tear_down) };
+	const struct CMUnitTest tests[] = { cmocka_unit_test(routes), cmocka_unit_test(tokens), cmocka_unit_test(rates),
+		                            cmocka_unit_test(steps_of_work),
+		                            cmocka_unit_test_setup_teardown(a_whole_capture, set_up, tear_down) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

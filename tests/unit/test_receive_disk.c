@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The order in which a disk that is received is written, flushed and noted (leaves.h, L1 and L2), also when writing and flushing fail and when two want the
-   same chunk.  What is told by the wrapped calls is one letter each: W written, S flushed, N noted, F forgotten. */
+/* The order in which a disk that is received is written, flushed and noted (leaves.h, L1 and L2), also when writing and flushing
+   fail and when two want the same chunk.  What is told by the wrapped calls is one letter each: W written, S flushed, N noted, F
+   forgotten. */
 #include "disk.h"
 
 #include <errno.h>
@@ -22,11 +23,13 @@
 
 int __real_vdisk_flush(vdisk_image *img, vdisk_error *err);
 int __real_vdisk_pwrite(vdisk_image *img, const void *buf, size_t len, uint64_t off, vdisk_error *err);
-int __real_transfer_leaves_note(const struct transfer_leaves *l, uint64_t from, uint64_t n, const uint8_t (*leaves)[32], vdisk_error *err);
+int __real_transfer_leaves_note(const struct transfer_leaves *l, uint64_t from, uint64_t n, const uint8_t (*leaves)[32],
+                                vdisk_error *err);
 int __real_transfer_leaves_forget(const struct transfer_leaves *l, uint64_t from, uint64_t n, vdisk_error *err);
 int __wrap_vdisk_flush(vdisk_image *img, vdisk_error *err);
 int __wrap_vdisk_pwrite(vdisk_image *img, const void *buf, size_t len, uint64_t off, vdisk_error *err);
-int __wrap_transfer_leaves_note(const struct transfer_leaves *l, uint64_t from, uint64_t n, const uint8_t (*leaves)[32], vdisk_error *err);
+int __wrap_transfer_leaves_note(const struct transfer_leaves *l, uint64_t from, uint64_t n, const uint8_t (*leaves)[32],
+                                vdisk_error *err);
 int __wrap_transfer_leaves_forget(const struct transfer_leaves *l, uint64_t from, uint64_t n, vdisk_error *err);
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -69,7 +72,8 @@ int __wrap_vdisk_pwrite(vdisk_image *img, const void *buf, size_t len, uint64_t 
 	return __real_vdisk_pwrite(img, buf, len, off, err);
 }
 
-int __wrap_transfer_leaves_note(const struct transfer_leaves *l, uint64_t from, uint64_t n, const uint8_t (*leaves)[32], vdisk_error *err)
+int __wrap_transfer_leaves_note(const struct transfer_leaves *l, uint64_t from, uint64_t n, const uint8_t (*leaves)[32],
+                                vdisk_error *err)
 {
 	tell('N');
 	return __real_transfer_leaves_note(l, from, n, leaves, err);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A disk gets another size while its file fails at the nth operation: what did not succeed may have stopped anywhere, so the image takes no further
- * change until it is opened anew; then it has the old size or the new one and its content, the same
+ * A disk gets another size while its file fails at the nth operation: what did not succeed may have stopped anywhere, so the image
+ * takes no further change until it is opened anew; then it has the old size or the new one and its content, the same
  * is done again, and a check finds nothing wrong.
  */
 #include "kept.h"

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Power cuts at every write boundary while a snapshot is made, applied and deleted: the image has the change or has not, the disk and
- * every snapshot read as they should, its check finds no corruption, and what was lost is space at most.  Of what was not flushed all,
- * nothing or some is kept; sectors are whole, as the header has no copy.
+ * Power cuts at every write boundary while a snapshot is made, applied and deleted: the image has the change or has not, the disk
+ * and every snapshot read as they should, its check finds no corruption, and what was lost is space at most.  Of what was not
+ * flushed all, nothing or some is kept; sectors are whole, as the header has no copy.
  */
 #include "ops_help.h"
 
@@ -131,7 +131,8 @@ static void change_do(vdisk_image *img, enum change what)
 		must(vdisk_snapshot_delete(img, "a", err));
 }
 
-static bool is_state(struct vd_crash *c, unsigned id, unsigned long at, enum vd_crash_mode mode, const struct known *w, const struct state *s)
+static bool is_state(struct vd_crash *c, unsigned id, unsigned long at, enum vd_crash_mode mode, const struct known *w,
+                     const struct state *s)
 {
 	char names[64];
 
@@ -184,8 +185,8 @@ static void cut_everywhere(const struct kind *k, enum change what)
 			bool is_after = is_state(c, id, at, (enum vd_crash_mode)mode, &w, &after);
 			char why[120];
 
-			snprintf(why, sizeof(why), "%s, %s: cut after %lu of %lu, mode %d", k->option ? k->option : "", change_names[what], at,
-			         vd_crash_ops(c), mode);
+			snprintf(why, sizeof(why), "%s, %s: cut after %lu of %lu, mode %d", k->option ? k->option : "",
+			         change_names[what], at, vd_crash_ops(c), mode);
 			if (!is_after && !is_state(c, id, at, (enum vd_crash_mode)mode, &w, &before))
 				fail_msg("%s: neither as before nor as after", why);
 			counts[is_after]++;
@@ -194,7 +195,8 @@ static void cut_everywhere(const struct kind *k, enum change what)
 				goes_on(cut(c, id, at, (enum vd_crash_mode)mode), what, why);
 		}
 	}
-	print_message("%s %s: %lu cuts before the change, %lu after\n", k->option ? k->option : "", change_names[what], counts[0], counts[1]);
+	print_message("%s %s: %lu cuts before the change, %lu after\n", k->option ? k->option : "", change_names[what], counts[0],
+	              counts[1]);
 	assert_true(counts[0] > 0 && counts[1] > 0);
 	vd_crash_free(made);
 	vd_crash_free(c);
@@ -212,8 +214,8 @@ static void test_kind(void **state)
 int main(void)
 {
 	static struct kind kinds[] = {
-		{ NULL, SIZE }, { "cluster_size=4K", SIZE * 2 }, { "cluster_size=512", SIZE }, { "compat=0.10", SIZE }, { "extended_l2=on", SIZE / 2 },
-		{ "refcount_bits=2", SIZE },
+		{ NULL, SIZE },          { "cluster_size=4K", SIZE * 2 }, { "cluster_size=512", SIZE },
+		{ "compat=0.10", SIZE }, { "extended_l2=on", SIZE / 2 },  { "refcount_bits=2", SIZE },
 	};
 	struct CMUnitTest tests[sizeof(kinds) / sizeof(*kinds)];
 

@@ -9,7 +9,10 @@
 
 #define SIZE (512u * KIB)
 
-static vdisk_image *opened(struct vd_file *f, uint32_t flags, const char *snapshot) { return kept_open(f, "qcow2", flags, snapshot, NULL); }
+static vdisk_image *opened(struct vd_file *f, uint32_t flags, const char *snapshot)
+{
+	return kept_open(f, "qcow2", flags, snapshot, NULL);
+}
 
 static void reads(const struct kept *k, const char *snapshot, const uint8_t *want, uint32_t size)
 {
@@ -61,7 +64,9 @@ enum change { CREATE, APPLY, REMOVE, CHANGES };
 
 static int change_do(vdisk_image *img, enum change what, vd_error *err)
 {
-	return what == CREATE ? snap(img, "c", err) : what == APPLY ? vdisk_snapshot_apply(img, "a", err) : vdisk_snapshot_delete(img, "a", err);
+	return what == CREATE  ? snap(img, "c", err)
+	       : what == APPLY ? vdisk_snapshot_apply(img, "a", err)
+	                       : vdisk_snapshot_delete(img, "a", err);
 }
 
 /* Whether the change happened; all else is as it should be. */
@@ -97,8 +102,10 @@ static void test_faults(void **state)
 		unsigned done = 0, undone = 0;
 
 		for (long n = 1;; n++) {
-			struct vd_fault fault = { .countdown = -1, .ops = VD_FAULT_READ | VD_FAULT_WRITE | VD_FAULT_FLUSH | VD_FAULT_OTHER,
-				                      .persistent = n % 2, .sys_errno = n % 3 ? EIO : ENOSPC };
+			struct vd_fault fault = { .countdown = -1,
+				                  .ops = VD_FAULT_READ | VD_FAULT_WRITE | VD_FAULT_FLUSH | VD_FAULT_OTHER,
+				                  .persistent = n % 2,
+				                  .sys_errno = n % 3 ? EIO : ENOSPC };
 			struct vd_file *f;
 			struct kept k;
 			vdisk_image *img;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Power cuts at every write boundary while a layer is flattened, while it gets another parent, and while it is committed into its parent: it
- * reads the same over the parent that it names, and a second run finishes.  Of what was not flushed all, nothing or some is kept; sectors are whole, as headers have no copies.
+ * Power cuts at every write boundary while a layer is flattened, while it gets another parent, and while it is committed into its
+ * parent: it reads the same over the parent that it names, and a second run finishes.  Of what was not flushed all, nothing or some
+ * is kept; sectors are whole, as headers have no copies.
  */
 #include "kept.h"
 #include "ops/surgery.h"
@@ -93,7 +94,8 @@ static void cut_everywhere(const struct chain *c, bool flatten)
 		for (int mode = VD_CRASH_KEEP; mode <= VD_CRASH_RANDOM; mode++) {
 			const char *parent;
 
-			print_message("%s%s: cut after %lu of %lu, mode %d\r", c->k->format, flatten ? " flatten" : " rebase", at, vd_crash_ops(s.clock), mode);
+			print_message("%s%s: cut after %lu of %lu, mode %d\r", c->k->format, flatten ? " flatten" : " rebase", at,
+			              vd_crash_ops(s.clock), mode);
 			parent = parent_in(c, kept_cut(&s, at, mode, at));
 			*(!strcmp(parent, due) ? &after : &before) += 1;
 			right(c, kept_cut(&s, at, mode, at), parent);
@@ -103,7 +105,8 @@ static void cut_everywhere(const struct chain *c, bool flatten)
 			kept_free(&again);
 		}
 	}
-	print_message("\n%s%s: %lu cuts before the switch, %lu after\n", c->k->format, flatten ? " flatten" : " rebase", before, after);
+	print_message("\n%s%s: %lu cuts before the switch, %lu after\n", c->k->format, flatten ? " flatten" : " rebase", before,
+	              after);
 	assert_true(before > 0 && after > 0);
 	kept_free(&s);
 }
@@ -153,8 +156,8 @@ static void pair_right(const struct chain *c, const struct pair *p, unsigned lon
 	must(vdisk_pread(img, got, SIZE, 0, err));
 	for (uint32_t i = 0; i < SIZE; i++)
 		if (got[i] != c->want[i])
-			fail_msg("cut after %lu, mode %d%s: byte %u is %u, should be %u", at, mode, alone ? ", the parent alone" : "", i, got[i],
-			         c->want[i]);
+			fail_msg("cut after %lu, mode %d%s: byte %u is %u, should be %u", at, mode,
+			         alone ? ", the parent alone" : "", i, got[i], c->want[i]);
 	vd_free(got);
 	must(vdisk_close(img, err));
 }
@@ -180,7 +183,8 @@ static void cut_commit(const struct chain *c)
 			vd_crash_free(again.clock);
 		}
 	}
-	print_message("%s commit: %lu cuts, after %lu of them something was left to do\n", c->k->format, 3 * (vd_crash_ops(p.clock) + 1), unfinished);
+	print_message("%s commit: %lu cuts, after %lu of them something was left to do\n", c->k->format,
+	              3 * (vd_crash_ops(p.clock) + 1), unfinished);
 	assert_true(unfinished > 0);
 	vd_crash_free(p.clock);
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What captures and receivers share: records, names, texts, passes, and a capture's folder; digests and manifests are the library's own, to the byte. */
+/* What captures and receivers share: records, names, texts, passes, and a capture's folder; digests and manifests are the library's
+   own, to the byte. */
 #include "transfer/leaves.h"
 #include "transfer/state.h"
 #include "transfer/transfer.h"
@@ -118,7 +119,9 @@ static void packed_and_unpacked(void **state)
 				}
 				assert_int_equal(transfer_sha256(buf, len, sha, NULL), 0);
 				assert_int_equal(transfer_pack(p, 9, buf, len, sha, &r, &body, NULL), 0);
-				assert_int_equal(r.kind, kind == 0 ? TRANSFER_ZEROS : kind == 1 && level ? TRANSFER_ZSTD : TRANSFER_DATA);
+				assert_int_equal(r.kind, kind == 0            ? TRANSFER_ZEROS
+				                         : kind == 1 && level ? TRANSFER_ZSTD
+				                                              : TRANSFER_DATA);
 				assert_true(r.packed <= len);
 				if (kind) {
 					assert_int_equal(transfer_unpack(u, &r, body, len, room, &out, NULL), 0);
@@ -139,8 +142,16 @@ static void names(void **state)
 {
 	static const char *const good[] = { "sda", "nvme0n1", "c0d0", "x", "A.b_c-9", "_" };
 	static const char *const bad[] = { "", ".", "..", ".x", "-x", "a/b", "a b", "a\n", "\xc3\xa4", "a:b" };
-	static const char *const made[][2] = { { "web1.example.org", "web1.example.org" }, { "../../etc", "etc" }, { "", "x" }, { "/", "x" }, { "---", "x" },
-		{ "a b\tc", "a-b-c" }, { ".hidden", "hidden" }, { "\xc3\xa4\xc3\xb6", "x" }, { "a/", "a" }, { "<b>x</b>", "b-x-b" } };
+	static const char *const made[][2] = { { "web1.example.org", "web1.example.org" },
+		                               { "../../etc", "etc" },
+		                               { "", "x" },
+		                               { "/", "x" },
+		                               { "---", "x" },
+		                               { "a b\tc", "a-b-c" },
+		                               { ".hidden", "hidden" },
+		                               { "\xc3\xa4\xc3\xb6", "x" },
+		                               { "a/", "a" },
+		                               { "<b>x</b>", "b-x-b" } };
 	char out[TRANSFER_NAME_MAX + 1], folder[TRANSFER_FOLDER_MAX], big[201];
 
 	(void)state;
@@ -196,8 +207,19 @@ static void texts(void **state)
 
 static void json(void **state)
 {
-	static const char *const bad[] = { "", "[]", "null", "7", "{", "{} x", "{}{}", "{\"a\":1,}", "\xff", "{\"a\":'x'}",
-		"{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":1}}}}}}}}}}}}}}}}}" };
+	static const char *const bad[] = {
+		"",
+		"[]",
+		"null",
+		"7",
+		"{",
+		"{} x",
+		"{}{}",
+		"{\"a\":1,}",
+		"\xff",
+		"{\"a\":'x'}",
+		"{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":1}}}}}}}}}}}}}}}}}"
+	};
 	static const char text[] = "{\"n\": 18446744073709551615, \"m\": -1, \"t\": \"a\\nb\", \"u\": \"ok\", \"b\": true}\n";
 	json_object *o = transfer_json(text, sizeof(text) - 1, NULL);
 	vdisk_error err;
@@ -307,7 +329,8 @@ static void state_kept(void **state)
 	assert_memory_equal(&back, &s, sizeof(s));
 	/* Nothing that would lead out of the folder. */
 	for (int i = 0; i < 3; i++) {
-		static const char *const was[] = { "web1-2025", "\"sdb\"", "partial" }, *const is[] = { "../../025", "\"/db\"", "partia/" };
+		static const char *const was[] = { "web1-2025", "\"sdb\"", "partial" }, *const is[] = { "../../025", "\"/db\"",
+			                                                                                "partia/" };
 
 		s.whole = i != 2;
 		assert_int_equal(transfer_state_write(f->dir, &s, NULL), 0);
@@ -377,8 +400,12 @@ static void leaves_as_the_library_has_them(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(records), cmocka_unit_test(records_refused), cmocka_unit_test(packed_and_unpacked), cmocka_unit_test(names),
-		cmocka_unit_test(texts), cmocka_unit_test(json),
+		cmocka_unit_test(records),
+		cmocka_unit_test(records_refused),
+		cmocka_unit_test(packed_and_unpacked),
+		cmocka_unit_test(names),
+		cmocka_unit_test(texts),
+		cmocka_unit_test(json),
 		cmocka_unit_test_setup_teardown(pass_kept, folder_open, folder_close),
 		cmocka_unit_test_setup_teardown(state_kept, folder_open, folder_close),
 		cmocka_unit_test_setup_teardown(leaves_as_the_library_has_them, folder_open, folder_close),

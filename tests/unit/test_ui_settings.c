@@ -19,8 +19,12 @@ static void test_kernel_line(void **state)
 	vdisk_error err;
 
 	(void)state;
-	assert_int_equal(settings_from_kernel(&s, "BOOT_IMAGE=/live/vmlinuz quiet vdisk.auto vdisk.server=10.0.2.2:9000 vdisk.token=\"Abc-123\" "
-	                                          "vdisk.fingerprint=" HEX " vdisk.disks=sda,nvme0n1 vdisk.after=poweroff console=ttyS0,115200\n", &err), 0);
+	assert_int_equal(settings_from_kernel(
+				 &s,
+				 "BOOT_IMAGE=/live/vmlinuz quiet vdisk.auto vdisk.server=10.0.2.2:9000 vdisk.token=\"Abc-123\" "
+				 "vdisk.fingerprint=" HEX " vdisk.disks=sda,nvme0n1 vdisk.after=poweroff console=ttyS0,115200\n",
+				 &err),
+	                 0);
 	assert_string_equal(s.server, "https://10.0.2.2:9000/");
 	assert_string_equal(s.token, "Abc-123");
 	assert_string_equal(s.fingerprint, HEX);
@@ -101,7 +105,9 @@ static void test_fingerprint(void **state)
 	vdisk_error err;
 
 	(void)state;
-	assert_int_equal(settings_fingerprint(&s, "SHA256:01:23:45:67 89AB CDEF 0123456789abcdef-0123456789abcdef0123456789abcdef", &err), 0);
+	assert_int_equal(
+		settings_fingerprint(&s, "SHA256:01:23:45:67 89AB CDEF 0123456789abcdef-0123456789abcdef0123456789abcdef", &err),
+		0);
 	assert_string_equal(s.fingerprint, HEX);
 	assert_int_equal(settings_fingerprint(&s, "", &err), 0);
 	assert_string_equal(s.fingerprint, "");
@@ -113,8 +119,12 @@ static void test_lines(void **state)
 	uint64_t done, total;
 
 	(void)state;
-	job_line(j, "{\"event\":\"progress\",\"phase\":\"reading\",\"disk\":\"sda\",\"pass\":1,\"done\":50,\"total\":200,\"bytes-per-second\":10,\"seconds-left\":15.0}");
-	job_line(j, "{\"event\":\"progress\",\"disk\":\"sdb\",\"pass\":2,\"done\":900,\"total\":100,\"bytes-per-second\":10,\"seconds-left\":null}");
+	job_line(
+		j,
+		"{\"event\":\"progress\",\"phase\":\"reading\",\"disk\":\"sda\",\"pass\":1,\"done\":50,\"total\":200,\"bytes-per-second\":10,\"seconds-left\":15.0}");
+	job_line(
+		j,
+		"{\"event\":\"progress\",\"disk\":\"sdb\",\"pass\":2,\"done\":900,\"total\":100,\"bytes-per-second\":10,\"seconds-left\":null}");
 	assert_int_equal(j->disks_n, 2);
 	job_total(j, &done, &total);
 	assert_int_equal(done, 150);

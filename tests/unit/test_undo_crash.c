@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Power cuts at every write boundary of a commit under an undo journal.  Where the journal counts, it brings the ancestor's file back to the byte and
- * the length; where it does not, the file is as it was.  From there the commit, done again over the same journal, reaches its end; and cut
- * anywhere in that, or in the restoration, the journal serves once more.
+ * Power cuts at every write boundary of a commit under an undo journal.  Where the journal counts, it brings the ancestor's file
+ * back to the byte and the length; where it does not, the file is as it was.  From there the commit, done again over the same
+ * journal, reaches its end; and cut anywhere in that, or in the restoration, the journal serves once more.
  */
 #include "kept.h"
 #include "io/undo.h"
@@ -61,7 +61,8 @@ static struct vd_file *layer_made(const struct kind *k, struct vd_file *base, co
 {
 	struct vd_file *f;
 	struct kept whole;
-	vdisk_image *img = kept_create(kept_new(&whole, kept_empty("leaf")), "qcow2", SIZE, "cluster_size=4K", 0, opened(k, copied(base), 0, NULL));
+	vdisk_image *img = kept_create(kept_new(&whole, kept_empty("leaf")), "qcow2", SIZE, "cluster_size=4K", 0,
+	                               opened(k, copied(base), 0, NULL));
 
 	for (uint32_t at = 24 * KIB; at < SIZE; at += 48 * KIB) {
 		must(vdisk_pwrite(img, bytes + at, 24 * KIB, at, err));
@@ -101,7 +102,8 @@ static void file_is_old(const struct bench *b, struct vd_file *f, const char *wh
 	uint8_t *got = vd_malloc(b->old_len + 1);
 
 	if (vd_file_size(f) != b->old_len)
-		fail_msg("%s, cut after %lu: %llu bytes long, should be %zu", when, at, (unsigned long long)vd_file_size(f), b->old_len);
+		fail_msg("%s, cut after %lu: %llu bytes long, should be %zu", when, at, (unsigned long long)vd_file_size(f),
+		         b->old_len);
 	must(vd_file_pread(f, got, b->old_len, 0, err));
 	for (size_t i = 0; i < b->old_len; i++)
 		if (got[i] != b->old[i])

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Power cuts after a power cut: a VDI whose header counts a place that the file never got; whatever the next cut leaves, it is read and written to.
- * Power cuts while the size changes, at each write: the disk has the old size or the new one, and its content.
+ * Power cuts after a power cut: a VDI whose header counts a place that the file never got; whatever the next cut leaves, it is read
+ * and written to.  Power cuts while the size changes, at each write: the disk has the old size or the new one, and its content.
  */
 #include "kept.h"
 #include "formats/vdi/vdi.h"
@@ -67,8 +67,17 @@ static uint8_t byte_of(uint32_t block) { return block % 3 == 1 ? 0 : (uint8_t)(b
 static struct vd_file *crafted(const struct layout *y)
 {
 	struct vdi_header h = {
-		.version = 0x10001, .header_len = 0x190, .type = y->type, .map_off = 512, .data_off = 512 + 512 * y->map_sectors, .sector_bytes = 512,
-		.size = (uint64_t)y->blocks * BLOCK - 512, .block_bytes = BLOCK, .blocks = y->blocks, .uuid = { 1 }, .modified = { 2 },
+		.version = 0x10001,
+		.header_len = 0x190,
+		.type = y->type,
+		.map_off = 512,
+		.data_off = 512 + 512 * y->map_sectors,
+		.sector_bytes = 512,
+		.size = (uint64_t)y->blocks * BLOCK - 512,
+		.block_bytes = BLOCK,
+		.blocks = y->blocks,
+		.uuid = { 1 },
+		.modified = { 2 },
 	};
 	uint8_t *map = vd_malloc(512 * y->map_sectors), header[VDI_HEADER_BYTES], data[BLOCK];
 	struct vd_file *f = kept_empty("crafted.vdi");
@@ -187,7 +196,8 @@ static void no_room(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(place_past_the_end), cmocka_unit_test(other_sizes), cmocka_unit_test(no_room) };
+	const struct CMUnitTest tests[] = { cmocka_unit_test(place_past_the_end), cmocka_unit_test(other_sizes),
+		                            cmocka_unit_test(no_room) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

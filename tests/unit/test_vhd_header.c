@@ -10,9 +10,11 @@
 
 /* What Virtual PC 2007 wrote for a dynamic disk of 256 MiB (its first 85 bytes; the rest is zeros). */
 static const uint8_t virtual_pc[] = {
-	'c', 'o', 'n', 'e', 'c', 't', 'i', 'x', 0, 0, 0, 2, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0x0f, 0x3d, 0xb9, 0xe4, 'v', 'p', 'c', ' ',
-	0, 5, 0, 3, 'W', 'i', '2', 'k', 0, 0, 0, 0, 0x10, 0, 0, 0, 0, 0, 0, 0, 0x10, 0, 0, 0, 0x02, 0x08, 0x10, 0x3f, 0, 0, 0, 3,
-	0xff, 0xff, 0xee, 0x00, 0x9d, 0xa6, 0x38, 0x8f, 0xd5, 0xd6, 0x11, 0xdc, 0x82, 0x86, 0x9f, 0x79, 0x81, 0xb4, 0x95, 0xde, 0,
+	'c',  'o',  'n',  'e',  'c',  't',  'i',  'x',  0,    0,    0,    2,    0,    1,    0,    0,    0,
+	0,    0,    0,    0,    0,    2,    0,    0x0f, 0x3d, 0xb9, 0xe4, 'v',  'p',  'c',  ' ',  0,    5,
+	0,    3,    'W',  'i',  '2',  'k',  0,    0,    0,    0,    0x10, 0,    0,    0,    0,    0,    0,
+	0,    0x10, 0,    0,    0,    0x02, 0x08, 0x10, 0x3f, 0,    0,    0,    3,    0xff, 0xff, 0xee, 0x00,
+	0x9d, 0xa6, 0x38, 0x8f, 0xd5, 0xd6, 0x11, 0xdc, 0x82, 0x86, 0x9f, 0x79, 0x81, 0xb4, 0x95, 0xde, 0,
 };
 
 static void footer_bytes(void **state)
@@ -182,7 +184,9 @@ static void geometry_known(void **state)
 
 static void geometry_rounds(void **state)
 {
-	static const uint64_t sizes[] = { 1, 512, 104448, 104449, 512 << 20, UINT64_C(1) << 30, UINT64_C(33822867456), UINT64_C(65535) * 16 * 255 * 512 };
+	static const uint64_t sizes[] = {
+		1, 512, 104448, 104449, 512 << 20, UINT64_C(1) << 30, UINT64_C(33822867456), UINT64_C(65535) * 16 * 255 * 512
+	};
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(sizes) / sizeof(*sizes); i++) {

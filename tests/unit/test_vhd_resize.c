@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Power cuts while a VHD is resized: it opens with the old size or the new one, with its data, and zeros behind them; check mends what is
- * left, and it can be written to.  Sectors are whole: the dynamic header has no copy, nor has a fixed disk's footer.  For that reason the
- * sector where a fixed disk's smaller size ends may hold a footer: past the old end, or in what was to be cut off.
+ * Power cuts while a VHD is resized: it opens with the old size or the new one, with its data, and zeros behind them; check mends
+ * what is left, and it can be written to.  Sectors are whole: the dynamic header has no copy, nor has a fixed disk's footer.  For
+ * that reason the sector where a fixed disk's smaller size ends may hold a footer: past the old end, or in what was to be cut off.
  */
 #include <stdarg.h>
 #include <stddef.h>
@@ -163,8 +163,9 @@ static void fixed_shrink(void **state) { (void)state; resize_crashes("subformat=
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(grow_in_place), cmocka_unit_test(grow_moves_bat),    cmocka_unit_test(shrink),       cmocka_unit_test(shrink_large),
-		cmocka_unit_test(fixed_grow),    cmocka_unit_test(fixed_grow_by_one), cmocka_unit_test(fixed_shrink),
+		cmocka_unit_test(grow_in_place), cmocka_unit_test(grow_moves_bat), cmocka_unit_test(shrink),
+		cmocka_unit_test(shrink_large),  cmocka_unit_test(fixed_grow),     cmocka_unit_test(fixed_grow_by_one),
+		cmocka_unit_test(fixed_shrink),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

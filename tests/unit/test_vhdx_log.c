@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A VHDX's log: the entry before stays whole while one is written; wherever the power is cut, a log that a header calls used has an entry that
- * counts (others take the file for damaged without), also where a log was left behind that was cut itself, or the file became shorter.
+ * A VHDX's log: the entry before stays whole while one is written; wherever the power is cut, a log that a header calls used has an
+ * entry that counts (others take the file for damaged without), also where a log was left behind that was cut itself, or the file
+ * became shorter.
  */
 #include "kept.h"
 #include "alloc_fail.h"
@@ -36,8 +37,9 @@ static void entry_before_stays(void **state)
 		must(vhdx_log_commit(img->top, v, c, n, err));
 		must(vd_file_pread(img->top->files[0], after, len, v->header.log_off + at, err));
 		if (memcmp(before, after, len))
-			fail_msg("entry %u of %zu sectors, which ends at %" PRIu64 ", lies over the one before it, %" PRIu64 " bytes at %" PRIu64, k, n + 1,
-			         v->log_head, len, at);
+			fail_msg("entry %u of %zu sectors, which ends at %" PRIu64 ", lies over the one before it, %" PRIu64
+			         " bytes at %" PRIu64,
+			         k, n + 1, v->log_head, len, at);
 		len = (1 + n) * VHDX_SECTOR;
 		at = v->log_head - len;
 	}
@@ -79,7 +81,8 @@ static bool log_has_entry(struct vd_file *f, const struct vhdx_header *h)
 	for (uint32_t at = 0; !found && at < h->log_len; at += VHDX_SECTOR) {
 		uint32_t len = le32_get(b + at + 8), sum = le32_get(b + at + 4);
 
-		if (memcmp(b + at, "loge", 4) || memcmp(b + at + 32, guid, 16) || len > h->log_len - at || le32_get(b + at + 12) != at)
+		if (memcmp(b + at, "loge", 4) || memcmp(b + at + 32, guid, 16) || len > h->log_len - at ||
+		    le32_get(b + at + 12) != at)
 			continue;
 		memset(b + at + 4, 0, 4);
 		found = vd_crc32c(0, b + at, len) == sum && le64_get(b + at + 48) <= vd_file_size(f);

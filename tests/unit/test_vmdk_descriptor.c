@@ -121,8 +121,10 @@ static void changes_only_what_is_meant(void **state)
 static void a_parent_is_named_where_others_look(void **state)
 {
 	(void)state;
-	char *a = vmdk_desc_set("CID=1\ncreateType=\"monolithicSparse\"\nRW 1 SPARSE \"x\"\nddb.y = \"1\"\n", "parentFileNameHint", "p.vmdk", true);
-	assert_string_equal(a, "CID=1\ncreateType=\"monolithicSparse\"\nparentFileNameHint=\"p.vmdk\"\nRW 1 SPARSE \"x\"\nddb.y = \"1\"\n");
+	char *a = vmdk_desc_set("CID=1\ncreateType=\"monolithicSparse\"\nRW 1 SPARSE \"x\"\nddb.y = \"1\"\n", "parentFileNameHint",
+	                        "p.vmdk", true);
+	assert_string_equal(
+		a, "CID=1\ncreateType=\"monolithicSparse\"\nparentFileNameHint=\"p.vmdk\"\nRW 1 SPARSE \"x\"\nddb.y = \"1\"\n");
 	char *b = vmdk_desc_set("createType=\"custom\"", "parentFileNameHint", "p.vmdk", true);
 	assert_string_equal(b, "createType=\"custom\"\nparentFileNameHint=\"p.vmdk\"\n");
 	vd_free(a);

@@ -9,7 +9,8 @@
 
 /* Path of a program: beside this one if `ours`, else by PATH.  false: there is none. */
 bool child_find(const char *name, bool ours, char path[4096]);
-/* Starts it; it gets a SIGTERM should this process die.  out_fd: its standard output, -1: none; errors are not heard.  -1: errno. */
+/* Starts it; it gets a SIGTERM should this process die.  out_fd: its standard output, -1: none; errors are not heard.  -1:
+   errno. */
 pid_t child_start(const char *path, char *const argv[], bool confined, int out_fd);
 /* The same with all three of its standard files; -1: /dev/null. */
 pid_t child_start_ends(const char *path, char *const argv[], bool confined, int in_fd, int out_fd, int err_fd);

@@ -8,7 +8,8 @@
 
 #define FOLDER_LARGE 1u /* it will hold what may be too large for memory, which /tmp may be */
 
-/* Makes one whose name begins with `name`, in $TMPDIR, else in /tmp or for large things /var/tmp.  `out` is empty where it fails. */
+/* Makes one whose name begins with `name`, in $TMPDIR, else in /tmp or for large things /var/tmp.  `out` is empty where it
+   fails. */
 int folder_make(const char *name, unsigned flags, char *out, size_t room, vdisk_error *err);
 
 #endif

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Was an NTFS closed cleanly?  Two places say: the flags of its volume ($Volume, record 3 of the MFT) and the newest restart page of its log
- * ($LogFile, record 2).  Those records are among the sixteen that every NTFS keeps at the MFT's start, so nothing else of the file system is
- * looked at.  Everything read is a stranger's: each offset is compared with what was read before it is used.
+ * Was an NTFS closed cleanly?  Two places say: the flags of its volume ($Volume, record 3 of the MFT) and the newest restart page
+ * of its log ($LogFile, record 2).  Those records are among the sixteen that every NTFS keeps at the MFT's start, so nothing else
+ * of the file system is looked at.  Everything read is a stranger's: each offset is compared with what was read before it is used.
  */
 #include "common/ntfs.h"
 
@@ -46,7 +46,8 @@ static int boot_read(struct ntfs *n, vdisk_error *err)
 	per = b[13] <= 0x80 ? b[13] : b[13] > 0xe0 ? 1u << (256 - b[13]) : 0;
 	n->cluster = sector * per;
 	n->record = b[64] < 0x80 ? b[64] * n->cluster : b[64] >= 0xe8 ? 1u << (256 - b[64]) : 0;
-	if (sector < 256 || sector > 4096 || (sector & (sector - 1)) || !n->cluster || n->cluster > 2u << 20 || (n->cluster & (n->cluster - 1)))
+	if (sector < 256 || sector > 4096 || (sector & (sector - 1)) || !n->cluster || n->cluster > 2u << 20 ||
+	    (n->cluster & (n->cluster - 1)))
 		return fail(err, VDISK_CORRUPT, "NTFS: clusters of %u sectors of %u bytes", per, sector);
 	if (n->record < 1024 || n->record > RECORD_MAX || (n->record & (n->record - 1)))
 		return fail(err, VDISK_CORRUPT, "NTFS: MFT records of %u bytes", n->record);
@@ -72,7 +73,8 @@ static int fixups_apply(unsigned char *b, uint32_t len)
 }
 
 /* The first attribute of the type in record `number`; *len is what may be read from there.  NULL with *err. */
-static const unsigned char *attr_read(struct ntfs *n, unsigned number, uint32_t type, unsigned char *b, uint32_t *len, vdisk_error *err)
+static const unsigned char *attr_read(struct ntfs *n, unsigned number, uint32_t type, unsigned char *b, uint32_t *len,
+                                      vdisk_error *err)
 {
 	if (n->read(n->to, n->mft + (uint64_t)number * n->record, b, n->record, err))
 		return NULL;

@@ -21,7 +21,8 @@ void say_open(const char *name, bool background)
 	to_syslog = background;
 }
 
-/* Names and values come from whoever made the image: no line of theirs, and nothing that a terminal obeys (C1 controls are two bytes in UTF-8). */
+/* Names and values come from whoever made the image: no line of theirs, and nothing that a terminal obeys (C1 controls are two
+   bytes in UTF-8). */
 static void clean(char *text)
 {
 	unsigned char *p = (unsigned char *)text;

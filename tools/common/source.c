@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Under a layer the image is opened by itself first, read-only: so what its bytes claim is judged by the rules for a file that the user named (a
- * raw disk's forged header is not followed), before the layer declares its format for good.
+ * Under a layer the image is opened by itself first, read-only: so what its bytes claim is judged by the rules for a file that the
+ * user named (a raw disk's forged header is not followed), before the layer declares its format for good.
  */
 #include "common/source.h"
 
@@ -38,7 +38,9 @@ const char *source_judge(const struct source_options *o)
 static int image_open(const struct opening *w, uint32_t flags, vdisk_image **img, vdisk_error *err)
 {
 	const struct source_options *o = w->o;
-	struct vdisk_open_options open = { .format = o->format, .flags = flags, .allow_dirs = o->allow, .log = o->log, .log_ctx = o->log_ctx };
+	struct vdisk_open_options open = {
+		.format = o->format, .flags = flags, .allow_dirs = o->allow, .log = o->log, .log_ctx = o->log_ctx
+	};
 
 	return vdisk_open(o->image, &open, img, err);
 }
@@ -184,7 +186,8 @@ static int partition_find(struct source *s, unsigned number, vdisk_error *err)
 
 int source_open(struct source *s, const struct source_options *o, vdisk_error *err)
 {
-	uint32_t flags = (o->rw ? VDISK_OPEN_RW : 0) | (o->force ? VDISK_OPEN_FORCE : 0) | (o->force_share ? VDISK_OPEN_NO_LOCK : 0);
+	uint32_t flags =
+		(o->rw ? VDISK_OPEN_RW : 0) | (o->force ? VDISK_OPEN_FORCE : 0) | (o->force_share ? VDISK_OPEN_NO_LOCK : 0);
 	struct opening w = { .o = o, .s = s };
 
 	*s = (struct source){ .rw = o->rw || o->overlay };

@@ -3,8 +3,8 @@
 #ifndef COMMON_STREAMS_H
 #define COMMON_STREAMS_H
 
-/* To be called first: those that are closed become /dev/null, so that no image is ever opened as a standard stream and no message written into
-   one.  Writing to a standard output that was closed fails. */
+/* To be called first: those that are closed become /dev/null, so that no image is ever opened as a standard stream and no message
+   written into one.  Writing to a standard output that was closed fails. */
 void streams_secure(void);
 
 #endif

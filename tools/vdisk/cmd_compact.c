@@ -21,10 +21,21 @@ struct compact_args {
 
 #define AT(member) .field = offsetof(struct compact_args, member)
 static const struct opt options[] = {
-	{ .name = "zeros-only", .kind = OPT_FLAG, AT(zeros_only),
+	{ .name = "zeros-only",
+	  .kind = OPT_FLAG,
+	  AT(zeros_only),
 	  .help = "do not look at the guest's file systems: only what is zeros goes" },
-	{ .name = "dry-run", .kind = OPT_FLAG, AT(dry_run), .help = "tell what the guest's file systems call free, and change nothing" },
-	{ .letter = 'j', .name = "jobs", .kind = OPT_UINT, AT(jobs), .arg = "N", .min = 1, .max = 1024,
+	{ .name = "dry-run",
+	  .kind = OPT_FLAG,
+	  AT(dry_run),
+	  .help = "tell what the guest's file systems call free, and change nothing" },
+	{ .letter = 'j',
+	  .name = "jobs",
+	  .kind = OPT_UINT,
+	  AT(jobs),
+	  .arg = "N",
+	  .min = 1,
+	  .max = 1024,
 	  .help = "threads; by default one for each processor" },
 	{ 0 },
 };
@@ -105,7 +116,10 @@ static int compact(const struct compact_args *a, vdisk_image *img, const struct 
 	struct vdisk_compact_options o = {
 		.skip = used->free.v,
 		.n_skip = used->free.n,
-		.job = { .threads = (unsigned)a->jobs.value, .progress = progress_tick, .progress_ctx = &p, .cancel = cancel_by_signals() },
+		.job = { .threads = (unsigned)a->jobs.value,
+		         .progress = progress_tick,
+		         .progress_ctx = &p,
+		         .cancel = cancel_by_signals() },
 	};
 	struct vdisk_compact_report r;
 	vdisk_error err = { 0 };

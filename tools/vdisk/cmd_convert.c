@@ -29,45 +29,108 @@ struct convert_args {
 
 #define AT(member) .field = offsetof(struct convert_args, member)
 static const struct opt options[] = {
-	{ .letter = 'O', .name = "to", .kind = OPT_TEXT, AT(format), .arg = "FMT", .domain = DOMAIN_FORMAT,
+	{ .letter = 'O',
+	  .name = "to",
+	  .kind = OPT_TEXT,
+	  AT(format),
+	  .arg = "FMT",
+	  .domain = DOMAIN_FORMAT,
 	  .help = "format of the new image; without it, its suffix tells" },
 	{ .letter = 'c', .name = "compress", .kind = OPT_FLAG, AT(compress), .help = "compress the content" },
-	{ .name = "level", .kind = OPT_UINT, AT(level), .arg = "N", .min = 1, .max = 19,
+	{ .name = "level",
+	  .kind = OPT_UINT,
+	  AT(level),
+	  .arg = "N",
+	  .min = 1,
+	  .max = 19,
 	  .help = "with -c: how hard to compress, 1 to 12 for zlib, 1 to 19 for zstd; below 7, zlib does not try what looks packed or encrypted" },
-	{ .letter = 'j', .name = "jobs", .kind = OPT_UINT, AT(jobs), .arg = "N", .min = 1, .max = 1024,
+	{ .letter = 'j',
+	  .name = "jobs",
+	  .kind = OPT_UINT,
+	  AT(jobs),
+	  .arg = "N",
+	  .min = 1,
+	  .max = 1024,
 	  .help = "threads that read, compress and write; by default one for each processor, from and to other machines 8 at least" },
-	{ .letter = 'S', .name = "sparse-size", .kind = OPT_SIZE, AT(sparse), .arg = "SIZE", .min = 512, .max = 1u << 30,
+	{ .letter = 'S',
+	  .name = "sparse-size",
+	  .kind = OPT_SIZE,
+	  AT(sparse),
+	  .arg = "SIZE",
+	  .min = 512,
+	  .max = 1u << 30,
 	  .help = "shortest run of zeros that is left out, a power of two; by default 4K" },
-	{ .name = "memory", .kind = OPT_SIZE, AT(memory), .arg = "SIZE", .min = 1u << 20,
+	{ .name = "memory",
+	  .kind = OPT_SIZE,
+	  AT(memory),
+	  .arg = "SIZE",
+	  .min = 1u << 20,
 	  .help = "budget for data in flight; by default 32M" },
-	{ .name = "no-reflink", .kind = OPT_FLAG, AT(no_reflink),
+	{ .name = "no-reflink",
+	  .kind = OPT_FLAG,
+	  AT(no_reflink),
 	  .help = "never let the host's file system share blocks of source and destination" },
-	{ .name = "cache", .kind = OPT_CHOICE, AT(cache), .arg = "MODE", .choices = "auto|keep|spare",
+	{ .name = "cache",
+	  .kind = OPT_CHOICE,
+	  AT(cache),
+	  .arg = "MODE",
+	  .choices = "auto|keep|spare",
 	  .help = "the host's page cache: spare, what is copied does not stay in it; keep, the kernel decides; auto (the default), spare "
 	          "where more than 1 GiB is copied" },
-	{ .name = "snapshots", .kind = OPT_CHOICE, AT(snapshots), .arg = "HOW", .choices = "flatten|keep|inside|layers",
+	{ .name = "snapshots",
+	  .kind = OPT_CHOICE,
+	  AT(snapshots),
+	  .arg = "HOW",
+	  .choices = "flatten|keep|inside|layers",
 	  .help = "the source's snapshots: flatten, the disk as it is alone; keep, with names and dates, inside (qcow2) or as layers below the new "
 	          "image; inside and layers say which" },
-	{ .name = "machine", .kind = OPT_TEXT, AT(machine), .arg = "FILE", .domain = DOMAIN_FILE,
+	{ .name = "machine",
+	  .kind = OPT_TEXT,
+	  AT(machine),
+	  .arg = "FILE",
+	  .domain = DOMAIN_FILE,
 	  .help = "with --snapshots: what the images below SRC are, and what the snapshots are called, is told by this description of the machine, "
 	          "VirtualBox's .vbox or Hyper-V's .xml" },
-	{ .name = "since", .kind = OPT_TEXT, AT(since), .arg = "NAME",
+	{ .name = "since",
+	  .kind = OPT_TEXT,
+	  AT(since),
+	  .arg = "NAME",
 	  .help = "with -b, which holds the disk as it was at this snapshot, as its \"parent\" has it, or when \"bitmap:NAME\" was cleared: write "
 	          "only what has changed since" },
-	{ .name = "sector-size", .kind = OPT_CHOICE, AT(sectors), .arg = "N", .choices = "512|4096",
+	{ .name = "sector-size",
+	  .kind = OPT_CHOICE,
+	  AT(sectors),
+	  .arg = "N",
+	  .choices = "512|4096",
 	  .help = "for a disk with logical sectors of that length: count its GPT anew, or say what stands in the way" },
-	{ .name = "used-only", .kind = OPT_FLAG, AT(used_only),
+	{ .name = "used-only",
+	  .kind = OPT_FLAG,
+	  AT(used_only),
 	  .help = "leave out what the guest's file systems call free; it is zeros in the new image" },
-	{ .name = "verify", .kind = OPT_FLAG, AT(verify),
+	{ .name = "verify",
+	  .kind = OPT_FLAG,
+	  AT(verify),
 	  .help = "read the new image back and compare digests before it gets its name" },
 	{ .name = "digest", .kind = OPT_FLAG, AT(digest), .help = "print the content's digest, as \"vdisk digest\" does" },
-	{ .name = "manifest", .kind = OPT_TEXT, AT(manifest), .arg = "FILE", .domain = DOMAIN_FILE,
+	{ .name = "manifest",
+	  .kind = OPT_TEXT,
+	  AT(manifest),
+	  .arg = "FILE",
+	  .domain = DOMAIN_FILE,
 	  .help = "leave the digests of all pieces in FILE, for \"vdisk verify-manifest\"" },
-	{ .name = "resume", .kind = OPT_FLAG, AT(resume),
+	{ .name = "resume",
+	  .kind = OPT_FLAG,
+	  AT(resume),
 	  .help = "go on with what an earlier run of the same conversion left unfinished, if one did" },
-	{ .name = "in-place", .kind = OPT_FLAG, AT(in_place),
+	{ .name = "in-place",
+	  .kind = OPT_FLAG,
+	  AT(in_place),
 	  .help = "leave the bytes where they are, and make SRC into DST: raw, fixed VHD, flat VMDK; to qcow2, with a raw data file" },
-	{ .name = "punch-source", .kind = OPT_CHOICE, AT(punch), .arg = "WORD", .choices = "destroy-source",
+	{ .name = "punch-source",
+	  .kind = OPT_CHOICE,
+	  AT(punch),
+	  .arg = "WORD",
+	  .choices = "destroy-source",
 	  .help = "move: give the source's space back as the new image becomes durable, and remove it at the end; WORD confirms it" },
 	{ 0 },
 };
@@ -106,8 +169,9 @@ static int lost_find(vdisk_image *src, struct lost *lost)
 	return 0;
 }
 
-static void report_json(const struct convert_args *a, vdisk_image *src, const char *source_format, const char *dst, const char *format,
-                        const struct vdisk_convert_report *rep, const struct lost *lost, const struct used *used)
+static void report_json(const struct convert_args *a, vdisk_image *src, const char *source_format, const char *dst,
+                        const char *format, const struct vdisk_convert_report *rep, const struct lost *lost,
+                        const struct used *used)
 {
 	char text[DIGEST_TEXT];
 	struct json_object *o = json_report(), *s = json_must(json_object_new_object()), *d = json_must(json_object_new_object());
@@ -300,10 +364,11 @@ static int convert(const struct convert_args *a, vdisk_image *src, const char *d
 /* Snapshots are converted, too. */
 static int run_keep(const struct convert_args *a, const char *src, const char *dst, const struct vdisk_format_info *f)
 {
-	if (a->digest || a->resume || a->used_only || a->punch || a->manifest || a->in_place || a->since || a->target.backing || a->target.dry_run ||
-	    a->content.snapshot || !strcmp(src, "-") || !strcmp(dst, "-"))
-		return fail_usage("--snapshots %s goes together with -f, -O, -o, -c, -j, -S, --level, --verify and --force only, from file to file",
-		                  a->snapshots);
+	if (a->digest || a->resume || a->used_only || a->punch || a->manifest || a->in_place || a->since || a->target.backing ||
+	    a->target.dry_run || a->content.snapshot || !strcmp(src, "-") || !strcmp(dst, "-"))
+		return fail_usage(
+			"--snapshots %s goes together with -f, -O, -o, -c, -j, -S, --level, --verify and --force only, from file to file",
+			a->snapshots);
 	struct progress progress;
 	progress_begin(&progress, &a->progress, a->common.quiet, "converting");
 	const struct vdisk_convert_options o = {
@@ -328,9 +393,10 @@ static int run_keep(const struct convert_args *a, const char *src, const char *d
 
 static int run_in_place(const struct convert_args *a, const char *src, const char *dst, const struct vdisk_format_info *f)
 {
-	if (a->compress || a->verify || a->digest || a->resume || a->used_only || a->punch || a->manifest || a->target.backing || a->target.force ||
-	    a->content.snapshot || a->content.salvage)
-		return fail_usage("--in-place reads and replaces nothing: it goes together with -f, -O, -o, --dry-run and options of opening only");
+	if (a->compress || a->verify || a->digest || a->resume || a->used_only || a->punch || a->manifest || a->target.backing ||
+	    a->target.force || a->content.snapshot || a->content.salvage)
+		return fail_usage(
+			"--in-place reads and replaces nothing: it goes together with -f, -O, -o, --dry-run and options of opening only");
 	const struct vdisk_convert_options o = {
 		.format = f->name,
 		.options = a->target.opts.v,
@@ -360,10 +426,13 @@ static int same_find(const struct convert_args *a, const char *path, vdisk_image
 /* Words that --sector-size has to agree with; a format that knows its disk's sectors is told them. */
 static int sectors_judge(const struct convert_args *a, struct made *m)
 {
-	if (a->resume || a->used_only || a->punch || a->in_place || a->since || a->target.backing || (a->snapshots && strcmp(a->snapshots, "flatten")))
-		return fail_usage("--sector-size goes together with none of -b, --resume, --used-only, --punch-source, --in-place, --since, --snapshots");
+	if (a->resume || a->used_only || a->punch || a->in_place || a->since || a->target.backing ||
+	    (a->snapshots && strcmp(a->snapshots, "flatten")))
+		return fail_usage(
+			"--sector-size goes together with none of -b, --resume, --used-only, --punch-source, --in-place, --since, --snapshots");
 	if (m->profile.profile && !(m->profile.profile->sectors & (strcmp(a->sectors, "512") ? 4096 : 512)))
-		return fail("--sector-size %s contradicts --for %s, whose machines show sectors of 512 bytes", a->sectors, m->profile.profile->name);
+		return fail("--sector-size %s contradicts --for %s, whose machines show sectors of 512 bytes", a->sectors,
+		            m->profile.profile->name);
 	for (const struct vdisk_option_info *o = m->f->options; o && o->name; o++) {
 		const char *key = "logical_sector_size=";
 		size_t len = strlen(key);
@@ -398,7 +467,8 @@ static int convert_made(const struct convert_args *a, char **operands, unsigned 
 	if (target_help(f, &a->target.opts))
 		return EXIT_YES;
 	if (m->profile.profile && (a->in_place || (a->snapshots && strcmp(a->snapshots, "flatten"))))
-		return fail_usage("--for goes together with neither --in-place nor --snapshots %s", a->snapshots ? a->snapshots : "keep");
+		return fail_usage("--for goes together with neither --in-place nor --snapshots %s",
+		                  a->snapshots ? a->snapshots : "keep");
 	if (n == 1)
 		return fail_usage("an operand is missing, SRC DST wanted");
 	if (a->sectors && sectors_judge(a, m))
@@ -420,7 +490,8 @@ static int convert_made(const struct convert_args *a, char **operands, unsigned 
 	if (a->used_only && !strcmp(operands[0], "-"))
 		return fail_usage("--used-only wants to look at the source beforehand, which standard input does not allow");
 	if (a->used_only && (path_is_url(operands[0]) || path_is_export(operands[0])))
-		return fail_usage("--used-only looks at files of this machine: convert the image from the server first, and then its copy");
+		return fail_usage(
+			"--used-only looks at files of this machine: convert the image from the server first, and then its copy");
 	if (!strcmp(dst, "-")) {
 		output_to_stderr();
 		if (isatty(STDOUT_FILENO))

@@ -26,7 +26,8 @@ static const struct opt options[] = {
 };
 #undef AT
 
-static int compute(const struct digest_args *a, vdisk_image *img, const struct vdisk_job_options *o, uint8_t bytes[32], vdisk_error *err)
+static int compute(const struct digest_args *a, vdisk_image *img, const struct vdisk_job_options *o, uint8_t bytes[32],
+                   vdisk_error *err)
 {
 	if (a->sha256)
 		return vdisk_sha256(img, o, bytes, err);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * vdisk lint: would a system take these disks, and boot from them?  Everything is judged before anything is said, so that a source which cannot be
- * read gives an error and no half answer.
+ * vdisk lint: would a system take these disks, and boot from them?  Everything is judged before anything is said, so that a source
+ * which cannot be read gives an error and no half answer.
  */
 #include "lint_report.h"
 #include "output.h"
@@ -77,8 +77,12 @@ int lint_image(const char *path, const struct source_args *s, const struct vdisk
 		return EXIT_TROUBLE;
 	lint_source_image(to, img);
 	if (why.message[0])
-		lint_add(to, &(struct vdisk_finding){ .kind = VDISK_FINDING_REFUSED, .code = "content", .where = "file", .why = why.message,
-		                                      .mend = "what cannot be read here will not be there: see vdisk check, vdisk info --chain" });
+		lint_add(to, &(struct vdisk_finding){
+				     .kind = VDISK_FINDING_REFUSED,
+				     .code = "content",
+				     .where = "file",
+				     .why = why.message,
+				     .mend = "what cannot be read here will not be there: see vdisk check, vdisk info --chain" });
 	int r = vdisk_lint(img, p, lint_finding, to, &err);
 	source_close(img);
 	return r ? fail_vdisk(&err) : 0;
@@ -97,7 +101,8 @@ static int run(const void *args, char **operands, unsigned n)
 	for (unsigned i = 0; i < n && status != EXIT_TROUBLE; i++) {
 		enum source_kind kind = a->source.format ? IMAGE : kind_of(operands[i]);
 		if (kind != IMAGE && path_is_url(operands[i]))
-			status = fail("%s: images are read from web servers, machines from files: download it first", shown(operands[i]));
+			status = fail("%s: images are read from web servers, machines from files: download it first",
+			              shown(operands[i]));
 		else if (kind == ARCHIVE)
 			status = lint_archive(operands[i], &report);
 		else if (kind == DESCRIPTION)

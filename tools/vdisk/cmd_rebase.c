@@ -16,14 +16,29 @@ struct rebase_args {
 
 #define AT(member) .field = offsetof(struct rebase_args, member)
 static const struct opt options[] = {
-	{ .letter = 'b', .name = "backing", .kind = OPT_TEXT, AT(backing), .arg = "FILE", .domain = DOMAIN_FILE,
+	{ .letter = 'b',
+	  .name = "backing",
+	  .kind = OPT_TEXT,
+	  AT(backing),
+	  .arg = "FILE",
+	  .domain = DOMAIN_FILE,
 	  .help = "the new parent, a name relative to IMG's folder" },
-	{ .letter = 'F', .name = "backing-format", .kind = OPT_TEXT, AT(backing_format), .arg = "FMT", .domain = DOMAIN_FORMAT,
+	{ .letter = 'F',
+	  .name = "backing-format",
+	  .kind = OPT_TEXT,
+	  AT(backing_format),
+	  .arg = "FMT",
+	  .domain = DOMAIN_FORMAT,
 	  .help = "format of the new parent; without it, its suffix tells" },
 	{ .name = "no-backing", .kind = OPT_FLAG, AT(none), .help = "no parent at all from now on" },
-	{ .name = "unsafe", .kind = OPT_FLAG, AT(unsafe),
+	{ .name = "unsafe",
+	  .kind = OPT_FLAG,
+	  AT(unsafe),
 	  .help = "change the name only: what IMG reads as changes where the parents differ; the old one may be missing" },
-	{ .name = "force", .kind = OPT_FLAG, AT(force), .help = "change it although it is marked as the parent of others, or as corrupt" },
+	{ .name = "force",
+	  .kind = OPT_FLAG,
+	  AT(force),
+	  .help = "change it although it is marked as the parent of others, or as corrupt" },
 	{ 0 },
 };
 #undef AT
@@ -75,12 +90,14 @@ static int run(const void *args, char **operands, unsigned n)
 	if (a->backing && !format) {
 		const struct vdisk_format_info *f = format_by_suffix(a->backing);
 		if (!f)
-			return fail_usage("no format is known by the suffix of the parent \"%s\": say which with -F FMT", a->backing);
+			return fail_usage("no format is known by the suffix of the parent \"%s\": say which with -F FMT",
+			                  a->backing);
 		format = f->name;
 	}
 	if (format && !vdisk_format_find(format))
 		return fail_usage("there is no format \"%s\"", format);
-	uint32_t flags = VDISK_OPEN_RW | (a->unsafe ? VDISK_OPEN_NO_PARENT : VDISK_OPEN_KEEP_ID) | (a->force ? VDISK_OPEN_FORCE : 0);
+	uint32_t flags =
+		VDISK_OPEN_RW | (a->unsafe ? VDISK_OPEN_NO_PARENT : VDISK_OPEN_KEEP_ID) | (a->force ? VDISK_OPEN_FORCE : 0);
 	if (source_open(operands[0], &a->source, NULL, flags, false, &img))
 		return EXIT_TROUBLE;
 	int status = rebase(a, img, format);

@@ -22,13 +22,28 @@ struct snapshot_args {
 
 #define AT(member) .field = offsetof(struct snapshot_args, member)
 static const struct opt options[] = {
-	{ .name = "internal", .kind = OPT_FLAG, AT(internal), .help = "a snapshot inside the image; where IMG is qcow2, that is the default" },
-	{ .name = "external", .kind = OPT_FLAG, AT(external),
+	{ .name = "internal",
+	  .kind = OPT_FLAG,
+	  AT(internal),
+	  .help = "a snapshot inside the image; where IMG is qcow2, that is the default" },
+	{ .name = "external",
+	  .kind = OPT_FLAG,
+	  AT(external),
 	  .help = "a snapshot that is an image of its own, below a new layer; elsewhere the default" },
-	{ .name = "leaf", .kind = OPT_TEXT, AT(leaf), .arg = "NAME",
+	{ .name = "leaf",
+	  .kind = OPT_TEXT,
+	  AT(leaf),
+	  .arg = "NAME",
 	  .help = "create: file name of the new layer, beside IMG; by default disk-000001.vhd for disk.vhd, and so on" },
-	{ .name = "description", .kind = OPT_TEXT, AT(description), .arg = "TEXT", .help = "create: what an external snapshot is about" },
-	{ .name = "force", .kind = OPT_FLAG, AT(force), .help = "change IMG although it is marked as the parent of others, or as corrupt" },
+	{ .name = "description",
+	  .kind = OPT_TEXT,
+	  AT(description),
+	  .arg = "TEXT",
+	  .help = "create: what an external snapshot is about" },
+	{ .name = "force",
+	  .kind = OPT_FLAG,
+	  AT(force),
+	  .help = "change IMG although it is marked as the parent of others, or as corrupt" },
 	{ 0 },
 };
 #undef AT
@@ -46,7 +61,8 @@ struct action {
 static void kind_see(void *ctx, const struct vdisk_snapshot_node *s)
 {
 	struct action *k = ctx;
-	bool hit = k->name && s->kind != VDISK_SNAPSHOT_INTERNAL && s->name && (!strcmp(s->name, k->name) || !strcmp(s->id, k->name));
+	bool hit =
+		k->name && s->kind != VDISK_SNAPSHOT_INTERNAL && s->name && (!strcmp(s->name, k->name) || !strcmp(s->id, k->name));
 	if (hit && s->kind == VDISK_SNAPSHOT_EXTERNAL)
 		k->external = true;
 }
@@ -200,8 +216,11 @@ static bool is_description(const char *path)
 static int description_list(const char *path, const struct source_args *s, bool json)
 {
 	size_t n = 0;
-	if (s->parents.n || s->open_opts.n || s->vhd_size || s->key_file || s->share || s->remote.header_file || s->remote.netrc_file || s->remote.cacert)
-		return fail_usage("%s is a machine's description: of the options for images only --allow-parent goes with it (-f says that it is an image)", path);
+	if (s->parents.n || s->open_opts.n || s->vhd_size || s->key_file || s->share || s->remote.header_file ||
+	    s->remote.netrc_file || s->remote.cacert)
+		return fail_usage(
+			"%s is a machine's description: of the options for images only --allow-parent goes with it (-f says that it is an image)",
+			path);
 	char **argv = tool_realloc(NULL, (6 + 2 * s->allow_dirs.n) * sizeof(*argv));
 	argv[n++] = (char *)"machine";
 	argv[n++] = (char *)"--snapshots";
@@ -238,7 +257,8 @@ static int run(const void *args, char **operands, unsigned n)
 	if (!list && !diff && n > 3)
 		return fail_usage("\"%s\" is one word too many", operands[3]);
 	if ((list || diff) && (a->internal || a->external || a->leaf || a->description || a->force))
-		return fail_usage("%s only looks: --internal, --external, --leaf, --description and --force are for the others", k.verb);
+		return fail_usage("%s only looks: --internal, --external, --leaf, --description and --force are for the others",
+		                  k.verb);
 	if (list && !a->source.format && is_description(k.path))
 		return description_list(k.path, &a->source, a->common.json);
 	if (source_judge(k.path, &a->source))

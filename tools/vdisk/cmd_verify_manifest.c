@@ -62,8 +62,8 @@ static void report_text(vdisk_image *img, const char *manifest, const struct vdi
 		return;
 	}
 	if (m->size_differs) {
-		remark("%s: another disk than that of %s: %" PRIu64 " bytes, not %" PRIu64 "\n", shown(vdisk_path(img)), shown(manifest),
-		       vdisk_size(img), m->size);
+		remark("%s: another disk than that of %s: %" PRIu64 " bytes, not %" PRIu64 "\n", shown(vdisk_path(img)),
+		       shown(manifest), vdisk_size(img), m->size);
 		return;
 	}
 	remark("%s: not the disk of %s: %" PRIu64 " bytes are in pieces that differ, the first at offset %" PRIu64 "\n",

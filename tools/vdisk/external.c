@@ -88,7 +88,8 @@ static void folder_look(struct found *f, const char *folder)
 	while (dir && (e = readdir(dir))) {
 		const char *name = e->d_name + strlen(PREFIX);
 		bool again = strncmp(e->d_name, PREFIX, strlen(PREFIX)) || !*name || strlen(name) > NAME_MOST ||
-		             name[strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-")] || faccessat(dirfd(dir), e->d_name, X_OK, AT_EACCESS);
+		             name[strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-")] ||
+		             faccessat(dirfd(dir), e->d_name, X_OK, AT_EACCESS);
 		struct stat st;
 		again = again || fstatat(dirfd(dir), e->d_name, &st, 0) || !S_ISREG(st.st_mode) || command_find(name);
 		for (size_t i = 0; !again && i < f->n; i++)

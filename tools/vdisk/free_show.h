@@ -5,7 +5,8 @@
 
 #include "source.h"
 
-/* Prints them, in order; with `live` those of file systems that are not at rest, too, which are taken whole otherwise.  Exit status. */
+/* Prints them, in order; with `live` those of file systems that are not at rest, too, which are taken whole otherwise.  Exit
+   status. */
 int free_show(vdisk_image *img, const struct source_args *s, const struct content_args *content, bool live, bool json);
 
 #endif

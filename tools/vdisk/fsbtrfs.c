@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * btrfs keeps two copies of its metadata on a single device (DUP), of which partclone 0.3.23 tells the first only.  Where both lie say its
- * chunks, which its own program prints.
+ * btrfs keeps two copies of its metadata on a single device (DUP), of which partclone 0.3.23 tells the first only.  Where both lie
+ * say its chunks, which its own program prints.
  */
 #include "fskind.h"
 #include "output.h"
@@ -21,7 +21,8 @@ static int chunk_mirror(struct fs_scan *s, struct ranges *more, uint64_t first, 
 		uint64_t from = s->free.v[i].off, to = from + s->free.v[i].len;
 		from = from > first ? from : first;
 		to = to < first + len ? to : first + len;
-		if (from < to && ranges_add(more, from - first + second, to - first + second)) /* kept apart for now, so that the cut leaves it */
+		if (from < to && ranges_add(more, from - first + second, to - first + second)) /* kept apart for now, so that the
+		                                                                                  cut leaves it */
 			return -1;
 	}
 	return ranges_cut(&s->free, second, second + len);

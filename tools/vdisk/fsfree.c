@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What a file system calls free.  libblkid's program says which one it is, partclone's maps its blocks; neither a mount nor a privilege is
- * needed.
+ * What a file system calls free.  libblkid's program says which one it is, partclone's maps its blocks; neither a mount nor a
+ * privilege is needed.
  */
 #include "fskind.h"
 #include "output.h"
@@ -47,7 +47,8 @@ static char *file_text(const char *path)
 	return text;
 }
 
-/* A ddrescue map: after the comments a line about its state, then "offset length status" without gaps; '?' is what need not be read. */
+/* A ddrescue map: after the comments a line about its state, then "offset length status" without gaps; '?' is what need not be
+   read. */
 static bool map_read(struct fs_scan *s, const char *path)
 {
 	char *text = file_text(path), *rest = text, *line;
@@ -63,8 +64,8 @@ static bool map_read(struct fs_scan *s, const char *path)
 			state = true;
 			continue;
 		}
-		good = sscanf(line, "%" SCNx64 " %" SCNx64 " %c%n", &off, &len, &status, &end) == 3 && !line[end] && off == at && len &&
-		       len <= UINT64_MAX - off && (status == '+' || status == '?');
+		good = sscanf(line, "%" SCNx64 " %" SCNx64 " %c%n", &off, &len, &status, &end) == 3 && !line[end] && off == at &&
+		       len && len <= UINT64_MAX - off && (status == '+' || status == '?');
 		at = off + len;
 		/* Beyond the end there is nothing to leave out, whatever the map says. */
 		if (good && status == '?')
@@ -93,7 +94,8 @@ static enum fs_answer partclone(struct fs_scan *s, const char *kind)
 	snprintf(log, sizeof(log), "%s/log", s->folder);
 	unlink(map);
 	unlink(log);
-	const char *const argv[] = { program, "-D", "-q", "-f", "0", "-s", s->file, "-o", map, "-L", log, s->live ? "-F" : NULL, NULL };
+	const char *const argv[] = { program, "-D", "-q", "-f", "0", "-s", s->file, "-o", map, "-L", log, s->live ? "-F" : NULL,
+		                     NULL };
 	int status = run_capture(argv, text, sizeof(text), NULL, s->cancel);
 	if (status == RUN_MISSING || status == RUN_STOPPED)
 		return fs_no_help(s, program, status);
@@ -152,8 +154,9 @@ static bool export_get(const char *text, const char *key, char value[32])
 enum fs_answer fs_scan(struct fs_scan *s)
 {
 	char text[512], version[32];
-	int status = run_capture((const char *const[]){ "blkid", "-p", "-s", "TYPE", "-s", "VERSION", "-o", "export", s->file, NULL }, text,
-	                         sizeof(text), NULL, s->cancel);
+	int status =
+		run_capture((const char *const[]){ "blkid", "-p", "-s", "TYPE", "-s", "VERSION", "-o", "export", s->file, NULL },
+	                    text, sizeof(text), NULL, s->cancel);
 	s->type[0] = s->note[0] = '\0';
 	s->free = (struct ranges){ 0 };
 	if (status == RUN_MISSING || status == RUN_STOPPED)

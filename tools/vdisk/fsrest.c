@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Whether a file system is at rest.  One whose journal is not empty has blocks in use that its maps call free: the journal's replay will say
- * so.  partclone looks for that in some of them only, so that it is looked for here in all.
+ * Whether a file system is at rest.  One whose journal is not empty has blocks in use that its maps call free: the journal's replay
+ * will say so.  partclone looks for that in some of them only, so that it is looked for here in all.
  */
 #include "fskind.h"
 #include "run.h"
@@ -93,12 +93,14 @@ enum fs_answer fs_ntfs_at_rest(struct fs_scan *s)
 	char text[32768];
 	bool known;
 	size_t len;
-	int status = run_capture((const char *const[]){ "ntfscat", "-f", s->file, "hiberfil.sys", NULL }, text, 4096, &len, s->cancel);
+	int status =
+		run_capture((const char *const[]){ "ntfscat", "-f", s->file, "hiberfil.sys", NULL }, text, 4096, &len, s->cancel);
 	if (status == RUN_MISSING || status == RUN_STOPPED)
 		return fs_no_help(s, "ntfscat", status);
 	if (!status && len >= 4 && (!memcmp(text, "hibr", 4) || !memcmp(text, "HIBR", 4)))
 		return fs_say(s, FS_REFUSED, "Windows is hibernated in it");
-	status = run_capture((const char *const[]){ "ntfscat", "-f", s->file, "$LogFile", NULL }, text, sizeof(text), &len, s->cancel);
+	status = run_capture((const char *const[]){ "ntfscat", "-f", s->file, "$LogFile", NULL }, text, sizeof(text), &len,
+	                     s->cancel);
 	if (status)
 		return fs_no_help(s, "ntfscat", status);
 	bool rest = ntfs_log_at_rest((const uint8_t *)text, len, &known);
@@ -107,7 +109,8 @@ enum fs_answer fs_ntfs_at_rest(struct fs_scan *s)
 	return rest ? FS_KNOWN : fs_say(s, FS_REFUSED, "its log holds changes that are not in place yet");
 }
 
-/* Linux, Documentation/filesystems/btrfs: the superblock at 64 KiB.  The trees are consistent at any time; the log is what fsync() left. */
+/* Linux, Documentation/filesystems/btrfs: the superblock at 64 KiB.  The trees are consistent at any time; the log is what fsync()
+   left. */
 enum fs_answer fs_btrfs_at_rest(struct fs_scan *s)
 {
 	uint8_t sb[4096];

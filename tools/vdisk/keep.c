@@ -35,8 +35,8 @@ static struct json_object *side_json(const char *path, const char *format, uint6
 	return o;
 }
 
-static int report_json(const char *src, const struct vdisk_open_options *open, const char *dst, const struct vdisk_convert_options *c,
-                       const struct vdisk_keep_report *r)
+static int report_json(const char *src, const struct vdisk_open_options *open, const char *dst,
+                       const struct vdisk_convert_options *c, const struct vdisk_keep_report *r)
 {
 	struct vdisk_open_options new = { .format = c->format }, old = *open;
 	struct json_object *report = json_report(), *rows = json_must(json_object_new_array());
@@ -62,8 +62,8 @@ static int report_json(const char *src, const struct vdisk_open_options *open, c
 	return EXIT_YES;
 }
 
-int convert_keep(const char *src, const struct source_args *source, const struct content_args *content, const char *dst, const char *how,
-                 const char *machine, const struct vdisk_convert_options *o, struct progress *progress, bool json)
+int convert_keep(const char *src, const struct source_args *source, const struct content_args *content, const char *dst,
+                 const char *how, const char *machine, const struct vdisk_convert_options *o, struct progress *progress, bool json)
 {
 	struct vdisk_keep_report r = { 0 };
 	struct opt_list opts = { 0 };
@@ -85,7 +85,9 @@ int convert_keep(const char *src, const struct source_args *source, const struct
 		.log = output_log,
 		.ancestors = k.ancestors.v,
 	};
-	const struct vdisk_keep_options keep = { .open = &open, .as = keep_as(how), .convert = o, .names = k.names, .n_names = k.n_names };
+	const struct vdisk_keep_options keep = {
+		.open = &open, .as = keep_as(how), .convert = o, .names = k.names, .n_names = k.n_names
+	};
 	int failed = vdisk_convert_snapshots(src, dst, &keep, &r, &err);
 	bool bar = progress->mode == PROGRESS_BAR;
 	progress_end(progress);
@@ -96,8 +98,8 @@ int convert_keep(const char *src, const struct source_args *source, const struct
 		return status;
 	if (bar) {
 		char size[SIZE_TEXT], data[SIZE_TEXT];
-		fprintf(stderr, "%s with %zu snapshot%s %s: %s written\n", size_human(size, r.size), r.snapshots, r.snapshots == 1 ? "" : "s",
-		        r.as == VDISK_KEEP_INSIDE ? "inside" : "as layers", size_human(data, r.data));
+		fprintf(stderr, "%s with %zu snapshot%s %s: %s written\n", size_human(size, r.size), r.snapshots,
+		        r.snapshots == 1 ? "" : "s", r.as == VDISK_KEEP_INSIDE ? "inside" : "as layers", size_human(data, r.data));
 	}
 	return EXIT_YES;
 }

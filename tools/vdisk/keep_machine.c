@@ -29,7 +29,10 @@ static const char *text_of(struct json_object *o, const char *key)
 	return v ? json_object_get_string(v) : NULL;
 }
 
-static size_t list_n(struct json_object *list) { return json_object_is_type(list, json_type_array) ? json_object_array_length(list) : 0; }
+static size_t list_n(struct json_object *list)
+{
+	return json_object_is_type(list, json_type_array) ? json_object_array_length(list) : 0;
+}
 
 /* ---------------------------------------------------------------- asking */
 

@@ -14,8 +14,8 @@ struct keep_machine {
 	struct json_object *said;
 };
 
-/* Of the disk whose image is `src`, in the description `file`.  What of the snapshots is not below the disk is warned of.  0, or EXIT_TROUBLE after a
-   message.  Free in any case. */
+/* Of the disk whose image is `src`, in the description `file`.  What of the snapshots is not below the disk is warned of.  0, or
+   EXIT_TROUBLE after a message.  Free in any case. */
 int keep_machine_find(struct keep_machine *k, const char *file, const char *src, const struct opt_list *allow_dirs);
 void keep_machine_free(struct keep_machine *k);
 

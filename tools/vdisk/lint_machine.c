@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Descriptions of machines, which vdisk-machine reads.  They may come from anybody: of the names in them only those that stay in the description's
- * folder are opened; the others are told.
+ * Descriptions of machines, which vdisk-machine reads.  They may come from anybody: of the names in them only those that stay in
+ * the description's folder are opened; the others are told.
  */
 #include "lint_report.h"
 #include "output.h"
@@ -25,7 +25,8 @@ static struct json_object *machines_read(const char *path)
 	if (status == RUN_MISSING)
 		fail("%s: the program vdisk-machine, which reads descriptions, is not there", shown(path));
 	else if (!o)
-		fail("%s: cannot be read as a machine's description (\"vdisk machine\" says why; -f FMT if it is an image)", shown(path));
+		fail("%s: cannot be read as a machine's description (\"vdisk machine\" says why; -f FMT if it is an image)",
+		     shown(path));
 	return o;
 }
 
@@ -42,7 +43,8 @@ static bool leads_away(struct json_object *disk)
 	       json_object_array_length(flags) > 0;
 }
 
-static void add(struct lint_source *to, enum vdisk_finding_kind kind, const char *code, const char *where, const char *why, const char *mend)
+static void add(struct lint_source *to, enum vdisk_finding_kind kind, const char *code, const char *where, const char *why,
+                const char *mend)
 {
 	lint_add(to, &(struct vdisk_finding){ .kind = kind, .code = code, .where = where, .why = why, .mend = mend });
 }
@@ -81,9 +83,11 @@ static void firmware_lint(struct json_object *m, const struct vdisk_profile *p, 
 		return;
 	uint32_t bit = strcmp(firmware, "uefi") ? VDISK_FIRMWARE_BIOS : VDISK_FIRMWARE_UEFI;
 	char why[160];
-	snprintf(why, sizeof(why), "has %s, but the machines of %s have not", bit == VDISK_FIRMWARE_BIOS ? "a BIOS" : "UEFI", p->long_name);
+	snprintf(why, sizeof(why), "has %s, but the machines of %s have not", bit == VDISK_FIRMWARE_BIOS ? "a BIOS" : "UEFI",
+	         p->long_name);
 	if (!(p->firmware & bit))
-		add(to, VDISK_FINDING_NO_BOOT, "firmware", "machine", why, "give the guest another boot loader, or choose a system with this firmware");
+		add(to, VDISK_FINDING_NO_BOOT, "firmware", "machine", why,
+		    "give the guest another boot loader, or choose a system with this firmware");
 }
 
 int lint_machine(const char *path, const struct source_args *s, struct lint_report *r)

@@ -104,8 +104,8 @@ static void print_text(const struct lint_report *r, bool quiet)
 			const struct lint_item *f = &s->v[k];
 			if (quiet && f->kind == VDISK_FINDING_NOTE)
 				continue;
-			say("%s: %s: %s: %s%s%s%s\n", shown(s->path), kind_names[f->kind], f->where, f->why, f->mend ? " [" : "", f->mend ? f->mend : "",
-			    f->mend ? "]" : "");
+			say("%s: %s: %s: %s%s%s%s\n", shown(s->path), kind_names[f->kind], f->where, f->why, f->mend ? " [" : "",
+			    f->mend ? f->mend : "", f->mend ? "]" : "");
 		}
 		if (!quiet && source_fine(s))
 			say("%s: fine for %s\n", shown(s->path), r->profile->long_name);

@@ -12,11 +12,13 @@
 #include <unistd.h>
 
 extern const struct command cmd_convert, cmd_info, cmd_create, cmd_map, cmd_check, cmd_compare, cmd_digest, cmd_measure, cmd_resize,
-	cmd_amend, cmd_flatten, cmd_rebase, cmd_commit, cmd_clone, cmd_snapshot, cmd_bitmap, cmd_verify_manifest, cmd_compact, cmd_lint;
+	cmd_amend, cmd_flatten, cmd_rebase, cmd_commit, cmd_clone, cmd_snapshot, cmd_bitmap, cmd_verify_manifest, cmd_compact,
+	cmd_lint;
 
 const struct command *const commands[] = {
-	&cmd_convert, &cmd_info, &cmd_create, &cmd_map, &cmd_check, &cmd_compare, &cmd_digest, &cmd_verify_manifest, &cmd_measure, &cmd_resize,
-	&cmd_compact, &cmd_amend, &cmd_flatten, &cmd_rebase, &cmd_commit, &cmd_clone, &cmd_snapshot, &cmd_bitmap, &cmd_lint, NULL,
+	&cmd_convert,         &cmd_info,    &cmd_create,   &cmd_map,     &cmd_check, &cmd_compare, &cmd_digest,
+	&cmd_verify_manifest, &cmd_measure, &cmd_resize,   &cmd_compact, &cmd_amend, &cmd_flatten, &cmd_rebase,
+	&cmd_commit,          &cmd_clone,   &cmd_snapshot, &cmd_bitmap,  &cmd_lint,  NULL,
 };
 
 const struct command *command_find(const char *name)

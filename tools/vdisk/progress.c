@@ -107,7 +107,9 @@ static void rate_update(struct progress *p, uint64_t done)
 /* Seconds; below 0: nobody knows. */
 static double time_left(const struct progress *p, const struct vdisk_progress *now)
 {
-	return now->done <= now->total && p->rate > 0 ? (double)(now->total - now->done) / p->rate : now->done == now->total ? 0 : -1;
+	return now->done <= now->total && p->rate > 0 ? (double)(now->total - now->done) / p->rate
+	       : now->done == now->total              ? 0
+	                                              : -1;
 }
 
 static void bar_draw(const struct progress *p, const struct vdisk_progress *now)

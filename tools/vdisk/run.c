@@ -40,7 +40,8 @@ static void child(const char *const argv[], int out, int err, pid_t parent)
 	snprintf(full, sizeof(full), "%s:/usr/sbin:/sbin", path ? path : "/usr/bin:/bin");
 	setenv("PATH", full, 1);
 	setenv("LC_ALL", "C", 1);
-	if (null < 0 || dup2(null, STDIN_FILENO) < 0 || dup2(out, STDOUT_FILENO) < 0 || dup2(err < 0 ? null : err, STDERR_FILENO) < 0)
+	if (null < 0 || dup2(null, STDIN_FILENO) < 0 || dup2(out, STDOUT_FILENO) < 0 ||
+	    dup2(err < 0 ? null : err, STDERR_FILENO) < 0)
 		_exit(126);
 	execvp(argv[0], (char *const *)(void *)argv);
 	_exit(errno == ENOENT ? RUN_MISSING : 126);

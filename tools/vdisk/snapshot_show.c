@@ -94,8 +94,9 @@ static void row_say(struct json_object *row, unsigned depth)
 	int indent = (int)(depth < DEPTH_SHOWN ? depth : DEPTH_SHOWN) * 2;
 	if (bytes)
 		size_human(size, bytes);
-	say("%c %-8s %-6s %-20s %-10s %*s%s", json_object_get_boolean(json_object_object_get(row, "current")) ? '*' : ' ', text_of(row, "kind"),
-	    name ? shown(text_of(row, "id")) : "-", date ? date : "-", size, indent, "", name ? shown(name) : "(no name)");
+	say("%c %-8s %-6s %-20s %-10s %*s%s", json_object_get_boolean(json_object_object_get(row, "current")) ? '*' : ' ',
+	    text_of(row, "kind"), name ? shown(text_of(row, "id")) : "-", date ? date : "-", size, indent, "",
+	    name ? shown(name) : "(no name)");
 	for (size_t i = 0; i < json_object_array_length(files); i++) {
 		const char *path = text_of(json_object_array_get_idx(files, i), "path"), *slash = strrchr(path, '/');
 		say("%s%s", i ? ", " : "  ", shown(slash ? slash + 1 : path));

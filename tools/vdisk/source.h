@@ -31,8 +31,8 @@ extern const struct opt change_options[];
 /* `content` may be NULL; `flags`: VDISK_OPEN_*; "-" is standard input where `stream`.  0, or EXIT_TROUBLE after a message. */
 int source_open(const char *path, const struct source_args *s, const struct content_args *content, uint32_t flags, bool stream,
                 vdisk_image **out);
-/* Its two halves, for commands whose call of the library opens by path: the words judged (0, or EXIT_TROUBLE after a message), and the
-   format's options joined in *opts, which the caller frees. */
+/* Its two halves, for commands whose call of the library opens by path: the words judged (0, or EXIT_TROUBLE after a message), and
+   the format's options joined in *opts, which the caller frees. */
 int source_judge(const char *path, const struct source_args *s);
 void source_options_collect(const struct source_args *s, struct opt_list *opts);
 /* Closes what was read; a failure there is told as a warning. */

@@ -103,7 +103,8 @@ int target_size(const struct target_args *t, const struct target_profile *p, uin
 	if (vdisk_profile_size(p->profile, p->choice.form, *size, &made, &err))
 		return fail_vdisk(&err);
 	if (made != *size && t->rounding && !target_rounds_up(t))
-		return fail("%s takes no disk of %" PRIu64 " bytes; --size-rounding up makes it %" PRIu64, p->profile->long_name, *size, made);
+		return fail("%s takes no disk of %" PRIu64 " bytes; --size-rounding up makes it %" PRIu64, p->profile->long_name,
+		            *size, made);
 	*size = made;
 	return 0;
 }

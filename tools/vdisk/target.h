@@ -21,8 +21,8 @@ struct target_profile {
 	const struct vdisk_profile *profile; /* NULL: no --for */
 	struct vdisk_profile_choice choice;
 };
-/* The format, as target_format(), and in *opts the options of the new image, those of `t` and the profile's: opt_list_free().  NULL after a
-   message, with nothing to free. */
+/* The format, as target_format(), and in *opts the options of the new image, those of `t` and the profile's: opt_list_free().  NULL
+   after a message, with nothing to free. */
 const struct vdisk_format_info *target_choose(const struct target_args *t, const char *path, const char *given, const char *option,
                                               struct target_profile *out, struct opt_list *opts);
 /* The size of the new disk in *size, which holds the one that was asked for; 0, or EXIT_TROUBLE after a message. */

@@ -47,7 +47,9 @@ static int region_scan(struct finder *f, struct used_region *r, const char *file
 {
 	char path[sizeof(f->view.disk) + 600];
 	snprintf(path, sizeof(path), "%s/%s", f->view.disk, file);
-	struct fs_scan s = { .file = path, .folder = f->view.folder, .size = r->size, .live = f->rest == USED_LIVE, .cancel = f->cancel };
+	struct fs_scan s = {
+		.file = path, .folder = f->view.folder, .size = r->size, .live = f->rest == USED_LIVE, .cancel = f->cancel
+	};
 	enum fs_answer a = fs_scan(&s);
 	snprintf(r->type, sizeof(r->type), "%s", s.type);
 	snprintf(r->note, sizeof(r->note), "%s", s.note);
@@ -56,8 +58,8 @@ static int region_scan(struct finder *f, struct used_region *r, const char *file
 	if (a == FS_STOPPED)
 		return fail("interrupted");
 	if (a == FS_REFUSED && f->rest == USED_REFUSE)
-		return fail("%s: %s (%s): %s: which of its blocks are free cannot be trusted", shown(vdisk_path(f->img)), shown(r->name),
-		            shown(r->type), shown(r->note));
+		return fail("%s: %s (%s): %s: which of its blocks are free cannot be trusted", shown(vdisk_path(f->img)),
+		            shown(r->name), shown(r->type), shown(r->note));
 	return 0;
 }
 
@@ -130,7 +132,8 @@ static int volume_look(struct finder *f, const struct vdisk_volume *v)
 	char file[600];
 	bool known;
 	if (v->problem || !v->writable) {
-		snprintf(r->note, sizeof(r->note), "%s", v->problem ? v->problem : "it is read-only, or a snapshot shares its blocks");
+		snprintf(r->note, sizeof(r->note), "%s",
+		         v->problem ? v->problem : "it is read-only, or a snapshot shares its blocks");
 		return 0;
 	}
 	snprintf(file, sizeof(file), "volumes/%s/%s", v->group, v->name);
@@ -214,8 +217,8 @@ void used_warn(const struct used *u)
 	for (size_t i = 0; i < u->n; i++) {
 		const struct used_region *r = &u->regions[i];
 		if (r->note[0])
-			warn("%s%s%s%s is taken whole: %s", shown(r->name), r->type[0] ? " (" : "", shown(r->type), r->type[0] ? ")" : "",
-			     shown(r->note));
+			warn("%s%s%s%s is taken whole: %s", shown(r->name), r->type[0] ? " (" : "", shown(r->type),
+			     r->type[0] ? ")" : "", shown(r->note));
 	}
 }
 

@@ -29,8 +29,8 @@ enum used_rest {
 	USED_LIVE,   /* what it calls free now is, as it may not be a moment later */
 };
 
-/* `img` is open for reading; s and content (may be NULL) are what it was opened with.  What no file system covers is not free.  0, or
-   EXIT_TROUBLE after a message. */
+/* `img` is open for reading; s and content (may be NULL) are what it was opened with.  What no file system covers is not free.  0,
+   or EXIT_TROUBLE after a message. */
 int used_find(vdisk_image *img, const struct source_args *s, const struct content_args *content, enum used_rest rest,
               const volatile int *cancel, struct used *out);
 void used_free(struct used *u);

@@ -19,8 +19,13 @@
 /* What the mount cannot be told is refused by its name. */
 static int judge(const struct source_args *s, const struct content_args *c)
 {
-	const char *option = s->vhd_size ? "--vhd-size" : s->key_file ? "--key-file" : s->open_opts.n ? "--open-opt" : s->parents.n ? "--parent" :
-	                     c && c->snapshot ? "--snapshot" : c && c->salvage ? "--salvage" : NULL;
+	const char *option = s->vhd_size        ? "--vhd-size"
+	                     : s->key_file      ? "--key-file"
+	                     : s->open_opts.n   ? "--open-opt"
+	                     : s->parents.n     ? "--parent"
+	                     : c && c->snapshot ? "--snapshot"
+	                     : c && c->salvage  ? "--salvage"
+	                                        : NULL;
 	if (option)
 		return fail("%s: the guest's file systems cannot be looked at with it yet", option);
 	if (s->allow_dirs.n > 64)
@@ -95,14 +100,16 @@ static int wait_served(struct view *v, const char *notes, const volatile int *ca
 				fclose(f);
 			if (WIFEXITED(status) && WEXITSTATUS(status) == RUN_MISSING)
 				return fail("vdisk-mount, through which the guest's file systems are looked at, is not installed");
-			return fail("the guest's file systems cannot be looked at: %s", line[0] ? shown(line) : "vdisk-mount fails");
+			return fail("the guest's file systems cannot be looked at: %s",
+			            line[0] ? shown(line) : "vdisk-mount fails");
 		}
 		nanosleep(&nap, NULL);
 	}
 	return fail("the guest's file systems cannot be looked at: vdisk-mount is not ready after %d s", VIEW_SECONDS);
 }
 
-int view_open(struct view *v, const char *path, const struct source_args *s, const struct content_args *content, const volatile int *cancel)
+int view_open(struct view *v, const char *path, const struct source_args *s, const struct content_args *content,
+              const volatile int *cancel)
 {
 	const char *tmp = getenv("TMPDIR"), *argv[VIEW_ARGS];
 	char program[4096], notes[sizeof(v->folder) + 8];

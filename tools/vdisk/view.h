@@ -11,9 +11,10 @@ struct view {
 	char disk[4096 + 8];
 };
 
-/* `content` may be NULL.  Its files can be written to, as some programs want, but what is written goes nowhere; but for s->share, with
-   which they cannot.  0, or EXIT_TROUBLE after a message. */
-int view_open(struct view *v, const char *path, const struct source_args *s, const struct content_args *content, const volatile int *cancel);
+/* `content` may be NULL.  Its files can be written to, as some programs want, but what is written goes nowhere; but for s->share,
+   with which they cannot.  0, or EXIT_TROUBLE after a message. */
+int view_open(struct view *v, const char *path, const struct source_args *s, const struct content_args *content,
+              const volatile int *cancel);
 /* Unmounts and removes the folder and what lies in it. */
 void view_close(struct view *v);
 

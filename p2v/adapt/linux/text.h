@@ -19,7 +19,8 @@ struct text {
 	bool ended;         /* it has one */
 };
 
-/* 1, 0 (not there, or no text: that is remarked), -1.  text_close() or text_write() ends it; unless it says 1, it is closed already (and empty). */
+/* 1, 0 (not there, or no text: that is remarked), -1.  text_close() or text_write() ends it; unless it says 1, it is closed already
+   (and empty). */
 int text_open(struct text *t, struct plan *p, const char *path, vdisk_error *err);
 /* As the guest has it, whatever the plan makes of it: for reading. */
 int text_open_old(struct text *t, struct plan *p, const char *path, vdisk_error *err);
