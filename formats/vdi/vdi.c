@@ -14,7 +14,8 @@ const struct vd_driver vd_driver_vdi = {
 		.long_name = "VirtualBox disk image",
 		.aliases = (const char *const[]){NULL},
 		.suffixes = (const char *const[]){"vdi", NULL},
-		.caps = VDISK_FORMAT_READ | VDISK_FORMAT_WRITE | VDISK_FORMAT_CREATE | VDISK_FORMAT_BACKING | VDISK_FORMAT_CHECK | VDISK_FORMAT_RESIZE,
+		.caps = VDISK_FORMAT_READ | VDISK_FORMAT_WRITE | VDISK_FORMAT_CREATE | VDISK_FORMAT_BACKING | VDISK_FORMAT_CHECK |
+		        VDISK_FORMAT_RESIZE,
 		.options = vdi_options,
 	},
 	.probe = vdi_probe,

@@ -23,8 +23,8 @@ const struct vd_driver vd_driver_vhd = {
 		.long_name = "Microsoft Virtual Hard Disk, version 1",
 		.aliases = (const char *const[]){"vpc", NULL},
 		.suffixes = (const char *const[]){"vhd", "avhd", "vpc", NULL},
-		.caps = VDISK_FORMAT_READ | VDISK_FORMAT_WRITE | VDISK_FORMAT_CREATE | VDISK_FORMAT_BACKING | VDISK_FORMAT_STREAM_OUT |
-			VDISK_FORMAT_CHECK | VDISK_FORMAT_RESIZE,
+		.caps = VDISK_FORMAT_READ | VDISK_FORMAT_WRITE | VDISK_FORMAT_CREATE | VDISK_FORMAT_BACKING |
+		        VDISK_FORMAT_STREAM_OUT | VDISK_FORMAT_CHECK | VDISK_FORMAT_RESIZE,
 		.options = vhd_options,
 	},
 	.probe = vhd_probe,

@@ -14,7 +14,8 @@ const struct vd_driver vd_driver_vhdx = {
 		.long_name = "Microsoft Virtual Hard Disk, version 2",
 		.aliases = (const char *const[]){NULL},
 		.suffixes = (const char *const[]){"vhdx", "avhdx", NULL},
-		.caps = VDISK_FORMAT_READ | VDISK_FORMAT_WRITE | VDISK_FORMAT_CREATE | VDISK_FORMAT_BACKING | VDISK_FORMAT_CHECK | VDISK_FORMAT_RESIZE,
+		.caps = VDISK_FORMAT_READ | VDISK_FORMAT_WRITE | VDISK_FORMAT_CREATE | VDISK_FORMAT_BACKING | VDISK_FORMAT_CHECK |
+		        VDISK_FORMAT_RESIZE,
 		.options = vhdx_options,
 	},
 	.probe = vhdx_probe,

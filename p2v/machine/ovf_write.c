@@ -42,7 +42,8 @@ static const struct fit_rules rules = {
 	.spill = MACHINE_BUS_SCSI,
 	.scsi_models = FIT_SCSI(BUSLOGIC) | FIT_SCSI(LSI) | FIT_SCSI(LSI_SAS) | FIT_SCSI(PVSCSI) | FIT_SCSI(VIRTIO),
 	.scsi = MACHINE_SCSI_LSI,
-	.nic_models = FIT_NIC(PCNET) | FIT_NIC(RTL8139) | FIT_NIC(E1000) | FIT_NIC(E1000E) | FIT_NIC(VMXNET) | FIT_NIC(VMXNET3) | FIT_NIC(VIRTIO),
+	.nic_models = FIT_NIC(PCNET) | FIT_NIC(RTL8139) | FIT_NIC(E1000) | FIT_NIC(E1000E) | FIT_NIC(VMXNET) |
+	              FIT_NIC(VMXNET3) | FIT_NIC(VIRTIO),
 	.nic = MACHINE_NIC_E1000,
 	.floppy = true,
 };

@@ -100,7 +100,7 @@ static void test_words(void **state)
 	"}\n" \
 	"menuentry 'Memory test' {\n\tlinux16 /boot/memtest86+.bin\n}\n"
 
-#define GRUB_SERIAL                                                                                                                      \
+#define GRUB_SERIAL \
 	"### vdisk: GRUB on the first serial line, too ###\nif serial --unit=0 --speed=115200; then\n\tterminal_input --append serial\n" \
 	"\tterminal_output --append serial\nfi\n"
 

@@ -7,7 +7,7 @@
 static const struct fact_fs disk[] = { FS(1, "ext4", "11111111-1111-4111-8111-111111111111", "/") };
 static const struct adapt_options kvm = { .targets = TARGET_KVM };
 
-#define TABLE_HEAD                                                                                                                       \
+#define TABLE_HEAD \
 	"# Made by vdisk adapt: the names of network cards, in the cards' order on the bus, and the MAC that each had (-: not known).\n" \
 	"# A card with one of these MACs gets its name; any other the name at its place.\n"
 #define TABLE "/etc/udev/vdisk-net-names"

@@ -4,22 +4,22 @@
 #include "adapt_windows_server.h"
 
 /* The INFs are the shape of virtio-win's, with the words of their own. */
-#define STORAGE_INF(service, device, subsys, version)                                                                                         \
+#define STORAGE_INF(service, device, subsys, version) \
 	"; a comment\r\n[Version]\r\nSignature=\"$Windows NT$\"\r\nClass=SCSIAdapter\r\nClassGUID={4D36E97B-E325-11CE-BFC1-08002BE10318}\r\n" \
-	"Provider=%V%\r\nDriverVer=01/02/2021,100.85.104.20700\r\nCatalogFile=" service ".cat\r\n"                                            \
-	"[SourceDisksFiles]\r\n" service ".sys = 1,,\r\n[Manufacturer]\r\n%V% = Models,NTamd64" version "\r\n"                                \
-	"[Models.NTamd64" version "]\r\n%D% = scsi_inst, PCI\\VEN_1AF4&DEV_" device "&SUBSYS_" subsys                                         \
-	"1af4&REV_00, PCI\\VEN_1AF4&DEV_" device "\r\n"                                                                                       \
-	"[scsi_inst]\r\nCopyFiles=Files\r\n[Files]\r\n" service ".sys,,,2\r\n[scsi_inst.Services]\r\n"                                        \
-	"AddService = " service                                                                                                               \
-	", 0x00000002 , Service_Inst, Log\r\n[Service_Inst]\r\nServiceType=%ONE%\r\nStartType=%ZERO% ; boot\r\nErrorControl=%ONE%\r\n"        \
-	"ServiceBinary=%12%\\" service ".sys\r\nLoadOrderGroup=SCSI miniport\r\nAddReg=Params\r\n"                                            \
+	"Provider=%V%\r\nDriverVer=01/02/2021,100.85.104.20700\r\nCatalogFile=" service ".cat\r\n" \
+	"[SourceDisksFiles]\r\n" service ".sys = 1,,\r\n[Manufacturer]\r\n%V% = Models,NTamd64" version "\r\n" \
+	"[Models.NTamd64" version "]\r\n%D% = scsi_inst, PCI\\VEN_1AF4&DEV_" device "&SUBSYS_" subsys \
+	"1af4&REV_00, PCI\\VEN_1AF4&DEV_" device "\r\n" \
+	"[scsi_inst]\r\nCopyFiles=Files\r\n[Files]\r\n" service ".sys,,,2\r\n[scsi_inst.Services]\r\n" \
+	"AddService = " service \
+	", 0x00000002 , Service_Inst, Log\r\n[Service_Inst]\r\nServiceType=%ONE%\r\nStartType=%ZERO% ; boot\r\nErrorControl=%ONE%\r\n" \
+	"ServiceBinary=%12%\\" service ".sys\r\nLoadOrderGroup=SCSI miniport\r\nAddReg=Params\r\n" \
 	"[Params]\r\nHKR, \"Parameters\\PnpInterface\", \"5\", 0x00010001, 1\r\nHKR, \"Parameters\", \"BusType\", 0x00010001, 0x0000000A\r\n" \
 	"[Strings]\r\nV=\"Somebody, \"\"Inc.\"\"\"\r\nD=\"A controller\"\r\nONE=1\r\nZERO=0\r\n"
 
-#define NET_INF                                                                                                                                      \
+#define NET_INF \
 	"[version]\r\nClass=Net\r\nClassGUID={4d36e972-e325-11ce-bfc1-08002be10318}\r\nCatalogFile=netkvm.cat\r\n[Manufacturer]\r\nV=N, NTamd64\r\n" \
-	"[N.NTamd64]\r\nD = k.ndi, PCI\\VEN_1AF4&DEV_1000\r\n[k.ndi]\r\nCopyFiles=k.Copy\r\n[k.Copy]\r\nnetkvm.sys,,,2\r\n[k.ndi.Services]\r\n"      \
+	"[N.NTamd64]\r\nD = k.ndi, PCI\\VEN_1AF4&DEV_1000\r\n[k.ndi]\r\nCopyFiles=k.Copy\r\n[k.Copy]\r\nnetkvm.sys,,,2\r\n[k.ndi.Services]\r\n" \
 	"AddService=netkvm, 2, k.S\r\n[k.S]\r\nServiceType=1\r\nStartType=3\r\nErrorControl=1\r\nServiceBinary=%12%\\netkvm.sys\r\nLoadOrderGroup=NDIS\r\n"
 
 static void drivers_make(struct windows *w, const char *system_name, const char *arch, unsigned machine, bool sealed, bool catalog)

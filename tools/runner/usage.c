@@ -4,18 +4,18 @@
 
 #include <string.h>
 
-#define MACHINE_OPTIONS                                                                                                                     \
+#define MACHINE_OPTIONS \
 	"      --firmware KIND      bios, uefi, none: the kernel that the disk's own boot loader would start, without firmware; or auto:\n" \
-	"                           uefi if the first disk has an EFI system partition, else bios (default)\n"                              \
-	"      --firmware-log FILE  what the firmware says of itself is appended to FILE\n"                                                 \
-	"      --kernel FILE        boot this Linux kernel (a bzImage or a PVH ELF) directly\n"                                             \
-	"      --initrd FILE        with this initial RAM disk\n"                                                                           \
-	"      --append TEXT        and this command line; with --firmware none, behind the disk's own\n"                                   \
-	"      --engine KIND        kvm, qemu, or auto: qemu where /dev/kvm does not serve (default)\n"                                     \
-	"      --bus KIND           virtio-blk (default), ahci; with QEMU also virtio-scsi, ide\n"                                          \
-	"      --nic KIND           none (default), or user[,mac=MAC][,model=MODEL]: a network card that reaches out through this host;\n"  \
-	"                           models other than virtio-net with QEMU only\n"                                                          \
-	"  -m, --mem SIZE           memory, MiB if no suffix says otherwise (default: 1024)\n"                                              \
+	"                           uefi if the first disk has an EFI system partition, else bios (default)\n" \
+	"      --firmware-log FILE  what the firmware says of itself is appended to FILE\n" \
+	"      --kernel FILE        boot this Linux kernel (a bzImage or a PVH ELF) directly\n" \
+	"      --initrd FILE        with this initial RAM disk\n" \
+	"      --append TEXT        and this command line; with --firmware none, behind the disk's own\n" \
+	"      --engine KIND        kvm, qemu, or auto: qemu where /dev/kvm does not serve (default)\n" \
+	"      --bus KIND           virtio-blk (default), ahci; with QEMU also virtio-scsi, ide\n" \
+	"      --nic KIND           none (default), or user[,mac=MAC][,model=MODEL]: a network card that reaches out through this host;\n" \
+	"                           models other than virtio-net with QEMU only\n" \
+	"  -m, --mem SIZE           memory, MiB if no suffix says otherwise (default: 1024)\n" \
 	"  -c, --cpus N             processors, 1 to 16 (default: 1)\n"
 
 #define IMAGE_OPTIONS \
