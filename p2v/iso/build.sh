@@ -11,7 +11,8 @@
 #   --firmware       with the cards' firmware from non-free-firmware, too
 #   --ssh KEYFILE    with an SSH server, for root with the public keys in KEYFILE; without this there is none
 #   --append WORDS   more words for the kernel's command line: vdisk.auto vdisk.server=..., see vdisk-iso(7)
-#   --pxe DIR        vmlinuz, initrd.img and root.img for a PXE server, too
+#   --pxe DIR        a PXE server's folder, too: the same three files, scripts for iPXE and GRUB, GRUB for BIOS and UEFI, see vdisk-iso(7)
+#   --list           names the packages and their versions, and makes nothing; OUT.iso is left out
 #
 # Runs as any user where user namespaces are allowed, else as root.  With SOURCE_DATE_EPOCH set, the same programs and packages give the same bytes.
 set -euo pipefail
@@ -19,9 +20,9 @@ umask 022
 export LC_ALL=C.UTF-8
 here=$(cd "$(dirname "$0")" && pwd)
 die() { echo "build.sh: $1" >&2; exit 2; }
-usage() { sed -n '3,16s/^# \{0,1\}//p' "$here/build.sh"; }
+usage() { sed -n '3,17s/^# \{0,1\}//p' "$here/build.sh"; }
 
-programs=$here/../../build/release cache="" suite=bookworm mirror="" firmware="" keys="" append="" pxe="" out=""
+programs=$here/../../build/release cache="" suite=bookworm mirror="" firmware="" keys="" append="" pxe="" list="" out=""
 # What runs there: vdisk-mount lets partclone see which blocks are in use.
 ours="vdisk vdisk-capture vdisk-capture-ui vdisk-mount vdisk-unmount"
 value() { [ $# -ge 2 ] && [ -n "$2" ] || die "$1 wants a value"; }
@@ -35,13 +36,16 @@ while [ $# -gt 0 ]; do
 	--ssh) value "$@"; keys=$2; shift ;;
 	--append) value "$@"; append=$2; shift ;;
 	--pxe) value "$@"; pxe=$2; shift ;;
+	--list) list=1 ;;
 	-h | --help) usage; exit 0 ;;
 	-*) die "there is no option $1" ;;
 	*) [ -z "$out" ] || die "one file is made, not two: $1"; out=$1 ;;
 	esac
 	shift
 done
-[ -n "$out" ] || die "OUT.iso is missing; --help tells more"
+[ -n "$out$list" ] || die "OUT.iso is missing; --help tells more"
+[ -z "$out" ] || [ -z "$list" ] || die "--list makes no $out"
+[ -z "$list" ] || [ -z "$pxe" ] || die "--list makes no $pxe"
 case $append in *[\"\\\$\;{}]* | *$'\n'*) die "--append takes no quotes, semicolons, braces, \$ or backslashes: $append" ;; esac
 [ -z "$keys" ] || grep -qE '^(ssh|ecdsa|sk-)' "$keys" || die "--ssh: $keys holds no public key"
 for p in mmdebstrap mksquashfs xorriso grub-mkimage mkfs.vfat mmd mcopy cpio gzip depmod dpkg-deb ldd strip sha256sum; do
@@ -51,11 +55,12 @@ PATH=$PATH:/usr/sbin:/sbin
 for p in $ours; do
 	[ -x "$programs/$p" ] || die "$programs/$p is missing: build first, or name the folder by --programs"
 done
-cache=${cache:-$(dirname "$out")/ISO-cache}
+cache=${cache:-$(dirname "${out:-.}")/ISO-cache}
+[ -z "$list" ] || cache=$(mktemp -d)
 mkdir -p "$cache/packages"
 cache=$(cd "$cache" && pwd)
 work=$(mktemp -d "$cache/work.XXXXXX")
-trap 'rm -rf "$work"' EXIT
+trap 'rm -rf "$work"; [ -z "$list" ] || rm -rf "$cache"' EXIT
 listed() { sed -e 's/#.*//' -e 's/[[:space:]]//g' -e '/^$/d' "$@"; }
 
 # ---------------------------------------------------------------- the base: Debian's packages
@@ -116,6 +121,7 @@ for module in loop squashfs overlay; do cp "\$(find "lib/modules/\$release" -nam
 mv x/usr/lib/shim/shimx64.efi.signed boot-files/shim.efi
 mv x/usr/lib/shim/mmx64.efi.signed boot-files/mm.efi
 mv x/usr/lib/grub/x86_64-efi-signed/gcdx64.efi.signed boot-files/grub.efi
+mv x/usr/lib/grub/x86_64-efi-signed/grubnetx64.efi.signed boot-files/grubnet.efi
 mv x/usr/lib/grub/i386-pc boot-files/i386-pc
 cp usr/bin/busybox boot-files/busybox 2>/dev/null || cp bin/busybox boot-files/busybox
 mkdir -p usr/share/doc/linux-image usr/share/doc/shim-signed usr/share/doc/grub-common
@@ -147,9 +153,30 @@ ln -sf /proc/self/mounts etc/mtab
 # What is no one's business, or differs from build to build.
 rm -f etc/ssh/ssh_host_* etc/machine-id etc/hostname etc/fstab etc/*- var/lib/dpkg/*-old var/cache/ldconfig/aux-cache var/lib/systemd/catalog/database \
 	var/lib/systemd/random-seed var/lib/dbus/machine-id etc/lvm/archive/* etc/lvm/backup/*
-rm -rf var/log/* var/cache/debconf/* var/lib/apt/lists/* tmp/* run/* usr/share/perl5/debconf.old
+rm -rf var/log/* var/cache/debconf/* var/lib/apt/lists/* run/* usr/share/perl5/debconf.old
+# mmdebstrap's own configuration stays to its end: without it, its last apt-get would empty the lists of the machine that builds.
+find tmp -mindepth 1 -maxdepth 1 ! -name 'mmdebstrap.*' -exec rm -rf {} +
 HOOK
 )
+
+# Who is not root needs a root of his own: by a name space of users, with the IDs that he was given, or a pretended one.
+if [ "$(id -u)" != 0 ]; then
+	me=$(id -un)
+	if ! unshare --user --map-root-user true 2>/dev/null; then
+		command -v fakechroot >/dev/null || die "users may have no name spaces of their own here, and fakechroot is not installed: run it as root"
+	elif ! { grep -qE "^($me|$(id -u)):" /etc/subuid && grep -qE "^($me|$(id -u)):" /etc/subgid && command -v newuidmap >/dev/null; } 2>/dev/null; then
+		command -v fakechroot >/dev/null ||
+			die "$me has no IDs for a name space of his own (/etc/subuid, /etc/subgid; package uidmap), and fakechroot is not installed: run it as root"
+	fi
+fi
+sources=()
+[ -z "$mirror" ] || sources=("deb $mirror $suite $components")
+if [ -n "$list" ]; then
+	mmdebstrap --simulate --verbose --variant=essential --components="$components" --include="$(paste -sd, <<<"$wanted")" --aptopt='APT::Install-Recommends "false"' \
+		--format=null "$suite" - ${sources[@]+"${sources[@]}"} >"$work/list" 2>&1 || { grep -E "^(E|W):|rror" "$work/list" | tail -n 20 >&2; die "mmdebstrap failed"; }
+	sed -n 's/^Inst \([^ ]*\) (\([^ ]*\) .*/\1 \2/p' "$work/list" | sort -u
+	exit 0
+fi
 
 epoch=${SOURCE_DATE_EPOCH:-$(date +%s)}
 key=$({
@@ -160,9 +187,8 @@ key=$({
 } | sha256sum | cut -c1-16)
 base=$cache/base-$key
 base_make() {
-	local source=() tar=$work/base.tar
+	local tar=$work/base.tar
 	echo "build.sh: packages of $suite: $(wc -l <<<"$wanted") of them by name" >&2
-	[ -z "$mirror" ] || source=("deb $mirror $suite $components")
 	# What was downloaded once is in $cache/packages, the archive's own checksums say whether it still will do.
 	SOURCE_DATE_EPOCH=$epoch mmdebstrap --variant=essential --components="$components" --include="$(paste -sd, <<<"$wanted")" \
 		--aptopt='APT::Install-Recommends "false"' --aptopt='Acquire::Languages "none"' \
@@ -174,7 +200,7 @@ base_make() {
 		--dpkgopt=force-unsafe-io --customize-hook="$hook" \
 		--customize-hook='rm -rf "$1"/var/cache/apt/archives/lock "$1"/var/cache/apt/archives/partial' \
 		--customize-hook="sync-out /var/cache/apt/archives '$cache/packages'" --customize-hook='rm -rf "$1"/var/cache/apt' \
-		--format=tar "$suite" "$tar" ${source[@]+"${source[@]}"} >"$work/mmdebstrap.log" 2>&1 ||
+		--format=tar "$suite" "$tar" ${sources[@]+"${sources[@]}"} >"$work/mmdebstrap.log" 2>&1 ||
 		{ grep -E "^(E|W):|rror" "$work/mmdebstrap.log" | tail -n 20 >&2; cp "$work/mmdebstrap.log" "$cache/mmdebstrap.log"; die "mmdebstrap failed"; }
 	mkdir "$work/base"
 	tar -C "$work/base" --strip-components=2 --no-same-owner -xf "$tar" ./boot-files
@@ -276,8 +302,17 @@ xorriso -as mkisofs -quiet -o "$work/out.iso" -V VDISK_CAPTURE -r -J -joliet-lon
 	-eltorito-alt-boot -e --interval:appended_partition_2:all:: -no-emul-boot \
 	"$work/iso" >"$work/xorriso.log" 2>&1 || { tail -n 20 "$work/xorriso.log" >&2; die "xorriso failed"; }
 if [ -n "$pxe" ]; then
-	mkdir -p "$pxe"
+	# The folder is the server's root.  GRUB for BIOS is ours; for UEFI it is the signed one, which looks for /grub/grub.cfg.
+	mkdir -p "$pxe/grub"
 	cp "$work/iso/live"/* "$pxe/"
+	sed 's|/live/|/|' "$work/iso/boot/grub/grub.cfg" >"$pxe/grub/grub.cfg"
+	printf '#!ipxe\nkernel vmlinuz initrd=initrd.img initrd=root.img console=tty0 console=ttyS0,115200 systemd.firstboot=off quiet loglevel=4 %s\ninitrd %s\ninitrd %s\nboot\n' \
+		"$append" initrd.img root.img >"$pxe/boot.ipxe"
+	grub-mkimage -d "$base/i386-pc" -O i386-pc-pxe -p '(pxe)/grub' -o "$pxe/grub.0" \
+		pxe tftp http net normal configfile linux echo serial terminal test sleep halt reboot minicmd ls cat
+	cp "$base/shim.efi" "$pxe/shimx64.efi"
+	cp "$base/grubnet.efi" "$pxe/grubx64.efi"
+	cp "$base/mm.efi" "$pxe/mmx64.efi"
 fi
 mv "$work/out.iso" "$out"
 echo "build.sh: $out: $(($(stat -c %s "$out") >> 20)) MiB, SHA-256 $(sha256sum "$out" | cut -c1-64)" >&2
