@@ -15,11 +15,16 @@ EPOCH = "1700000000"
 OURS = ("vdisk", "vdisk-capture", "vdisk-capture-ui", "vdisk-mount", "vdisk-unmount")
 
 
-def iso(name="capture.iso", *args, cache=None):
-	for p in OURS:
+def look():
+	"""For all that any step will take, before the first one takes its minutes."""
+	for p in (*OURS, "vdisk-receive", "vdisk-p2v", "vdisk-adapt", "vdisk-verify"):
 		if not os.path.exists(os.path.join(BUILD, p)):
 			skip("%s is not built" % p)
-	need("mmdebstrap", "mksquashfs", "xorriso", "grub-mkimage", "mkfs.vfat", "mcopy", "cpio")
+	need("mmdebstrap", "mksquashfs", "xorriso", "grub-mkimage", "mkfs.vfat", "mcopy", "cpio", "qemu-system-x86_64", "mke2fs", "mkswap", "sfdisk")
+
+
+def iso(name="capture.iso", *args, cache=None):
+	look()
 	r = run("bash", os.path.join(SOURCE, "p2v", "iso", "build.sh"), "--programs", BUILD, "--cache", cache or os.path.join(CACHE, "iso"), *args, name,
 	        env={"SOURCE_DATE_EPOCH": EPOCH}, timeout=WAIT)
 	if r.rc and "mmdebstrap failed" in r.err:
@@ -29,6 +34,7 @@ def iso(name="capture.iso", *args, cache=None):
 
 
 def physical(**variant):
+	look()
 	r = run("bash", os.path.join(SOURCE, "tests", "lab", "physical.sh"), timeout=WAIT, env={k.upper(): v for k, v in variant.items()})
 	if r.rc == 77:
 		skip(r.err.strip().splitlines()[-1])
@@ -40,9 +46,6 @@ def physical(**variant):
 class Receive:
 	"""vdisk receive, until the end of the block."""
 	def __init__(self, *args):
-		for p in ("vdisk-receive", "vdisk-p2v", "vdisk-adapt", "vdisk-verify"):
-			if not os.path.exists(os.path.join(BUILD, p)):
-				skip("%s is not built" % p)
 		self.args = args
 
 	def __enter__(self):
@@ -128,12 +131,11 @@ def firmware(secure=False):
 
 
 @contextlib.contextmanager
-def machine(*args, kind=("-machine", "pc"), serial="file:serial"):
+def machine(*args, kind=("-machine", "pc"), serial="file:serial", net=""):
 	"""The physical machine, of 1 GiB."""
-	need("qemu-system-x86_64")
 	with open("qemu.err", "w") as err:
 		p = subprocess.Popen(["qemu-system-x86_64", *kind, "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", "1024", "-display", "none", "-monitor",
-		                      "none", "-no-reboot", "-serial", serial, "-nic", "user,model=e1000,mac=" + MAC, *args], stdin=subprocess.DEVNULL, stdout=err, stderr=err)
+		                      "none", "-no-reboot", "-serial", serial, "-nic", "user,model=e1000,mac=" + MAC + net, *args], stdin=subprocess.DEVNULL, stdout=err, stderr=err)
 	try:
 		yield p
 	finally:
@@ -159,6 +161,25 @@ def ends(p, what):
 
 
 TELLS = r"guest: address .*\."
+
+# Files whose names are their digests; a few of them, so that the disk does not fill.
+WRITER = r"""mkdir -p /w
+while :; do
+	head -c 50000 /dev/urandom >/w/new
+	sync /w/new
+	mv /w/new /w/$(sha256sum </w/new | cut -c1-64)
+	ls -t /w | tail -n +20 | while read -r f; do rm -f "/w/$f"; done
+done
+"""
+
+
+@contextlib.contextmanager
+def shown(image, folder):
+	vdisk("mount", "-f", "qcow2", image, folder)
+	try:
+		yield
+	finally:
+		vdisk("unmount", folder)
 
 
 def goes_through(what, boots, kind=("-machine", "pc"), sources=("disk.raw",), before=(), root="/dev/vda1"):
@@ -205,6 +226,16 @@ def the_same_bytes_again():
 		check("vdisk.server=192.0.2.1" in f.read(), "--append is not in grub.cfg")
 	for name in ("vmlinuz", "initrd.img", "root.img"):
 		eq(sha256("live/" + name), sha256("pxe/" + name), "--pxe's " + name)
+	for name in ("boot.ipxe", "grub/grub.cfg"):
+		with open("pxe/" + name) as f:
+			text = f.read()
+		check("vdisk.server=192.0.2.1" in text and "/live/" not in text, "--pxe's %s: %s" % (name, text))
+	eq(["boot.ipxe", "grub", "grub.0", "grubx64.efi", "initrd.img", "mmx64.efi", "root.img", "shimx64.efi", "vmlinuz"], sorted(os.listdir("pxe")), "--pxe's files")
+	with open("a.iso", "rb") as f: # by which a capture of all disks leaves out the one that it was started from
+		f.seek(32768)
+		eq(b"\1CD001\1", f.read(7), "the volume's descriptor")
+		f.seek(32808)
+		eq(b"VDISK_CAPTURE".ljust(32), f.read(32), "the volume's name")
 	r = run("bash", os.path.join(SOURCE, "p2v", "iso", "build.sh"), "--programs", BUILD, "--append", "a; reboot", "c.iso")
 	eq(2, r.rc, "exit status of a command line that GRUB would run")
 	check(not os.path.exists("c.iso"), "it was made")
@@ -220,6 +251,42 @@ if ALL:
 	def with_secure_boot():
 		m, _, _ = goes_through("Secure Boot", cd, kind=firmware(secure=True), before=(physical(boot="uefi"),))
 		eq(("uefi", True), (m["firmware"], m["secure-boot"]), "firmware of the description")
+
+	@case
+	def packages_by_options():
+		"""What the registry has: firmware and an SSH server come only if they are asked for."""
+		look()
+
+		def listed(*args):
+			r = run("bash", os.path.join(SOURCE, "p2v", "iso", "build.sh"), "--programs", BUILD, "--list", *args, timeout=WAIT)
+			if r.rc and "mmdebstrap failed" in r.err:
+				skip("mmdebstrap does not get Debian's packages here: " + r.err.strip()[:300])
+			check(r.rc == 0, r.show())
+			return dict(line.split() for line in r.out.splitlines())
+		with open("key.pub", "w") as f:
+			f.write("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ7Zk9r1Wm3l1oVbYQ0bqk6Yz3yV6l3o7m3R1o2n4p5q technician\n")
+		plain, firmware_too, ssh = listed(), listed("--firmware"), listed("--ssh", "key.pub")
+		check("partclone" in plain and "firmware-linux-free" in plain, "packages: %r" % plain)
+		check(not any(p.startswith("firmware-") and p != "firmware-linux-free" or "ssh" in p and "server" in p for p in plain), "packages: %r" % plain)
+		for p in ("firmware-bnx2", "firmware-bnx2x", "firmware-misc-nonfree", "firmware-qlogic", "firmware-realtek"):
+			check(p in firmware_too, "%s is not there: %r" % (p, firmware_too))
+		eq(plain, {p: v for p, v in firmware_too.items() if p in plain}, "the others")
+		check("openssh-server" in ssh and "openssh-server" not in firmware_too, "packages: %r" % ssh)
+		with open("none.pub", "w") as f:
+			f.write("not a key\n")
+		r = run("bash", os.path.join(SOURCE, "p2v", "iso", "build.sh"), "--programs", BUILD, "--ssh", "none.pub", "c.iso")
+		check(r.rc == 2 and "holds no public key" in r.err, r.show())
+
+	@case
+	def by_pxe():
+		"""The ISO's files from a TFTP server, by the card's iPXE and by GRUB: up to the first screen."""
+		iso("capture.iso", "--append", "vdisk.server=192.0.2.99", "--pxe", "pxe")
+		for loader in ("boot.ipxe", "grub.0"):
+			listener = socket.create_server(("127.0.0.1", 0))
+			with machine("-boot", "n", serial="tcp:127.0.0.1:%d" % listener.getsockname()[1], net=",tftp=%s,bootfile=%s" % (os.path.abspath("pxe"), loader)):
+				line, _ = listener.accept()
+				Terminal(line.fileno()).until("Capture this machine.*Server.*192.0.2.99.*Token.*Fingerprint", WAIT)
+				line.close()
 
 	@case
 	def from_a_stick():
@@ -246,6 +313,64 @@ if ALL:
 		eq(["sda", "sdb"], sorted(d["name"] for d in m["disks"]), "disks of the description")
 		root = [v for v in m["logical-volumes"] if v["name"] == "root"]
 		check(len(root) == 1 and "sdb" in root[0]["on"], "where the root lies: %r" % m["logical-volumes"])
+
+	@case
+	def live_by_snapshots():
+		"""A running Debian whose root lies on LVM, written to all the time: its root is read from a snapshot, /boot is frozen; what a kill leaves goes with the next one."""
+		need("mke2fs", "e2fsck", "debugfs", "partclone.extfs")
+		physical(layout="lvm")
+		for name, size in (("second.raw", 1024), ("tools.raw", 512)):
+			with open(name, "wb") as f:
+				f.truncate(size * MIB)
+		os.mkdir("tools")
+		ran("sh", os.path.join(SOURCE, "p2v", "capture", "bundle.sh"), BUILD, "tools/capture", timeout=WAIT)
+		with open("tools/writer", "w") as f:
+			f.write(WRITER)
+		ran("mke2fs", "-q", "-F", "-t", "ext4", "-d", "tools", "tools.raw")
+		listener = socket.create_server(("127.0.0.1", 0))
+		with Receive("--adapt", "kvm", "--verify", "--engine", "qemu", "--expect", TELLS, "--timeout", str(WAIT)) as r:
+			to = "TMPDIR=/mnt /mnt/capture --to https://10.0.2.2:%d/ --token %s --fingerprint %s" % (r.facts["port"], r.facts["token"], r.facts["fingerprint"])
+			with machine(*disks("disk.raw", "second.raw", "tools.raw"), serial="tcp:127.0.0.1:%d" % listener.getsockname()[1]) as p:
+				line, _ = listener.accept()
+				t = Terminal(line.fileno())
+				t.said("login: ", WAIT)
+				t.key("root\r")
+				t.said(r"root@\w+:~# ", WAIT)
+
+				def does(command, expected):
+					t.raw = b""
+					t.key(command + "\r")
+					return t.said(expected, WAIT)[0]
+				does("stty -echo; dmesg -n 1; mount /dev/sdc /mnt && pvcreate -y /dev/sdb && vgextend old /dev/sdb; echo ready-$?.", r"ready-0\.")
+				does("sh /mnt/writer & echo begun-$?.", r"begun-0\.")
+				does(to + " -v --passes 1 --limit-rate 1M sda sdb >/mnt/1 2>&1 & P=$!; until lvs --noheadings -o lv_name | grep vdisk-capture-; do sleep 1; done; "
+				     "kill -9 $P; wait $P; echo killed-$?.", r"killed-137\.")
+				does(to + " -v --passes 1 --limit-rate 1M --resume sda sdb >/mnt/2 2>&1 & P=$!; until grep -q 'read from a snapshot' /mnt/2; do sleep 1; done; "
+				     "kill -TERM $P; wait $P; echo ended-$?.", r"ended-2\.")
+				does("lvs --noheadings -o lv_name | tr -d ' \\n'; echo .", r"rootswap\.")
+				does("cat /mnt/2; echo told-$?.", r"which an earlier capture left, was removed(?s:.*)told-0\.")
+				does(to + " -v --json --resume sda sdb >/mnt/3 2>/mnt/4; echo captured-$?.", r"captured-0\.")
+				said = does("cat /mnt/4; echo told-$?.", r"(?s:.*)told-0\.")
+				check("was removed" not in said, "a snapshot was left by SIGTERM: %s" % said)
+				does("lvs --noheadings -o lv_name | tr -d ' \\n'; echo .", r"rootswap\.")
+				t.key("sync; poweroff\r")
+				eq(0, p.wait(WAIT), "QEMU's exit status")
+			c = r.verdict()
+			eq(("done", "booted", True), (c["state"], c["verdict"], c["complete"]), "live: %s\n%s" % (c["message"], r.get("/v1/captures/%s/log" % c["id"]).decode()[-3000:]))
+			folder = os.path.join("store", c["folder"])
+		ran("debugfs", "-R", "dump 3 report", "tools.raw")
+		report = json.load(open("report"))
+		eq([["sda", ["old/root"], True], ["sdb", [], True]], [[d["name"], d["snapshots"], d["frozen"]] for d in report["disks"]], "what was read from snapshots")
+		os.mkdir("mnt")
+		with shown(os.path.join(folder, "sda.qcow2"), "mnt"):
+			eq(["root", "swap"], sorted(os.listdir("mnt/volumes/old")), "volumes in the capture")
+			ran("e2fsck", "-fn", "mnt/volumes/old/root", timeout=WAIT)
+			os.mkdir("rdump")
+			ran("debugfs", "-R", "rdump /w rdump", "mnt/volumes/old/root", timeout=WAIT)
+		names = [n for n in os.listdir("rdump/w") if len(n) == 64]
+		check(len(names) > 3, "files: %r" % names)
+		for n in names:
+			eq(n, sha256(os.path.join("rdump/w", n)), "content of a file")
 
 	@case
 	def screens_on_the_serial_console():
