@@ -305,10 +305,10 @@ if [ -n "$pxe" ]; then
 	# The folder is the server's root.  GRUB for BIOS is ours; for UEFI it is the signed one, which looks for /grub/grub.cfg.
 	mkdir -p "$pxe/grub"
 	cp "$work/iso/live"/* "$pxe/"
-	sed 's|/live/|/|' "$work/iso/boot/grub/grub.cfg" >"$pxe/grub/grub.cfg"
+	sed 's|/live/|/|g' "$work/iso/boot/grub/grub.cfg" >"$pxe/grub/grub.cfg"
 	printf '#!ipxe\nkernel vmlinuz initrd=initrd.img initrd=root.img console=tty0 console=ttyS0,115200 systemd.firstboot=off quiet loglevel=4 %s\ninitrd %s\ninitrd %s\nboot\n' \
 		"$append" initrd.img root.img >"$pxe/boot.ipxe"
-	grub-mkimage -d "$base/i386-pc" -O i386-pc-pxe -p '(pxe)/grub' -o "$pxe/grub.0" \
+	grub-mkimage -d "$base/i386-pc" -O i386-pc-pxe -p /grub -o "$pxe/grub.0" \
 		pxe tftp http net normal configfile linux echo serial terminal test sleep halt reboot minicmd ls cat
 	cp "$base/shim.efi" "$pxe/shimx64.efi"
 	cp "$base/grubnet.efi" "$pxe/grubx64.efi"
