@@ -44,6 +44,7 @@ struct program {
 	sigset_t old_mask;
 	pid_t command;         /* of --run; 0: none, or it has ended */
 	int command_status;
+	bool has_pid_file;     /* ours: another server's stays */
 };
 
 static int signals_take(struct program *p, vdisk_error *err)
@@ -173,6 +174,7 @@ static int announce(struct program *p, int ready_fd, vdisk_error *err)
 {
 	if (p->o->pid_file && pid_write(p->o->pid_file, err))
 		return -1;
+	p->has_pid_file = p->o->pid_file != NULL;
 	if (!p->o->quiet && !p->o->run && p->uri[0] && (printf("%s\n", p->uri) < 0 || fflush(stdout)))
 		return fail_errno(err, "standard output");
 	notify("READY=1");
@@ -242,7 +244,7 @@ static int run(const struct options *o, int ready_fd)
 		say(LOG_ERR, "%s", err.message);
 		failed = true;
 	}
-	if (p->o->pid_file)
+	if (p->has_pid_file)
 		unlink(p->o->pid_file);
 	rc = failed ? 2 : p->command_status;
 	free(p);

@@ -698,6 +698,8 @@ def in_the_background():
 	pid = int(open("pid").read())
 	connect().close()
 	refused("nbd", "--socket", "s", "disk.raw", mentions="s: ") # in use
+	refused("nbd", "--pid-file", "pid", "--socket", "s", "disk.raw", mentions="s: ")
+	eq(pid, int(open("pid").read()), "the first one's number")
 	os.kill(pid, signal.SIGTERM)
 	end = time.monotonic() + 60
 	while (os.path.lexists("s") or os.path.exists("pid")) and time.monotonic() < end:
