@@ -134,7 +134,7 @@ static int judge(const struct options *o)
 		return bad("--bitmap and --overlay exclude each other", NULL);
 	if (strlen(o->name) > NAME_MAX_BYTES)
 		return bad("a name of more than 1024 bytes", "--name");
-	return 0;
+	return option_output(PROGRAM, "--pid-file", o->pid_file, (const char *const[]){ o->source.image, o->source.overlay }, 2);
 }
 
 int options_parse(struct options *o, int argc, char **argv)

@@ -260,6 +260,9 @@ static bool url_good(const char *url)
 
 static int judge(struct options *o)
 {
+	if (option_output(PROGRAM, "--machine-out", o->machine_out, o->devices, o->n_devices) ||
+	    option_output(PROGRAM, "--state", o->state, o->devices, o->n_devices))
+		return -1;
 	if (o->list)
 		return o->to ? bad("--list captures nothing", o->to) : 0;
 	if (!o->n_devices && !o->all)

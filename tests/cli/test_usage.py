@@ -181,6 +181,27 @@ def wrong_words_to_others():
 
 
 @case
+def outputs_that_are_the_image():
+	"""A file that is to be written anew is not the image, by whatever name, nor a block device."""
+	disk()
+	os.link("disk.raw", "other.raw")
+	before = sha256("disk.raw")
+	for words in (["vdisk-nbd", "--socket", os.path.abspath("s"), "--run", "true", "--pid-file"], ["vdisk-boot", "--serial"],
+	              ["vdisk-boot", "--firmware-log"], ["vdisk-verify", "--junit"], ["vdisk-verify", "--screenshot"], ["vdisk-verify", "--serial"],
+	              ["vdisk-capture", "--to", "capture", "--machine-out"]):
+		program = os.path.join(os.path.dirname(VDISK), words[0])
+		if not os.path.exists(program):
+			continue
+		for name in ("disk.raw", os.path.abspath("disk.raw"), "other.raw"):
+			r = run(program, *words[1:], name, "disk.raw", timeout=60)
+			eq(2, r.rc, "exit status: %s" % r.show())
+			one_line(r)
+			check("is the image" in r.err and name in r.err, r.show())
+			eq(before, sha256("disk.raw"), "the image after %s" % words)
+	eq(False, os.path.exists("capture"), "a capture was begun")
+
+
+@case
 def closed_streams_of_others():
 	"""The same of the programs that open an image for writing: their complaint does not end up in it."""
 	disk()

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 int option_next(const char *program, int argc, char **argv, const char *shorts, const struct option *longs)
 {
@@ -50,6 +51,24 @@ int option_number(const char *program, const char *name, const char *value, unsi
 		return -1;
 	}
 	*out = (unsigned)v;
+	return 0;
+}
+
+int option_output(const char *program, const char *name, const char *value, const char *const *images, size_t n)
+{
+	struct stat to, st;
+
+	if (!value || stat(value, &to))
+		return 0;
+	if (S_ISBLK(to.st_mode)) {
+		fprintf(stderr, "%s: %s %s: is a block device, and would be overwritten\n", program, name, value);
+		return -1;
+	}
+	for (size_t i = 0; i < n; i++)
+		if (images[i] && !stat(images[i], &st) && st.st_dev == to.st_dev && st.st_ino == to.st_ino) {
+			fprintf(stderr, "%s: %s %s: is the image, and would be overwritten\n", program, name, value);
+			return -1;
+		}
 	return 0;
 }
 

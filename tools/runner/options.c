@@ -233,6 +233,21 @@ static int options_check(const struct options *o)
 	return wrong ? -1 : 0;
 }
 
+static int outputs_check(const struct options *o, const char *program)
+{
+	const struct { const char *name, *value; } outputs[] = {
+		{ "--serial", o->serial }, { "--firmware-log", o->firmware_log }, { "--junit", o->junit }, { "--screenshot", o->screenshot },
+	};
+	int rc = 0;
+
+	for (size_t i = 0; !rc && i < sizeof(outputs) / sizeof(*outputs); i++) {
+		rc = option_output(program, outputs[i].name, outputs[i].value, o->images, o->n_images);
+		if (!rc)
+			rc = option_output(program, outputs[i].name, outputs[i].value, &o->source.overlay, 1);
+	}
+	return rc;
+}
+
 int options_parse(struct options *o, const char *command, int argc, char **argv)
 {
 	bool verify = !strcmp(command, "verify");
@@ -256,5 +271,5 @@ int options_parse(struct options *o, const char *command, int argc, char **argv)
 			return refuse(o, "one disk too many", argv[optind]);
 		o->images[o->n_images++] = argv[optind];
 	}
-	return options_check(o);
+	return options_check(o) || outputs_check(o, name) ? -1 : 0;
 }
