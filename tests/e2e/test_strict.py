@@ -571,6 +571,18 @@ def odd_sources():
 
 
 @case
+def own_backing_image():
+	random_raw("disk.raw", MIB)
+	vdisk("create", "-b", "disk.raw", "-F", "raw", "a.qcow2")
+	vdisk("create", "-b", "a.qcow2", "-F", "qcow2", "b.qcow2")
+	os.symlink("disk.raw", "link.raw")
+	for backing, path in (("disk.raw", "disk.raw"), ("a.qcow2", "disk.raw"), ("b.qcow2", "a.qcow2"), ("b.qcow2", "b.qcow2"), ("link.raw", "disk.raw")):
+		refused("create", "--force", "-f", "qcow2", "-b", backing, "-F", backing.split(".")[1], path, mentions="its own backing image")
+	vdisk("create", "--force", "-f", "qcow2", "-b", "a.qcow2", "-F", "qcow2", "b.qcow2") # over what is in nobody's way
+	vdisk("compare", "disk.raw", "b.qcow2")
+
+
+@case
 def machines_are_no_disks():
 	"""A machine's description would pass for a raw disk of some hundred bytes, without a word."""
 	for suffix in ("vmx", "ovf", "ova", "vbox", "XML"):
