@@ -16,6 +16,7 @@ struct ovf_disk {
 	const char *id, *format, *parent; /* parent: a delta disk over that one */
 	struct ovf_file *file; /* NULL: an empty disk */
 	uint64_t capacity;     /* bytes */
+	bool used;             /* by a device of the machine */
 };
 
 struct ovf {
@@ -47,6 +48,8 @@ struct ovf_file *ovf_file_find(struct ovf *o, const char *id);
 /* "byte * 2^20", "MegaBytes", …: bytes, or 0: not understood. */
 uint64_t ovf_units(const char *text);
 void ovf_disk_use(struct ovf *o, struct machine_disk *d, struct ovf_disk *disk);
+/* Of an envelope with one machine: the disks that are none of it are listed as lost. */
+void ovf_disks_left(struct ovf *o);
 /* A whole VirtualHardwareSection: ovf_items.c. */
 int ovf_hardware(struct ovf *o, xmlNode *section);
 

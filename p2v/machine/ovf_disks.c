@@ -221,6 +221,7 @@ static const char *format_of(const char *uri)
 
 void ovf_disk_use(struct ovf *o, struct machine_disk *d, struct ovf_disk *disk)
 {
+	disk->used = true;
 	d->ref = machine_text(o->m, disk->id);
 	d->size = disk->parent && !disk->file ? 0 : disk->capacity; /* without a file it is empty, unless it shows another disk */
 	d->format = disk->format ? format_of(disk->format) : NULL; /* else the image says it itself */
@@ -232,4 +233,23 @@ void ovf_disk_use(struct ovf *o, struct machine_disk *d, struct ovf_disk *disk)
 	d->file_size = disk->file->size;
 	d->chunk_size = disk->file->chunk;
 	d->compression = machine_text(o->m, disk->file->compression);
+}
+
+static bool is_parent(const struct ovf *o, const char *id)
+{
+	for (size_t i = 0; i < o->disks_n; i++)
+		if (o->disks[i].parent && !strcmp(o->disks[i].parent, id))
+			return true;
+	return false;
+}
+
+void ovf_disks_left(struct ovf *o)
+{
+	for (size_t i = 0; o->m->systems == 1 && i < o->disks_n; i++) {
+		const struct ovf_disk *d = &o->disks[i];
+
+		if (!d->used && !is_parent(o, d->id))
+			machine_lost_add(&o->m->lost, d->file ? d->file->href : NULL, "the machine has no device for it",
+			                 "disk %.128s", d->id);
+	}
 }

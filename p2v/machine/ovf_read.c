@@ -455,6 +455,7 @@ static int envelope_take(struct ovf *o, unsigned want)
 		return fail(o->err, VDISK_INVALID, "the envelope holds %u systems; there is no number %u", o->m->systems, want + 1);
 	if (system_take(o, system))
 		return -1;
+	ovf_disks_left(o);
 	xml_unused(&o->x, root, harmless, NULL, &o->m->lost);
 	return o->x.nomem ? fail_nomem(o->err) : 0;
 }

@@ -81,6 +81,19 @@ def empty_disks():
 
 
 @case
+def disks_that_no_device_shows():
+	"""They are told of, and left."""
+	raw = make_raw("disk.raw", rng_for("left"), 3 * MIB)
+	disks = [dict(file="a.vmdk", capacity=3 * MIB), dict(file="b.vmdk", capacity=3 * MIB, shown=False), dict(file=None, capacity=MIB, shown=False),
+	         dict(file="c.vmdk", capacity=3 * MIB, parent=0, shown=False)]
+	r = migrate(ova_of("m.ova", disks, raw))
+	eq([("disk d1", "b.vmdk"), ("disk d2", None), ("disk d3", "c.vmdk")], [(x["where"], x["value"]) for x in r["lost"] if x["where"].startswith("disk ")],
+	   "what is left: %r" % r["lost"])
+	eq(["a.vmdk"], [os.path.basename(d["source"]) for d in r["disks"]], "what is taken")
+	same_as_raw(raw, "out/m.qcow2", "qcow2")
+
+
+@case
 def refused_before_it_is_hashed():
 	"""Whatever is wrong with the words or the disks is heard before the archive is gone through: here, by what is said of one that is damaged as well."""
 	raw = make_raw("disk.raw", rng_for("early"), 3 * MIB)

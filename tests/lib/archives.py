@@ -30,7 +30,8 @@ OVF = """<?xml version="1.0" encoding="UTF-8"?>
 
 
 def ovf(name, disks):
-	"""disks: dicts with file (None: the disk has none), capacity, and perhaps size, chunk, compression, parent (another disk's number)."""
+	"""disks: dicts with file (None: the disk has none), capacity, and perhaps size, chunk, compression, parent (another disk's number),
+	shown (whether a device shows it)."""
 	files = nodes = items = ""
 	for i, d in enumerate(disks):
 		over = ' ovf:parentRef="d%d"' % d["parent"] if "parent" in d else ""
@@ -40,6 +41,8 @@ def ovf(name, disks):
 		files += '<File ovf:id="f%d" ovf:href="%s"%s/>' % (i, d["file"], more) if d["file"] else ""
 		nodes += '<Disk ovf:diskId="d%d"%s ovf:capacity="%d" ovf:format="%s"%s/>' % (i, ' ovf:fileRef="f%d"' % i if d["file"] else "", d["capacity"],
 		                                                                             d.get("format", OVF_FORMAT), over)
+		if not d.get("shown", True):
+			continue
 		items += ('<Item><rasd:AddressOnParent>%d</rasd:AddressOnParent><rasd:ElementName>disk%d</rasd:ElementName>'
 		          '<rasd:HostResource>ovf:/disk/d%d</rasd:HostResource><rasd:InstanceID>%d</rasd:InstanceID><rasd:Parent>3</rasd:Parent>'
 		          '<rasd:ResourceType>17</rasd:ResourceType></Item>') % (i, i, i, 10 + i)
