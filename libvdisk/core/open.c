@@ -213,9 +213,9 @@ static int file_open(const char *path, const struct vdisk_open_options *o, struc
 static int chain_open(vdisk_image *img, struct vd_file *f, const struct vdisk_open_options *o, struct vd_host *host, unsigned most,
                       vd_error *err)
 {
-	VD_AUTO_FREE char *export = f->flags & VD_FILE_EXPORT ? vd_url_shown(img->path) : NULL; /* without a query, whose end is no
-	                                                                                           suffix */
-	const char *name = f->flags & VD_FILE_REMOTE ? f->name : export ? export : img->path;
+	/* Without the query: its end is no suffix. */
+	VD_AUTO_FREE char *export = f->flags & VD_FILE_EXPORT ? vd_url_shown(img->path) : NULL;
+	const char *name = f->flags & VD_FILE_REMOTE ? f->name : img->path;
 	struct vd_layer_args a = {
 		.path = name,
 		.flags = o->flags,
@@ -233,7 +233,7 @@ static int chain_open(vdisk_image *img, struct vd_file *f, const struct vdisk_op
 		vd_file_close(f);
 		return vd_fail_nomem(err, strlen(img->path));
 	}
-	if (vd_driver_choose(f, name, o->format, &drv, &said, err)) {
+	if (vd_driver_choose(f, export ? export : name, o->format, &drv, &said, err)) {
 		vd_file_close(f);
 		return -1;
 	}

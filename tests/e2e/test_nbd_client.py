@@ -94,6 +94,7 @@ def nbdkit_file():
 	disk()
 	with nbdkit("file", "a.raw") as uri:
 		eq(SIZE, vdisk("info", "--json", uri).json()["virtual-size"], "size")
+		check(vdisk("info", uri).out.startswith("image: %s\n" % uri), "info names the URI")
 		whole(uri)
 		eq(vdisk("digest", "a.raw").out.split()[0], vdisk("digest", uri).out.split()[0], "digest")
 		eq([(x["offset"], x["kind"]) for x in vdisk("map", "--json", "a.raw").json()["extents"]],
@@ -155,6 +156,9 @@ def from_qemu_nbd():
 @case
 def names_of_exports():
 	disk()
+	# The socket's name is no suffix that would say what the disk is, nor does it mislead.
+	with serve("nbdkit", "-f", "-U", os.path.abspath("s.vmdk"), "file", "a.raw", ready="s.vmdk") as uri:
+		vdisk("compare", "a.raw", uri)
 	with qemu_nbd("-r", "-x", "my disk/%", "-f", "raw", "a.raw") as uri:
 		named = uri.replace(":///", ":///my%20disk%2f%25")
 		vdisk("compare", "a.raw", named)
