@@ -48,6 +48,7 @@ int vdisk_partitions(vdisk_image *img, struct vdisk_partition_table *table, stru
 	if (vd_partitions_read(&d, table, &list, err))
 		return vd_fail_in(err, "%s", img->path);
 	*n = list.n;
-	qsort(out, list.n < cap ? list.n : cap, sizeof(*out), cmp_number);
+	if (list.n && cap) /* else `out` may be NULL, which qsort() does not take */
+		qsort(out, list.n < cap ? list.n : cap, sizeof(*out), cmp_number);
 	return 0;
 }
