@@ -176,13 +176,16 @@ static int disk_open_both(struct local_folder *f, size_t i, vdisk_error *err)
 	struct vdisk_open_options o = { .format = f->state.format, .flags = VDISK_OPEN_RW };
 	char path[sizeof(f->path) + TRANSFER_FILE_MAX], leaves[TRANSFER_FILE_MAX];
 	struct local_disk *d = &f->disks[i];
+	struct stat st;
 	uint64_t size;
 	bool fresh;
 
 	transfer_file(f->state.disks[i].name, f->state.format, d->file);
 	transfer_file(f->state.disks[i].name, "leaves", leaves);
 	snprintf(path, sizeof(path), "%s/%s", f->path, d->file);
-	fresh = faccessat(f->dir, leaves, F_OK, AT_SYMLINK_NOFOLLOW) != 0;
+	fresh = fstatat(f->dir, leaves, &st, AT_SYMLINK_NOFOLLOW) || !st.st_size; /* empty: it was killed when it had just made it */
+	if (fresh && unlinkat(f->dir, leaves, 0) && errno != ENOENT)
+		return fail_errno(err, "%s/%s", f->path, leaves);
 	if (fresh ? vdisk_create(path, &make, &size, err) : leaks_mend(path, f->state.format, err))
 		return -1;
 	if (vdisk_open(path, &o, &d->img, err))
