@@ -128,7 +128,7 @@ static int plan_backing(struct plan *p, const struct vd_new_image *n, vd_error *
 		return vd_fail_nomem(err, strlen(n->backing));
 	if (vdisk_open(path, &o, &p->backing, err))
 		return -1;
-	if (vd_image_has_file(p->backing, n->path))
+	if (n->overwrite && vd_image_has_file(p->backing, n->path))
 		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "%s: belongs to its own backing image, %s", n->path, n->backing);
 	if (!realpath(path, p->parent_path) || stat(path, &st))
 		return vd_fail_errno(err, errno, VDISK_NO_OFFSET, "%s", path);
