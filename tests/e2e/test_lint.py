@@ -236,18 +236,18 @@ def need_archives():
 @case
 def ova_archives():
 	need_archives()
-	full("disk.raw", "bios", 192 * MIB)
+	full("disk.raw", "bios", 128 * MIB)
 	vdisk("convert", "--for", "esxi", "disk.raw", "a.vmdk")
 	qemu_img("create", "-f", "raw", "b.raw", "30M")
 	vdisk("convert", "--for", "esxi", "b.raw", "b.vmdk")
-	members = [("web.ovf", ovf("web", [{"file": "a.vmdk", "capacity": 192 * MIB}, {"file": "b.vmdk", "capacity": 30 * MIB}])), ("a.vmdk", "a.vmdk"), ("b.vmdk", "b.vmdk")]
+	members = [("web.ovf", ovf("web", [{"file": "a.vmdk", "capacity": 128 * MIB}, {"file": "b.vmdk", "capacity": 30 * MIB}])), ("a.vmdk", "a.vmdk"), ("b.vmdk", "b.vmdk")]
 	tar("web.ova", members)
-	check(os.path.getsize("web.ova") > 100 * MIB, "a large archive")
+	check(os.path.getsize("web.ova") > 60 * MIB, "a large archive")
 	got = bytes_read(VDISK, "lint", "--for", "esxi", "web.ova")
 	check(got < 4 * MIB, "%d bytes were read" % got)
 	eq(set(), wrong(lint("esxi", "web.ova", rc=0)), "for ESXi")
 	o = run(VDISK, "lint", "--json", "--for", "hyperv-gen2", "web.ova").json()
-	eq([(None, 0), ("vmdk", 192 * MIB), ("vmdk", 30 * MIB)], [(s["format"], s["virtual-size"]) for s in o["sources"]], "sources")
+	eq([(None, 0), ("vmdk", 128 * MIB), ("vmdk", 30 * MIB)], [(s["format"], s["virtual-size"]) for s in o["sources"]], "sources")
 	check(o["sources"][1]["path"].endswith("web.ova: a.vmdk"), o["sources"][1]["path"])
 	eq({("refused", "format"), ("no-boot", "firmware")}, wrong(lint("hyperv-gen2", "web.ova", rc=1)), "generation 2")
 	# One whose disk is damaged, one that is packed, one that is cut.
@@ -268,7 +268,7 @@ def ova_archives():
 @case
 def vma_and_xva_archives():
 	need_archives()
-	full("disk.raw", "bios", 72 * MIB)
+	full("disk.raw", "bios", 68 * MIB)
 	with open("disk.raw", "rb") as f:
 		data = f.read()
 	Vma("web", [("drive-scsi0", data)]).write("web.vma")
