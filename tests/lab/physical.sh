@@ -46,6 +46,7 @@ if [ "$type" != ext4 ] || [ "$layout" = raid1 ]; then
 	command -v guestfish >/dev/null || lack "libguestfs-tools is missing"
 	export LIBGUESTFS_BACKEND=direct LIBGUESTFS_BACKEND_SETTINGS=force_tcg
 fi
+command -v "mkfs.$type" >/dev/null || lack "mkfs.$type is missing"
 if [ "$layout" = lvm ]; then
 	command -v lvcreate >/dev/null || lack "lvm2 is missing"
 fi
@@ -224,10 +225,11 @@ elif [ "$layout" = raid1 ]; then
 		>"$work/fish.log" 2>&1 || { cat "$work/fish.log" >&2; lack "libguestfs does not make an array"; }
 elif [ "$layout" != plain ]; then
 	tar -C "$root" -cf "$work/root.tar" .
+	"mkfs.$type" -q "$work/2.part" # libguestfs' own appliance need not have it
 	where="mount /dev/sda /"
 	[ "$type" = xfs ] || where="mount /dev/sda / : btrfs-subvolume-create /@ : umount / : mount-options subvol=@ /dev/sda /"
 	# shellcheck disable=SC2086 # words
-	guestfish --format=raw -a "$work/2.part" run : mkfs "$type" /dev/sda : $where : tar-in "$work/root.tar" / xattrs:true : umount-all \
+	guestfish --format=raw -a "$work/2.part" run : $where : tar-in "$work/root.tar" / xattrs:true : umount-all \
 		>"$work/fish.log" 2>&1 || { cat "$work/fish.log" >&2; lack "libguestfs does not fill a $type file system"; }
 fi
 truncate -s $((one + two + (34 + 2)))M "$work/disk.raw"
