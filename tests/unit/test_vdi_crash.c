@@ -60,9 +60,13 @@ static void place_past_the_end(void **state)
 struct layout {
 	uint32_t blocks, map_sectors;
 	enum vdi_type type;
+	uint32_t bare; /* from this block on there are zeros only */
 };
 
-static uint8_t byte_of(uint32_t block) { return block % 3 == 1 ? 0 : (uint8_t)(block % 200 + 1); }
+static uint8_t byte_of(const struct layout *y, uint32_t block)
+{
+	return block % 3 == 1 || block >= y->bare ? 0 : (uint8_t)(block % 200 + 1);
+}
 
 static struct vd_file *crafted(const struct layout *y)
 {
@@ -89,9 +93,9 @@ static struct vd_file *crafted(const struct layout *y)
 	for (uint32_t i = 0; i < y->blocks; i++) {
 		uint32_t b = (i * 7 + 3) % y->blocks;
 
-		if (!byte_of(b) && y->type != VDI_FIXED)
+		if (!byte_of(y, b) && y->type != VDI_FIXED)
 			continue;
-		memset(data, byte_of(b), sizeof(data));
+		memset(data, byte_of(y, b), sizeof(data));
 		must(vd_file_pwrite(f, data, sizeof(data), h.data_off + (uint64_t)h.allocated * BLOCK, err));
 		le32_put(map + 4 * b, h.allocated++);
 	}
@@ -103,7 +107,7 @@ static struct vd_file *crafted(const struct layout *y)
 }
 
 /* Takes f. */
-static void content_right(struct vd_file *f, uint64_t old, uint64_t new, bool whole)
+static void content_right(const struct layout *y, struct vd_file *f, uint64_t old, uint64_t new, bool whole)
 {
 	vdisk_image *img = kept_open(f, "vdi", 0, NULL, NULL);
 	uint64_t size = vdisk_size(img), kept = vd_min(old, new);
@@ -113,7 +117,7 @@ static void content_right(struct vd_file *f, uint64_t old, uint64_t new, bool wh
 	assert_true(size == new || (!whole && size == old));
 	must(vdisk_pread(img, got, size, 0, err));
 	for (uint64_t i = 0; i < size; i++) {
-		uint8_t due = i < kept || (size == old && i < old) ? byte_of((uint32_t)(i / BLOCK)) : 0;
+		uint8_t due = i < kept || (size == old && i < old) ? byte_of(y, (uint32_t)(i / BLOCK)) : 0;
 
 		/* What a shrunk disk gave up may be zeros already when the old size still stands. */
 		if (got[i] != due)
@@ -141,12 +145,12 @@ static void cut_everywhere(const struct layout *y, uint64_t size)
 	struct kept k, again;
 
 	resized(crafted(y), size, &k);
-	content_right(kept_file(&k), old, size, true);
+	content_right(y, kept_file(&k), old, size, true);
 	for (unsigned long at = 0; at <= vd_crash_ops(k.clock); at++) {
 		for (unsigned i = 0; i < 4; i++) {
-			content_right(kept_cut(&k, at, modes[i], at * 4 + i), old, size, false);
+			content_right(y, kept_cut(&k, at, modes[i], at * 4 + i), old, size, false);
 			resized(kept_cut(&k, at, modes[i], at * 4 + i), size, &again);
-			content_right(kept_file(&again), old, size, true);
+			content_right(y, kept_file(&again), old, size, true);
 			kept_free(&again);
 		}
 	}
@@ -159,16 +163,18 @@ static void other_sizes(void **state)
 		struct layout y;
 		uint32_t blocks;
 	} cases[] = {
-		{ { 100, 1, VDI_DYNAMIC }, 120 },  /* within the map */
-		{ { 100, 1, VDI_DYNAMIC }, 128 },
-		{ { 100, 1, VDI_DYNAMIC }, 129 },  /* one place makes way */
-		{ { 100, 1, VDI_DYNAMIC }, 1100 }, /* two */
-		{ { 128, 1, VDI_DYNAMIC }, 130 },  /* no room in the map, but places that are free */
-		{ { 100, 1, VDI_FIXED }, 120 },
-		{ { 100, 1, VDI_FIXED }, 300 },
-		{ { 3, 1, VDI_DYNAMIC }, 300 },    /* fewer blocks than places make way, nearly */
-		{ { 100, 1, VDI_DYNAMIC }, 40 },
-		{ { 100, 1, VDI_FIXED }, 1 },
+		{ { 100, 1, VDI_DYNAMIC, 100 }, 120 },  /* within the map */
+		{ { 100, 1, VDI_DYNAMIC, 100 }, 128 },
+		{ { 100, 1, VDI_DYNAMIC, 100 }, 129 },  /* one place makes way */
+		{ { 100, 1, VDI_DYNAMIC, 100 }, 1100 }, /* two */
+		{ { 128, 1, VDI_DYNAMIC, 128 }, 130 },  /* no room in the map, but places that are free */
+		{ { 100, 1, VDI_FIXED, 100 }, 120 },
+		{ { 100, 1, VDI_FIXED, 100 }, 300 },
+		{ { 3, 1, VDI_DYNAMIC, 3 }, 300 },    /* fewer blocks than places make way, nearly */
+		{ { 100, 1, VDI_DYNAMIC, 0 }, 1100 }, /* no place is taken */
+		{ { 100, 1, VDI_DYNAMIC, 1 }, 1100 }, /* fewer than make way */
+		{ { 100, 1, VDI_DYNAMIC, 100 }, 40 },
+		{ { 100, 1, VDI_FIXED, 100 }, 1 },
 	};
 
 	(void)state;
@@ -181,7 +187,7 @@ static void other_sizes(void **state)
 /* Nothing is free, in the map or on the disk. */
 static void no_room(void **state)
 {
-	static const struct layout full = { 128, 1, VDI_FIXED };
+	static const struct layout full = { 128, 1, VDI_FIXED, 128 };
 	vdisk_image *img = kept_open(crafted(&full), "vdi", VDISK_OPEN_RW, NULL, NULL);
 	vd_error why = { 0 };
 
