@@ -216,6 +216,31 @@ static int state_fill(struct local_folder *f, const struct sink_disk *disks, siz
 	return 0;
 }
 
+/* Whether the format can hold them, before anything is made. */
+static int disks_judge(const struct local_folder *f, vdisk_error *err)
+{
+	char file[TRANSFER_FILE_MAX], path[PATH_MAX];
+
+	for (size_t i = 0; i < f->state.n_disks; i++) {
+		const uint64_t size = f->state.disks[i].size;
+		struct vdisk_create_options make = { .format = f->state.format,
+			                             .size = size,
+			                             .flags = VDISK_CREATE_OVERWRITE | VDISK_CREATE_DRY_RUN | VDISK_CREATE_ROUND_UP };
+		uint64_t room;
+
+		transfer_file(f->state.disks[i].name, f->state.format, file);
+		if ((size_t)snprintf(path, sizeof(path), "%s/%s", f->parent_path, file) >= sizeof(path))
+			return fail(err, VDISK_INVALID, "%.64s…: the name is too long", f->parent_path);
+		if (vdisk_create(path, &make, &room, err))
+			return -1;
+		if (room != size)
+			return fail(err, VDISK_UNSUPPORTED,
+			            "%s: %s holds no disk of %" PRIu64 " bytes, which is no whole number of sectors: -O raw does",
+			            f->state.disks[i].name, f->state.format, size);
+	}
+	return 0;
+}
+
 int local_folder_open(struct local_folder *f, const struct local_options *o, const char *machine, struct sink_disk *disks, size_t n,
                       bool *found, vdisk_error *err)
 {
@@ -233,7 +258,7 @@ int local_folder_open(struct local_folder *f, const struct local_options *o, con
 	*found = rc;
 	if (!f->is_folder && !o->overwrite && !f->state.whole && !lstat(o->to, &st))
 		return fail(err, VDISK_REFUSED, "%s: exists; --force replaces it", o->to);
-	if (!*found && (folder_make(f, err) || transfer_state_write(f->dir, &f->state, err)))
+	if (!*found && (disks_judge(f, err) || folder_make(f, err) || transfer_state_write(f->dir, &f->state, err)))
 		return -1;
 	if ((size_t)snprintf(f->path, sizeof(f->path), "%s/%s", f->parent_path, f->name) >= sizeof(f->path))
 		return fail(err, VDISK_INVALID, "%.64s…: the name is too long", f->parent_path);

@@ -166,6 +166,18 @@ def says_no():
 
 
 @case
+def sizes_that_the_format_cannot_hold():
+	"""Said before anything is made, and with a way out that there is."""
+	make_raw("odd", rng_for("odd"), 1000001)
+	for to in ("out", "out.qcow2"):
+		r = capture("--to", to, "odd", rc=2)
+		one_line(r)
+		check("-O raw" in r.err and "1000001" in r.err, r.show())
+		eq(["odd", "tmp"], sorted(os.listdir(".")), "what was made")
+	capture("--to", "out", "-O", "raw", "odd")
+
+
+@case
 def lists_the_machine():
 	text = capture("--list").out
 	machine = capture("--list", "--json").json()
