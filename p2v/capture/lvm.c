@@ -141,9 +141,9 @@ static int lines(const char *text, const char *what, int (*take)(struct lvm_fact
 	return rc;
 }
 
-#define MORE(list, n)                                                                                                              \
-	void *more = realloc((list), ((n) + 1) * sizeof(*(list)));                                                                 \
-	if (more)                                                                                                                  \
+#define MORE(list, n) \
+	void *more = realloc((list), ((n) + 1) * sizeof(*(list))); \
+	if (more) \
 	(list) = more
 
 static int volume_take(struct lvm_facts *f, char *line)

@@ -7,8 +7,8 @@
 #include "describe.h"
 
 #define READER(name) int name(struct machine *m, const void *bytes, size_t len, const struct describe_read *how, vdisk_error *err)
-#define WRITER(name)                                                                                                               \
-	char *name(const struct machine *m, const struct describe_write *how, size_t *len, struct machine_lost_list *lost,         \
+#define WRITER(name) \
+	char *name(const struct machine *m, const struct describe_write *how, size_t *len, struct machine_lost_list *lost, \
 	           vdisk_error *err)
 
 READER(libvirt_read);

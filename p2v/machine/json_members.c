@@ -174,11 +174,9 @@ static void *snapshot_new(struct machine *m) { return machine_snapshot_add(m); }
 static void *state_new(struct machine *m) { return machine_state_add(m); }
 
 const struct list json_lists[] = {
-#define LIST(key, field, noun)                                                                                                     \
-	{                                                                                                                          \
-		key, json_##noun##_members, offsetof(struct machine, field), offsetof(struct machine, field##_n),                  \
-			sizeof(struct machine_##noun), noun##_new                                                                  \
-	}
+#define LIST(key, field, noun) \
+	{ key, json_##noun##_members, offsetof(struct machine, field), offsetof(struct machine, field##_n), \
+	  sizeof(struct machine_##noun), noun##_new }
 	LIST("disks", disks, disk),
 	LIST("nics", nics, nic),
 	LIST("serial-ports", serials, serial),

@@ -198,17 +198,17 @@ static inline void guest_check(step_fn step, const struct facts *f, const struct
 /* ---------------------------------------------------------------- facts */
 
 /* A file system; strings that the tests do not say are "". */
-#define FS(number, kind, id, at, ...)                                                                                              \
-	{                                                                                                                          \
-		.where = "partitions/" #number, .device = "", .type = kind, .uuid = id, .label = "",                               \
-		.partuuid = "aabbccdd-0" #number, .partlabel = "", .mount = at, .subvolume = "", .fstab = "", __VA_ARGS__          \
+#define FS(number, kind, id, at, ...) \
+	{ \
+		.where = "partitions/" #number, .device = "", .type = kind, .uuid = id, .label = "", \
+		.partuuid = "aabbccdd-0" #number, .partlabel = "", .mount = at, .subvolume = "", .fstab = "", __VA_ARGS__ \
 	}
 
-#define FACTS(list)                                                                                                                \
-	{                                                                                                                          \
+#define FACTS(list) \
+	{ \
 		.kind = GUEST_LINUX, .os = "debian", .like = "", .product = "", .version = "12", .arch = "x86_64", .hostname = "", \
-		.loader_config = "", .esp = "", .init = "systemd", .package_format = "deb",                                        \
-		.fs = (struct fact_fs *)(uintptr_t)(list), .fs_n = sizeof(list) / sizeof((list)[0])                                \
+		.loader_config = "", .esp = "", .init = "systemd", .package_format = "deb", \
+		.fs = (struct fact_fs *)(uintptr_t)(list), .fs_n = sizeof(list) / sizeof((list)[0]) \
 	}
 
 #endif

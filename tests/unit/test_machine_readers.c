@@ -234,8 +234,8 @@ static void vmc_says(void **state)
 }
 
 #define MEMBER(name, value) "<member><name>" name "</name><value>" value "</value></member>"
-#define OBJECT(class, id, fields)                                                                                                  \
-	"<value><struct>" MEMBER("class", class) MEMBER("id", id)                                                                  \
+#define OBJECT(class, id, fields) \
+	"<value><struct>" MEMBER("class", class) MEMBER("id", id) \
 		MEMBER("snapshot", "<struct>" fields "</struct>") "</struct></value>"
 
 static const char xva[] =

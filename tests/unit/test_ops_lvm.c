@@ -105,10 +105,10 @@ static void test_language_wrong(void **state)
 
 /* ---------------------------------------------------------------- volumes */
 
-#define GROUP(seqno, volumes)                                                                                                      \
-	"vg {\nid = \"the-group\"\nseqno = " #seqno "\nextent_size = 128\nphysical_volumes {\n"                                    \
-	"pv0 {\nid = \"" UUID0 "\"\npe_start = 128\npe_count = 31\n}\npv1 {\nid = \"" UUID1                                        \
-	"\"\npe_start = 256\npe_count = 30\n}\n}\n"                                                                                \
+#define GROUP(seqno, volumes) \
+	"vg {\nid = \"the-group\"\nseqno = " #seqno "\nextent_size = 128\nphysical_volumes {\n" \
+	"pv0 {\nid = \"" UUID0 "\"\npe_start = 128\npe_count = 31\n}\npv1 {\nid = \"" UUID1 \
+	"\"\npe_start = 256\npe_count = 30\n}\n}\n" \
 	"logical_volumes {\n" volumes "}\n}\n"
 #define VOLUME(name, body) name " {\nid = \"x\"\nstatus = [\"READ\", \"WRITE\", \"VISIBLE\"]\n" body "}\n"
 #define SEGMENT(n, start, count, stripes, list) \

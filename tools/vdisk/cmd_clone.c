@@ -12,13 +12,9 @@ struct clone_args {
 };
 
 static const struct opt options[] = {
-	{ .name = "linked",
-	  .kind = OPT_FLAG,
-	  .field = offsetof(struct clone_args, linked),
+	{ .name = "linked", .kind = OPT_FLAG, .field = offsetof(struct clone_args, linked),
 	  .help = "make a layer over SRC, which is protected from being written to" },
-	{ .name = "force",
-	  .kind = OPT_FLAG,
-	  .field = offsetof(struct clone_args, force),
+	{ .name = "force", .kind = OPT_FLAG, .field = offsetof(struct clone_args, force),
 	  .help = "replace an existing destination" },
 	{ 0 },
 };

@@ -16,16 +16,10 @@ struct commit_args {
 
 #define AT(member) .field = offsetof(struct commit_args, member)
 static const struct opt options[] = {
-	{ .name = "to",
-	  .kind = OPT_TEXT,
-	  AT(to),
-	  .arg = "ANCESTOR",
-	  .domain = DOMAIN_FILE,
+	{ .name = "to", .kind = OPT_TEXT, AT(to), .arg = "ANCESTOR", .domain = DOMAIN_FILE,
 	  .help = "write what all layers above ANCESTOR say into that one, not only IMG's into its parent" },
 	{ .name = "keep", .kind = OPT_FLAG, AT(keep), .help = "leave IMG as it is, instead of emptying it" },
-	{ .name = "force",
-	  .kind = OPT_FLAG,
-	  AT(force),
+	{ .name = "force", .kind = OPT_FLAG, AT(force),
 	  .help = "change images although they are marked as the parents of others, or as corrupt" },
 	{ 0 },
 };

@@ -21,21 +21,11 @@ struct compact_args {
 
 #define AT(member) .field = offsetof(struct compact_args, member)
 static const struct opt options[] = {
-	{ .name = "zeros-only",
-	  .kind = OPT_FLAG,
-	  AT(zeros_only),
+	{ .name = "zeros-only", .kind = OPT_FLAG, AT(zeros_only),
 	  .help = "do not look at the guest's file systems: only what is zeros goes" },
-	{ .name = "dry-run",
-	  .kind = OPT_FLAG,
-	  AT(dry_run),
+	{ .name = "dry-run", .kind = OPT_FLAG, AT(dry_run),
 	  .help = "tell what the guest's file systems call free, and change nothing" },
-	{ .letter = 'j',
-	  .name = "jobs",
-	  .kind = OPT_UINT,
-	  AT(jobs),
-	  .arg = "N",
-	  .min = 1,
-	  .max = 1024,
+	{ .letter = 'j', .name = "jobs", .kind = OPT_UINT, AT(jobs), .arg = "N", .min = 1, .max = 1024,
 	  .help = "threads; by default one for each processor" },
 	{ 0 },
 };
