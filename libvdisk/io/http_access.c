@@ -75,18 +75,10 @@ static bool is_token(char c) { return c > ' ' && c < 127 && !strchr("()<>@,;:\\\
 /* What this program says itself; a second word on it would change which bytes come. */
 static bool is_ours(const char *name, size_t len)
 {
-	static const char *const ours[] = { "Range",
-		                            "If-Range",
-		                            "If-Match",
-		                            "If-None-Match",
-		                            "If-Modified-Since",
-		                            "If-Unmodified-Since",
-		                            "Accept-Encoding",
-		                            "TE",
-		                            "Content-Length",
-		                            "Transfer-Encoding",
-		                            "Host",
-		                            "Connection" };
+	static const char *const ours[] = {
+		"Range", "If-Range", "If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since", "Accept-Encoding",
+		"TE", "Content-Length", "Transfer-Encoding", "Host", "Connection"
+	};
 
 	for (size_t i = 0; i < sizeof(ours) / sizeof(ours[0]); i++)
 		if (strlen(ours[i]) == len && !strncasecmp(ours[i], name, len))

@@ -37,18 +37,8 @@ static const char usage[] =
 	"  -h, --help              this text\n";
 
 enum {
-	OPT_JSON = 256,
-	OPT_OVERLAY,
-	OPT_KEEP,
-	OPT_RESUME,
-	OPT_UNDO,
-	OPT_ROOT,
-	OPT_KEY,
-	OPT_DRIVERS,
-	OPT_REGENERATE,
-	OPT_SERIAL,
-	OPT_ALLOW,
-	OPT_FORCE
+	OPT_JSON = 256, OPT_OVERLAY, OPT_KEEP, OPT_RESUME, OPT_UNDO, OPT_ROOT, OPT_KEY, OPT_DRIVERS, OPT_REGENERATE, OPT_SERIAL,
+	OPT_ALLOW, OPT_FORCE
 };
 
 static const struct option longopts[] = {

@@ -18,19 +18,8 @@
 static bool is_filler(const char *text)
 {
 	static const char *const fillers[] = {
-		"To be filled by O.E.M.",
-		"To Be Filled By O.E.M.",
-		"Default string",
-		"System Product Name",
-		"System manufacturer",
-		"System Serial Number",
-		"Not Specified",
-		"Not Applicable",
-		"None",
-		"0123456789",
-		"OEM",
-		"O.E.M.",
-		"INVALID",
+		"To be filled by O.E.M.", "To Be Filled By O.E.M.", "Default string", "System Product Name", "System manufacturer",
+		"System Serial Number", "Not Specified", "Not Applicable", "None", "0123456789", "OEM", "O.E.M.", "INVALID",
 		"unknown",
 	};
 
@@ -64,10 +53,8 @@ static const char *uuid_of(struct machine *m, const char *seed)
 static bool is_everybodys(const char *uuid)
 {
 	static const char *const known[] = {
-		"03000200-0400-0500-0006-000700080009",
-		"00020003-0004-0005-0006-000700080009",
-		"12345678-1234-5678-90ab-cddeefaabbcc",
-		"fefefefe-fefe-fefe-fefe-fefefefefefe",
+		"03000200-0400-0500-0006-000700080009", "00020003-0004-0005-0006-000700080009",
+		"12345678-1234-5678-90ab-cddeefaabbcc", "fefefefe-fefe-fefe-fefe-fefefefefefe",
 	};
 
 	for (size_t i = 0; i < sizeof(known) / sizeof(*known); i++)

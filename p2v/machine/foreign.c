@@ -134,42 +134,13 @@ static int vmc_take(struct settings_tree *t)
 
 #define GUID_IDE "_83f8638b-8dca-4152-9eda-2ca8b33039b4_"
 
-static const char *const hyperv_harmless[] = { "@type",
-	                                       "manifest",
-	                                       "global_settings",
-	                                       "VDEVVersion",
-	                                       "ChannelInstanceGuid",
-	                                       "creation_time",
-	                                       "type_id",
-	                                       "version",
-	                                       "global_id",
-	                                       "subtype",
-	                                       "vdev",
-	                                       "weight",
-	                                       "iops_limit",
-	                                       "iops_reservation",
-	                                       "persistent_reservations_supported",
-	                                       "pool_id",
-	                                       "ClusterMonitored",
-	                                       "PortName",
-	                                       "FriendlyName",
-	                                       "Connection",
-	                                       "SwitchName",
-	                                       "MacAddressIsStatic",
-	                                       "address",
-	                                       "RtcDevice",
-	                                       "base_board",
-	                                       "chassis",
-	                                       "num_lock",
-	                                       "pxe_preferred_protocol",
-	                                       "pause_after_boot_failure",
-	                                       "VpciInstanceGuid",
-	                                       "DeviceNamingEnabled",
-	                                       "MediaType",
-	                                       "InterruptModerationDisabled",
-	                                       "NumaAwarePlacement",
-	                                       "Enabled",
-	                                       NULL };
+static const char *const hyperv_harmless[] = {
+	"@type", "manifest", "global_settings", "VDEVVersion", "ChannelInstanceGuid", "creation_time", "type_id", "version",
+	"global_id", "subtype", "vdev", "weight", "iops_limit", "iops_reservation", "persistent_reservations_supported", "pool_id",
+	"ClusterMonitored", "PortName", "FriendlyName", "Connection", "SwitchName", "MacAddressIsStatic", "address", "RtcDevice",
+	"base_board", "chassis", "num_lock", "pxe_preferred_protocol", "pause_after_boot_failure", "VpciInstanceGuid",
+	"DeviceNamingEnabled", "MediaType", "InterruptModerationDisabled", "NumaAwarePlacement", "Enabled", NULL
+};
 
 static void hyperv_drive(struct settings_tree *t, xmlNode *drive, enum machine_bus bus, unsigned controller, unsigned unit)
 {

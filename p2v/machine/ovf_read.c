@@ -14,50 +14,18 @@
 #include <string.h>
 #include <strings.h>
 
-static const char *const sections[] = { "DiskSection",
-	                                "NetworkSection",
-	                                "VirtualHardwareSection",
-	                                "OperatingSystemSection",
-	                                "ProductSection",
-	                                "EulaSection",
-	                                "AnnotationSection",
-	                                "StartupSection",
-	                                "DeploymentOptionSection",
-	                                "ResourceAllocationSection",
-	                                "InstallSection",
-	                                "EnvironmentFilesSection",
-	                                "BootDeviceSection",
-	                                "SharedDiskSection",
-	                                "ScaleOutSection",
-	                                "PlacementGroupSection",
-	                                "PlacementSection",
-	                                "EncryptionSection",
-	                                NULL };
+static const char *const sections[] = {
+	"DiskSection", "NetworkSection", "VirtualHardwareSection", "OperatingSystemSection", "ProductSection", "EulaSection",
+	"AnnotationSection", "StartupSection", "DeploymentOptionSection", "ResourceAllocationSection", "InstallSection",
+	"EnvironmentFilesSection", "BootDeviceSection", "SharedDiskSection", "ScaleOutSection", "PlacementGroupSection",
+	"PlacementSection", "EncryptionSection", NULL
+};
 
-static const char *const harmless[] = { "Info",
-	                                "Description",
-	                                "Label",
-	                                "Category",
-	                                "Caption",
-	                                "ElementName",
-	                                "InstanceID",
-	                                "InstanceId",
-	                                "@msgid",
-	                                "@lang",
-	                                "@required",
-	                                "@id",
-	                                "@buildId",
-	                                "@schemaLocation",
-	                                "@type",
-	                                "VirtualQuantityUnits",
-	                                "AutomaticAllocation",
-	                                "Strings",
-	                                "@uuid",
-	                                "Reservation",
-	                                "@noNamespaceSchemaLocation",
-	                                "Weight",
-	                                "PoolID",
-	                                NULL };
+static const char *const harmless[] = {
+	"Info", "Description", "Label", "Category", "Caption", "ElementName", "InstanceID", "InstanceId", "@msgid", "@lang",
+	"@required", "@id", "@buildId", "@schemaLocation", "@type", "VirtualQuantityUnits", "AutomaticAllocation", "Strings",
+	"@uuid", "Reservation", "@noNamespaceSchemaLocation", "Weight", "PoolID", NULL
+};
 
 #define XSI "http://www.w3.org/2001/XMLSchema-instance"
 
@@ -94,18 +62,11 @@ bool ovf_is(xmlNode *node, const char *section)
    taken. */
 static bool is_vmware(const xmlNode *node)
 {
-	static const char *const names[] = { "BootOrderSection",
-		                             "StorageGroupSection",
-		                             "StorageSection",
-		                             "TagBasedPlacementSection",
-		                             "TagBasedPlacementGroupSection",
-		                             "IpAssignmentSection",
-		                             "CpuCompatibilitySection",
-		                             "ExtraConfig",
-		                             "Config",
-		                             "NetworkPoolSection",
-		                             "MigrationUpgradeRequisitesSection",
-		                             "vServiceDependencySection" };
+	static const char *const names[] = {
+		"BootOrderSection", "StorageGroupSection", "StorageSection", "TagBasedPlacementSection",
+		"TagBasedPlacementGroupSection", "IpAssignmentSection", "CpuCompatibilitySection", "ExtraConfig", "Config",
+		"NetworkPoolSection", "MigrationUpgradeRequisitesSection", "vServiceDependencySection"
+	};
 	const char *type = type_of(node);
 	size_t n;
 

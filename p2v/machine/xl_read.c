@@ -23,43 +23,12 @@ struct xl {
 	bool ahci;
 };
 
-static const char *const harmless[] = { "builder",
-	                                "type",
-	                                "on_poweroff",
-	                                "on_reboot",
-	                                "on_crash",
-	                                "on_watchdog",
-	                                "on_soft_reset",
-	                                "vnc*",
-	                                "spice*",
-	                                "sdl*",
-	                                "keymap",
-	                                "acpi",
-	                                "apic",
-	                                "pae",
-	                                "nx",
-	                                "hap",
-	                                "usb",
-	                                "usbdevice",
-	                                "device_model_version",
-	                                "device_model_override",
-	                                "xen_platform_pci",
-	                                "viridian",
-	                                "localtime",
-	                                "cpu_weight",
-	                                "cap",
-	                                "pool",
-	                                "nographic",
-	                                "soundhw",
-	                                "opengl",
-	                                "shadow_memory",
-	                                "timer_mode",
-	                                "hpet",
-	                                "maxvcpus",
-	                                "maxmem",
-	                                "tsc_mode",
-	                                "kernel_*",
-	                                NULL };
+static const char *const harmless[] = {
+	"builder", "type", "on_poweroff", "on_reboot", "on_crash", "on_watchdog", "on_soft_reset", "vnc*", "spice*", "sdl*",
+	"keymap", "acpi", "apic", "pae", "nx", "hap", "usb", "usbdevice", "device_model_version", "device_model_override",
+	"xen_platform_pci", "viridian", "localtime", "cpu_weight", "cap", "pool", "nographic", "soundhw", "opengl", "shadow_memory",
+	"timer_mode", "hpet", "maxvcpus", "maxmem", "tsc_mode", "kernel_*", NULL
+};
 
 /* ---------------------------------------------------------------- the language */
 

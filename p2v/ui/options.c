@@ -32,18 +32,8 @@ static const char usage[] =
 	"  -h, --help                  this text\n";
 
 enum {
-	OPT_SERVER = 256,
-	OPT_TOKEN,
-	OPT_FINGERPRINT,
-	OPT_DISKS,
-	OPT_AFTER,
-	OPT_AUTO,
-	OPT_TRIES,
-	OPT_ISO,
-	OPT_CMDLINE,
-	OPT_NET,
-	OPT_POWER,
-	OPT_CAPTURE
+	OPT_SERVER = 256, OPT_TOKEN, OPT_FINGERPRINT, OPT_DISKS, OPT_AFTER, OPT_AUTO, OPT_TRIES, OPT_ISO, OPT_CMDLINE, OPT_NET,
+	OPT_POWER, OPT_CAPTURE
 };
 
 static const struct option longopts[] = {

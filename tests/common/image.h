@@ -40,15 +40,7 @@ void t_image_verify(struct t_image *t, uint64_t at);
 bool t_image_right(struct t_image *t, vdisk_image *img, uint64_t at, uint64_t *bad, vd_error *err);
 
 enum t_op_kind {
-	T_OP_WRITE,
-	T_OP_WRITEV,
-	T_OP_WRITE_ZEROS,
-	T_OP_ZERO,
-	T_OP_DISCARD,
-	T_OP_FLUSH,
-	T_OP_READ,
-	T_OP_READV,
-	T_OP_KINDS
+	T_OP_WRITE, T_OP_WRITEV, T_OP_WRITE_ZEROS, T_OP_ZERO, T_OP_DISCARD, T_OP_FLUSH, T_OP_READ, T_OP_READV, T_OP_KINDS
 };
 struct t_op {
 	enum t_op_kind kind;

@@ -134,14 +134,10 @@ static const char *word(const uint8_t *body, size_t len, char out[32])
 static void one(uint8_t what, uint8_t who, const uint8_t *body, size_t len)
 {
 	static const char *const methods[] = { "GET", "POST", "DELETE", "PUT" };
-	static const char *const tails[] = { "",
-		                             "/complete",
-		                             "/screenshot.png",
-		                             "/log",
-		                             "/disks/sda/digests",
-		                             "/disks/sda/chunks",
-		                             "/disks/sda/pass",
-		                             "/disks/sdb/pass" };
+	static const char *const tails[] = {
+		"", "/complete", "/screenshot.png", "/log", "/disks/sda/digests", "/disks/sda/chunks", "/disks/sda/pass",
+		"/disks/sdb/pass"
+	};
 	const char *const secrets[] = { secret, TOKEN, KEY, "" };
 	static uint8_t room[TRANSFER_CHUNK + TRANSFER_RECORD_BYTES];
 	char path[300], text[32];

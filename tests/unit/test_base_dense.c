@@ -127,9 +127,7 @@ static void mixtures(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(noise),
-		cmocka_unit_test(what_is_packed),
-		cmocka_unit_test(what_comes_again),
+		cmocka_unit_test(noise), cmocka_unit_test(what_is_packed), cmocka_unit_test(what_comes_again),
 		cmocka_unit_test(mixtures),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -42,13 +42,11 @@ static void bytes(void **state)
 static void uuids(void **state)
 {
 	static const uint8_t want[16] = {1, 0x23, 0x45, 0x67, 0x89, 0xab, 0xcd, 0xef, 0, 0x11, 0x22, 0x33, 0x44, 0x55, 0x66, 0x77};
-	static const char *const bad[] = { "",
-		                           "01234567",
-		                           "01234567-89ab-cdef-0011-22334455667",
-		                           "01234567-89ab-cdef-0011-2233445566778",
-		                           "0123456-789ab-cdef-0011-223344556677",
-		                           "0123456g-89ab-cdef-0011-223344556677",
-		                           "{01234567-89ab-cdef-0011-223344556677}" };
+	static const char *const bad[] = {
+		"", "01234567", "01234567-89ab-cdef-0011-22334455667", "01234567-89ab-cdef-0011-2233445566778",
+		"0123456-789ab-cdef-0011-223344556677", "0123456g-89ab-cdef-0011-223344556677",
+		"{01234567-89ab-cdef-0011-223344556677}"
+	};
 	uint8_t u[16], v[16];
 	char text[VD_UUID_TEXT];
 

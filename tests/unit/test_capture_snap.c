@@ -641,11 +641,8 @@ static int root_remove(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(planned),
-		cmocka_unit_test(not_enough_room),
-		cmocka_unit_test(in_between),
-		cmocka_unit_test(btrfs_is_frozen),
-		cmocka_unit_test(snapped_by_others),
+		cmocka_unit_test(planned), cmocka_unit_test(not_enough_room), cmocka_unit_test(in_between),
+		cmocka_unit_test(btrfs_is_frozen), cmocka_unit_test(snapped_by_others),
 		cmocka_unit_test(texts_that_are_not_understood),
 		cmocka_unit_test_setup(read_from_snapshots, path_set),
 		cmocka_unit_test_setup(refused_by_lvm, path_set),

@@ -3,18 +3,8 @@
 #include "machine_sample.h"
 
 enum {
-	NAME = 1,
-	UUID = 2,
-	DESCRIPTION = 4,
-	CORES = 8,
-	SECURE = 16,
-	TPM = 32,
-	CHIPSET = 64,
-	SATA = 128,
-	SCSI = 256,
-	NETWORK = 512,
-	OS = 1024,
-	SIZE = 2048,
+	NAME = 1, UUID = 2, DESCRIPTION = 4, CORES = 8, SECURE = 16, TPM = 32, CHIPSET = 64, SATA = 128, SCSI = 256, NETWORK = 512,
+	OS = 1024, SIZE = 2048,
 	BOTH = 4096 /* IDE and SATA in one machine */,
 	OS_WORD = 8192 /* another word for the same system */,
 	PC = 16384 /* the one chipset */

@@ -222,11 +222,8 @@ static void unknown_features_by_name(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(fields_survive),
-		cmocka_unit_test(version_2_ends_at_72),
-		cmocka_unit_test(limits_hold),
-		cmocka_unit_test(extensions_survive),
-		cmocka_unit_test(extension_past_the_end),
+		cmocka_unit_test(fields_survive), cmocka_unit_test(version_2_ends_at_72), cmocka_unit_test(limits_hold),
+		cmocka_unit_test(extensions_survive), cmocka_unit_test(extension_past_the_end),
 		cmocka_unit_test(unknown_features_by_name),
 	};
 

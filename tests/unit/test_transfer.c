@@ -208,13 +208,7 @@ static void texts(void **state)
 static void json(void **state)
 {
 	static const char *const bad[] = {
-		"",
-		"[]",
-		"null",
-		"7",
-		"{",
-		"{} x",
-		"{}{}",
+		"", "[]", "null", "7", "{", "{} x", "{}{}",
 		"{\"a\":1,}",
 		"\xff",
 		"{\"a\":'x'}",
@@ -400,12 +394,8 @@ static void leaves_as_the_library_has_them(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(records),
-		cmocka_unit_test(records_refused),
-		cmocka_unit_test(packed_and_unpacked),
-		cmocka_unit_test(names),
-		cmocka_unit_test(texts),
-		cmocka_unit_test(json),
+		cmocka_unit_test(records), cmocka_unit_test(records_refused), cmocka_unit_test(packed_and_unpacked),
+		cmocka_unit_test(names), cmocka_unit_test(texts), cmocka_unit_test(json),
 		cmocka_unit_test_setup_teardown(pass_kept, folder_open, folder_close),
 		cmocka_unit_test_setup_teardown(state_kept, folder_open, folder_close),
 		cmocka_unit_test_setup_teardown(leaves_as_the_library_has_them, folder_open, folder_close),

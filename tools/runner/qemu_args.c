@@ -127,17 +127,10 @@ int qemu_args_make(struct qemu_args *a, const struct engine_config *config, cons
                    const char *log, vdisk_error *err)
 {
 	const struct machine_config *m = config->machine;
-	static const char *const fixed[] = { "-nodefaults",
-		                             "-no-user-config",
-		                             "-display",
-		                             "none",
-		                             "-vga",
-		                             "std",
-		                             "-no-reboot",
-		                             "-machine",
-		                             "pc",
-		                             "-sandbox",
-		                             "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny" };
+	static const char *const fixed[] = {
+		"-nodefaults", "-no-user-config", "-display", "none", "-vga", "std", "-no-reboot", "-machine", "pc", "-sandbox",
+		"on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"
+	};
 
 	*a = (struct qemu_args){ 0 };
 	if (m->bus == BUS_IDE && m->n_disks > 4)
