@@ -183,7 +183,8 @@ static int disk_open_both(struct local_folder *f, size_t i, vdisk_error *err)
 	transfer_file(f->state.disks[i].name, f->state.format, d->file);
 	transfer_file(f->state.disks[i].name, "leaves", leaves);
 	snprintf(path, sizeof(path), "%s/%s", f->path, d->file);
-	fresh = fstatat(f->dir, leaves, &st, AT_SYMLINK_NOFOLLOW) || !st.st_size; /* empty: it was killed when it had just made it */
+	fresh = fstatat(f->dir, leaves, &st, AT_SYMLINK_NOFOLLOW) || !st.st_size; /* empty: it was killed when it had just made
+	                                                                             it */
 	if (fresh && unlinkat(f->dir, leaves, 0) && errno != ENOENT)
 		return fail_errno(err, "%s/%s", f->path, leaves);
 	if (fresh ? vdisk_create(path, &make, &size, err) : leaks_mend(path, f->state.format, err))
@@ -225,7 +226,8 @@ static int disks_judge(const struct local_folder *f, vdisk_error *err)
 		const uint64_t size = f->state.disks[i].size;
 		struct vdisk_create_options make = { .format = f->state.format,
 			                             .size = size,
-			                             .flags = VDISK_CREATE_OVERWRITE | VDISK_CREATE_DRY_RUN | VDISK_CREATE_ROUND_UP };
+			                             .flags = VDISK_CREATE_OVERWRITE | VDISK_CREATE_DRY_RUN |
+			                                      VDISK_CREATE_ROUND_UP };
 		uint64_t room;
 
 		transfer_file(f->state.disks[i].name, f->state.format, file);
