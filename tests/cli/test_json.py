@@ -49,6 +49,8 @@ def keys(schema):
 REGION = {"name": TEXT, "type": MAYBE(TEXT), "length": NUMBER, "free": NUMBER, "note": MAYBE(TEXT)}
 HEAD = {"schema-version": NUMBER, "command": TEXT}
 SIDE = {"path": TEXT, "format": TEXT, "virtual-size": NUMBER}
+# What holds a snapshot's disk: of whole machines, VirtualBox's and Hyper-V's, with what it is.
+STATE_FILE = {"path": TEXT, "disk?": MAYBE(TEXT), "format?": MAYBE(TEXT), "ancestors?": None}
 SCHEMAS = {
 	"convert": {**HEAD, "source": SIDE, "destination": SIDE, "dry-run": BOOL,
 	            "regions": [REGION], "data?": NUMBER, "zero?": NUMBER, "skipped?": NUMBER, "offloaded?": NUMBER,
@@ -86,7 +88,8 @@ SCHEMAS = {
 	             "merged?": NUMBER, "direction?": MAYBE(TEXT),
 	             "snapshots?": [{"kind": TEXT, "id": TEXT, "name": MAYBE(TEXT), "description": MAYBE(TEXT), "parent": MAYBE(TEXT), "current": BOOL,
 	                             "date": MAYBE(TEXT), "date-nsec": NUMBER, "virtual-size": NUMBER, "vm-state-size": NUMBER,
-	                             "vm-clock-nsec": NUMBER, "files": [{"path": TEXT}], "problem": MAYBE(TEXT)}],
+	                             "vm-clock-nsec": NUMBER, "files": [STATE_FILE], "memory?": MAYBE(TEXT), "problem": MAYBE(TEXT)}],
+	             "disks?": [STATE_FILE],
 	             "first?": MAYBE(TEXT), "second?": MAYBE(TEXT), "first-size?": NUMBER, "second-size?": NUMBER, "equal?": BOOL, "bytes?": NUMBER,
 	             "ranges?": [{"offset": NUMBER, "length": NUMBER}]},
 	"bitmap": {**HEAD, "action": TEXT, "path": TEXT, "name?": TEXT, "virtual-size?": NUMBER, "unlisted?": NUMBER,
