@@ -81,7 +81,9 @@ def ours():
 	vdisk("convert", "-O", "vdi", "child.vdi", "flat.vdi")
 	same_as_raw("base.raw", "flat.vdi", "vdi")
 	refused("create", "-b", "base.vdi", "x.vdi", "3M", mentions="size")
-	refused("resize", "flat.vdi", "9M", mentions="resized")
+	vdisk("resize", "flat.vdi", "9M")
+	os.truncate("base.raw", 9 * MIB)
+	same_as_raw("base.raw", "flat.vdi", "vdi")
 
 
 @case
