@@ -225,7 +225,7 @@ elif [ "$layout" = raid1 ]; then
 		>"$work/fish.log" 2>&1 || { cat "$work/fish.log" >&2; lack "libguestfs does not make an array"; }
 elif [ "$layout" != plain ]; then
 	tar -C "$root" -cf "$work/root.tar" .
-	"mkfs.$type" -q "$work/2.part" # libguestfs' own appliance need not have it
+	"mkfs.$type" -q "$work/2.part" >&2 # libguestfs' own appliance need not have it
 	where="mount /dev/sda /"
 	[ "$type" = xfs ] || where="mount /dev/sda / : btrfs-subvolume-create /@ : umount / : mount-options subvol=@ /dev/sda /"
 	# shellcheck disable=SC2086 # words
