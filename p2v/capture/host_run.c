@@ -73,8 +73,11 @@ static void hear(int out, int err, struct text *said, struct text *complaint)
 	char buf[8192];
 
 	while (p[0].fd >= 0 || p[1].fd >= 0) {
-		if (poll(p, 2, -1) < 0 && errno != EINTR)
+		if (poll(p, 2, -1) < 0) {
+			if (errno == EINTR)
+				continue; /* what it told the last time is told of no more */
 			return;
+		}
 		for (int i = 0; i < 2; i++) {
 			ssize_t n = p[i].fd >= 0 && p[i].revents ? read(p[i].fd, buf, sizeof(buf)) : -2;
 
