@@ -417,6 +417,7 @@ def rng_for(name):
 
 def main():
 	wanted = [a for a in sys.argv[1:] if not a.startswith("-")]
+	names = [name for name, _, _ in _cases]
 	if not os.path.exists(VDISK) and not shutil.which(VDISK):
 		print("SKIP: no program under test: set VDISK")
 		sys.exit(77)
@@ -425,7 +426,7 @@ def main():
 	failed = []
 	home = os.getcwd()
 	for name, fn, args in _cases:
-		if wanted and not any(w in name for w in wanted):
+		if wanted and not any(w == name if w in names else w in name for w in wanted): # parts of names, where none is the whole of one
 			continue
 		folder = tempfile.mkdtemp(prefix="vdtest.")
 		os.chdir(folder)
