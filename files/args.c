@@ -64,7 +64,7 @@ static int option_take(struct args *a, int c)
 	case OPT_KEY:
 		if (a->n_keys == ARGS_KEYS_MAX)
 			return bad("more than 16 key files", optarg);
-		return option_text(PROGRAM, "--key-file", optarg, &a->key_files[a->n_keys++]);
+		return option_path(PROGRAM, "--key-file", optarg, &a->key_files[a->n_keys++]);
 	case 'h': return option_help(PROGRAM, usage, NULL);
 	default: return option_source(PROGRAM, c, optarg, &a->source) ? -1 : 0;
 	}

@@ -224,6 +224,10 @@ int daemon_serve(struct args *a, int ready_fd)
 	signals_block(&set);
 	/* A loop device over us must not wait for its own write-back.  It needs a capability, so it may fail. */
 	prctl(PR_SET_IO_FLUSHER, 1, 0, 0, 0);
+	if (vdisk_path_judge(a->dir, &err)) {
+		say(LOG_ERR, "%s", err.message);
+		return 2;
+	}
 	s.mountpoint = realpath(a->dir, NULL);
 	if (s.mountpoint && !stat(s.mountpoint, &st) && !S_ISDIR(st.st_mode)) { /* which FUSE would not mind */
 		free(s.mountpoint);

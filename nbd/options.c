@@ -89,26 +89,27 @@ static int bad(const char *what, const char *value) { return option_bad(PROGRAM,
 static int number(const char *name, unsigned long max, unsigned *out) { return option_number(PROGRAM, name, optarg, max, out); }
 
 static int text(const char *name, const char **out) { return option_text(PROGRAM, name, optarg, out); }
+static int path(const char *name, const char **out) { return option_path(PROGRAM, name, optarg, out); }
 
 static int option_take(struct options *o, int c)
 {
 	switch (c) {
-	case OPT_SOCKET: return text("--socket", &o->socket);
+	case OPT_SOCKET: return path("--socket", &o->socket);
 	case OPT_LISTEN: return text("--listen", &o->listen);
 	case OPT_ALLOW_PLAIN: o->allow_plain = true; return 0;
 	case OPT_PARTITION: return number("--partition", 65535, &o->source.partition);
 	case OPT_NAME: o->name = optarg; return 0;
 	case OPT_BITMAP: return text("--bitmap", &o->bitmap);
-	case OPT_TLS: return text("--tls", &o->tls.folder);
+	case OPT_TLS: return path("--tls", &o->tls.folder);
 	case OPT_TLS_ANY: o->tls.any_client = true; return 0;
-	case OPT_TLS_PSK: return text("--tls-psk", &o->tls.psk);
+	case OPT_TLS_PSK: return path("--tls-psk", &o->tls.psk);
 	case OPT_CLIENTS: return number("--clients", 1024, &o->clients);
 	case OPT_TIMEOUT: return number("--timeout", 86400, &o->timeout_sec);
 	case OPT_IDLE: return number("--idle-timeout", SECONDS_MAX, &o->idle_timeout_sec);
 	case OPT_ONCE: o->once = true; return 0;
 	case OPT_RUN: return text("--run", &o->run);
 	case OPT_FORK: o->fork = true; return 0;
-	case OPT_PID_FILE: return text("--pid-file", &o->pid_file);
+	case OPT_PID_FILE: return path("--pid-file", &o->pid_file);
 	case 'f': return text("--format", &o->source.format);
 	case 'q': o->quiet = true; return 0;
 	case 'h': return option_help(PROGRAM, usage, NULL);

@@ -10,6 +10,7 @@
 #include "base/alloc.h"
 #include "base/bytes.h"
 #include "base/path.h"
+#include "io/local.h"
 #include "io/nbd.h"
 
 #include <errno.h>
@@ -123,6 +124,8 @@ static int plan_backing(struct plan *p, const struct vd_new_image *n, vd_error *
 	if (!n->backing_format)
 		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "%s: the format of the backing image '%s' must be said (-F)",
 		               n->path, n->backing);
+	if (vd_local_judge(n->backing, err))
+		return -1;
 	path = vd_path_beside(n->path, n->backing);
 	if (!path)
 		return vd_fail_nomem(err, strlen(n->backing));

@@ -11,6 +11,7 @@
 #include "base/alloc.h"
 #include "base/bytes.h"
 #include "io/http.h"
+#include "io/local.h"
 #include "io/nbd.h"
 #include "io/url.h"
 
@@ -173,16 +174,14 @@ static int file_open(const char *path, const struct vdisk_open_options *o, struc
 
 	if (vd_nbd_uri_is(path)) {
 		if (write)
-			return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET,
-			               "%s: an NBD server's export is written to by \"vdisk convert\" alone", path);
+			return vd_local_judge(path, err);
 		if (vd_file_nbd(path, false, f, err))
 			return -1;
 		return o->parts ? vd_file_parts(*f, o->parts, o->n_parts, o->parts_len, f, err) : 0;
 	}
 	if (vd_url_is(path)) {
 		if (write)
-			return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET,
-			               "an image on a web server is for reading: convert it to a file first");
+			return vd_local_judge(path, err);
 		if (vd_file_http(path, o->remote, f, err))
 			return -1;
 		return o->parts ? vd_file_parts(*f, o->parts, o->n_parts, o->parts_len, f, err) : 0;
@@ -290,6 +289,8 @@ static int image_open(const char *path, const struct vdisk_open_options *o, unsi
 	*out = img;
 	return 0;
 }
+
+int vdisk_path_judge(const char *path, vdisk_error *err) { return vd_local_judge(path, err); }
 
 int vdisk_open(const char *path, const struct vdisk_open_options *opts, vdisk_image **out, vdisk_error *err)
 {

@@ -55,8 +55,12 @@ static int judge(const char *path, bool overwrite, const struct vd_kept_file *ke
 		                 : vd_fail(err, VDISK_REFUSED, VDISK_NO_OFFSET,
 		                           "%s: what the export holds would be overwritten; --force does that", path);
 	}
-	if (vd_url_is(path))
-		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "images are read from web servers, not written to them");
+	if (vd_url_is(path)) {
+		VD_AUTO_FREE char *shown = vd_url_shown(path);
+
+		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET,
+		               "%s: images are read from web servers, not written to them", shown ? shown : "");
+	}
 	if (!vd_base_name(path)[0])
 		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "'%s' is no file name", path);
 	if (stat(path, &st)) {

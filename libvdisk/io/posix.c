@@ -3,6 +3,7 @@
  * Regular files and block devices: reading, writing, size, holes.  No lock on the way of reads and of writes inside the known size;
  * `growth` (posix.h) orders writes that extend the file against truncation.
  */
+#include "io/local.h"
 #include "io/posix.h"
 #include "base/alloc.h"
 #include "base/bytes.h"
@@ -336,6 +337,8 @@ int vd_file_posix(int dirfd, const char *path, const char *name, uint32_t flags,
 	struct stat st;
 	int fd;
 
+	if (vd_local_judge(path, err))
+		return -1;
 	if (flags & VD_POSIX_CREATE)
 		oflags |= O_CREAT | O_EXCL;
 	else if (!fstatat(dirfd, path, &st, 0) && type_check(&st, name, err))

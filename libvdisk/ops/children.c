@@ -3,6 +3,7 @@
 #include "ops/children.h"
 #include "base/alloc.h"
 #include "base/path.h"
+#include "io/local.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -82,6 +83,8 @@ int vd_path_real(const char *path, char **out, vd_error *err)
 	*out = NULL;
 	if (!dir)
 		return vd_fail_nomem(err, strlen(path));
+	if (vd_local_judge(path, err))
+		return -1;
 	if (realpath(path, real)) {
 		*out = vd_strdup(real);
 	} else {

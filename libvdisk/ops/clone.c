@@ -11,6 +11,7 @@
 #include "core/staging.h"
 #include "base/alloc.h"
 #include "base/path.h"
+#include "io/local.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -37,6 +38,8 @@ static int clone_linked(vdisk_image *src, const char *path, const struct vdisk_c
 		.log_ctx = src->log_ctx,
 	};
 
+	if (vd_local_judge(src->path, err))
+		return -1;
 	if (!realpath(src->path, from))
 		return vd_fail_errno(err, errno, VDISK_NO_OFFSET, "%s", src->path);
 	if (vd_path_real(path, &child, err))

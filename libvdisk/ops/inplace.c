@@ -11,6 +11,7 @@
 #include "base/alloc.h"
 #include "base/bytes.h"
 #include "base/path.h"
+#include "io/local.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -68,6 +69,8 @@ static int absolute(const char *path, char **out, vd_error *err)
 {
 	char real[PATH_MAX];
 
+	if (vd_local_judge(path, err))
+		return -1;
 	if (!realpath(path, real))
 		return vd_fail_errno(err, errno, VDISK_NO_OFFSET, "%s", path);
 	if (strpbrk(real, "\n\r"))
@@ -301,6 +304,8 @@ static int names_find(struct inplace *p, vd_error *err)
 
 	if (!side || !dir)
 		return vd_fail_nomem(err, strlen(p->path));
+	if (vd_local_judge(p->path, err))
+		return -1;
 	if (!realpath(dir, p->folder))
 		return vd_fail_errno(err, errno, VDISK_NO_OFFSET, "%s", dir);
 	if (!*base || strpbrk(p->path, "\n\r"))

@@ -7,6 +7,7 @@
 #include "core/staging.h"
 #include "base/alloc.h"
 #include "base/bytes.h"
+#include "io/local.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -83,7 +84,7 @@ int vd_manifest_judge(const char *path, vdisk_image *src, bool overwrite, vd_err
 {
 	struct stat to;
 
-	if (vd_staging_judge(path, overwrite, err))
+	if (vd_local_judge(path, err) || vd_staging_judge(path, overwrite, err))
 		return -1;
 	if (stat(path, &to))
 		return 0;

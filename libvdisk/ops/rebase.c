@@ -17,6 +17,7 @@
 #include "base/alloc.h"
 #include "base/path.h"
 #include "core/trust.h"
+#include "io/local.h"
 
 struct rebase {
 	vdisk_image *img, *to; /* to: NULL: no parent */
@@ -116,7 +117,7 @@ int vdisk_rebase(vdisk_image *img, const struct vdisk_rebase_options *o, uint64_
 	if (!o->backing_format)
 		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "%s: the format of the new parent '%s' must be said (-F)",
 		               img->path, o->backing);
-	if (name_judge(img, o, err))
+	if (vd_local_judge(o->backing, err) || name_judge(img, o, err))
 		return -1;
 	path = vd_path_beside(img->path, o->backing);
 	if (!path)

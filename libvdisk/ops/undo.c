@@ -8,6 +8,7 @@
 #include "base/path.h"
 #include "core/staging.h"
 #include "core/trust.h"
+#include "io/local.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -44,6 +45,8 @@ static char *meta_get(const struct vd_undo *u, const char *key)
 static int run_init(struct vd_undo_run *r, const char *image, vd_error *err)
 {
 	*r = (struct vd_undo_run){ .allow_dirs = r->allow_dirs, .hold = r->hold };
+	if (vd_local_judge(image, err))
+		return -1;
 	if (!(r->journal = vd_undo_path(image)) || !(r->image = vd_strdup(image))) {
 		run_clear(r);
 		return vd_fail_nomem(err, strlen(image));
@@ -357,6 +360,8 @@ int vdisk_undo_find(const char *path, struct vdisk_undo_info *out, vdisk_error *
 	*out = (struct vdisk_undo_info){ 0 };
 	if (!journal)
 		return vd_fail_nomem(err, strlen(path));
+	if (vd_local_judge(path, err))
+		return -1;
 	if (access(journal, F_OK))
 		return 0;
 	if (vd_file_posix(AT_FDCWD, journal, journal, 0, &f, err))

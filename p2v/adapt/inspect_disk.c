@@ -144,7 +144,7 @@ static int copy_make(struct disk *d, const struct source_options *o, vdisk_error
 
 static int raw_make(struct disk *d, const struct source_options *o, vdisk_error *err)
 {
-	if (strcmp(vdisk_format_name(d->source.img), "raw") || vdisk_depth(d->source.img) > 1)
+	if (strcmp(vdisk_format_name(d->source.img), "raw") || vdisk_depth(d->source.img) > 1 || vdisk_path_judge(d->image, NULL))
 		return copy_make(d, o, err);
 	d->raw = realpath(d->image, NULL);
 	return d->raw ? 0 : fail_errno(err, "%s", d->image);

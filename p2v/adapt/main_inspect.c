@@ -68,7 +68,7 @@ static int option_take(struct args *a, int c)
 	case OPT_KEY:
 		if (o->keys_n == INSPECT_KEYS_MAX)
 			return option_bad(PROGRAM, "more than 16 key files", optarg);
-		return option_text(PROGRAM, "--key-file", optarg, &o->key_files[o->keys_n++]);
+		return option_path(PROGRAM, "--key-file", optarg, &o->key_files[o->keys_n++]);
 	case 'f': return option_source(PROGRAM, OPTION_FORMAT, optarg, &o->source) ? -1 : 0;
 	case 'h': return option_help(PROGRAM, usage, NULL);
 	default: return option_source(PROGRAM, c, optarg, &o->source) ? -1 : 0;

@@ -85,7 +85,7 @@ static int mode_take(struct adapt_args *a, enum adapt_mode mode)
 
 static int list_take(const char *name, const char **v, size_t *n, size_t most)
 {
-	return *n == most ? bad("is given too many times", name) : option_text(PROGRAM, name, optarg, &v[(*n)++]);
+	return *n == most ? bad("is given too many times", name) : option_path(PROGRAM, name, optarg, &v[(*n)++]);
 }
 
 static int option_take(struct adapt_args *a, int c)
@@ -96,11 +96,11 @@ static int option_take(struct adapt_args *a, int c)
 	case OPT_RESUME: return mode_take(a, MODE_RESUME);
 	case OPT_UNDO: return mode_take(a, MODE_UNDO);
 	case OPT_JSON: a->json = true; return 0;
-	case OPT_OVERLAY: return option_text(PROGRAM, "--overlay", optarg, &a->overlay);
-	case OPT_KEEP: return option_text(PROGRAM, "--keep-undo", optarg, &a->keep_undo);
+	case OPT_OVERLAY: return option_path(PROGRAM, "--overlay", optarg, &a->overlay);
+	case OPT_KEEP: return option_path(PROGRAM, "--keep-undo", optarg, &a->keep_undo);
 	case OPT_ROOT: return option_text(PROGRAM, "--root", optarg, &a->root);
 	case OPT_KEY: return list_take("--key-file", a->key_files, &a->n_keys, KEYS_MAX);
-	case OPT_DRIVERS: return option_text(PROGRAM, "--drivers", optarg, &a->steps.drivers);
+	case OPT_DRIVERS: return option_path(PROGRAM, "--drivers", optarg, &a->steps.drivers);
 	case OPT_REGENERATE: a->steps.regenerate = true; return 0;
 	case OPT_SERIAL: a->steps.serial = true; return 0;
 	case 'f': return option_text(PROGRAM, "--format", optarg, &a->format);

@@ -94,6 +94,7 @@ static const struct option longopts[] = {
 static int bad(const char *what, const char *value) { return option_bad(PROGRAM, what, value); }
 
 static int text(const char *name, const char **out) { return option_text(PROGRAM, name, optarg, out); }
+static int path(const char *name, const char **out) { return option_path(PROGRAM, name, optarg, out); }
 
 static int number(const char *name, unsigned long max, unsigned *out) { return option_number(PROGRAM, name, optarg, max, out); }
 
@@ -176,9 +177,9 @@ static int option_take(struct options *o, int c)
 	case OPT_FINGERPRINT:
 		o->has_fingerprint = transfer_unhex(optarg, true, o->fingerprint, 32);
 		return o->has_fingerprint ? 0 : bad("--fingerprint wants 64 hexadecimal digits", optarg);
-	case OPT_CACERT: return text("--cacert", &o->ca_file);
-	case OPT_CERT: return text("--cert", &o->cert);
-	case OPT_KEY: return text("--key", &o->key);
+	case OPT_CACERT: return path("--cacert", &o->ca_file);
+	case OPT_CERT: return path("--cert", &o->cert);
+	case OPT_KEY: return path("--key", &o->key);
 	case OPT_RESUME: o->resume = true; return 0;
 	case OPT_RESYNC: o->resync = true; return 0;
 	case OPT_PASSES: return number("--passes", 1000, &o->passes);
@@ -198,8 +199,8 @@ static int option_take(struct options *o, int c)
 	case OPT_LEVEL: return level_take(o);
 	case OPT_LIMIT: return rate_take(o, optarg);
 	case OPT_GIVE_UP: o->has_give_up = true; return number("--give-up", 31536000, &o->give_up);
-	case OPT_STATE: return text("--state", &o->state);
-	case OPT_MACHINE: return text("--machine-out", &o->machine_out);
+	case OPT_STATE: return path("--state", &o->state);
+	case OPT_MACHINE: return path("--machine-out", &o->machine_out);
 	case 'l': o->list = true; return 0;
 	case OPT_JSON: o->json = true; return 0;
 	case 'p': o->progress = PROGRESS_BAR; return 0;

@@ -92,7 +92,7 @@ static const struct option longopts[] = {
 static int list_take(const struct flow_args *a, const char *name, const char **v, size_t *n, size_t most)
 {
 	return *n == most ? option_bad(a->program, "is given too many times", name)
-	                  : option_text(a->program, name, optarg, &v[(*n)++]);
+	                  : option_path(a->program, name, optarg, &v[(*n)++]);
 }
 
 /* "K=V,K=V" */
@@ -164,7 +164,7 @@ static int option_take(struct flow_args *a, int c)
 	case 't': return target_take(a);
 	case OPT_FOR: return profile_take(a);
 	case OPT_FINDINGS: a->findings = true; return 0;
-	case OPT_OUT: return option_text(a->program, "--out", optarg, &a->out);
+	case OPT_OUT: return option_path(a->program, "--out", optarg, &a->out);
 	case OPT_NAME: return option_text(a->program, "--name", optarg, &a->name);
 	case 'O': return option_text(a->program, "--format", optarg, &a->format);
 	case 'o': return pairs_take(a);
@@ -176,7 +176,7 @@ static int option_take(struct flow_args *a, int c)
 	case OPT_SYSTEM: return option_number(a->program, "--system", optarg, 1024, &a->system);
 	case OPT_NO_CHECK: a->no_check = true; return 0;
 	case OPT_NO_ADAPT: a->no_adapt = true; return 0;
-	case OPT_DRIVERS: return option_text(a->program, "--drivers", optarg, &a->drivers);
+	case OPT_DRIVERS: return option_path(a->program, "--drivers", optarg, &a->drivers);
 	case OPT_KEY: return list_take(a, "--key-file", a->keys, &a->n_keys, KEYS_MAX);
 	case OPT_SERIAL: a->serial = true; return 0;
 	case OPT_VERIFY: a->verify = true; return 0;

@@ -127,6 +127,8 @@ static int description_open(struct flow *f, vdisk_error *err)
 	size_t len;
 	int rc;
 
+	if (vdisk_path_judge(source, err))
+		return -1;
 	if (stat(source, &st))
 		return fail_errno(err, "%s", source);
 	if (S_ISDIR(st.st_mode)) {

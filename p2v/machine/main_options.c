@@ -121,8 +121,7 @@ static int allow_take(struct machine_args *a, const char *value)
 {
 	if (a->n_allow == MACHINE_ALLOW_MAX)
 		return bad("--allow-parent is said too often", NULL);
-	a->allow[a->n_allow++] = value;
-	return 0;
+	return option_path(PROGRAM, "--allow-parent", value, &a->allow[a->n_allow++]);
 }
 
 static int option_take(struct machine_args *a, int c)
@@ -130,7 +129,7 @@ static int option_take(struct machine_args *a, int c)
 	switch (c) {
 	case OPT_JSON: a->json = true; return 0;
 	case OPT_TO: return kind_take(optarg, true, &a->to);
-	case 'o': return option_text(PROGRAM, "--output", optarg, &a->out);
+	case 'o': return option_path(PROGRAM, "--output", optarg, &a->out);
 	case OPT_FORCE: a->force = true; return 0;
 	case OPT_FROM: return kind_take(optarg, false, &a->from);
 	case OPT_SYSTEM: return option_number(PROGRAM, "--system", optarg, MACHINE_LIST_MAX, &a->system);
@@ -178,6 +177,7 @@ static const char *judge(const struct machine_args *a)
 
 int machine_args_parse(struct machine_args *a, int argc, char **argv)
 {
+	vdisk_error err = { 0 };
 	const char *wrong;
 	int c;
 
@@ -191,5 +191,7 @@ int machine_args_parse(struct machine_args *a, int argc, char **argv)
 	if (argc - optind == 1)
 		a->file = argv[optind];
 	wrong = judge(a);
+	if (!wrong && vdisk_path_judge(a->file, &err))
+		wrong = err.message;
 	return wrong ? bad(wrong, NULL) : 0;
 }

@@ -77,6 +77,7 @@ static const struct option longopts[] = {
 static int bad(const char *what, const char *value) { return option_bad(PROGRAM, what, value); }
 static int number(const char *name, unsigned long max, unsigned *out) { return option_number(PROGRAM, name, optarg, max, out); }
 static int text(const char *name, const char **out) { return option_text(PROGRAM, name, optarg, out); }
+static int path(const char *name, const char **out) { return option_path(PROGRAM, name, optarg, out); }
 
 static int one_of(const char *name, const char *list, const char **out)
 {
@@ -138,20 +139,20 @@ static int timeout(const char **out)
 static int option_take(struct options *o, int c)
 {
 	switch (c) {
-	case OPT_STORE: return text("--store", &o->store.folder);
+	case OPT_STORE: return path("--store", &o->store.folder);
 	case OPT_LISTEN: o->http.listen = optarg; return 0;
 	case 'O': return format("--format", &o->store.format);
 	case OPT_TOKEN: return text("--token", &o->token);
-	case OPT_TOKEN_FILE: return text("--token-file", &o->token_file);
+	case OPT_TOKEN_FILE: return path("--token-file", &o->token_file);
 	case OPT_TOKEN_USES: return uses(&o->token_uses);
-	case OPT_CERT: return text("--cert", &o->tls.cert);
-	case OPT_KEY: return text("--key", &o->tls.key);
-	case OPT_CLIENT_CA: return text("--client-ca", &o->tls.client_ca);
-	case OPT_VIEW_KEY: return text("--view-key-file", &o->view_key_file);
+	case OPT_CERT: return path("--cert", &o->tls.cert);
+	case OPT_KEY: return path("--key", &o->tls.key);
+	case OPT_CLIENT_CA: return path("--client-ca", &o->tls.client_ca);
+	case OPT_VIEW_KEY: return path("--view-key-file", &o->view_key_file);
 	case OPT_ADAPT: return one_of("--adapt", "kvm|vmware|hyperv|xen|virtualbox", &o->work.adapt);
 	case OPT_CONVERT: return format("--convert", &o->work.convert);
 	case OPT_VERIFY: o->work.verify = true; return 0;
-	case OPT_DRIVERS: return text("--drivers", &o->work.drivers);
+	case OPT_DRIVERS: return path("--drivers", &o->work.drivers);
 	case OPT_EXPECT: return text("--expect", &o->work.expect);
 	case OPT_TIMEOUT: return timeout(&o->work.timeout);
 	case OPT_ENGINE: return one_of("--engine", "kvm|qemu|auto", &o->work.engine);

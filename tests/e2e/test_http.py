@@ -525,10 +525,10 @@ def not_for_writing():
 	write("a.raw", data)
 	with Site({"/a.raw": data}) as site:
 		url = site.base + "/a.raw"
-		refused(web("resize", "-f", "raw", url, "10M", rc=2), "for reading")
+		refused(web("resize", "-f", "raw", url, "10M", rc=2), "a file is wanted")
 		refused(web("convert", "-O", "raw", "a.raw", site.base + "/b.raw", rc=2), "web server")
 		refused(web("convert", "--used-only", url, "b.qcow2", rc=2), "--used-only")
-		refused(web("convert", "--punch-source=destroy-source", url, "b.qcow2", rc=2), "for reading")
+		refused(web("convert", "--punch-source=destroy-source", url, "b.qcow2", rc=2), "a file is wanted")
 		eq(0, site.count, "requests")
 	for bad, word in (("http://", "no server"), ("http:///a.raw", "no server"), ("http://h/a b.raw", "space")):
 		refused(web("info", bad, rc=2), word)

@@ -39,6 +39,15 @@ int option_text(const char *program, const char *name, const char *value, const 
 	return 0;
 }
 
+int option_path(const char *program, const char *name, const char *value, const char **out)
+{
+	vdisk_error err = { 0 };
+
+	if (vdisk_path_judge(value, &err))
+		return option_bad(program, name, err.message);
+	return option_text(program, name, value, out);
+}
+
 int option_number(const char *program, const char *name, const char *value, unsigned long max, unsigned *out)
 {
 	char *end;
@@ -79,11 +88,11 @@ int option_source(const char *program, int c, const char *value, struct source_o
 	case OPTION_FORCE: o->force = true; return 0;
 	case 'U': o->force_share = true; return 0;
 	case OPTION_FORMAT: return option_text(program, "--format", value, &o->format);
-	case OPTION_OVERLAY: return option_text(program, "--overlay", value, &o->overlay);
+	case OPTION_OVERLAY: return option_path(program, "--overlay", value, &o->overlay);
 	case OPTION_ALLOW_PARENT:
 		if (o->n_allow == SOURCE_ALLOW_MAX)
 			return option_bad(program, "more than 64 folders are allowed by --allow-parent", value);
-		return option_text(program, "--allow-parent", value, &o->allow[o->n_allow++]);
+		return option_path(program, "--allow-parent", value, &o->allow[o->n_allow++]);
 	default: return 1;
 	}
 }

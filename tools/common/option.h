@@ -26,6 +26,8 @@ int option_help(const char *program, const char *usage, const char *more);
 /* All return 0, or -1 when it was said; `program` is what the line begins with. */
 int option_bad(const char *program, const char *what, const char *value); /* always -1; value may be NULL */
 int option_text(const char *program, const char *name, const char *value, const char **out);
+/* A file or folder of this host. */
+int option_path(const char *program, const char *name, const char *value, const char **out);
 int option_number(const char *program, const char *name, const char *value, unsigned long max, unsigned *out); /* from 1 */
 /* `value` (may be NULL) is a file to be written anew: none of `images`, and no block device. */
 int option_output(const char *program, const char *name, const char *value, const char *const *images, size_t n);

@@ -51,7 +51,7 @@ static int base_look(struct opening *w, vdisk_error *err)
 	vdisk_image *img;
 	char *slash;
 
-	if (image_open(w, 0, &img, err))
+	if (vdisk_path_judge(w->o->image, err) || image_open(w, 0, &img, err))
 		return -1;
 	snprintf(w->format, sizeof(w->format), "%s", vdisk_format_name(img));
 	vdisk_close(img, NULL);

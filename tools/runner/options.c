@@ -194,21 +194,21 @@ static int nic_parse(struct options *o, const char *text)
 static int option_apply(struct options *o, const char *program, int c)
 {
 	switch (c) {
-	case OPT_KERNEL: o->kernel = optarg; return 0;
-	case OPT_INITRD: o->initrd = optarg; return 0;
+	case OPT_KERNEL: return option_path(program, "--kernel", optarg, &o->kernel);
+	case OPT_INITRD: return option_path(program, "--initrd", optarg, &o->initrd);
 	case OPT_APPEND: o->append = optarg; return 0;
-	case OPT_SERIAL: o->serial = optarg; return 0;
+	case OPT_SERIAL: return option_path(program, "--serial", optarg, &o->serial);
 	case OPT_FIRMWARE: return firmware_parse(o, optarg);
-	case OPT_FIRMWARE_LOG: o->firmware_log = optarg; return 0;
+	case OPT_FIRMWARE_LOG: return option_path(program, "--firmware-log", optarg, &o->firmware_log);
 	case OPT_ENGINE: return engine_parse(o, optarg);
 	case OPT_BUS: return bus_parse(o, optarg);
 	case OPT_NIC: return nic_parse(o, optarg);
 	case OPT_NO_REBOOT: o->no_reboot = true; return 0;
 	case OPT_EXPECT: o->expect = optarg; return 0;
-	case OPT_REFERENCE: o->reference = optarg; return 0;
+	case OPT_REFERENCE: return option_path(program, "--reference", optarg, &o->reference);
 	case OPT_JSON: o->json = true; return 0;
-	case OPT_JUNIT: o->junit = optarg; return 0;
-	case OPT_SCREENSHOT: o->screenshot = optarg; return 0;
+	case OPT_JUNIT: return option_path(program, "--junit", optarg, &o->junit);
+	case OPT_SCREENSHOT: return option_path(program, "--screenshot", optarg, &o->screenshot);
 	case 'v': o->verbose = true; return 0;
 	case 'm': return memory_parse(o, optarg);
 	case 'c': return count_parse(o, optarg, 1, MACHINE_CPUS_MAX, "not a number of processors from 1 to 16", &o->n_cpus);

@@ -23,7 +23,7 @@ static const struct opt options[] = {
 	  .help = "create: how much of the disk each bit tells of, a power of two from 512 to 2G; by default a cluster, "
 	          "but 4K to 64K" },
 	{ .name = "disabled", .kind = OPT_FLAG, AT(disabled), .help = "create: one that follows no changes until it is enabled" },
-	{ .name = "from", .kind = OPT_TEXT, AT(from), .arg = "FILE", .domain = DOMAIN_FILE,
+	{ .name = "from", .kind = OPT_TEXT, AT(from), .arg = "FILE", .domain = DOMAIN_IMAGE,
 	  .help = "merge: the other bitmap is in this image, of a disk of the same size" },
 	{ .name = "force", .kind = OPT_FLAG, AT(force),
 	  .help = "change IMG although it is marked as the parent of others, or as corrupt" },

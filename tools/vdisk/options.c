@@ -122,6 +122,9 @@ static int number_set(const struct opt *o, struct opt_number *number, const char
 static int option_set(const struct opt *o, char *base, const char *name, const char *text)
 {
 	void *field = base + o->field;
+	vdisk_error err = { 0 };
+	if ((o->domain == DOMAIN_FILE || o->domain == DOMAIN_FOLDER) && text && vdisk_path_judge(text, &err))
+		return fail("%s: %s", name, err.message);
 	switch (o->kind) {
 	case OPT_FLAG:
 		*(bool *)field = true;

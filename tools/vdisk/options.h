@@ -21,8 +21,8 @@ enum opt_kind {
 	OPT_PAIRS,  /* struct opt_list, repeatable, "K=V,K=V" taken apart at commas (",," is a comma) */
 };
 
-/* What an argument is, for completion. */
-enum opt_domain { DOMAIN_NONE, DOMAIN_FILE, DOMAIN_FOLDER, DOMAIN_FORMAT };
+/* What an argument is, for completion; an option's that is a FILE or a FOLDER is refused if it names something on a server. */
+enum opt_domain { DOMAIN_NONE, DOMAIN_FILE, DOMAIN_FOLDER, DOMAIN_FORMAT, DOMAIN_IMAGE };
 
 struct opt_number {
 	bool given;

@@ -167,6 +167,9 @@ struct vdisk_open_options {
 	                                  names count again.  NULL-terminated or NULL */
 };
 
+/* Whether `path` is, by its form, the name of a file of this host and not of something on a server: 0, or VDISK_UNSUPPORTED.  For
+   programs that do with a file what goes with files alone; functions that take such a path ask themselves. */
+VDISK_API int vdisk_path_judge(const char *path, vdisk_error *err);
 /* Opens an image and the chain of its parents.  `opts` may be NULL.  Returns owned in *out: vdisk_close(). */
 VDISK_API int vdisk_open(const char *path, const struct vdisk_open_options *opts, vdisk_image **out, vdisk_error *err);
 
