@@ -3,7 +3,7 @@
  * Conversions that keep snapshots: each state of the source becomes a snapshot inside the new image, or an image of its own below
  * it.
  *
- * State after state, oldest first; of each only what differs from the one before is read and stored.  Here is what both ways share,
+ * State after state, parents first; of each only what differs from the one that it goes on from is read and stored.  Here is what both ways share,
  * and what is judged before either begins.
  */
 #include "ops/keep.h"
@@ -39,6 +39,34 @@ struct vdisk_convert_options vd_keep_options(struct vd_keep *k)
 	o.progress = k->c->progress ? progress_pass : NULL;
 	o.progress_ctx = k;
 	return o;
+}
+
+/* ---------------------------------------------------------------- states in their order */
+
+int vd_keep_states(struct vd_keep *k, int (*fn)(struct vd_keep *k, size_t i, vdisk_image *before, vdisk_image *now, vd_error *err),
+                   vd_error *err)
+{
+	vdisk_image *last = NULL;
+	int rc = 0;
+
+	for (size_t i = 0; i < k->states.n && !rc; i++) {
+		int parent = k->states.v[i].parent;
+		vdisk_image *other = NULL, *now = NULL;
+
+		if (parent >= 0 && (size_t)parent + 1 != i)
+			rc = vd_state_open(&k->states, (size_t)parent, &other, err);
+		if (!rc)
+			rc = vd_state_open(&k->states, i, &now, err);
+		if (!rc) {
+			rc = fn(k, i, other ? other : parent >= 0 ? last : NULL, now, err);
+			k->done += now->top->size;
+		}
+		vdisk_close(other, NULL);
+		vdisk_close(last, NULL);
+		last = now;
+	}
+	vdisk_close(last, NULL);
+	return rc;
 }
 
 /* ---------------------------------------------------------------- the whole */
@@ -118,7 +146,9 @@ int vdisk_convert_snapshots(const char *src, const char *path, const struct vdis
 	const struct vdisk_open_options *open = o->open ? o->open : &plain;
 	VD_AUTO_FREE uint8_t *buf = vd_malloc(VD_KEEP_BUFFER);
 	struct vdisk_keep_options how = *o;
-	struct vd_keep k = { .c = o->convert, .format = vdisk_format_find(o->convert->format), .path = path, .buf = buf };
+	struct vd_keep k = {
+		.c = o->convert, .how = &how, .format = vdisk_format_find(o->convert->format), .path = path, .buf = buf
+	};
 	enum vdisk_keep as = o->as;
 	vdisk_image *leaf;
 	int rc;
@@ -140,6 +170,7 @@ int vdisk_convert_snapshots(const char *src, const char *path, const struct vdis
 	if (!rc)
 		rc = as == VDISK_KEEP_INSIDE ? vd_keep_inside(&k, err) : vd_keep_layers(&k, err);
 	k.report.snapshots = k.states.n - 1;
+	k.report.branches = k.states.n - 1 - k.states.line;
 	k.report.as = as;
 	if (!rc && report)
 		*report = k.report;

@@ -8,10 +8,12 @@
 
 struct vd_keep {
 	const struct vdisk_convert_options *c;
+	const struct vdisk_keep_options *how; /* with how->open */
 	const struct vdisk_format_info *format;
 	struct vd_states states;
 	const char *path;
-	struct vd_paths made;    /* layers that are there, oldest first */
+	vdisk_image *to;         /* INSIDE: the new image */
+	struct vd_paths made;    /* layers that are there, as the states */
 	size_t first;            /* number of the first layer, less one */
 	uint64_t done, total;    /* guest bytes of the states gone through, and of all */
 	struct vdisk_keep_report report;
@@ -26,6 +28,10 @@ struct vdisk_job_options vd_keep_job(struct vd_keep *k);
 struct vdisk_convert_options vd_keep_options(struct vd_keep *k);
 /* "disk.vhd": "disk-s1.vhd", and so on; the last state has the name that was given.  Returns owned; NULL: out of memory. */
 char *vd_keep_layer_name(const struct vd_keep *k, size_t i);
+
+/* Calls fn for each state in turn; `before` is the one that it goes on from, NULL: none. */
+int vd_keep_states(struct vd_keep *k, int (*fn)(struct vd_keep *k, size_t i, vdisk_image *before, vdisk_image *now, vd_error *err),
+                   vd_error *err);
 
 int vd_keep_layers(struct vd_keep *k, vd_error *err);
 int vd_keep_inside(struct vd_keep *k, vd_error *err);

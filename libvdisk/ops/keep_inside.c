@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * States as snapshots inside one image: the first one is converted, the image's snapshot keeps it, and what the next has different
- * is written.  The image is made under a hidden name and renamed.
+ * is written, after going back to the snapshot that it goes on from.  The image is made under a hidden name and renamed.
  */
 #include "ops/keep.h"
 #include "base/alloc.h"
 #include "base/bytes.h"
 #include "base/path.h"
 #include "base/zero.h"
+#include "core/open.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -51,8 +52,8 @@ static bool update_piece(void *ctx, uint64_t off, uint64_t len)
 	return !u->failed;
 }
 
-/* `to` holds the state `before`: its snapshot, and then what `now` has different. */
-static int state_follow(struct vd_keep *k, vdisk_image *to, size_t i, vdisk_image *before, vdisk_image *now, vd_error *err)
+/* The new image holds the state i - 1: its snapshot. */
+static int state_keep(struct vd_keep *k, size_t i, vd_error *err)
 {
 	const struct vd_state *x = &k->states.v[i - 1];
 	struct vdisk_snapshot_create_options c = {
@@ -62,45 +63,63 @@ static int state_follow(struct vd_keep *k, vdisk_image *to, size_t i, vdisk_imag
 		.vm_clock_nsec = x->vm_clock,
 		.flags = VDISK_SNAPSHOT_SAME_NAME,
 	};
-	struct vdisk_job_options job = vd_keep_job(k);
-	struct update u = { .k = k, .to = to, .from = now, .size = now->top->size, .err = err };
 
-	if (vdisk_snapshot_create(to, &c, NULL, err))
-		return -1;
-	if (now->top->size != to->top->size && vdisk_resize(to, now->top->size, VDISK_RESIZE_SHRINK, err))
-		return -1;
-	return vdisk_diff(before, now, &job, update_piece, &u, err) || u.failed ? -1 : 0;
+	return vdisk_snapshot_create(k->to, &c, NULL, err);
 }
 
-static int inside_fill(struct vd_keep *k, const char *path, vdisk_image *first, vd_error *err)
+/* QEMU's list says of no snapshot which one it goes on from. */
+static void branch_tell(const struct vd_keep *k, size_t i)
 {
-	struct vdisk_open_options o = {
-		.format = k->format->name, .flags = VDISK_OPEN_RW, .log = k->c->log, .log_ctx = k->c->log_ctx
-	};
-	vdisk_image *to, *before = first, *now = NULL;
+	const struct vd_state *x = &k->states.v[i];
+
+	if (i + 1 < k->states.n && i >= k->states.line)
+		vd_log(k->to, VDISK_LOG_WARNING,
+		       "%s: the snapshot '%s' is kept, but not that it goes on from %s%s%s on a branch of its own: layers tell that",
+		       k->path, x->name, x->parent >= 0 ? "'" : "", x->parent >= 0 ? k->states.v[x->parent].name : "nothing",
+		       x->parent >= 0 ? "'" : "");
+}
+
+/* What the snapshots hold, the first but one of which the image is now, or goes back to. */
+static int state_follow(struct vd_keep *k, size_t i, vdisk_image *before, vdisk_image *now, vd_error *err)
+{
+	int parent = k->states.v[i].parent;
+	struct vdisk_job_options job = vd_keep_job(k);
+	struct update u = { .k = k, .to = k->to, .from = now, .size = now->top->size, .err = err };
+	vdisk_image *nothing = NULL;
+	char id[40];
 	int rc;
 
-	if (vdisk_open(path, &o, &to, err))
+	if (!i)
+		return 0;
+	if (state_keep(k, i, err))
 		return -1;
-	for (size_t i = 1; i < k->states.n; i++) {
-		rc = vd_state_open(&k->states, i, &now, err);
-		if (!rc) {
-			rc = state_follow(k, to, i, before, now, err);
-			k->done += now->top->size;
-		}
-		if (before != first)
-			vdisk_close(before, NULL);
-		before = rc ? first : now;
-		if (rc) {
-			vdisk_close(now, NULL);
-			vdisk_close(to, NULL);
+	branch_tell(k, i);
+	snprintf(id, sizeof(id), "%d", parent < 0 ? 1 : parent + 1); /* qcow2 counts them from 1 */
+	if ((size_t)parent + 1 != i && vdisk_snapshot_apply(k->to, id, err))
+		return -1;
+	if (!before) {
+		if (vd_state_open(&k->states, 0, &nothing, err))
 			return -1;
-		}
+		before = nothing;
 	}
-	if (before != first)
-		vdisk_close(before, NULL);
-	k->report.size = to->top->size;
-	return vdisk_close(to, err);
+	rc = now->top->size != k->to->top->size ? vdisk_resize(k->to, now->top->size, VDISK_RESIZE_SHRINK, err) : 0;
+	rc = rc || vdisk_diff(before, now, &job, update_piece, &u, err) || u.failed ? -1 : 0;
+	vdisk_close(nothing, NULL);
+	return rc;
+}
+
+static int inside_fill(struct vd_keep *k, const char *path, vd_error *err)
+{
+	struct vdisk_open_options o = {
+		.format = k->format->name, .flags = VDISK_OPEN_RW, .log = k->how->open->log, .log_ctx = k->how->open->log_ctx
+	};
+	int rc;
+
+	if (vdisk_open(path, &o, &k->to, err))
+		return -1;
+	rc = vd_keep_states(k, state_follow, err);
+	k->report.size = k->to->top->size;
+	return vdisk_close(k->to, rc ? NULL : err) || rc ? -1 : 0;
 }
 
 /* Each snapshot of the new image against its source. */
@@ -162,14 +181,11 @@ int vd_keep_inside(struct vd_keep *k, vd_error *err)
 	if (vd_state_open(&k->states, 0, &first, err))
 		return -1;
 	rc = vdisk_convert(first, temp, &o, &r, err);
-	if (rc) {
-		vdisk_close(first, NULL);
-		return -1;
-	}
-	k->report.data += r.data;
-	k->done += first->top->size;
-	rc = inside_fill(k, temp, first, err);
 	vdisk_close(first, NULL);
+	if (rc)
+		return -1;
+	k->report.data += r.data;
+	rc = inside_fill(k, temp, err);
 	if (!rc && k->c->flags & VDISK_CONVERT_VERIFY)
 		rc = inside_verify(k, temp, err);
 	if (!rc)

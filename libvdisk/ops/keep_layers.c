@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * States as layers: an image for each, which holds what differs from the one before, and lies over it.  They appear under their
- * names one by one, each whole, the leaf last; on failure what was made goes.
+ * States as layers: an image for each, which holds what differs from the one that it goes on from, and lies over that.  They appear
+ * under their names one by one, each whole, the leaf last; on failure what was made goes.
  */
 #include "ops/keep.h"
 #include "ops/snapshot_tree.h"
@@ -132,7 +132,9 @@ static int layer_make(struct vd_keep *k, size_t i, vdisk_image *before, vdisk_im
 		o.options = own;
 	}
 	if (before) {
-		o.backing = k->made.v[i - 1] + vd_folder_length(k->made.v[i - 1]);
+		const char *below = k->made.v[k->states.v[i].parent];
+
+		o.backing = below + vd_folder_length(below);
 		o.backing_format = k->format->name;
 		/* What is read back for its digest is read whole. */
 		if (!(o.flags & VDISK_CONVERT_VERIFY) && same_find(before, now, &job, &same, err))
@@ -149,6 +151,24 @@ static int layer_make(struct vd_keep *k, size_t i, vdisk_image *before, vdisk_im
 		image_remove(path, k->format->name);
 out:
 	vd_free(same.v);
+	return rc;
+}
+
+/* The image of a snapshot; those that lie over it are listed. */
+static int layer_protect(const struct vd_keep *k, size_t i, const struct vd_snap_tree *t, vd_error *err)
+{
+	struct vdisk_open_options o = { .format = k->format->name, .flags = VDISK_OPEN_INFO | VDISK_OPEN_NO_PARENT };
+	const char *path = t->v[i].files.v[0];
+	vdisk_image *img;
+	int rc;
+
+	if (vdisk_open(path, &o, &img, err))
+		return -1;
+	rc = vd_children_protect(img, t->record, err);
+	for (size_t above = i + 1; above < k->made.n && !rc; above++)
+		if (k->states.v[above].parent == (int)i)
+			rc = vd_children_add(path, above < t->n ? t->v[above].files.v[0] : t->leaves.v[0], err);
+	vdisk_close(img, NULL);
 	return rc;
 }
 
@@ -190,19 +210,9 @@ static int record_make(struct vd_keep *k, vd_error *err)
 	real = NULL;
 	if (vd_path_real(k->path, &real, err) || vd_paths_add(&t.leaves, real, err) || vd_snap_record_save(&t, err))
 		goto out;
-	for (size_t i = 0; i < n; i++) {
-		struct vdisk_open_options o = { .format = k->format->name, .flags = VDISK_OPEN_INFO | VDISK_OPEN_NO_PARENT };
-		vdisk_image *img;
-		int failed;
-
-		if (vdisk_open(t.v[i].files.v[0], &o, &img, err))
+	for (size_t i = 0; i < n; i++)
+		if (layer_protect(k, i, &t, err))
 			goto out;
-		failed = vd_children_protect(img, t.record, err) ||
-		         vd_children_add(t.v[i].files.v[0], i + 1 < n ? t.v[i + 1].files.v[0] : real, err);
-		vdisk_close(img, NULL);
-		if (failed)
-			goto out;
-	}
 	rc = 0;
 out:
 	if (rc)
@@ -213,19 +223,8 @@ out:
 
 int vd_keep_layers(struct vd_keep *k, vd_error *err)
 {
-	vdisk_image *before = NULL, *now = NULL;
-	int rc = 0;
+	int rc = vd_keep_states(k, layer_make, err);
 
-	for (size_t i = 0; i < k->states.n && !rc; i++) {
-		rc = vd_state_open(&k->states, i, &now, err);
-		if (rc)
-			break;
-		rc = layer_make(k, i, before, now, err);
-		k->done += now->top->size;
-		vdisk_close(before, NULL);
-		before = now;
-	}
-	vdisk_close(before, NULL);
 	if (!rc)
 		rc = record_make(k, err);
 	while (rc && k->made.n) {

@@ -1,16 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Which states of a disk there are: names from its snapshots' records (ours, VMware's, qcow2's own), contents from the images. */
 #include "ops/states.h"
-#include "ops/snapshot_tree.h"
 #include "base/alloc.h"
 #include "base/bytes.h"
 #include "base/path.h"
 #include "core/open.h"
 
-#include <limits.h>
 #include <string.h>
 
-static struct vd_state *state_add(struct vd_states *s, vd_error *err)
+struct vd_state *vd_states_add(struct vd_states *s, vd_error *err)
 {
 	if (s->n == s->cap) {
 		size_t cap = s->cap ? s->cap * 2 : 8;
@@ -23,7 +21,7 @@ static struct vd_state *state_add(struct vd_states *s, vd_error *err)
 		s->v = v;
 		s->cap = cap;
 	}
-	s->v[s->n] = (struct vd_state){ 0 };
+	s->v[s->n] = (struct vd_state){ .parent = -1 };
 	return &s->v[s->n++];
 }
 
@@ -56,7 +54,7 @@ static struct vd_snap *layer_snap(const struct vd_snap_tree *t, const struct vd_
 	struct vd_snap *found = NULL;
 
 	for (size_t i = 0; i < t->n; i++)
-		if (vd_paths_has(&t->v[i].files, l->path) && (!found || t->v[i].kind == VDISK_SNAPSHOT_VMWARE))
+		if (vd_paths_has(&t->v[i].files, l->path) && (!found || t->v[i].kind > found->kind))
 			found = &t->v[i];
 	return found;
 }
@@ -69,15 +67,26 @@ static const struct vdisk_keep_name *layer_name(const struct vd_states *s, const
 	return NULL;
 }
 
-static int layer_add(struct vd_states *s, const struct vd_layer *l, unsigned depth, const struct vd_snap *snap, vd_error *err)
+int vd_states_find(const struct vd_states *s, const char *path)
+{
+	for (size_t i = 0; i < s->n; i++)
+		if (!s->v[i].id && vd_same_path(s->v[i].path, path))
+			return (int)i;
+	return -1;
+}
+
+int vd_states_add_layer(struct vd_states *s, const struct vd_snap_tree *t, const struct vd_layer *l, int parent,
+                        const char *const *ancestors, vd_error *err)
 {
 	const struct vdisk_keep_name *name = layer_name(s, l);
-	struct vd_state *x = state_add(s, err);
+	const struct vd_snap *snap = layer_snap(t, l);
+	struct vd_state *x = vd_states_add(s, err);
 
 	if (!x || text_set(&x->path, l->path, err) || text_set(&x->format, l->drv->info.name, err))
 		return -1;
 	x->size = l->size;
-	x->depth = depth;
+	x->parent = parent;
+	x->ancestors = ancestors;
 	if (name) {
 		x->date_sec = name->date_sec;
 		x->date_nsec = name->date_nsec;
@@ -91,20 +100,17 @@ static int layer_add(struct vd_states *s, const struct vd_layer *l, unsigned dep
 	                                                                                                                        : 0;
 }
 
-static int layers_add(vdisk_image *img, struct vd_snap_tree *t, struct vd_states *s, vd_error *err)
+/* The layers below the leaf, the first one first. */
+static int line_add(vdisk_image *img, const struct vd_snap_tree *t, struct vd_states *s, vd_error *err)
 {
-	for (unsigned d = img->n_layers - 1; d > 0; d--)
-		if (layer_add(s, img->chain[d], d, layer_snap(t, img->chain[d]), err))
-			return -1;
-	for (size_t i = 0; i < t->n; i++) {
-		bool kept = false;
+	const char *const *above = s->how->open->ancestors;
+	unsigned said = 0;
 
-		for (unsigned d = 1; d < img->n_layers && !kept; d++)
-			kept = vd_paths_has(&t->v[i].files, img->chain[d]->path);
-		if (!kept)
-			vd_log(img, VDISK_LOG_WARNING, "%s: the snapshot '%s' is none that the disk goes on from, and is left out",
-			       img->path, t->v[i].name ? t->v[i].name : t->v[i].id);
-	}
+	while (above && above[said])
+		said++;
+	for (unsigned d = img->n_layers - 1; d > 0; d--)
+		if (vd_states_add_layer(s, t, img->chain[d], (int)s->n - 1, above ? above + vd_min(d, said) : NULL, err))
+			return -1;
 	return 0;
 }
 
@@ -120,7 +126,7 @@ struct internal {
 static void internal_add(void *ctx, const struct vdisk_snapshot_info *n)
 {
 	struct internal *in = ctx;
-	struct vd_state *x = in->failed ? NULL : state_add(in->s, in->err);
+	struct vd_state *x = in->failed ? NULL : vd_states_add(in->s, in->err);
 
 	in->failed = !x || text_set(&x->path, in->path, in->err) || text_set(&x->id, n->id, in->err) ||
 	             text_set(&x->name, n->name && *n->name ? n->name : n->id, in->err);
@@ -130,6 +136,8 @@ static void internal_add(void *ctx, const struct vdisk_snapshot_info *n)
 	x->date_nsec = n->date_nsec;
 	x->vm_clock = n->vm_clock_nsec;
 	x->size = n->virtual_size;
+	x->parent = (int)in->s->n - 2;
+	x->ancestors = in->s->how->open->ancestors;
 }
 
 /* ---------------------------------------------------------------- all */
@@ -143,12 +151,17 @@ int vd_states_load(vdisk_image *img, const struct vdisk_keep_options *how, struc
 
 	*s = (struct vd_states){ .how = how };
 	if (vd_snap_tree_load(img, how->open, &t, err) || (t.vmsd && vd_vmsd_load(t.vmsd, &t, err)) ||
-	    layers_add(img, &t, s, err) || vdisk_snapshots(img, internal_add, &in, err) || in.failed)
+	    line_add(img, &t, s, err) || vdisk_snapshots(img, internal_add, &in, err) || in.failed)
 		goto out;
-	x = state_add(s, err);
+	s->line = s->n;
+	if (vd_states_add_branches(img, &t, s, err))
+		goto out;
+	x = vd_states_add(s, err);
 	if (!x || text_set(&x->path, img->path, err))
 		goto out;
 	x->size = img->top->size;
+	x->parent = (int)s->line - 1;
+	x->ancestors = how->open->ancestors;
 	rc = 0;
 out:
 	vd_snap_tree_free(&t);
@@ -169,8 +182,7 @@ int vd_state_open(const struct vd_states *s, size_t i, vdisk_image **img, vd_err
 		o.format = x->format;
 		o.options = NULL;
 	}
-	for (unsigned d = 0; d < x->depth && o.ancestors && *o.ancestors; d++)
-		o.ancestors++;
+	o.ancestors = x->ancestors;
 	if (x->id) {
 		while (o.options && o.options[n])
 			n++;

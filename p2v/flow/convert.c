@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #define PIECE ((size_t)64 << 10)
 
@@ -94,10 +95,52 @@ static int disks_feed(struct flow *f, vdisk_error *err)
 
 /* ---------------------------------------------------------------- disk by disk */
 
+/* What is told of the new images calls them by their names: they do not stay where they are made. */
 static void keep_log(void *ctx, enum vdisk_log_level level, const char *message)
 {
+	const struct flow *f = ctx;
+	size_t n = strlen(f->partial);
+
+	if (!strncmp(message, f->partial, n) && message[n] == '/')
+		message += n + 1;
 	if (level == VDISK_LOG_WARNING)
 		flow_note(ctx, "%s", message);
+}
+
+struct kept {
+	struct json_object *rows;
+	const struct flow_disk *d;
+};
+
+static void kept_add(void *ctx, const struct vdisk_snapshot_node *s)
+{
+	struct kept *k = ctx;
+	struct json_object *o = json_object_new_object();
+	const char *slash = s->files[0] ? strrchr(s->files[0], '/') : NULL;
+	time_t t = (time_t)s->date_sec;
+	char date[40];
+	struct tm tm;
+
+	json_object_object_add(o, "name", json_object_new_string(s->name ? s->name : s->id));
+	json_object_object_add(o, "id", json_object_new_string(s->id));
+	json_object_object_add(o, "parent", s->parent_id ? json_object_new_string(s->parent_id) : NULL);
+	json_object_object_add(o, "current", json_object_new_boolean(s->current));
+	json_object_object_add(o, "file", json_object_new_string(slash ? slash + 1 : s->files[0] ? s->files[0] : k->d->file));
+	if (s->date_sec && gmtime_r(&t, &tm) && strftime(date, sizeof(date), "%Y-%m-%dT%H:%M:%SZ", &tm))
+		json_object_object_add(o, "date", json_object_new_string(date));
+	else
+		json_object_object_add(o, "date", NULL);
+	json_object_array_add(k->rows, o);
+}
+
+/* What of the snapshots the new disk has, as it tells itself. */
+static int kept_list(struct flow *f, struct flow_disk *d, vdisk_error *err)
+{
+	const struct vdisk_open_options o = { .format = flow_work_format(f) };
+	struct kept k = { .rows = json_object_new_array(), .d = d };
+
+	d->kept = k.rows;
+	return d->kept ? vdisk_snapshot_tree(d->work, &o, kept_add, &k, err) : fail_nomem(err);
 }
 
 static int disk_keep(struct flow *f, struct flow_disk *d, const struct vdisk_convert_options *how, vdisk_error *err)
@@ -117,7 +160,7 @@ static int disk_keep(struct flow *f, struct flow_disk *d, const struct vdisk_con
 	d->snapshots = r.snapshots;
 	d->size = r.size;
 	d->data = r.data;
-	return 0;
+	return kept_list(f, d, err);
 }
 
 static int disk_convert(struct flow *f, struct flow_disk *d, vdisk_error *err)
@@ -168,6 +211,8 @@ static int disk_convert(struct flow *f, struct flow_disk *d, vdisk_error *err)
 
 int flow_convert(struct flow *f, vdisk_error *err)
 {
+	size_t kept = 0;
+
 	if (f->package && package_streamed(f->package))
 		return disks_feed(f, err);
 	for (size_t i = 0; flow_works(f) && i < f->n_disks; i++) {
@@ -184,7 +229,10 @@ int flow_convert(struct flow *f, vdisk_error *err)
 			          (unsigned long long)d->size, (unsigned long long)d->source_size,
 			          f->form ? f->a->profile->long_name : flow_work_format(f),
 			          f->form ? "wants that" : "cannot say that size");
+		kept += d->snapshots;
 	}
+	if (kept && !f->a->no_adapt)
+		flow_note(f, "the guest is adapted as it is now: what its snapshots hold is as it was, for the system that it comes from");
 	return 0;
 }
 

@@ -54,7 +54,9 @@ struct flow_disk {
 	char *source_format;     /* NULL: by the bytes */
 	struct chain chain;      /* of an image that the description keeps account of */
 	struct vdisk_keep_name *names; /* of its snapshots that are kept */
+	struct chain *branches;  /* names[i]'s images, where they are none of `chain` */
 	size_t n_names;
+	struct json_object *kept; /* the snapshots that the result has, an array; NULL: none were asked for */
 	char *file;              /* what it is called in DIR */
 	char *work;              /* its path while it is worked on, in DIR.partial */
 	uint64_t source_size, size, file_bytes;

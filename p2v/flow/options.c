@@ -31,7 +31,7 @@ static const char options_usage[] =
 	"  -c, --compress          compress the disks\n"
 	"      --level N           how hard, as for vdisk convert\n"
 	"      --ova               make one OVA; for vmware and virtualbox\n"
-	"      --snapshots HOW     flatten (the default): the disks as they are now; keep: with the snapshots that they go on from\n"
+	"      --snapshots HOW     flatten (the default): the disks as they are now; keep: with their snapshots\n"
 	"      --sector-size N     512 or 4096, for disks with logical sectors of the other length: count their GPT anew\n"
 	"      --system N          of several machines in SRC, the Nth\n"
 	"      --no-check          do not compare an archive's checksums\n"

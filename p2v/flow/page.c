@@ -68,6 +68,21 @@ static void size_put(FILE *o, uint64_t n)
 	fprintf(o, i ? "%.1f %s" : "%.0f %s", v, units[i]);
 }
 
+static void kept_put(FILE *o, const struct flow_disk *d)
+{
+	for (size_t i = 0; d->kept && i < json_object_array_length(d->kept); i++) {
+		struct json_object *s = json_object_array_get_idx(d->kept, i);
+
+		fputs("<tr><td></td><td colspan=\"4\">snapshot ", o);
+		put(o, text_of(s, "name"));
+		fputs(" <code>", o);
+		put(o, text_of(s, "file"));
+		fputs("</code> ", o);
+		put(o, text_of(s, "date"));
+		fputs("</td></tr>\n", o);
+	}
+}
+
 static void disks_put(FILE *o, const struct flow *f)
 {
 	fputs("<h2>Disks</h2>\n<table><tr><th>Disk</th><th>From</th><th>To</th><th>Size</th><th>Data</th></tr>\n", o);
@@ -90,6 +105,7 @@ static void disks_put(FILE *o, const struct flow *f)
 			put(o, d->digest);
 			fputs("</code></td></tr>\n", o);
 		}
+		kept_put(o, d);
 	}
 	fputs("</table>\n", o);
 }

@@ -37,6 +37,7 @@ static struct json_object *disk_json(const struct flow *f, const struct flow_dis
 	put_u64(o, "data", d->data);
 	put_u64(o, "zero", d->zero);
 	put_u64(o, "snapshots", d->snapshots);
+	json_object_object_add(o, "kept", json_object_get(d->kept));
 	put_text(o, "digest", *d->digest ? d->digest : NULL);
 	put_text(o, "manifest", *d->digest && flow_works(f) ? d->manifest : NULL);
 	return o;

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * The snapshots that a description keeps account of (VirtualBox's, Hyper-V's): what the images below each disk are called, and what
- * of the snapshots cannot be kept.  A disk takes with it the states that it goes on from; those on other branches are told.
+ * of the snapshots cannot be kept.  A disk takes with it the states that it goes on from and those on other branches.
  */
 #include "flow/flow.h"
 
 #include "common/fail.h"
 #include "machine/snapshots.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -26,43 +27,61 @@ static const char *name_cut(struct flow *f, const char *name)
 
 static const char *said(const struct machine_snapshot *s) { return s->name ? s->name : s->id; }
 
-/* One snapshot's state of the disk. */
-static void state_take(struct flow *f, struct flow_disk *d, size_t snapshot, int image)
+/* Whose image it is already, or NULL. */
+static const char *taken_by(const struct flow_disk *d, const char *path)
+{
+	for (size_t i = 0; i < d->n_names; i++)
+		if (chain_same_file(d->names[i].path, path))
+			return d->names[i].name;
+	return NULL;
+}
+
+/* One snapshot's state of the disk: an image that it goes on from, or one that branches off, whose own chain counts. */
+static int state_take(struct flow *f, struct flow_disk *d, size_t snapshot, int image, vdisk_error *err)
 {
 	const struct machine_snapshot *s = &f->m->snapshots[snapshot];
-	const char *disk = d->d->name ? d->d->name : "";
-	char *path = machine_locate(&f->where, f->m->images[image].path, NULL);
-	int place = path ? chain_place(&d->chain, path) : -1;
-	const char *why = !path ? "its image is not there" : "the disk does not go on from it";
+	struct chain *c = &d->branches[d->n_names];
+	char reason[VDISK_ERROR_MESSAGE_MAX];
+	const char *why = NULL;
+	vdisk_error gone = { 0 };
 
-	free(path);
-	for (size_t i = 0; place >= 0 && i < d->n_names; i++)
-		if (d->names[i].path == d->chain.ancestors[place]) {
-			why = "another snapshot has the same image, whose name it keeps";
-			place = -1;
-			break;
-		}
-	if (place < 0)
-		machine_lost_add(&f->lost, said(s), why, "snapshot %zu: disk %s", snapshot + 1, disk);
-	else
-		d->names[d->n_names++] = (struct vdisk_keep_name){
-			.path = d->chain.ancestors[place],
-			.name = name_cut(f, said(s)),
-			.description = s->description,
-			.date_sec = s->date,
-		};
+	if (chain_find(f->m, &f->where, image, c, &gone)) {
+		if (gone.kind == VDISK_NOMEM)
+			return fail_nomem(err);
+		why = gone.message;
+	} else if (chain_same_file(c->path, d->source)) {
+		why = "its image is the disk itself, which was written to since";
+	} else if (taken_by(d, c->path)) {
+		snprintf(reason, sizeof(reason), "it has the same image as \"%.200s\", whose name it keeps", taken_by(d, c->path));
+		why = reason;
+	}
+	if (why) {
+		machine_lost_add(&f->lost, said(s), why, "snapshot %zu: disk %s", snapshot + 1, d->d->name ? d->d->name : "");
+		chain_free(c);
+		return 0;
+	}
+	d->names[d->n_names++] = (struct vdisk_keep_name){
+		.path = c->path,
+		.name = name_cut(f, said(s)),
+		.description = s->description,
+		.date_sec = s->date,
+		.format = c->format,
+		.ancestors = (const char *const *)c->ancestors,
+	};
+	return 0;
 }
 
 static int disk_take(struct flow *f, struct flow_disk *d, vdisk_error *err)
 {
 	d->names = calloc(f->m->snapshots_n, sizeof(*d->names));
-	if (!d->names)
+	d->branches = calloc(f->m->snapshots_n, sizeof(*d->branches));
+	if (!d->names || !d->branches)
 		return fail_nomem(err);
 	for (size_t i = 0; i < f->m->snapshots_n; i++) {
 		int image = machine_state_find(f->m, i, d->d->name);
 
-		if (image >= 0)
-			state_take(f, d, i, image);
+		if (image >= 0 && state_take(f, d, i, image, err))
+			return -1;
 	}
 	return f->m->failed.kind ? fail(err, f->m->failed.kind, "%s", f->m->failed.message) : 0;
 }

@@ -326,6 +326,10 @@ void flow_source_close(struct flow *f)
 		free(f->disks[i].source);
 		free(f->disks[i].source_format);
 		free(f->disks[i].names);
+		for (size_t k = 0; f->disks[i].branches && k < f->m->snapshots_n; k++)
+			chain_free(&f->disks[i].branches[k]);
+		free(f->disks[i].branches);
+		json_object_put(f->disks[i].kept);
 		chain_free(&f->disks[i].chain);
 		free(f->disks[i].file);
 		free(f->disks[i].work);

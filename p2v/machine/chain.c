@@ -23,7 +23,7 @@ void chain_free(struct chain *c)
 	*c = (struct chain){ 0 };
 }
 
-static bool same_file(const char *a, const char *b)
+bool chain_same_file(const char *a, const char *b)
 {
 	struct stat x, y;
 
@@ -33,7 +33,7 @@ static bool same_file(const char *a, const char *b)
 int chain_place(const struct chain *c, const char *path)
 {
 	for (size_t i = 0; i < c->n; i++)
-		if (same_file(c->ancestors[i], path))
+		if (chain_same_file(c->ancestors[i], path))
 			return (int)i;
 	return -1;
 }
@@ -102,7 +102,7 @@ static int ancestors_ask(const struct locate *l, struct chain *c, vdisk_error *e
 		free(name);
 		if (!path)
 			return 0;
-		if (c->n == SNAPSHOTS_DEPTH_MAX || same_file(path, c->path) || chain_place(c, path) >= 0) {
+		if (c->n == SNAPSHOTS_DEPTH_MAX || chain_same_file(path, c->path) || chain_place(c, path) >= 0) {
 			fail(err, VDISK_CORRUPT, "%s: is its own ancestor, or has too many", path);
 			free(path);
 			return -1;

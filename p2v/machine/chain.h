@@ -19,6 +19,8 @@ int chain_find(const struct machine *m, const struct locate *l, int image, struc
 void chain_free(struct chain *c); /* {0} is fine */
 /* The place of a file among the ancestors (0: the parent); -1: it is none of them. */
 int chain_place(const struct chain *c, const char *path);
+/* Both are there, and the same file of the host. */
+bool chain_same_file(const char *a, const char *b);
 /* The snapshots that the description itself does not hold: Hyper-V's, which are descriptions of their own.  No image is opened. */
 int snapshots_load(struct machine *m, enum describe_kind kind, const char *description, const struct locate *l, vdisk_error *err);
 /* Where only the images tell which snapshot goes on from which (parents_by_images): asks them. */

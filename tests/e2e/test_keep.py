@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Conversions that keep snapshots, and change lists: every state has the content that it had, whatever form it comes to."""
-import os, signal, subprocess, sys, time
+import os, re, signal, subprocess, sys, time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 from vdtest import *
 
@@ -160,18 +160,136 @@ def refusals():
 	same_bytes("one.raw", "two.raw")
 
 
+def states_inside(path):
+	return [(s["name"], s["date"]) for s in vdisk("snapshot", "list", "--json", path).json()["snapshots"]]
+
+
+def tree_grow(rng, fmt, n):
+	"""A tree of snapshots by going back again and again.  Returns the leaf, what it holds, and {name: (content, name of the parent)}."""
+	need_vdio()
+	leaf = "disk." + SUFFIX[fmt]
+	vdisk("create", "-f", fmt, leaf, str(6 * MIB))
+	now, at, made = bytearray(6 * MIB), None, {}
+	for i in range(n):
+		scribble(rng, now, lambda text: ran(VDIO, "-f", fmt, leaf, stdin=text.encode()))
+		name = "Stand %d" % i
+		made[name] = (bytes(now), at)
+		leaf = os.path.basename(vdisk("snapshot", "create", "--json", "--external", "--description", "what %d is" % i, leaf, name).json()["leaf"])
+		at = name
+		if i and (i in (1, n - 1) or rng.random() < 0.5):
+			at = rng.choice(sorted(made)[:-1])
+			vdisk("snapshot", "apply", leaf, at)
+			now = bytearray(made[at][0])
+	scribble(rng, now, lambda text: ran(VDIO, "-f", fmt, leaf, stdin=text.encode()))
+	return leaf, bytes(now), made
+
+
+def line_of(made, name):
+	return [] if name is None else line_of(made, made[name][1]) + [name]
+
+
+def tree_is(leaf, fmt, now, made):
+	"""Layers, each by what it holds and what it lies over; by qemu-img where it reads them."""
+	told = listed(leaf)
+	eq({n: p for n, (_, p) in made.items()}, {r["name"]: next((x["name"] for x in told if x["id"] == r["parent"]), None) for r in told}, "the tree of " + leaf)
+	eq({n: "what %s is" % n.split()[1] for n in made}, {r["name"]: r["description"] for r in told}, "descriptions in " + leaf)
+	eq([], [r["problem"] for r in told if r["problem"]], "problems of " + leaf)
+	for path, content in [(r["files"][0]["path"], made[r["name"]][0]) for r in told] + [(leaf, now)]:
+		raw = raw_of(content, "want.raw")
+		if fmt not in ("vhd", "vhdx", "vdi"):
+			qemu_img("compare", "-f", "raw", "-F", fmt, raw, path)
+		vdisk("compare", "-f", "raw", "-F", fmt, raw, path)
+
+
+def branches(fmt):
+	"""What the disk goes on from and what branches off: inside, as layers, and as layers of another format, and from there back to QEMU's."""
+	rng = rng_for("branches " + fmt)
+	leaf, now, made = tree_grow(rng, fmt, 7 if ALL else 5)
+	line = line_of(made, next(r["name"] for r in listed(leaf) if r["current"]))
+	check(len(line) < len(made), "the tree has no branch: %r" % made)
+	was = {r["name"]: r["date"] for r in listed(leaf)}
+	before = tree(".")
+	r = vdisk("convert", "--snapshots", "keep", "--verify", "--json", "-O", "qcow2", leaf, "in.qcow2")
+	eq(before, {n: v for n, v in tree(".").items() if "in.qcow2" not in n}, "the source")
+	for name in made:
+		eq(name not in line, "the snapshot '%s' is kept, but not that" % name in r.err, "what inside cannot say of %s: %r" % (name, r.err))
+	eq(line, [s["name"] for s in r.json()["snapshots"]][:len(line)], "the line comes first")
+	eq(was, dict(states_inside("in.qcow2")), "names and dates inside")
+	qemu_check("in.qcow2", "qcow2")
+	for name, (content, _) in made.items():
+		qemu_img("convert", "-l", "snapshot.name=" + name, "-f", "qcow2", "-O", "raw", "in.qcow2", "got.raw")
+		same_bytes(raw_of(content, "want.raw"), "got.raw", name + ", inside, by qemu-img")
+	qemu_img("compare", "-f", "raw", "-F", "qcow2", raw_of(now, "want.raw"), "in.qcow2")
+	other = LAYERED[(LAYERED.index(fmt) + 1) % len(LAYERED)]
+	for to, name, source, options in (("qcow2", "q.qcow2", leaf, ()), (other, "o." + SUFFIX[other], leaf, ("--verify",)), ("vmdk", "v.vmdk", "o." + SUFFIX[other], ())):
+		r = vdisk("convert", "--snapshots", "layers", "-O", to, *options, source, name)
+		eq("", r.err, "warnings where nothing is lost")
+		tree_is(name, to, now, made)
+		eq(was, {r["name"]: r["date"] for r in listed(name)}, "dates in " + name)
+		for i in range(1, len(made) + 1):
+			path = name.replace(".", "-s%d." % i)
+			check(os.stat(path).st_mode & 0o222 == 0, "%s is protected" % path)
+	took = sum(os.stat(n).st_blocks * 512 for n in os.listdir(".") if n.startswith("q.") or n.startswith("q-"))
+	held = sum(os.stat(n).st_blocks * 512 for n in os.listdir(".") if n.startswith("disk"))
+	check(took <= held * 3 // 2 + 2 * MIB, "layers take %d bytes, the source's %d: what is shared is stored once" % (took, held))
+	# They are one tree to go on with.
+	name = next(n for n in made if n not in line)
+	vdisk("snapshot", "apply", "v.vmdk", name)
+	qemu_img("compare", "-f", "raw", "-F", "vmdk", raw_of(made[name][0], "want.raw"), "v.vmdk")
+
+
+for f in LAYERED:
+	add("branches_" + f, branches, f)
+
+
+def vmsd_write(path, current, snaps):
+	"""`snaps`: (uid, parent's uid or None, name, files)."""
+	lines = ['.encoding = "UTF-8"', 'snapshot.lastUID = "%d"' % len(snaps), 'snapshot.current = "%d"' % current, 'snapshot.numSnapshots = "%d"' % len(snaps)]
+	for i, (uid, parent, name, files) in enumerate(snaps):
+		lines += ['snapshot%d.uid = "%d"' % (i, uid), 'snapshot%d.displayName = "%s"' % (i, name), 'snapshot%d.numDisks = "%d"' % (i, len(files))]
+		lines += ['snapshot%d.parent = "%d"' % (i, parent)] if parent else []
+		lines += ['snapshot%d.disk%d.fileName = "%s"' % (i, k, f) for k, f in enumerate(files)]
+	write_file(path, ("\n".join(lines) + "\n").encode())
+
+
 @case
-def branches():
-	"""Only what the disk goes on from is kept; the rest is named."""
-	leaf, states = layers_make(rng_for("branches"), "vhd", "disk")
-	vdisk("snapshot", "apply", leaf, "état 1")
-	r = vdisk("convert", "--snapshots", "keep", "-O", "qcow2", leaf, "in.qcow2")
-	for i in range(STATES):
-		eq(i > 1, "état %d" % i in r.err, "état %d is told as left out: %r" % (i, r.err))
-	eq(["état 0", "état 1"], [s["name"] for s in listed("in.qcow2")], "kept")
-	qemu_img("compare", "-f", "raw", "-F", "qcow2", raw_of(states[1], "want.raw"), "in.qcow2")
-	qemu_img("convert", "-l", "snapshot.name=état 0", "-f", "qcow2", "-O", "raw", "in.qcow2", "got.raw")
-	same_bytes(raw_of(states[0], "want.raw"), "got.raw", "the first state")
+def branches_of_vmware():
+	"""Two disks with the same snapshots: each takes its own images, and what of a snapshot cannot be taken is told by its name and why."""
+	need_vdio()
+	rng = rng_for("vmware")
+	parents, contents = (None, 0, 1, 1, 0), {}
+	for disk in ("sys", "data"):
+		for i, parent in enumerate(parents):
+			path = "%s-%06d.vmdk" % (disk, i) if i else disk + ".vmdk"
+			below = "%s-%06d.vmdk" % (disk, parent) if parent else disk + ".vmdk"
+			vdisk("create", "-f", "vmdk", *(["-b", below] if parent is not None else []), path, *(["6M"] if parent is None else []))
+			now = bytearray(contents[disk, parent] if parent is not None else 6 * MIB)
+			scribble(rng, now, lambda text: ran(VDIO, "-f", "vmdk", path, stdin=text.encode()))
+			contents[disk, i] = bytes(now)
+	of = lambda i: ["%s-%06d.vmdk" % (d, i) if i else d + ".vmdk" for d in ("data", "sys")]
+	vmsd_write("vm.vmsd", 2, [(1, None, "base", of(0)), (2, 1, "installed", of(1)), (3, 2, "tried", of(2)), (4, 1, "other", of(4)), (5, 1, "other again", of(4)),
+	                          (6, 4, "gone", ["data-000009.vmdk", "sys-000009.vmdk"]), (7, 1, "no disks", [])])
+	for disk in ("sys", "data"):
+		out = disk + ".qcow2"
+		r = vdisk("convert", "--snapshots", "keep", "--verify", "-O", "qcow2", disk + "-000003.vmdk", out)
+		eq(["base", "installed", "tried", "other"], [n for n, _ in states_inside(out)], "kept of " + disk)
+		for name, i in (("base", 0), ("installed", 1), ("tried", 2), ("other", 4)):
+			qemu_img("convert", "-l", "snapshot.name=" + name, "-f", "qcow2", "-O", "raw", out, "got.raw")
+			same_bytes(raw_of(contents[disk, i], "want.raw"), "got.raw", "%s of %s, by qemu-img" % (name, disk))
+		qemu_img("compare", "-f", "raw", "-F", "qcow2", raw_of(contents[disk, 3], "want.raw"), out)
+		for name, why in (("other again", "same image as 'other'"), ("gone", "-000009.vmdk"), ("no disks", "no image")):
+			lines = [l for l in r.err.splitlines() if "'%s'" % name in l]
+			check(len(lines) == 1 and "left out" in lines[0] and why in lines[0], "%s: %r" % (name, r.err))
+	# The source's own layer in the middle: what lies over it is none of its states.
+	r = vdisk("convert", "--snapshots", "keep", "-O", "vhd", "sys-000001.vmdk", "mid.vhd")
+	eq(["base", "other"], [x["name"] for x in listed("mid.vhd")], "below and beside")
+	check(re.search("'tried' is left out: it goes on from the disk", r.err) and re.search("'installed' is left out: its image is the disk", r.err), r.err)
+	# A branch of which an image cannot be read is no ground to lose the disk, unless it is found too late.
+	with open("sys-000002.vmdk", "r+b") as f:
+		f.truncate(512)
+	r = vdisk("convert", "--snapshots", "keep", "-O", "qcow2", "sys-000003.vmdk", "less.qcow2")
+	eq(["base", "installed", "other"], [n for n, _ in states_inside("less.qcow2")], "kept without the broken one")
+	check("'tried' is left out" in r.err and "sys-000002.vmdk" in r.err, r.err)
 
 
 @case

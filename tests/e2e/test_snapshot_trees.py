@@ -52,27 +52,31 @@ def virtualbox_is_listed():
 
 @case
 def virtualbox_is_kept():
-	"""By migrate: what both disks go on from is inside the new images, the branch is named."""
+	"""By migrate: each snapshot of both disks is inside the new images, the branch, too."""
 	need_programs("vdisk-migrate")
 	path, disks, snaps = vbox_machine(rng_for("vbox keep"))
 	before = tree("vm")
 	r = vdisk("migrate", "--target", "kvm", "--out", "out", "--no-adapt", "--snapshots", "keep", "--json", path, timeout=300).json()
 	eq(before, tree("vm"), "the source")
-	eq([2, 2], [d["snapshots"] for d in r["disks"]], "snapshots of each disk")
+	eq([3, 3], [d["snapshots"] for d in r["disks"]], "snapshots of each disk")
 	for d, chain in zip(r["disks"], disks):
 		image = os.path.join("out", d["file"])
 		rows = vdisk("snapshot", "list", "--json", image).json()["snapshots"]
-		eq([("clean", "2024-01-02T03:04:05Z"), ("état 1 installed", "2024-02-03T04:05:06Z")], [(x["name"], x["date"]) for x in rows], "inside")
+		eq([(x["name"], x["date"], d["file"]) for x in rows], [(x["name"], x["date"], x["file"]) for x in d["kept"]], "in the report")
+		eq([("clean", "2024-01-02T03:04:05Z"), ("état 1 installed", "2024-02-03T04:05:06Z"), ("experiment", "2024-03-04T05:06:07Z")],
+		   [(x["name"], x["date"]) for x in rows], "inside")
 		holds(image, chain[0].content, "the first state", "clean")
 		holds(image, chain[1].content, "the second state", "état 1 installed")
+		holds(image, chain[2].content, "the branch", "experiment")
 		holds(image, chain[3].content, "the disk")
 		qemu_check(image, "qcow2")
+	with open("out/report.html") as page:
+		check("snapshot experiment <code>box-1.qcow2</code> 2024-03-04T05:06:07Z" in page.read(), "the branch is in the page")
 	lost = [(x["where"], x["value"]) for x in r["lost"]]
-	for disk in ("sata0:0", "sata0:1"):
-		check(("snapshot 3: disk " + disk, "experiment") in lost, "the branch of %s is told: %r" % (disk, lost))
+	eq(2, len([x for x in r["remarks"] if "'experiment' is kept, but not that it goes on from 'état 1 installed'" in x]), "what inside does not tell: %r" % r["remarks"])
 	check(any("memory" in w and "then.sav" in v for w, v in lost if v), "the saved memory is told: %r" % lost)
 	check(any("settings" in w for w, v in lost), "the machine's settings at their time are told: %r" % lost)
-	eq(2, len([w for w, v in lost if "disk" in w and "snapshot" in w]), "nothing that is kept is told as lost: %r" % lost)
+	eq(0, len([w for w, v in lost if "disk" in w and "snapshot" in w]), "nothing that is kept is told as lost: %r" % lost)
 	# As the machine is now, the chain is read all the same, and each snapshot is told.
 	r = vdisk("migrate", "--target", "kvm", "--out", "flat", "--no-adapt", "--json", path, timeout=300).json()
 	for d, chain in zip(r["disks"], disks):
@@ -87,7 +91,9 @@ def virtualbox_is_kept_as_layers():
 	r = vdisk("migrate", "--target", "virtualbox", "--out", "out", "--no-adapt", "--snapshots", "keep", "--json", path, timeout=300).json()
 	leaf = os.path.join("out", r["disks"][0]["file"])
 	rows = [x for x in vdisk("snapshot", "list", "--json", leaf).json()["snapshots"] if x["kind"] == "external"]
-	eq(["clean", "état 1 installed"], [x["name"] for x in rows], "layers")
+	eq(["clean", "état 1 installed", "experiment"], [x["name"] for x in rows], "layers")
+	eq([None, rows[0]["id"], rows[1]["id"]], [x["parent"] for x in rows], "what each goes on from")
+	eq([(x["name"], x["parent"], os.path.basename(x["files"][0]["path"])) for x in rows], [(x["name"], x["parent"], x["file"]) for x in r["disks"][0]["kept"]], "in the report")
 	for image, content in [(x["files"][0]["path"], chain.content) for x, chain in zip(rows, disks[0])] + [(leaf, disks[0][3].content)]:
 		with open("want.raw", "wb") as f:
 			f.write(content)
@@ -101,10 +107,18 @@ def convert_asks_the_description():
 	for n, chain in enumerate(disks):
 		out = "out%d.qcow2" % n
 		r = vdisk("convert", "--snapshots", "keep", "--verify", "--machine", path, os.path.join("vm", chain[3].path), out)
-		check("experiment" in r.err and "clean" not in r.err, "what is left out is told: %r" % r.err)
+		check("'experiment' is kept, but not that" in r.err and "clean" not in r.err, "what is not told inside: %r" % r.err)
 		holds(out, chain[0].content, "the first state", "clean")
 		holds(out, chain[1].content, "the second state", "état 1 installed")
+		holds(out, chain[2].content, "the branch", "experiment")
 		holds(out, chain[3].content, "the disk")
+		# An image of a branch that is gone is told, by its snapshot's name, and the rest is there.
+		gone = os.path.join("vm", chain[2].path)
+		os.rename(gone, "away")
+		r = vdisk("convert", "--snapshots", "layers", "--machine", path, os.path.join("vm", chain[3].path), "less%d.qcow2" % n)
+		check("'experiment' is left out" in r.err and os.path.basename(gone) in r.err, "the image that is gone: %r" % r.err)
+		eq(["clean", "état 1 installed"], [x["name"] for x in vdisk("snapshot", "list", "--json", "less%d.qcow2" % n).json()["snapshots"]], "without it")
+		os.rename("away", gone)
 	refused("convert", "--machine", path, os.path.join("vm", disks[0][3].path), "x.qcow2", mentions=["--machine", "--snapshots"])
 	refused("convert", "--snapshots", "keep", "--machine", path, os.path.join("vm", disks[0][2].path), "x.qcow2", mentions=["none of the machine's disks"])
 	refused("convert", "--snapshots", "keep", "--machine", "gone.vbox", os.path.join("vm", disks[0][3].path), "x.qcow2", mentions=["gone.vbox"])
@@ -173,14 +187,15 @@ def hyperv(fmt):
 	eq([None, "Snapshots/%s/%s.bin" % ((snaps[1][0].upper(),) * 2), None], [x["memory"] for x in by], "memory")
 	check([x["id"] for x in rows].index(snaps[0][0]) == 0, "parents come first")
 	r = vdisk("migrate", "--target", "kvm", "--out", "out", "--no-adapt", "--snapshots", "keep", "--json", path, timeout=300).json()
-	eq([2], [d["snapshots"] for d in r["disks"]], "snapshots that were kept")
+	eq([3], [d["snapshots"] for d in r["disks"]], "snapshots that were kept")
 	holds("out/old.qcow2", chain[0].content, "the first state", "clean")
 	holds("out/old.qcow2", chain[1].content, "the second state", "installed & more")
 	holds("out/old.qcow2", chain[3].content, "the disk")
-	lost = [(x["where"], x["value"]) for x in r["lost"]]
-	check(any(v == "experiment" for w, v in lost), "the branch is told: %r" % lost)
-	vdisk("convert", "--snapshots", "keep", "--machine", path, chain[3].path, "own.qcow2")
-	holds("own.qcow2", chain[0].content, "the first state", "clean")
+	holds("out/old.qcow2", chain[2].content, "the branch", "experiment")
+	vdisk("convert", "--snapshots", "layers", "-O", "qcow2", "--machine", path, chain[3].path, "own.qcow2")
+	for x in vdisk("snapshot", "list", "--json", "own.qcow2").json()["snapshots"]:
+		holds(x["files"][0]["path"], chain[[s[1] for s in snaps].index(x["name"])].content, x["name"] + ", as a layer")
+	holds("own.qcow2", chain[3].content, "the disk over its layers")
 	# Snapshots of another machine in the same folder are none of its own; an image in between that is gone is told.
 	write_file("export/Snapshots/%s.xml" % guid(rng_for("other")).upper(), hyperv_text("foreign", ["C:\\x.vhd"], bios=guid(rng_for("bios"))))
 	write_file("export/Snapshots/readme.xml", b"<x/>")

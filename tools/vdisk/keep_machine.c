@@ -135,26 +135,48 @@ static const char *name_of(struct json_object *row)
 	return text_of(row, "name");
 }
 
-static void snapshot_take(struct keep_machine *k, struct json_object *row, const char *disk)
+/* The snapshot whose image it is already, or NULL. */
+static const char *taken_by(const struct keep_machine *k, const char *path)
+{
+	for (size_t n = 0; n < k->n_names; n++)
+		if (same_file(k->names[n].path, path))
+			return k->names[n].name;
+	return NULL;
+}
+
+static const char **list_make(struct json_object *list)
+{
+	const char **v = tool_realloc(NULL, (list_n(list) + 1) * sizeof(*v));
+	for (size_t i = 0; i < list_n(list); i++)
+		v[i] = json_object_get_string(json_object_array_get_idx(list, i));
+	v[list_n(list)] = NULL;
+	return v;
+}
+
+/* Below the disk or not: an image that is none of the disk's chain is a branch, whose own chain counts. */
+static void snapshot_take(struct keep_machine *k, struct json_object *row, const char *src, const char *disk)
 {
 	struct json_object *files = json_object_object_get(row, "files");
+	const char *said = text_of(row, "name") ? text_of(row, "name") : text_of(row, "id");
 	for (size_t i = 0; i < list_n(files); i++) {
 		struct json_object *f = json_object_array_get_idx(files, i);
-		const char *path = text_of(f, "path"), *of = text_of(f, "disk"), *below = NULL;
+		const char *path = text_of(f, "path"), *of = text_of(f, "disk");
 		if (!path || !of || strcmp(of, disk))
 			continue;
-		for (size_t n = 0; n < k->ancestors.n && !below; n++)
-			below = same_file(k->ancestors.v[n], path) ? k->ancestors.v[n] : NULL;
-		for (size_t n = 0; n < k->n_names; n++)
-			below = k->names[n].path == below ? NULL : below;
-		if (!below) {
-			warn("the snapshot \"%s\" is none that the disk goes on from, and is left out",
-			     text_of(row, "name") ? text_of(row, "name") : text_of(row, "id"));
+		if (same_file(path, src)) {
+			warn("the snapshot \"%s\" is left out: its image is the disk itself, which was written to since", said);
 			continue;
 		}
-		k->names[k->n_names++] = (struct vdisk_keep_name){
-			.path = below, .name = name_of(row), .description = text_of(row, "description"), .date_sec = date_of(row),
+		if (taken_by(k, path)) {
+			warn("the snapshot \"%s\" has the same image as \"%s\", whose name it keeps", said, taken_by(k, path));
+			continue;
+		}
+		k->lists[k->n_names] = list_make(json_object_object_get(f, "ancestors"));
+		k->names[k->n_names] = (struct vdisk_keep_name){
+			.path = path, .name = name_of(row), .description = text_of(row, "description"), .date_sec = date_of(row),
+			.format = text_of(f, "format"), .ancestors = k->lists[k->n_names],
 		};
+		k->n_names++;
 	}
 }
 
@@ -165,15 +187,22 @@ int keep_machine_find(struct keep_machine *k, const char *file, const char *src,
 	if (!k->said || chain_take(k, file, src, &disk))
 		return EXIT_TROUBLE;
 	struct json_object *rows = json_object_object_get(k->said, "snapshots");
-	k->names = tool_realloc(NULL, (list_n(rows) + 1) * sizeof(*k->names));
+	size_t files = 0;
+	for (size_t i = 0; i < list_n(rows); i++)
+		files += list_n(json_object_object_get(json_object_array_get_idx(rows, i), "files"));
+	k->names = tool_realloc(NULL, (files + 1) * sizeof(*k->names));
+	k->lists = tool_realloc(NULL, (files + 1) * sizeof(*k->lists));
 	for (size_t i = 0; disk && i < list_n(rows); i++)
-		snapshot_take(k, json_object_array_get_idx(rows, i), disk);
+		snapshot_take(k, json_object_array_get_idx(rows, i), src, disk);
 	return 0;
 }
 
 void keep_machine_free(struct keep_machine *k)
 {
 	opt_list_free(&k->ancestors);
+	for (size_t i = 0; i < k->n_names; i++)
+		free(k->lists[i]);
+	free(k->lists);
 	free(k->names);
 	json_object_put(k->said);
 }

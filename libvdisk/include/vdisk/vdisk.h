@@ -877,15 +877,17 @@ VDISK_API int vdisk_diff_places(vdisk_image *a, vdisk_image *b, const struct vdi
 enum vdisk_keep {
 	VDISK_KEEP_AUTO,   /* INSIDE where the format has it, else LAYERS */
 	VDISK_KEEP_INSIDE, /* one image, with each snapshot inside it */
-	VDISK_KEEP_LAYERS, /* an image for each snapshot, "disk-s1.vhd" and so on for disk.vhd, each a layer over the one before;
-	                      the disk's own lies over the last.  Names and dates are recorded as vdisk_layer_snapshot() does it */
+	VDISK_KEEP_LAYERS, /* an image for each snapshot, "disk-s1.vhd" and so on for disk.vhd, each a layer over the one that it
+	                      goes on from; so is the disk's own.  First come those that lead to the disk, then others.  Names and dates are recorded as vdisk_layer_snapshot() does it */
 };
 /* What an image of the chain is called by whoever keeps account of the machine's snapshots.  Strings are UTF-8 and borrowed. */
 struct vdisk_keep_name {
-	const char *path;         /* the image, below the leaf */
+	const char *path;         /* the image, below the leaf; or one that branches off, below which something of the disk's lies */
 	const char *name, *description; /* description NULL: none */
 	uint64_t date_sec;        /* since 1970, UTC; 0: not known */
 	uint32_t date_nsec;
+	const char *format;           /* where it branches off: as in vdisk_open_options, as is the next */
+	const char *const *ancestors;
 };
 struct vdisk_keep_options {
 	const struct vdisk_open_options *open;       /* how the source's leaf and its chain are opened; NULL: plainly */
@@ -899,12 +901,14 @@ struct vdisk_keep_options {
 struct vdisk_keep_report {
 	enum vdisk_keep as;   /* what AUTO came to */
 	size_t snapshots;
+	size_t branches;      /* how many of them the disk does not go on from */
 	uint64_t size;        /* of the disk */
 	uint64_t data;        /* guest bytes written, all states together */
 };
-/* Converts the disk whose leaf is `src` with the snapshots that it goes on from: its layers' and those inside the leaf.  Each keeps
-   its name, description, date and content; what a state has from the one before is stored once.  Snapshots that branch off are left
-   out and told in the log of `open`.  `path` appears last, when all is whole; after a failure nothing is left.  `report` may be
+/* Converts the disk whose leaf is `src` with its snapshots: those of its layers, those inside the leaf, and those that branch off.
+   Each keeps its name, description, date and content; what a state has from the one that it goes on from is stored once.  Of which
+   no image can be opened, or none is the disk's, is left out and told in the log of `open`; so is what INSIDE cannot say, from
+   which one another goes on.  `path` appears last, when all is whole; after a failure nothing is left.  `report` may be
    NULL. */
 VDISK_API int vdisk_convert_snapshots(const char *src, const char *path, const struct vdisk_keep_options *o,
                                       struct vdisk_keep_report *report, vdisk_error *err);
