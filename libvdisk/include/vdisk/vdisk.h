@@ -878,7 +878,8 @@ enum vdisk_keep {
 	VDISK_KEEP_AUTO,   /* INSIDE where the format has it, else LAYERS */
 	VDISK_KEEP_INSIDE, /* one image, with each snapshot inside it */
 	VDISK_KEEP_LAYERS, /* an image for each snapshot, "disk-s1.vhd" and so on for disk.vhd, each a layer over the one that it
-	                      goes on from; so is the disk's own.  First come those that lead to the disk, then others.  Names and dates are recorded as vdisk_layer_snapshot() does it */
+	                      goes on from, as is the disk's own.  First come those that lead to the disk, then others.  Names and
+	                      dates are recorded as vdisk_layer_snapshot() does it */
 };
 /* What an image of the chain is called by whoever keeps account of the machine's snapshots.  Strings are UTF-8 and borrowed. */
 struct vdisk_keep_name {
