@@ -158,6 +158,7 @@ static int disk_keep(struct flow *f, struct flow_disk *d, const struct vdisk_con
 	if (vdisk_convert_snapshots(d->source, d->work, &o, &r, err))
 		return -1;
 	d->snapshots = r.snapshots;
+	d->layers = r.snapshots && r.as == VDISK_KEEP_LAYERS;
 	d->size = r.size;
 	d->data = r.data;
 	return kept_list(f, d, err);
@@ -212,6 +213,7 @@ static int disk_convert(struct flow *f, struct flow_disk *d, vdisk_error *err)
 int flow_convert(struct flow *f, vdisk_error *err)
 {
 	size_t kept = 0;
+	bool layers = false;
 
 	if (f->package && package_streamed(f->package))
 		return disks_feed(f, err);
@@ -230,7 +232,13 @@ int flow_convert(struct flow *f, vdisk_error *err)
 			          f->form ? f->a->profile->long_name : flow_work_format(f),
 			          f->form ? "wants that" : "cannot say that size");
 		kept += d->snapshots;
+		layers |= d->layers;
 	}
+	if (layers)
+		flow_note(f,
+		          "the snapshots are images that the disks lie over, and have to stay beside them: vdisk snapshot lists and applies "
+		          "them, %s's own list has none of them",
+		          flow_target_name(f->a->target));
 	if (kept && !f->a->no_adapt)
 		flow_note(f, "the guest is adapted as it is now: what its snapshots hold is as it was, for the system that it comes from");
 	return 0;

@@ -66,6 +66,7 @@ struct flow_disk {
 	char manifest[300];      /* its file in DIR */
 	char uuid[37], uuid_option[48]; /* VirtualBox's of the image, and the option that gives it to the image; "": none */
 	size_t snapshots;        /* that were kept */
+	bool layers;             /* as images below the disk's */
 };
 
 struct flow_time {
@@ -140,6 +141,8 @@ int flow_judge(struct flow *f, vdisk_error *err);
 const char *const *flow_disk_options(const struct flow *f, const struct flow_disk *d, const char *out[FLOW_OPTIONS_MAX]);
 const char *flow_work_format(const struct flow *f);
 const char *flow_disk_label(const struct flow_disk *d);
+/* The UUID of an image of this format, as VirtualBox reads what vdisk calls `in`, and the other way round. */
+void flow_uuid_swap(const char *format, const char *in, char out[37]);
 
 int flow_convert(struct flow *f, vdisk_error *err);
 int flow_adapt(struct flow *f, vdisk_error *err);
@@ -162,7 +165,7 @@ int flow_page(struct flow *f, vdisk_error *err);
 /* target.c */
 const char *flow_target_name(enum flow_target t);
 enum flow_target flow_target_parse(const char *text);
-const char *flow_target_format(enum flow_target t, const struct machine *m);
+const char *flow_target_format(const struct flow *f);
 /* Whether its machines can show logical sectors of n bytes of such images. */
 bool flow_target_sectors(const struct flow *f, unsigned n);
 enum describe_kind flow_target_description(enum flow_target t, const char **suffix);

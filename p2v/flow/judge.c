@@ -44,15 +44,21 @@ const char *flow_disk_label(const struct flow_disk *d) { return d->d->name ? d->
 
 /* ---------------------------------------------------------------- names */
 
-/*
- * VirtualBox refuses an image that has another UUID than its description says.  A VHD's is a GUID to it, whose first fields it
- * reads in the other byte order than the option has them.
- */
-static int uuid_choose(struct flow *f, struct flow_disk *d, vdisk_error *err)
+/* A VHD's UUID is a GUID to VirtualBox, whose first fields it reads in the other byte order than vdisk has them. */
+void flow_uuid_swap(const char *format, const char *in, char out[37])
 {
 	static const unsigned char guid[] = { 6, 7, 4, 5, 2, 3, 0, 1, 8, 11, 12, 9, 10, 13, 16, 17, 14, 15, 18 };
+
+	snprintf(out, 37, "%s", in);
+	for (size_t i = 0; !strcmp(format, "vhd") && strlen(in) == 36 && i < sizeof(guid); i++)
+		out[i] = in[guid[i]];
+}
+
+/* VirtualBox refuses an image that has another UUID than its description says. */
+static int uuid_choose(struct flow *f, struct flow_disk *d, vdisk_error *err)
+{
 	const char *given = NULL, *suffix, *format = f->format;
-	bool vhd = !strcmp(format, "vhd"), knows = vhd || !strcmp(format, "vdi") || !strcmp(format, "vmdk");
+	bool knows = !strcmp(format, "vhd") || !strcmp(format, "vdi") || !strcmp(format, "vmdk");
 	char text[37];
 
 	if (f->a->ova || !knows || flow_target_description(f->a->target, &suffix) != DESCRIBE_VBOX)
@@ -70,8 +76,7 @@ static int uuid_choose(struct flow *f, struct flow_disk *d, vdisk_error *err)
 	else
 		describe_image_uuid(f->m, d->file, text);
 	snprintf(d->uuid, sizeof(d->uuid), "%s", text);
-	for (size_t i = 0; vhd && i < sizeof(guid); i++)
-		text[i] = d->uuid[guid[i]];
+	flow_uuid_swap(format, d->uuid, text);
 	if (given) /* the image gets what was said; the description what VirtualBox makes of that */
 		snprintf(d->uuid, sizeof(d->uuid), "%s", text);
 	else

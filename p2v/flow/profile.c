@@ -85,7 +85,11 @@ int flow_format_choose(struct flow *f, vdisk_error *err)
 	f->n_options = f->a->n_options;
 	if (f->a->profile)
 		return profile_take(f, err);
-	f->format = f->a->format ? f->a->format : flow_target_format(f->a->target, f->m);
+	f->format = f->a->format ? f->a->format : flow_target_format(f);
+	if (f->a->keep_snapshots && f->a->target == TARGET_VIRTUALBOX && strcmp(f->format, "vdi") && strcmp(f->format, "vhd"))
+		return fail(err, VDISK_UNSUPPORTED,
+		            "--snapshots keep -O %s: VirtualBox opens layers by the UUIDs in VDIs and VHDs, not these: -O vdi",
+		            f->format);
 	return 0;
 }
 

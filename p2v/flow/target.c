@@ -27,8 +27,10 @@ enum flow_target flow_target_parse(const char *text)
 	return TARGET_NONE;
 }
 
-const char *flow_target_format(enum flow_target t, const struct machine *m)
+const char *flow_target_format(const struct flow *f)
 {
+	enum flow_target t = f->a->target;
+	const struct machine *m = f->m;
 	const struct vdisk_format_info *vhdx = vdisk_format_find("vhdx");
 	bool large = false;
 
@@ -37,6 +39,9 @@ const char *flow_target_format(enum flow_target t, const struct machine *m)
 	/* A machine of the second generation, which is what has UEFI, takes no other. */
 	if (t == TARGET_HYPERV && (m->firmware == MACHINE_FIRMWARE_UEFI || large) && vhdx && vhdx->caps & VDISK_FORMAT_CREATE)
 		return "vhdx";
+	/* VirtualBox finds an image's parent by the UUID that stands in it, and VMDKs of ours name theirs by its file alone. */
+	if (t == TARGET_VIRTUALBOX && f->a->keep_snapshots)
+		return "vdi";
 	return targets[t].format;
 }
 

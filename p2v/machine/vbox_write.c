@@ -90,19 +90,78 @@ static void uuids_choose(struct vbox *v)
 
 /* ---------------------------------------------------------------- media */
 
-static const char *format_of(const struct machine_disk *d)
+static const char *format_of(const char *format)
 {
 	static const char *const names[][2] = {
 		{ "vdi", "VDI" }, { "vmdk", "VMDK" }, { "vhd", "VHD" }, { "vhdx", "VHDX" }, { "qcow2", "QCOW" }
 	};
 
-	for (size_t i = 0; d->format && i < sizeof(names) / sizeof(*names); i++)
-		if (!strcmp(names[i][0], d->format))
+	for (size_t i = 0; format && i < sizeof(names) / sizeof(*names); i++)
+		if (!strcmp(names[i][0], format))
 			return names[i][1];
 	return "RAW";
 }
 
-static void media_write(struct vbox *v, const char *list, const char *element, enum machine_medium medium)
+static void hard_disk_open(struct vbox *v, const char *uuid, const char *path, const char *format, bool root)
+{
+	writer_open(&v->w, "HardDisk");
+	writer_attr(&v->w, "uuid", uuid);
+	writer_attr(&v->w, "location", path);
+	writer_attr(&v->w, "format", format_of(format));
+	if (root)
+		writer_attr(&v->w, "type", "Normal");
+}
+
+/* VirtualBox opens an image over another one only where the registry says so; they are trees, as machine_judge() has seen. */
+static void images_write(struct vbox *v, size_t at)
+{
+	const struct machine_image *x = &v->m->images[at];
+	char uuid[40];
+
+	snprintf(uuid, sizeof(uuid), "{%.36s}", x->uuid);
+	hard_disk_open(v, uuid, x->path, x->format, x->parent < 0);
+	for (size_t i = 0; i < v->m->images_n; i++)
+		if (v->m->images[i].parent == (int)at && v->m->images[i].uuid && v->m->images[i].path)
+			images_write(v, i);
+	writer_close(&v->w);
+}
+
+/* The image below all others of the disk's chain, which its registry begins with; -1: the description keeps no account of it. */
+static int root_of(const struct vbox *v, const struct machine_disk *d)
+{
+	int at = d->image_uuid ? machine_image_find(v->m, d->image_uuid, NULL) : -1;
+
+	for (; at >= 0 && v->m->images[at].parent >= 0; at = v->m->images[at].parent)
+		;
+	return at >= 0 && v->m->images[at].uuid && v->m->images[at].path ? at : -1;
+}
+
+static void hard_disks_write(struct vbox *v)
+{
+	writer_open(&v->w, "HardDisks");
+	for (size_t i = 0; i < v->f.disks_n; i++) {
+		const struct machine_disk *d = &v->f.disks[i];
+		int root = root_of(v, d);
+		bool again = false;
+
+		for (size_t k = 0; k < i; k++)
+			again |= !strcmp(v->uuids[k], v->uuids[i]) || (root >= 0 && root_of(v, &v->f.disks[k]) == root);
+		if (d->medium != MACHINE_DISK || !d->path || again)
+			continue;
+		if (root >= 0) {
+			images_write(v, (size_t)root);
+		} else {
+			hard_disk_open(v, v->uuids[i], d->path, d->format, true);
+			writer_close(&v->w);
+		}
+		if (d->format && (!strcmp(d->format, "raw") || !strcmp(d->format, "qcow2")))
+			machine_lost_add(v->lost, d->format, "VirtualBox writes VDI, VMDK and VHD: it must be converted",
+			                 "disk %zu: its format", i + 1);
+	}
+	writer_close(&v->w);
+}
+
+static void media_write(struct vbox *v, const char *list, enum machine_medium medium)
 {
 	writer_open(&v->w, list);
 	for (size_t i = 0; i < v->f.disks_n; i++) {
@@ -113,17 +172,10 @@ static void media_write(struct vbox *v, const char *list, const char *element, e
 			again |= !strcmp(v->uuids[k], v->uuids[i]);
 		if (d->medium != medium || !d->path || again)
 			continue;
-		writer_open(&v->w, element);
+		writer_open(&v->w, "Image");
 		writer_attr(&v->w, "uuid", v->uuids[i]);
 		writer_attr(&v->w, "location", d->path);
-		if (medium == MACHINE_DISK) {
-			writer_attr(&v->w, "format", format_of(d));
-			writer_attr(&v->w, "type", "Normal");
-		}
 		writer_close(&v->w);
-		if (medium == MACHINE_DISK && d->format && (!strcmp(d->format, "raw") || !strcmp(d->format, "qcow2")))
-			machine_lost_add(v->lost, d->format, "VirtualBox writes VDI, VMDK and VHD: it must be converted",
-			                 "disk %zu: its format", i + 1);
 	}
 	writer_close(&v->w);
 }
@@ -391,9 +443,9 @@ static void vbox_fill(struct vbox *v)
 	writer_attr(&v->w, "snapshotFolder", "Snapshots");
 	writer_text(&v->w, "Description", m->description);
 	writer_open(&v->w, "MediaRegistry");
-	media_write(v, "HardDisks", "HardDisk", MACHINE_DISK);
-	media_write(v, "DVDImages", "Image", MACHINE_CDROM);
-	media_write(v, "FloppyImages", "Image", MACHINE_FLOPPY);
+	hard_disks_write(v);
+	media_write(v, "DVDImages", MACHINE_CDROM);
+	media_write(v, "FloppyImages", MACHINE_FLOPPY);
 	writer_close(&v->w);
 	hardware_write(v, modern);
 	writer_close(&v->w);

@@ -101,6 +101,38 @@ def virtualbox_is_kept_as_layers():
 
 
 @case
+def virtualbox_gets_its_registry():
+	"""VirtualBox opens an image over another one only where the description's registry has both, by the UUIDs that stand in them."""
+	need_programs("vdisk-migrate", "vdisk-machine")
+	path, disks, snaps = vbox_machine(rng_for("vbox registry"))
+	for fmt in ("vdi", "vhd"):
+		out = "out-" + fmt
+		args = ["-O", "vhd"] if fmt == "vhd" else []
+		r = vdisk("migrate", "--target", "virtualbox", "--out", out, "--no-adapt", "--snapshots", "keep", "--json", *args, path, timeout=300).json()
+		eq([fmt, fmt], [d["format"] for d in r["disks"]], "format")
+		check(any("vdisk snapshot lists and applies them" in x for x in r["remarks"]), "where the snapshots are is said: %r" % r["remarks"])
+		images = vdisk("machine", "--to", "json", os.path.join(out, "box.vbox")).json()["images"]
+		eq(sorted(n for n in os.listdir(out) if n.endswith("." + fmt)), sorted(x["path"] for x in images), "images in the registry")
+		for x in images:
+			below = images[x["parent"]] if x["parent"] is not None else None
+			file = os.path.join(out, x["path"])
+			if fmt == "vdi":
+				own = vdi_uuids(file)
+				eq((x["uuid"], below["uuid"] if below else str(uuid.UUID(int=0))), (own[0], own[2]), "UUIDs in " + file)
+			else:
+				with open(file, "rb") as f:
+					head = f.read(2048)
+				eq(x["uuid"], str(uuid.UUID(bytes_le=head[68:84])), "UUID in " + file)
+				if below:
+					eq(below["uuid"], str(uuid.UUID(bytes_le=head[512 + 40:512 + 56])), "parent's UUID in " + file)
+			eq("box-%s-s%s" % (x["path"][4], {"s3": 2, "s2": 1}.get(x["path"][6:8], 2)) if below else None, below["path"].rsplit(".")[0] if below else None, "parent of " + file)
+		r = vdisk("migrate", "--target", "kvm", "--out", "back-" + fmt, "--no-adapt", "--json", os.path.join(out, "box.vbox"), timeout=300).json()
+		for d, chain in zip(r["disks"], disks):
+			holds(os.path.join("back-" + fmt, d["file"]), chain[3].content, "the disk, by way of the new description")
+	refused("migrate", "--target", "virtualbox", "--out", "x", "--no-adapt", "--snapshots", "keep", "-O", "vmdk", path, mentions=["-O vdi"])
+
+
+@case
 def convert_asks_the_description():
 	path, disks, snaps = vbox_machine(rng_for("vbox convert"))
 	need_programs("vdisk-machine")
