@@ -133,6 +133,8 @@ static int plan_backing(struct plan *p, const struct vd_new_image *n, vd_error *
 		return -1;
 	if (n->overwrite && vd_image_has_file(p->backing, n->path))
 		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "%s: belongs to its own backing image, %s", n->path, n->backing);
+	if (n->backing_judge && n->backing_judge(p->backing, n->cancel, err))
+		return vd_fail_in(err, "%s: its backing image", n->path);
 	if (!realpath(path, p->parent_path) || stat(path, &st))
 		return vd_fail_errno(err, errno, VDISK_NO_OFFSET, "%s", path);
 	p->create.backing = n->backing;
@@ -346,33 +348,6 @@ void vd_image_abort(vdisk_image *img)
 	img->staging = NULL;
 	vd_image_free(img);
 	vd_staging_abort(s);
-}
-
-int vdisk_create(const char *path, const struct vdisk_create_options *o, uint64_t *size_out, vdisk_error *err)
-{
-	struct vd_new_image n = {
-		.path = path,
-		.format = o->format,
-		.size = o->size,
-		.options = o->options,
-		.backing = o->backing,
-		.backing_format = o->backing_format,
-		.allow_dirs = o->allow_dirs,
-		.overwrite = o->flags & VDISK_CREATE_OVERWRITE,
-		.round_up = o->flags & VDISK_CREATE_ROUND_UP,
-		.dry_run = o->flags & VDISK_CREATE_DRY_RUN,
-		.create_flags = VD_CREATE_UNFINISHED,
-		.log = o->log,
-		.log_ctx = o->log_ctx,
-	};
-	vdisk_image *img;
-
-	if (vd_nbd_uri_is(path))
-		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET,
-		               "%s: an NBD server's export is there already: \"vdisk convert\" writes to it", path);
-	if (vd_image_create(&n, &img, size_out, err))
-		return -1;
-	return img ? vd_image_commit(img, err) : 0;
 }
 
 int vd_image_measure(const struct vd_new_image *n, uint64_t data, uint64_t units, uint64_t *required, uint64_t *full, vd_error *err)

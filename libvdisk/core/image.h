@@ -104,6 +104,8 @@ struct vd_new_image {
 	const struct vd_kept_file *kept; /* goes on with what a run left behind (core/staging.h); must outlive the image; NULL:
 	                                    anew */
 	size_t n_kept;
+	int (*backing_judge)(vdisk_image *backing, const volatile int *cancel, vd_error *); /* refuses one; NULL: any will do */
+	const volatile int *cancel;   /* as in struct vdisk_job_options; for that */
 	uint64_t need_bytes;          /* host space that will be wanted (measure's answer); refused at once where the file system
 	                                 has less */
 	vdisk_log_fn log;

@@ -8,6 +8,7 @@
  */
 #include "ops/surgery.h"
 #include "ops/children.h"
+#include "ops/walk.h"
 #include "core/staging.h"
 #include "base/alloc.h"
 #include "base/path.h"
@@ -36,6 +37,7 @@ static int clone_linked(vdisk_image *src, const char *path, const struct vdisk_c
 		.allow_dirs = o->allow_dirs,
 		.log = src->log,
 		.log_ctx = src->log_ctx,
+		.cancel = o->job.cancel,
 	};
 
 	if (vd_local_judge(src->path, err))
@@ -47,14 +49,14 @@ static int clone_linked(vdisk_image *src, const char *path, const struct vdisk_c
 	c.backing = vd_name_beside(child, from);
 	if (vdisk_create(path, &c, NULL, err) || vd_children_protect(src, child, err))
 		return -1;
-	c.flags &= ~VDISK_CREATE_DRY_RUN;
+	c.flags ^= VDISK_CREATE_DRY_RUN | VDISK_CREATE_ANY_BACKING; /* it was judged */
 	return vdisk_create(path, &c, NULL, err);
 }
 
 /* ---------------------------------------------------------------- full */
 
 /* The file as it is, its blocks shared.  *done false: that cannot be here. */
-static int clone_shared(vdisk_image *src, const char *path, bool overwrite, bool *done, vd_error *err)
+static int clone_shared(vdisk_image *src, const char *path, const struct vdisk_clone_options *o, bool *done, vd_error *err)
 {
 	struct vd_file *from = src->top->files[0], *to;
 	struct vd_staging *staging;
@@ -62,7 +64,7 @@ static int clone_shared(vdisk_image *src, const char *path, bool overwrite, bool
 	*done = false;
 	if (src->n_layers > 1 || src->top->n_files > 1 || from->fd < 0 || from->flags & VD_FILE_BLOCKDEV)
 		return 0;
-	if (vd_staging_new(path, overwrite, &staging, &to, err))
+	if (vd_staging_new(path, o->flags & VDISK_CLONE_OVERWRITE, &staging, &to, err))
 		return -1;
 	if (to->fd < 0 || ioctl(to->fd, FICLONE, from->fd) || fsync(to->fd)) {
 		vd_file_close(to);
@@ -70,6 +72,10 @@ static int clone_shared(vdisk_image *src, const char *path, bool overwrite, bool
 		return 0;
 	}
 	vd_file_close(to);
+	if (vd_image_sound(src, o->job.cancel, err)) { /* a copy of damage would be one, too */
+		vd_staging_abort(staging);
+		return -1;
+	}
 	*done = true;
 	return vd_staging_commit(staging, err);
 }
@@ -121,14 +127,14 @@ static void variant_options(const struct vd_layer *l, char text[3][64], const ch
 
 static int clone_full(vdisk_image *src, const char *path, const struct vdisk_clone_options *o, vd_error *err)
 {
-	bool overwrite = o->flags & VDISK_CLONE_OVERWRITE, done;
+	bool done;
 	const char *options[4];
 	char text[3][64];
 	struct traits t = { 0 };
 	struct vdisk_convert_options c = {
 		.format = src->top->drv->info.name,
 		.options = options,
-		.flags = overwrite ? VDISK_CONVERT_OVERWRITE : 0,
+		.flags = o->flags & VDISK_CLONE_OVERWRITE ? VDISK_CONVERT_OVERWRITE : 0,
 		.threads = o->job.threads,
 		.memory_bytes = o->job.memory_bytes,
 		.progress = o->job.progress,
@@ -138,7 +144,7 @@ static int clone_full(vdisk_image *src, const char *path, const struct vdisk_clo
 		.log_ctx = src->log_ctx,
 	};
 
-	if (clone_shared(src, path, overwrite, &done, err))
+	if (clone_shared(src, path, o, &done, err))
 		return -1;
 	if (done)
 		return 0;

@@ -151,6 +151,7 @@ static int snapshot_run(vdisk_image *img, const struct vdisk_layer_options *o, c
 		.size = UINT64_MAX,
 		.backing = img->path + vd_folder_length(img->path),
 		.backing_format = drv->info.name,
+		.flags = VDISK_CREATE_ANY_BACKING, /* it takes no time, and the disk stays as it is */
 		.allow_dirs = open->allow_dirs,
 		.log = open->log,
 		.log_ctx = open->log_ctx,
@@ -217,7 +218,7 @@ static int apply_run(vdisk_image *img, const struct vdisk_open_options *open, co
 	struct vdisk_create_options c = {
 		.format = img->top->drv->info.name,
 		.size = UINT64_MAX,
-		.flags = VDISK_CREATE_OVERWRITE,
+		.flags = VDISK_CREATE_OVERWRITE | VDISK_CREATE_ANY_BACKING,
 		.allow_dirs = open->allow_dirs,
 		.log = open->log,
 		.log_ctx = open->log_ctx,

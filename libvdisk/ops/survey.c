@@ -78,3 +78,20 @@ int vd_survey_image(vdisk_image *img, uint64_t grain, const struct vdisk_range *
 	vd_owners_free(owners);
 	return rc;
 }
+
+static bool has_map(const vdisk_image *img)
+{
+	for (unsigned d = 0; d < img->n_layers; d++)
+		if (!(img->chain[d]->flags & VD_LAYER_FIXED))
+			return true;
+	return false; /* what there is to judge was judged when they were opened */
+}
+
+int vd_image_sound(vdisk_image *img, const volatile int *cancel, vd_error *err)
+{
+	struct vd_survey s;
+
+	if (vd_image_whole(img, err))
+		return -1;
+	return has_map(img) ? vd_survey_image(img, UINT64_C(1) << 20, NULL, 0, cancel, &s, err) : 0;
+}

@@ -85,6 +85,8 @@ int vd_target_new(vdisk_image *src, const char *path, const struct vdisk_convert
 		.overwrite = o->flags & VDISK_CONVERT_OVERWRITE,
 		.round_up = o->flags & VDISK_CONVERT_ROUND_UP,
 		.dry_run = o->flags & VDISK_CONVERT_DRY_RUN,
+		.backing_judge = o->n_same ? NULL : vd_image_sound, /* what is the same was found by comparing with it */
+		.cancel = o->cancel,
 		.create_flags =
 			VD_CREATE_ORDERED | VD_CREATE_UNFINISHED | (o->flags & VDISK_CONVERT_COMPRESS ? VD_CREATE_COMPRESSED : 0),
 		.level = o->level,

@@ -62,6 +62,9 @@ bool vd_skip_at(const struct vdisk_range *skip, size_t n, uint64_t pos, uint64_t
 int vd_survey_image(vdisk_image *img, uint64_t grain, const struct vdisk_range *skip, size_t n_skip, const volatile int *cancel,
                     struct vd_survey *out, vd_error *err);
 
+/* Refuses an image that a conversion would refuse before it moves data: without its parent, damaged, or cut short. */
+int vd_image_sound(vdisk_image *img, const volatile int *cancel, vd_error *err);
+
 /* ---- owners of host space (ops/owners.c) */
 
 struct vd_owners;

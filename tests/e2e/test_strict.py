@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """What other converters get silently wrong: unfinished, cut, locked, overwritten and parentless images."""
-import os, re, sys
+import os, re, struct, sys
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 from vdtest import *
 import hostile, vhdmaker
@@ -255,6 +255,50 @@ def cut(name, by):
 	check(r.rc in (1, 2), "check finds the cut: %s" % r.show())
 	r = run(VDISK, "compare", "-f", "raw", "-F", fmt, "source.raw", path)
 	check(r.rc == 2, "compare refuses a cut image: %s" % r.show())
+
+
+def cut_base(fmt, suffix=None, options=()):
+	"""A layer over what a conversion would refuse is not made either, however it is asked for; the base stays as it was."""
+	random_raw("source.raw", 6 * MIB)
+	os.mkdir("d")
+	base = "d/base." + fmt
+	vdisk("convert", *options, "-f", "raw", "-O", fmt, "source.raw", base)
+	victim = "d/base%s.%s" % (suffix, fmt) if suffix else base
+	vdisk("create", "-f", fmt, "-b", "base." + fmt, "-F", fmt, "d/whole." + fmt)
+	os.truncate(victim, os.path.getsize(victim) // (8 if fmt == "vhdx" else 2)) # whose last block sticks out over the disk
+	why = refused("convert", "-f", fmt, "-O", "raw", base, "out.raw").err.split(": ", 2)[2].strip()
+	create = ["create", "-f", fmt, "-b", "base." + fmt, "-F", fmt]
+	for args in (create + ["d/new." + fmt], create + ["--dry-run", "d/new." + fmt], create + ["--force", "d/whole." + fmt],
+	             ["clone", "--linked", "-f", fmt, base, "d/new." + fmt], ["clone", "-f", fmt, base, "d/new." + fmt],
+	             ["convert", "-f", "raw", "-O", fmt, "-b", "base." + fmt, "-F", fmt, "source.raw", "d/new." + fmt]):
+		r = refused(*args)
+		check(why in r.err, "%r, which conversions say of it, is due: %s" % (why, r.show()))
+
+
+for fmt, *how in (("qcow2",), ("vmdk",), ("vmdk", "-s001", ["-o", "subformat=twoGbMaxExtentSparse"]), ("vhd",), ("vhdx",), ("vdi",)):
+	add("cut base %s%s" % (fmt, how[0] if how else ""), cut_base, fmt, *how)
+
+
+def bytes_at(path, at, n):
+	with open(path, "rb") as f:
+		f.seek(at)
+		return f.read(n)
+
+
+@case
+def damaged_base():
+	"""Two clusters in one place, below a layer that is whole."""
+	random_raw("source.raw", 6 * MIB)
+	vdisk("convert", "-f", "raw", "-O", "qcow2", "source.raw", "low.qcow2")
+	vdisk("create", "-f", "qcow2", "-b", "low.qcow2", "base.qcow2")
+	l2 = next(x for x in (65536 * k for k in range(1, 20)) if struct.unpack(">Q", bytes_at("low.qcow2", x + 8, 8))[0] >> 63
+	          and struct.unpack(">Q", bytes_at("low.qcow2", x + 16, 8))[0] >> 63)
+	with open("low.qcow2", "r+b") as f:
+		f.seek(l2 + 8)
+		f.write(bytes_at("low.qcow2", l2, 8))
+	for args in (("create", "-f", "qcow2", "-b", "base.qcow2", "new.qcow2"), ("clone", "--linked", "base.qcow2", "new.qcow2")):
+		r = refused(*args)
+		check("low.qcow2" in r.err, "the image that is damaged is named: %s" % r.err)
 
 
 for name in CUT:

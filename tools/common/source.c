@@ -93,7 +93,7 @@ static int layer_make(const struct opening *w, const char *layer, vdisk_error *e
 		.options = options,
 		.backing = name,
 		.backing_format = w->format,
-		.flags = VDISK_CREATE_ROUND_UP,
+		.flags = VDISK_CREATE_ROUND_UP | VDISK_CREATE_ANY_BACKING, /* at once, and over what is to be rescued, too */
 		.allow_dirs = w->s->allow,
 		.log = w->o->log,
 		.log_ctx = w->o->log_ctx,

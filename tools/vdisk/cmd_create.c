@@ -69,7 +69,7 @@ static int create(const struct create_args *a, char **operands, unsigned n, cons
 	};
 	vdisk_error err = { 0 };
 	uint64_t got = 0;
-	const volatile int *cancel = cancel_writes_by_signals();
+	const volatile int *cancel = o.cancel = cancel_writes_by_signals();
 	if (vdisk_create(path, &o, &got, &err))
 		return *cancel ? fail("interrupted") : fail_vdisk(&err);
 	report(a, path, f->name, backing_format, got);

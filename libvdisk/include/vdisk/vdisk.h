@@ -419,6 +419,8 @@ VDISK_API size_t vdisk_volume_map(const struct vdisk_volume *v, uint64_t off, ui
 #define VDISK_CREATE_OVERWRITE 1u /* replace what has that name */
 #define VDISK_CREATE_DRY_RUN   2u /* judge the arguments, write nothing */
 #define VDISK_CREATE_ROUND_UP  4u /* a size that the format cannot express is rounded up; otherwise refused */
+#define VDISK_CREATE_ANY_BACKING 8u /* take a backing image without a look at its whole map, which takes time and refuses what is
+                                       cut short or damaged */
 
 struct vdisk_create_options {
 	const char *format;          /* required */
@@ -430,6 +432,8 @@ struct vdisk_create_options {
 	const char *const *allow_dirs;
 	vdisk_log_fn log;
 	void *log_ctx;
+	const volatile int *cancel;  /* NULL: never; while the backing image is judged: becomes non-zero to stop with
+	                                VDISK_CANCELLED */
 };
 
 /* Makes an image: under a temporary name first, renamed when it is whole.  *size_out (may be NULL): the size it got. */
