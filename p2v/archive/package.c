@@ -121,6 +121,7 @@ int package_open(const char *path, struct package **out, vdisk_error *err)
 		free(p);
 		return fail_nomem(err);
 	}
+	p->fd = -1;
 	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	rc = fd < 0 || fstat(fd, &st) ? fail_errno(err, "%s", path) : 0;
 	if (!rc && S_ISREG(st.st_mode)) {
@@ -151,6 +152,7 @@ static void slots_free(struct package *p)
 		free(p->slots[i].format);
 		free(p->slots[i].parts);
 		free(p->slots[i].seen);
+		free(p->slots[i].runs);
 	}
 	free(p->slots);
 	p->slots = NULL;
@@ -171,6 +173,8 @@ void package_close(struct package *p)
 		free(p->devices[i].name);
 	for (size_t i = 0; i < p->n_remarks; i++)
 		free(p->remarks[i]);
+	if (p->fd >= 0)
+		close(p->fd);
 	free(p->desc);
 	free(p->desc_name);
 	free(p->path);

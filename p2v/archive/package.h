@@ -60,6 +60,13 @@ typedef int (*package_sink)(void *ctx, size_t disk, uint64_t off, const void *bu
 /* package_check() for one that is streamed, which hands out the disks at once. */
 int package_feed(struct package *p, const struct package_job *job, package_sink sink, void *ctx, vdisk_error *err);
 
+/* Of an XVA that is not streamed, instead of package_check(): where each disk's chunks lie, told by a few headers.  *found false:
+   it would take reading more of them than `most`. */
+int package_places(struct package *p, unsigned most, bool *found, vdisk_error *err);
+/* The chunk with this byte of the disk: opened from then on, the disk has it; where nothing was asked for, it reads as zeros.
+   *fresh (may be NULL): it was not there before. */
+int package_place(struct package *p, size_t disk, uint64_t off, bool *fresh, vdisk_error *err);
+
 struct package_image {
 	vdisk_image *img;
 	struct package_unpack *unpack; /* its bytes come through a pipe */

@@ -26,6 +26,8 @@ struct slot { /* a disk that is wanted */
 	uint64_t next, empties;  /* the lowest number that may come; chunks without bytes so far, which take a number and no
 	                            space */
 	uint64_t end;            /* where the last chunk ended */
+	struct run *runs;        /* xva_places.c */
+	size_t n_runs;
 	/* VMA */
 	uint8_t *seen;           /* bit map of clusters */
 	uint64_t clusters;       /* that came */
@@ -52,7 +54,9 @@ struct package {
 	size_t n_remarks;
 	struct device devices[256];
 	uint8_t uuid[16];
-	uint64_t data_at; /* VMA: where extents begin */
+	uint64_t data_at; /* VMA: where extents begin; XVA: what comes behind ova.xml */
+	int fd;           /* xva_places.c; -1: not open */
+	unsigned reads;
 };
 
 /* A remark; the first REMARKS_MAX are kept. */
@@ -82,6 +86,9 @@ int ova_manifest_check(struct package *p, const struct member *m, const struct p
 /* xva.c, vma.c: sink NULL: the places are kept */
 int xva_open(struct package *p, vdisk_error *err);
 int xva_scan(struct package *p, const struct package_job *job, package_sink sink, void *ctx, vdisk_error *err);
+#define XVA_CHUNK ((size_t)1 << 20)
+/* "Ref:12/00000007": the slot and the number.  false: it is no chunk. */
+bool xva_chunk_name(const char *name, size_t *ref_len, uint64_t *number);
 int vma_open(struct package *p, vdisk_error *err);
 int vma_want(struct package *p, struct slot *s, size_t index, vdisk_error *err);
 int vma_scan(struct package *p, const struct package_job *job, package_sink sink, void *ctx, vdisk_error *err);

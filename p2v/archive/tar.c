@@ -238,6 +238,31 @@ void stream_close(struct stream *s)
 	free(s);
 }
 
+/* ---------------------------------------------------------------- one header */
+
+int tar_header_read(const uint8_t in[TAR_HEADER_BYTES], char name[TAR_NAME_BYTES], struct tar_entry *e)
+{
+	struct archive *a = archive_read_new();
+	struct archive_entry *x;
+	const char *said;
+	int rc = 0;
+
+	if (!a)
+		return -1;
+	archive_read_support_format_tar(a);
+	if (archive_read_open_memory(a, in, TAR_HEADER_BYTES) == ARCHIVE_OK && archive_read_next_header(a, &x) == ARCHIVE_OK &&
+	    archive_entry_filetype(x) == AE_IFREG && !archive_entry_hardlink(x) && archive_entry_size(x) >= 0 &&
+	    (said = archive_entry_pathname(x)) && strlen(said) < TAR_NAME_BYTES && !name_judge(said)) {
+		while (said[0] == '.' && said[1] == '/' && said[2])
+			said += 2;
+		strcpy(name, said);
+		*e = (struct tar_entry){ .name = name, .size = (uint64_t)archive_entry_size(x) };
+		rc = 1;
+	}
+	archive_read_free(a);
+	return rc;
+}
+
 /* ---------------------------------------------------------------- writing */
 
 #define USTAR_SIZE_MAX ((UINT64_C(1) << 33) - 1)

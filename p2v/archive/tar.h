@@ -8,6 +8,8 @@
 #include <stdint.h>
 #include <vdisk/vdisk.h>
 
+#define TAR_NAME_BYTES 300 /* of one header; longer names take another one */
+
 struct tar;
 
 struct tar_entry {
@@ -35,6 +37,9 @@ uint64_t stream_used(const struct stream *s);
 void stream_close(struct stream *s);
 
 #define TAR_HEADER_BYTES 512
+/* One header by itself.  1: *e is what it tells, its name in `name`, its `off` 0; 0: it is none, or none of a plain file with a
+   name that may be; -1: no memory. */
+int tar_header_read(const uint8_t in[TAR_HEADER_BYTES], char name[TAR_NAME_BYTES], struct tar_entry *e);
 /* A header for a plain file; sizes that octal digits cannot say are said in GNU's way. */
 int tar_header(const char *name, uint64_t size, uint64_t mtime, uint8_t out[TAR_HEADER_BYTES], vdisk_error *err);
 

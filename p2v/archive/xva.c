@@ -19,7 +19,7 @@
 #include <strings.h>
 #include <xxhash.h>
 
-#define CHUNK       ((size_t)1 << 20)
+#define CHUNK       XVA_CHUNK
 #define CHECKSUM_MAX 64u
 #define STRANGERS_MAX 4096u
 
@@ -49,6 +49,7 @@ int xva_open(struct package *p, vdisk_error *err)
 		          (unsigned long long)e.size, PACKAGE_DESCRIPTION_MAX);
 	if (rc > 0) {
 		p->desc_len = (size_t)e.size;
+		p->data_at = e.off + (e.size + 511) / 512 * 512;
 		p->desc_name = strdup("ova.xml");
 		p->desc = calloc(1, p->desc_len + 1);
 		rc = p->desc && p->desc_name ? tar_read(t, p->desc, p->desc_len, err) : fail_nomem(err);
@@ -57,8 +58,7 @@ int xva_open(struct package *p, vdisk_error *err)
 	return rc;
 }
 
-/* "Ref:12/00000007": the slot and the number.  false: it is no chunk. */
-static bool chunk_name(const char *name, size_t *ref_len, uint64_t *number)
+bool xva_chunk_name(const char *name, size_t *ref_len, uint64_t *number)
 {
 	const char *slash = strrchr(name, '/');
 	char *end;
@@ -215,7 +215,7 @@ static int members_take(struct scan *c, const struct package_job *job, package_s
 		c->name[0] = '\0';
 		if (pending_hand(c, &wait, sink, ctx, err))
 			return -1;
-		if (chunk_name(e.name, &ref_len, &number))
+		if (xva_chunk_name(e.name, &ref_len, &number))
 			s = slot_find(c->p, e.name, ref_len);
 		if (!s) {
 			if (stranger_take(c, &e, err))

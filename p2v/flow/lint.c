@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * What "vdisk lint" says of a machine in an archive: each disk that can be opened where it lies, judged for the profile.  Little
- * is read: of a VMA the headers of its extents, up to a bound; an XVA tells where its chunks lie only while it is read through,
- * so that its disks are not looked into, nor those of what is packed.
+ * is read: of a VMA the headers of its extents, up to a bound; of an XVA the headers of a few chunks, from which it follows where
+ * the others lie.  What is packed is not looked into.
  */
 #include "flow/flow.h"
 
@@ -14,6 +14,7 @@
 #include <strings.h>
 
 #define EXTENTS_MOST 8192u /* headers of 512 bytes */
+#define CHUNKS_MOST  4096u /* the same */
 
 struct lint {
 	struct flow *f;
@@ -74,6 +75,93 @@ static bool is_packed(const struct flow_disk *d)
 	return d->d->compression && *d->d->compression && strcasecmp(d->d->compression, "identity");
 }
 
+/* ---------------------------------------------------------------- the places that are looked at */
+
+/* Of an XVA's disk, what the judge is going to read: both ends, what the headers of a GUID partition table name, the beginning of
+   each partition, and of each extended boot record, one after the other. */
+struct places {
+	struct lint *l;
+	struct flow_disk *d;
+	uint64_t size;
+	bool fresh; /* there is more than before */
+	vdisk_error *err;
+};
+
+static int place(struct places *w, uint64_t off)
+{
+	bool fresh;
+
+	if (off >= w->size)
+		return 0;
+	if (package_place(w->l->f->package, w->d->member, off, &fresh, w->err))
+		return -1;
+	w->fresh |= fresh;
+	return 0;
+}
+
+static uint64_t le64(const uint8_t *p)
+{
+	uint64_t v = 0;
+
+	for (size_t i = 8; i-- > 0;)
+		v = v << 8 | p[i];
+	return v;
+}
+
+/* The entries of the table whose header is at `off`. */
+static int entries_place(struct places *w, vdisk_image *img, uint64_t off, uint64_t sector)
+{
+	uint8_t head[96];
+	uint64_t lba;
+
+	if (off > w->size - sizeof(head) || vdisk_pread(img, head, sizeof(head), off, w->err))
+		return off > w->size - sizeof(head) ? 0 : -1;
+	lba = le64(head + 72);
+	if (memcmp(head, "EFI PART", 8) || lba > w->size / sector)
+		return 0;
+	return place(w, lba * sector) || place(w, lba * sector + (64 << 10)) ? -1 : 0;
+}
+
+static int tables_place(struct places *w, vdisk_image *img)
+{
+	struct vdisk_partition_table table;
+	struct vdisk_partition parts[256];
+	vdisk_error why = { 0 };
+	size_t n = 0;
+
+	for (uint64_t sector = 512; sector <= 4096; sector *= 8)
+		if (entries_place(w, img, sector, sector) || entries_place(w, img, w->size / sector * sector - sector, sector))
+			return -1;
+	if (vdisk_partitions(img, &table, parts, 256, &n, &why))
+		return why.offset == VDISK_NO_OFFSET ? 0 : place(w, why.offset); /* whatever is wrong with it is heard later */
+	for (size_t i = 0; i < n && i < 256; i++)
+		if (place(w, parts[i].off))
+			return -1;
+	return 0;
+}
+
+static int disk_place(struct lint *l, struct flow_disk *d, vdisk_error *err)
+{
+	struct places w = { .l = l, .d = d, .size = package_disk_size(l->f->package, d->member), .err = err };
+	uint64_t tail = w.size < (1 << 20) ? 0 : w.size - (1 << 20);
+
+	if (place(&w, 0) || place(&w, 1 << 20) || place(&w, tail) || place(&w, w.size - 1))
+		return -1;
+	do {
+		struct package_image i;
+		int rc;
+
+		w.fresh = false;
+		if (flow_disk_open(l->f, d, &i, err))
+			return -1;
+		rc = w.size < 8192 ? 0 : tables_place(&w, i.img);
+		package_disk_close(&i, false, NULL);
+		if (rc)
+			return -1;
+	} while (w.fresh);
+	return 0;
+}
+
 static int disk_lint(struct lint *l, struct flow_disk *d, vdisk_error *err)
 {
 	struct flow *f = l->f;
@@ -89,7 +177,10 @@ static int disk_lint(struct lint *l, struct flow_disk *d, vdisk_error *err)
 		     *d->source ? "is packed, and was not looked into" : "has no file: it is empty", NULL);
 		return 0;
 	}
-	if (!flow_disk_open(f, d, &i, &why)) {
+	if (package_kind_of(f->package) == PACKAGE_XVA && disk_place(l, d, &why)) {
+		rc = -1;
+		source_add(l, path, NULL, d->d->size);
+	} else if (!flow_disk_open(f, d, &i, &why)) {
 		source_add(l, path, vdisk_format_name(i.img), vdisk_size(i.img));
 		rc = vdisk_lint(i.img, f->a->profile, finding_add, l, &why);
 		package_disk_close(&i, false, NULL);
@@ -121,8 +212,10 @@ static int disks_place(struct lint *l, bool *open, vdisk_error *err)
 	enum package_kind kind = package_kind_of(l->f->package);
 
 	*open = kind == PACKAGE_OVA;
-	if (kind != PACKAGE_VMA || package_streamed(l->f->package))
+	if (kind == PACKAGE_OVA || package_streamed(l->f->package))
 		return 0;
+	if (kind == PACKAGE_XVA)
+		return package_places(l->f->package, CHUNKS_MOST, open, err);
 	*open = true;
 	if (!package_check(l->f->package, &job, err))
 		return 0;

@@ -279,7 +279,116 @@ def vma_and_xva_archives():
 		got = bytes_read(VDISK, "lint", "--for", "kvm", own, rc=1)
 		check(got < 4 * MIB, "%d bytes of %s were read" % (got, own))
 	eq({("refused", "format"), ("no-boot", "firmware")}, wrong(lint("hyperv-gen2", "web.vma", rc=1)), "generation 2")
-	check(("note", "disk") in lint("kvm", "web.xva", rc=1), "an XVA's disks are not looked into")
+	eq({("refused", "format"), ("no-boot", "firmware")}, wrong(lint("hyperv-gen2", "web.xva", rc=1)), "generation 2, of an XVA")
+
+
+def of_disk(system, *paths):
+	"""What is said of each source's disk: its findings but those on the file, or on the machine."""
+	r = run(VDISK, "lint", "--json", "--for", system, *paths)
+	check(r.rc in (0, 1) and not r.err, "lint: %d %s" % (r.rc, r.err))
+	return [sorted((f["kind"], f["code"], f["where"], f["why"]) for f in s["findings"] if f["where"] not in ("file", "archive", "machine")) for s in r.json()["sources"]]
+
+
+def idle(members):
+	"""Chunks without bytes, as they come from a slow storage: each takes a number."""
+	grown = {}
+	for i in range(len(members) - 1, 0, -1):
+		if "/" in members[i][0] and "." not in members[i][0] and i % 14 == 1:
+			members.insert(i, (members[i][0], b""))
+	for i, (name, data) in enumerate(members):
+		if "/" not in name:
+			continue
+		ref, number = name.split(".")[0].split("/")
+		if "." not in name and not data:
+			members[i] = ("%s/%08d" % (ref, int(number) + grown.get(ref, 0)), data)
+			grown[ref] = grown.get(ref, 0) + 1
+		else:
+			members[i] = (name.replace(number, "%08d" % (int(number) + grown.get(ref, 0))), data)
+
+
+@case
+def xva_is_looked_into():
+	"""What lint says of a disk in an XVA is what it says of the disk, wherever its tables and partitions lie and whatever was left out."""
+	need_archives()
+	rng = rng_for("xva lint")
+	scripts = {"far": ("label: gpt\nstart=69632, size=20480, type=uefi\nstart=92160, type=linux\n", 50 * MIB + 512),
+	           "logical": ("label: dos\nstart=2048, size=4096, type=83\nstart=8192, size=60000, type=5\nstart=10241, size=4096, type=83\nstart=33121, size=8192, type=83\n"
+	                       "start=61059, size=2048, type=83\n", 35 * MIB),
+	           "none": (None, 12 * MIB + 4096)}
+	raws = {}
+	for name, (script, size) in scripts.items():
+		path = name + ".raw"
+		with open(path, "wb") as f:
+			f.truncate(size)
+		if script:
+			ran("sfdisk", "-q", path, stdin=script.encode())
+		raws[name] = path
+	raws["both"] = disk("both.raw", "both", fat=4096)
+	raws["four"] = disk("four.raw", "uefi", sector=4096)
+	raws["broken"] = disk("broken.raw", "uefi")
+	write_file("broken.raw", b"broken", 512 + 16)
+	write_file("far.raw", b"\xeb\x3c\x90mkfs.fat" + b"\0\2" + bytes(497) + b"\x55\xaa", 34 * MIB)
+	for name, path in raws.items():
+		size = os.path.getsize(path)
+		with open(path, "r+b") as f: # data here and there: runs of chunks, and gaps between them
+			for i in range(size // MIB // 3):
+				at = rng.randrange(1, size // MIB - 1) * MIB + 700 * KIB
+				f.seek(at)
+				f.write(b"data")
+	data = {n: open(p, "rb").read() for n, p in raws.items()}
+	for kind, lie in (("xxhash", None), ("sha1", idle), (None, None)):
+		for names in (["far", "logical"], ["none", "both"], ["four"], ["broken"]):
+			xva("m.xva", "web", [("Ref:%d" % (7 + i), data[n]) for i, n in enumerate(names)], checksum=kind, lie=lie)
+			for system in ("kvm", "hyperv-gen2"):
+				due = [of_disk(system, raws[n])[0] for n in names]
+				eq([[]] + due, of_disk(system, "m.xva"), "%s for %s, with checksums of the kind %s" % (names, system, kind))
+	# Cut short, and a chunk that lies: told, not passed over.
+	whole = content("m.xva")
+	write_file("m.xva", whole[:len(whole) // 2])
+	os.truncate("m.xva", len(whole) // 2 // 512 * 512)
+	r = run(VDISK, "lint", "--for", "xcp-ng", "m.xva")
+	check(r.rc == 2 and "m.xva" in r.err and r.err.count("\n") == 1, r.show())
+	xva("m.xva", "web", [("Ref:7", data["far"])], lie=lambda m: m.__setitem__(-2, ("Ref:7/99999999", m[-2][1])))
+	r = run(VDISK, "lint", "--for", "xcp-ng", "m.xva")
+	check(r.rc == 2 and "m.xva" in r.err and r.err.count("\n") == 1, r.show())
+
+
+@case
+def xva_reads_little():
+	"""3 GiB in an archive: a few MiB of it are read; so are they where it is in very many pieces, and then it says what it did not do."""
+	need_archives()
+	import tarfile
+	size = 4 << 30
+	disk("long.raw", "both", size=size)
+	with open("long.raw", "rb") as f:
+		table = f.read(2 * MIB)
+		f.seek(size - MIB)
+		tail = f.read()
+	for name, numbers, looked in (("many.xva", [i for i in range(4096) if i % 4 != 3 or i == 4095], True), ("idle.xva", list(range(4096)), False)):
+		with open(name, "wb") as f:
+			def member(n, data, length):
+				info = tarfile.TarInfo(n)
+				info.size = length
+				f.write(info.tobuf(tarfile.USTAR_FORMAT))
+				f.write(data)
+				f.seek((length - len(data) + 511) // 512 * 512 if not data else -len(data) % 512, 1)
+			member("ova.xml", ova_xml("web", [("Ref:3", size)]), len(ova_xml("web", [("Ref:3", size)])))
+			shift = 0
+			for i in numbers:
+				if not looked and i and i % 2 == 0: # an idle one before each second one: runs of two
+					member("Ref:3/%08d" % (i + shift), b"", 0)
+					shift += 1
+				piece = table[i * MIB:(i + 1) * MIB] if i < 2 else tail if i == 4095 else b""
+				member("Ref:3/%08d" % (i + shift), piece, MIB)
+				member("Ref:3/%08d.xxhash" % (i + shift), b"0123456789ABCDEF", 16)
+			f.write(bytes(1024))
+		got = bytes_read(VDISK, "lint", "--for", "kvm", name, rc=1)
+		check(got < 4 * MIB, "%d bytes of %s were read" % (got, name))
+		r = run(VDISK, "lint", "--json", "--for", "kvm", name)
+		notes = [f["why"] for s in r.json()["sources"] for f in s["findings"] if f["where"] == "archive" and f["kind"] == "note"]
+		eq(looked, not notes, "%s: looked into: %r" % (name, r.json()))
+		if looked:
+			eq(of_disk("hyperv-gen2", "long.raw"), of_disk("hyperv-gen2", name)[1:], "what is found")
 
 
 @case
