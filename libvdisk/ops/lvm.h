@@ -86,6 +86,16 @@ const struct vd_lvm_node *vd_lvm_group(const struct vd_lvm_text *t);
    whole makes no sense; VDISK_NOMEM.  What concerns one volume is its `problem`. */
 int vd_lvm_group_add(const struct vd_lvm_text *t, const struct vd_lvm_node *group, struct vdisk_volumes *out, vd_error *err);
 
+/* The physical volume on this disk that has the UUID (may be NULL), or NULL. */
+struct vd_lvm_member *vd_lvm_member_find(struct vdisk_volumes *v, const char *uuid);
+
+/* ---- where volumes lie (lvm_place.c) */
+
+/* Whether any of a volume lies on a physical volume that is in `members`, by itself or by the volumes that it is made of.
+   `lookups` bounds the search, over all calls that share it; what it does not reach counts as elsewhere. */
+bool vd_lvm_is_here(const struct vd_lvm_text *t, const struct vd_lvm_node *group, struct vdisk_volumes *members,
+		    const struct vd_lvm_node *volume, unsigned *lookups);
+
 /* As vdisk_volumes_read(), of a disk and its partitions. */
 int vd_volumes_read(const struct vd_disk *d, const struct vdisk_partition *parts, size_t n, struct vdisk_volumes **out,
 		    vd_error *err);

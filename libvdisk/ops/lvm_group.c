@@ -15,12 +15,14 @@
 /* Lists are searched from their beginning, so that these bound the time that a hostile text can cost. */
 #define PHYSICAL_MAX 1024u
 #define VOLUMES_MAX 16384u
+#define LOOKUPS_MAX 16384u
 
 struct group {
 	const struct vd_lvm_text *t;
 	const struct vd_lvm_node *section, *physical, *logical;
 	uint64_t extent_bytes;
 	struct vdisk_volumes *out;
+	unsigned lookups; /* that are left */
 };
 
 const struct vd_lvm_node *vd_lvm_group(const struct vd_lvm_text *t)
@@ -33,7 +35,7 @@ const struct vd_lvm_node *vd_lvm_group(const struct vd_lvm_text *t)
 
 /* ---------------------------------------------------------------- physical volumes */
 
-static struct vd_lvm_member *member_find(struct vdisk_volumes *v, const char *uuid)
+struct vd_lvm_member *vd_lvm_member_find(struct vdisk_volumes *v, const char *uuid)
 {
 	for (size_t i = 0; uuid && i < v->n_members; i++)
 		if (v->members[i].uuid[0] && !strcmp(v->members[i].uuid, uuid))
@@ -47,7 +49,7 @@ static int members_tell(struct group *g, vd_error *err)
 	const struct vd_lvm_node *x;
 
 	for (x = vd_lvm_first(g->t, g->physical); x; x = vd_lvm_next(g->t, x)) {
-		struct vd_lvm_member *m = member_find(g->out, vd_lvm_str(g->t, x, "id"));
+		struct vd_lvm_member *m = vd_lvm_member_find(g->out, vd_lvm_str(g->t, x, "id"));
 		uint64_t start, len;
 
 		if (!m)
@@ -82,7 +84,7 @@ static const char *stripe_place(const struct group *g, const struct vd_lvm_node 
 		return vd_lvm_get(g->t, g->logical, name->str, VD_LVM_SECTION)
 			   ? "it lies on another logical volume, which is not read"
 			   : "a segment names a physical volume that the group does not have";
-	m = member_find(g->out, vd_lvm_str(g->t, pv, "id"));
+	m = vd_lvm_member_find(g->out, vd_lvm_str(g->t, pv, "id"));
 	if (!m)
 		return "a physical volume of it is not on this disk";
 	if (vd_mul64(extent->num, g->extent_bytes, &off) || !vd_within(off, len, m->info.data_len))
@@ -201,6 +203,8 @@ static int segments_read(const struct group *g, const struct vd_lvm_node *lv, st
 			if (nomem)
 				return vd_fail_nomem(err, 0);
 			v->n_segments++;
+			if (!why && !x->off)
+				v->head = (struct vdisk_range){ x->at[0], vd_min(x->stripe_bytes, x->len / x->n_stripes) };
 			type = why ? vd_lvm_str(g->t, s, "type") : NULL;
 		}
 		v->len = len;
@@ -234,6 +238,7 @@ static int volume_add(struct group *g, const struct vd_lvm_node *lv, vd_error *e
 		return vd_fail_nomem(err, strlen(lv->key));
 	v->hidden = !vd_lvm_has_word(g->t, lv, "status", "VISIBLE");
 	v->writable = vd_lvm_has_word(g->t, lv, "status", "WRITE");
+	v->here = vd_lvm_is_here(g->t, g->section, out, lv, &g->lookups);
 	return segments_read(g, lv, v, err);
 }
 
@@ -259,12 +264,15 @@ static int snapshot_apply(struct group *g, size_t from, const char *holder, cons
 	if (cow) {
 		tie->hidden = true;
 		cow->hidden = false;
+		cow->head.len = 0;
 		if (problem_set(cow, "it is a snapshot, which is not read", NULL, err))
 			return -1;
 	}
 	if (!origin)
 		return 0;
 	origin->writable = false;
+	if (merging)
+		origin->head.len = 0;
 	return merging && !origin->problem ? problem_set(origin, "a snapshot is being merged into it", NULL, err) : 0;
 }
 
@@ -296,6 +304,7 @@ int vd_lvm_group_add(const struct vd_lvm_text *t, const struct vd_lvm_node *grou
 		.physical = vd_lvm_get(t, group, "physical_volumes", VD_LVM_SECTION),
 		.logical = vd_lvm_get(t, group, "logical_volumes", VD_LVM_SECTION),
 		.out = out,
+		.lookups = LOOKUPS_MAX,
 	};
 	uint64_t sectors = vd_lvm_num(t, group, "extent_size", 0);
 	size_t from = out->n;

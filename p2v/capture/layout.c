@@ -105,13 +105,22 @@ static void partition_note(struct machine *m, struct disk *d, int fd, const stru
 	}
 }
 
-static bool volume_known(const struct machine *m, const struct vdisk_volume *v)
+/* The one that another disk told of already, or a new one; NULL: out of memory, which the description remembers. */
+static struct machine_volume *volume_take(struct machine *m, const struct vdisk_volume *v)
 {
+	struct machine_volume *out;
+
 	for (size_t i = 0; i < m->volumes_n; i++)
 		if (m->volumes[i].group && m->volumes[i].name && !strcmp(m->volumes[i].group, v->group) &&
 		    !strcmp(m->volumes[i].name, v->name))
-			return true;
-	return false;
+			return &m->volumes[i];
+	out = machine_volume_add(m);
+	if (out) {
+		out->group = machine_text_clean(m, v->group);
+		out->name = machine_text_clean(m, v->name);
+		out->size = v->len;
+	}
+	return out;
 }
 
 static void volumes_note(struct machine *m, struct disk *d, vdisk_image *img, int fd, const struct find_mounts *mounts,
@@ -124,17 +133,13 @@ static void volumes_note(struct machine *m, struct disk *d, vdisk_image *img, in
 		return;
 	for (size_t i = 0; (v = vdisk_volumes_get(volumes, i)); i++) {
 		struct machine_volume *out;
-		struct vdisk_range r;
 		char device[64];
 
-		if (v->hidden || volume_known(m, v) || !(out = machine_volume_add(m)))
+		if (v->hidden || !v->here || !(out = volume_take(m, v)))
 			continue;
-		out->group = machine_text_clean(m, v->group);
-		out->name = machine_text_clean(m, v->name);
-		out->size = v->len;
-		out->on = machine_text(m, d->name);
-		if (!v->problem && vdisk_volume_map(v, 0, v->len, &r, 1)) { /* its head lies in one piece */
-			struct label l = label_of(m, fd, r.off, r.len);
+		out->on = out->on ? machine_text_format(m, "%s %s", out->on, d->name) : machine_text(m, d->name);
+		if (v->head.len) {
+			struct label l = label_of(m, fd, v->head.off, v->head.len);
 
 			out->fs = l.fs;
 			out->uuid = l.uuid;

@@ -226,6 +226,44 @@ static void test_problems(void **state)
 	vdisk_volumes_free(v);
 }
 
+/* A group of which this disk has the first of two physical volumes. */
+static void test_spread(void **state)
+{
+#define OTHER(type, says) "segment1 {\nstart_extent = 0\nextent_count = 1\ntype = \"" type "\"\n" says "\n}\n"
+	static const struct { const char *name; bool here; uint64_t head_off, head_len; } due[] = {
+		{ "whole", true, PV_BYTES / 32 + 3 * EXTENT, 2 * EXTENT },
+		{ "begins", true, PV_BYTES / 32 + 5 * EXTENT, EXTENT },
+		{ "ends", true, 0, 0 },
+		{ "elsewhere", false, 0, 0 },
+		{ "raid", true, 0, 0 },
+		{ "thin", true, 0, 0 },
+		{ "far", false, 0, 0 },
+		{ "ring", false, 0, 0 },
+	};
+	const struct vdisk_volume *x;
+	vdisk_volumes *v;
+
+	(void)state;
+	memset(disk + PV_BYTES, 0, 4096);
+	put_text(0, GROUP(1, VOLUME("whole", SEGMENT(1, 0, 2, 1, "\"pv0\", 3"))
+	                  VOLUME("begins", SEGMENT(1, 0, 1, 1, "\"pv0\", 5") SEGMENT(2, 1, 1, 1, "\"pv1\", 5"))
+	                  VOLUME("ends", SEGMENT(1, 0, 1, 1, "\"pv1\", 7") SEGMENT(2, 1, 1, 1, "\"pv0\", 7"))
+	                  VOLUME("elsewhere", SEGMENT(1, 0, 1, 1, "\"pv1\", 9"))
+	                  VOLUME("raid", OTHER("raid1", "raids = [\"m0\", \"elsewhere\", \"m1\", \"whole\"]"))
+	                  VOLUME("thin", OTHER("thin", "thin_pool = \"raid\"")) VOLUME("far", OTHER("thin", "thin_pool = \"elsewhere\""))
+	                  VOLUME("ring", OTHER("thin", "thin_pool = \"ring\"\norigin = \"ring\""))), 512);
+	v = volumes_read();
+	for (size_t i = 0; i < sizeof(due) / sizeof(due[0]); i++) {
+		x = vdisk_volumes_get(v, i);
+		assert_non_null(x);
+		assert_string_equal(x->name, due[i].name);
+		if (x->here != due[i].here || x->head.off != due[i].head_off || x->head.len != due[i].head_len)
+			fail_msg("%s: here %d, head at %llu of %llu", x->name, x->here, (unsigned long long)x->head.off,
+			         (unsigned long long)x->head.len);
+	}
+	vdisk_volumes_free(v);
+}
+
 static void test_snapshot(void **state)
 {
 	static const char tie[] =
@@ -334,7 +372,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_language), cmocka_unit_test(test_language_wrong), cmocka_unit_test(test_where_volumes_lie),
-		cmocka_unit_test(test_problems), cmocka_unit_test(test_snapshot),       cmocka_unit_test(test_newest_text_counts),
+		cmocka_unit_test(test_problems),
+		cmocka_unit_test(test_spread), cmocka_unit_test(test_snapshot),       cmocka_unit_test(test_newest_text_counts),
 		cmocka_unit_test(test_damage),   cmocka_unit_test(test_out_of_memory),
 	};
 

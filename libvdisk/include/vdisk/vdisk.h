@@ -388,6 +388,8 @@ struct vdisk_volume {
 	uint64_t len;
 	bool hidden;             /* a part of another volume */
 	bool writable;           /* neither read-only nor the origin of a snapshot */
+	bool here;               /* some of it lies on this disk */
+	struct vdisk_range head; /* where on the disk its first bytes are; len 0: elsewhere, or unknown */
 	const char *problem;     /* why it cannot be read, one line; NULL: it can.  Then: */
 	const struct vdisk_volume_segment *segments;
 	size_t n_segments;
@@ -713,8 +715,8 @@ struct vdisk_finding {
 };
 typedef void (*vdisk_finding_fn)(void *ctx, const struct vdisk_finding *f); /* strings live during the call */
 
-/* Judges an image for a profile by its format's facts and the first and last sectors of disk and partitions; little is read, and
-   nothing of the guest's files.  With an image opened with VDISK_OPEN_INFO, by the facts alone. */
+/* Judges an image for a profile by its format's facts, its map, and the first and last sectors of disk and partitions; little is read,
+   and nothing of the guest's files.  What is cut short or damaged is a finding.  With an image opened with VDISK_OPEN_INFO, by the facts alone. */
 VDISK_API int vdisk_lint(vdisk_image *img, const struct vdisk_profile *p, vdisk_finding_fn fn, void *ctx, vdisk_error *err);
 
 /* ---------------------------------------------------------------- chains
