@@ -131,6 +131,15 @@ static int change_weigh(const struct plan *p, const struct change *c, struct pla
 	return 0;
 }
 
+/* ext4 tells as free what it keeps for itself, too: a fiftieth of its blocks, 4,096 at most. */
+static uint64_t free_blocks(const struct guestfs_statvfs *s)
+{
+	uint64_t kept = (uint64_t)s->blocks / 50, free = (uint64_t)s->bfree;
+
+	kept = kept < 4096 ? kept : 4096;
+	return free > kept ? free - kept : 0;
+}
+
 static int place_judge(guestfs_h *g, const struct place *w, vdisk_error *err)
 {
 	uint64_t need = w->grows + w->largest, have;
@@ -143,7 +152,7 @@ static int place_judge(guestfs_h *g, const struct place *w, vdisk_error *err)
 	if (!s)
 		return fail_at(g, err, w->mountpoint);
 	need += need / 50 + 16 * BLOCK; /* metadata: extents, folders, journals */
-	have = (uint64_t)s->bfree * (uint64_t)(s->frsize > 0 ? s->frsize : s->bsize);
+	have = free_blocks(s) * (uint64_t)(s->frsize > 0 ? s->frsize : s->bsize);
 	if (have < need)
 		rc = fail(err, VDISK_REFUSED, "%s: has %llu KiB free, and %llu are needed: make room in the guest first",
 		          w->mountpoint, (unsigned long long)(have >> 10), (unsigned long long)(need >> 10));
