@@ -28,6 +28,8 @@ int vhd_values(struct vd_layer *l, vdisk_value_fn fn, void *ctx, vd_error *err)
 		vd_say_number(&e, "original-size", f->original_size);
 	if (f->saved_state)
 		vd_say_bool(&e, "saved-state", true);
+	if (v->tail_bad)
+		vd_say_text(&e, "damage", "the VHD footer at the end is missing or damaged");
 	if (v->type == VHD_FIXED)
 		return 0;
 	vd_say_number(&e, "block-size", v->block_bytes);

@@ -10,7 +10,7 @@ struct run {
 	const struct vmdk_extent *x;
 	struct vd_extents *e;
 	struct vd_extent r; /* len 0: empty */
-	bool full;
+	bool full, tables; /* tables: nothing else is read */
 };
 
 static void run_put(struct run *p)
@@ -49,7 +49,7 @@ static int map_table(struct run *p, const uint8_t *table, uint64_t g, uint64_t e
 		uint64_t entry = x->kind == VMDK_SE ? le64_get(table + 8ull * i) : le32_get(table + 4ull * i);
 		uint64_t rel = g * x->grain, len = vd_min(x->grain, x->len - rel);
 		struct vmdk_grain w;
-		if (vmdk_grain_judge(p->l, x, g, entry, &w, err)) {
+		if (p->tables ? vmdk_grain_place(p->l, x, g, entry, &w, err) : vmdk_grain_judge(p->l, x, g, entry, &w, err)) {
 			if (!salvage)
 				return -1;
 			run_say(p, rel, len, VD_ZERO, VD_EXT_LOST);
@@ -143,7 +143,7 @@ int vmdk_map(struct vd_layer *l, uint64_t off, uint64_t len, uint32_t flags, str
 {
 	struct vmdk *s = vmdk_of(l);
 	uint64_t end = off + len;
-	struct run p = {.l = l, .e = e};
+	struct run p = {.l = l, .e = e, .tables = flags & VD_MAP_TABLES};
 	if (s->in)
 		return vmdk_stream_in_map(l, off, len, e, err);
 	if (s->out)

@@ -58,13 +58,15 @@ int vmdk_table_get(const struct vd_layer *l, const struct vmdk_extent *x, uint32
 }
 
 /* A packed grain begins with a marker, or without markers with its length alone. */
+static size_t packed_head(const struct vmdk_extent *x) { return x->h.flags & VMDK_FLAG_MARKERS ? VMDK_GRAIN_MARKER : 4; }
+
 static int packed_judge(const struct vd_layer *l, const struct vmdk_extent *x, uint64_t g, struct vmdk_grain *out, vd_error *err)
 {
 	struct vd_file *f = l->files[x->file];
 	bool markers = x->h.flags & VMDK_FLAG_MARKERS;
 	uint8_t bytes[16] = {0};
 	struct vmdk_marker m;
-	size_t head = markers ? VMDK_GRAIN_MARKER : 4;
+	size_t head = packed_head(x);
 	if (vd_file_pread(f, bytes, head, out->host, err))
 		return -1;
 	vmdk_marker_decode(bytes, &m);
@@ -81,7 +83,17 @@ static int packed_judge(const struct vd_layer *l, const struct vmdk_extent *x, u
 	return 0;
 }
 
-int vmdk_grain_judge(const struct vd_layer *l, const struct vmdk_extent *x, uint64_t g, uint64_t entry, struct vmdk_grain *out,
+static int inside_judge(const struct vd_layer *l, const struct vmdk_extent *x, uint64_t g, const struct vmdk_grain *w, vd_error *err)
+{
+	const struct vd_file *f = l->files[x->file];
+	if (!vd_within(w->host, w->host_len, vd_file_size(f)))
+		return vd_fail(err, VDISK_CORRUPT, w->host,
+			       "%s: grain %" PRIu64 " at %#" PRIx64 " is outside the file (%" PRIu64 " bytes)", f->name, g,
+			       w->host, vd_file_size(f));
+	return 0;
+}
+
+int vmdk_grain_place(const struct vd_layer *l, const struct vmdk_extent *x, uint64_t g, uint64_t entry, struct vmdk_grain *out,
 		     vd_error *err)
 {
 	struct vd_file *f = l->files[x->file];
@@ -116,11 +128,17 @@ int vmdk_grain_judge(const struct vd_layer *l, const struct vmdk_extent *x, uint
 	if (out->host < x->data_min)
 		return vd_fail(err, VDISK_CORRUPT, out->host, "%s: grain %" PRIu64 " at %#" PRIx64 " lies in the metadata", f->name,
 			       g, out->host);
-	if (x->packed && packed_judge(l, x, g, out, err))
+	if (x->packed)
+		out->host_len = packed_head(x);
+	return inside_judge(l, x, g, out, err);
+}
+
+int vmdk_grain_judge(const struct vd_layer *l, const struct vmdk_extent *x, uint64_t g, uint64_t entry, struct vmdk_grain *out,
+		     vd_error *err)
+{
+	if (vmdk_grain_place(l, x, g, entry, out, err))
 		return -1;
-	if (!vd_within(out->host, out->host_len, vd_file_size(f)))
-		return vd_fail(err, VDISK_CORRUPT, out->host,
-			       "%s: grain %" PRIu64 " at %#" PRIx64 " is outside the file (%" PRIu64 " bytes)", f->name, g,
-			       out->host, vd_file_size(f));
-	return 0;
+	if (!x->packed || out->kind != VD_DATA)
+		return 0;
+	return packed_judge(l, x, g, out, err) ? -1 : inside_judge(l, x, g, out, err);
 }

@@ -127,7 +127,10 @@ struct vmdk_grain {
 	enum vd_kind kind;
 	uint64_t host, host_len; /* DATA: host_len is the grain's, or of a packed one its marker and bytes */
 };
-/* What entry e (of grain g of x) says.  Reads the marker of packed grains. */
+/* What entry e (of grain g of x) says, by itself: of a packed grain, host_len is its marker's. */
+int vmdk_grain_place(const struct vd_layer *l, const struct vmdk_extent *x, uint64_t g, uint64_t entry, struct vmdk_grain *out,
+		     vd_error *err);
+/* The same, and reads the marker of packed grains. */
 int vmdk_grain_judge(const struct vd_layer *l, const struct vmdk_extent *x, uint64_t g, uint64_t entry, struct vmdk_grain *out,
 		     vd_error *err);
 

@@ -95,6 +95,8 @@ int vd_map_pieces(struct vd_layer *l, uint64_t off, uint64_t len, bool salvage, 
 
 /* vd_driver.map flags */
 #define VD_MAP_HOLES 1u /* the caller gains by knowing zeros that only the host's file system tells (SEEK_DATA) */
+#define VD_MAP_TABLES 2u /* what the tables say is enough: of a packed unit, host_len may be less than it takes, if to know it the unit
+                            would have to be read */
 
 /* ---------------------------------------------------------------- writing */
 

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Whether a system would take an image, and boot from it: the image's own facts against the profile's table, then what the first
- * sectors say of how the disk boots.  Reads the partition table, a sector of each EFI system partition and the last sectors; never
- * the guest's files.
+ * Whether a system would take an image, and boot from it: the image's own facts against the profile's table, whether its map holds,
+ * then what the first sectors say of how the disk boots.  Reads the image's tables, the partition table, a sector of each EFI system
+ * partition and the last sectors; never the guest's files.
  */
+#include "ops/walk.h"
 #include "base/alloc.h"
 #include "base/bytes.h"
-#include "core/image.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -19,6 +19,7 @@
 #define BOOT_CODE_BYTES 440
 #define ESP_GUID "c12a7328-f81f-11d2-ba4b-00a0c93ec93b"
 #define VALUE_TEXT 80
+#define REMOTE_GRAINS (UINT64_C(1) << 20) /* of 4 or 8 bytes each in the tables */
 
 struct lint {
 	vdisk_image *img;
@@ -31,6 +32,7 @@ struct lint {
 	char adapter[VALUE_TEXT];
 	uint64_t logical, sparse_version; /* 0: not told */
 	bool saved_state;
+	char damage[VALUE_TEXT];
 };
 
 static void found(const struct lint *t, enum vdisk_finding_kind kind, const char *code, const char *where, const char *mend,
@@ -64,6 +66,8 @@ static void value_note(void *ctx, const struct vdisk_value *v)
 		t->logical = v->u64;
 	else if (!strcmp(v->key, "sparse-version"))
 		t->sparse_version = v->u64;
+	else if (!strcmp(v->key, "damage"))
+		snprintf(t->damage, sizeof(t->damage), "%s", v->str);
 	else if (!strcmp(v->key, "saved-state"))
 		t->saved_state = v->u64;
 }
@@ -173,6 +177,33 @@ static void lint_layers(const struct lint *t)
 	if (t->info.n_files > 1 && t->form)
 		found(t, VDISK_FINDING_NOTE, "files", "file", NULL, "consists of %u files, which have to go together",
 		      t->info.n_files);
+}
+
+/* What a conversion would say before it moves data, and what opening it passed over.  *whole: it says nothing. */
+static int lint_content(const struct lint *t, bool *whole, vd_error *err)
+{
+	const char *mend = "what cannot be read here will not be there: copy it anew, or see vdisk check";
+	const struct vd_layer *top = t->img->top;
+	vd_error why = { 0 };
+
+	*whole = true;
+	if (top->files[0]->flags & (VD_FILE_REMOTE | VD_FILE_EXPORT) && !(top->flags & VD_LAYER_FIXED) &&
+	    top->size / vd_max(top->alloc_grain, 1) > REMOTE_GRAINS) {
+		found(t, VDISK_FINDING_NOTE, "content", "file", "vdisk check, of a copy",
+		      "has large tables, which were not asked of the server: whether it is whole was not looked at");
+		return 0;
+	}
+	*whole = !vd_image_tables_sound(t->img, &why);
+	if (!*whole && why.kind != VDISK_CORRUPT) {
+		if (err)
+			*err = why;
+		return -1;
+	}
+	if (!*whole)
+		found(t, VDISK_FINDING_REFUSED, "content", "file", mend, "%s", why.message);
+	else if (*t->damage)
+		found(t, VDISK_FINDING_REFUSED, "content", "file", "vdisk check --repair", "%s", t->damage);
+	return 0;
 }
 
 /* ---------------------------------------------------------------- the disk */
@@ -335,6 +366,8 @@ int vdisk_lint(vdisk_image *img, const struct vdisk_profile *p, vdisk_finding_fn
 {
 	struct lint t = { .img = img, .p = p, .fn = fn, .ctx = ctx };
 	struct disk d = { 0 };
+	vd_error why = { 0 };
+	bool whole;
 	int rc = 0;
 
 	if (vdisk_layer_get(img, 0, &t.info, err) || vdisk_layer_values(img, 0, value_note, &t, err))
@@ -345,10 +378,16 @@ int vdisk_lint(vdisk_image *img, const struct vdisk_profile *p, vdisk_finding_fn
 	lint_layers(&t);
 	if (img->flags & VDISK_OPEN_INFO)
 		return 0;
+	if (lint_content(&t, &whole, err))
+		return -1;
 	d.v = vd_calloc(PARTITIONS_MAX, sizeof(*d.v));
 	if (!d.v)
 		return vd_fail_nomem(err, PARTITIONS_MAX * sizeof(*d.v));
-	rc = lint_disk(&t, &d, err);
+	rc = lint_disk(&t, &d, &why);
 	vd_free(d.v);
+	if (rc && !whole && why.kind == VDISK_CORRUPT) /* which was said */
+		return 0;
+	if (rc && err)
+		*err = why;
 	return rc;
 }

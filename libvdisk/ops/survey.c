@@ -41,11 +41,13 @@ static void counter_add(struct counter *c, const struct vd_extent *x)
 	}
 }
 
-static int survey_pass(vdisk_image *img, struct vd_owners *owners, struct counter *c, const volatile int *cancel, vd_error *err)
+static int survey_pass(vdisk_image *img, uint32_t flags, struct vd_owners *owners, struct counter *c, const volatile int *cancel,
+                       vd_error *err)
 {
 	struct vd_walk w;
 
 	vd_walk_init(&w, img, img->top->size, 0);
+	w.flags = flags;
 	while (w.pos < w.size) {
 		struct vd_extent x;
 
@@ -61,22 +63,29 @@ static int survey_pass(vdisk_image *img, struct vd_owners *owners, struct counte
 	return 0;
 }
 
+/* c NULL: nothing is counted. */
+static int survey(vdisk_image *img, uint32_t flags, struct counter *c, const volatile int *cancel, vd_error *err)
+{
+	struct vd_owners *owners = NULL;
+	int rc;
+
+	/* Salvage goes on over damage, of which this would be a kind. */
+	if (!(img->flags & VDISK_OPEN_SALVAGE) && vd_owners_new(img, &owners, err))
+		return -1;
+	rc = survey_pass(img, flags, owners, c, cancel, err);
+	while (!rc && owners && vd_owners_again(owners))
+		rc = survey_pass(img, flags, owners, NULL, cancel, err);
+	vd_owners_free(owners);
+	return rc;
+}
+
 int vd_survey_image(vdisk_image *img, uint64_t grain, const struct vdisk_range *skip, size_t n_skip, const volatile int *cancel,
                     struct vd_survey *out, vd_error *err)
 {
 	struct counter counter = { .grain = grain, .skip = skip, .n_skip = n_skip, .out = out };
-	struct vd_owners *owners = NULL;
-	int rc;
 
 	*out = (struct vd_survey){ .whole = true };
-	/* Salvage goes on over damage, of which this would be a kind. */
-	if (!(img->flags & VDISK_OPEN_SALVAGE) && vd_owners_new(img, &owners, err))
-		return -1;
-	rc = survey_pass(img, owners, &counter, cancel, err);
-	while (!rc && owners && vd_owners_again(owners))
-		rc = survey_pass(img, owners, NULL, cancel, err);
-	vd_owners_free(owners);
-	return rc;
+	return survey(img, VD_MAP_HOLES, &counter, cancel, err);
 }
 
 static bool has_map(const vdisk_image *img)
@@ -89,9 +98,14 @@ static bool has_map(const vdisk_image *img)
 
 int vd_image_sound(vdisk_image *img, const volatile int *cancel, vd_error *err)
 {
-	struct vd_survey s;
-
 	if (vd_image_whole(img, err))
 		return -1;
-	return has_map(img) ? vd_survey_image(img, UINT64_C(1) << 20, NULL, 0, cancel, &s, err) : 0;
+	return has_map(img) ? survey(img, 0, NULL, cancel, err) : 0;
+}
+
+int vd_image_tables_sound(vdisk_image *img, vd_error *err)
+{
+	if (vd_image_whole(img, err))
+		return -1;
+	return has_map(img) ? survey(img, VD_MAP_TABLES, NULL, NULL, err) : 0;
 }

@@ -52,6 +52,7 @@ void vd_walk_init(struct vd_walk *w, vdisk_image *img, uint64_t size, uint64_t f
 	w->pos = 0;
 	w->size = size;
 	w->piece = vd_image_is_forward(img) ? forward_piece : VD_WALK_ZERO_MAX;
+	w->flags = VD_MAP_HOLES;
 	w->lost = 0;
 	w->on_lost = NULL;
 	w->lost_ctx = NULL;
@@ -103,7 +104,7 @@ static int walk_peek(struct vd_walk *w, struct vd_extent *x, vd_error *err)
 			len = vd_down(w->pos, w->piece) + w->piece - w->pos;
 		vd_extents_init(&w->answer, w->v, VD_WALK_EXTENTS, w->pos, len);
 		w->next = 0;
-		if (vd_image_map(w->img, w->pos, len, VD_MAP_HOLES, &w->answer, err)) {
+		if (vd_image_map(w->img, w->pos, len, w->flags, &w->answer, err)) {
 			w->answer.n = 0;
 			return -1;
 		}

@@ -19,6 +19,7 @@ struct vd_walk {
 	uint64_t pos;        /* asked for up to here */
 	uint64_t size;       /* the walk's end; past the image's own: ABSENT */
 	uint64_t piece;      /* asked of the map at once */
+	uint32_t flags;      /* VD_MAP_*; set after vd_walk_init(), by default VD_MAP_HOLES */
 	uint64_t lost;       /* bytes of LOST extents passed */
 	vdisk_lost_fn on_lost; /* told of them; NULL: nobody; set after vd_walk_init() */
 	void *lost_ctx;
@@ -64,6 +65,8 @@ int vd_survey_image(vdisk_image *img, uint64_t grain, const struct vdisk_range *
 
 /* Refuses an image that a conversion would refuse before it moves data: without its parent, damaged, or cut short. */
 int vd_image_sound(vdisk_image *img, const volatile int *cancel, vd_error *err);
+/* The same by the tables alone (VD_MAP_TABLES). */
+int vd_image_tables_sound(vdisk_image *img, vd_error *err);
 
 /* ---- owners of host space (ops/owners.c) */
 

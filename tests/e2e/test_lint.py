@@ -220,6 +220,53 @@ def full(path, boot, size):
 	return path
 
 
+def cut(fmt, profile, options, victim=None):
+	"""Of any length, what a conversion refuses is none that an importer takes: a finding, or trouble where it cannot be opened at all."""
+	full("disk.raw", "bios", 96 * MIB)
+	vdisk("convert", *options, "-O", fmt, "disk.raw", "disk." + fmt)
+	path, found = "disk%s.%s" % (victim or "", fmt), 0
+	whole = os.path.getsize(path)
+	eq(set(), wrong(lint(profile, "disk." + fmt, rc=0)), "whole")
+	for left in (whole - 512, whole - 70000, whole * 3 // 4, whole // 4, 70000):
+		os.truncate(path, left)
+		c = run(VDISK, "convert", "--dry-run", "-f", fmt, "-O", "raw", "disk." + fmt, "out.raw")
+		r = run(VDISK, "lint", "--for", profile, "-f", fmt, "disk." + fmt)
+		check(c.rc == 0 or r.rc, "cut to %d of %d bytes: a conversion refuses it, and %s" % (left, whole, r.show()))
+		if r.rc == 1:
+			check(": refused: file: " in r.out, "cut to %d of %d bytes: %s" % (left, whole, r.show()))
+			found += 1
+		elif r.rc:
+			eq("", r.out, "half an answer")
+			one_line(r)
+	check(found >= 2 or "-flat" == victim or options[-1:] in (["subformat=streamOptimized"], ["subformat=fixed"]), "%d findings" % found)
+
+
+for name, *how in (("qcow2", "kvm", []), ("qcow2", "openstack", ["-c"]), ("vmdk", "workstation", ["-o", "subformat=monolithicSparse"]),
+                   ("vmdk", "workstation", ["-o", "subformat=twoGbMaxExtentSparse"], "-s001"), ("vmdk", "esxi", ["-o", "subformat=streamOptimized"]),
+                   ("vmdk", "workstation", ["-o", "subformat=monolithicFlat"], "-flat"),
+                   ("vhd", "xcp-ng", ["-o", "subformat=dynamic"]), ("vhd", "azure", ["-o", "subformat=fixed"]), ("vhdx", "hyperv-gen1", []), ("vdi", "virtualbox", [])):
+	add("cut: %s %s" % (name, " ".join(how[1][-1:])), cut, name, *how)
+
+
+@case
+def stream_tables():
+	"""A packed VMDK's tables are read, its grains are not, however many."""
+	full("disk.raw", "bios", 128 * MIB)
+	vdisk("convert", "-o", "subformat=streamOptimized", "disk.raw", "disk.vmdk")
+	n = bytes_read(VDISK, "lint", "--for", "esxi", "disk.vmdk")
+	whole = len(open("trace").readlines())
+	check(n < 4 * MIB and whole < 400, "%d bytes by %d reads" % (n, whole))
+	with open("disk.vmdk", "rb") as f:
+		b = bytearray(f.read())
+	grains = int.from_bytes(b[-1024 + 56:-1024 + 64], "little") * 512 # the footer's grain directory
+	table = int.from_bytes(b[grains:grains + 4], "little") * 512
+	b[table + 8:table + 12] = (len(b) // 512 + 7).to_bytes(4, "little")
+	with open("bad.vmdk", "wb") as f:
+		f.write(b)
+	r = run(VDISK, "lint", "--for", "esxi", "bad.vmdk")
+	check(r.rc == 1 and "grain 2 " in r.out, "a grain outside the file: %s" % r.show())
+
+
 @case
 def reads_little():
 	"""A disk that is all data: a few pages of it are read."""
