@@ -5,6 +5,7 @@
 
 #include "common/fail.h"
 #include "common/say.h"
+#include "common/stop.h"
 
 #include <ctype.h>
 #include <signal.h>
@@ -18,14 +19,7 @@
 
 static volatile int cancel;
 
-static void on_signal(int number)
-{
-	if (cancel) {
-		signal(number, SIG_DFL);
-		raise(number);
-	}
-	cancel = 1;
-}
+static void on_signal(int number) { stop_ask(&cancel, number); }
 
 static void signals_take(void)
 {

@@ -93,8 +93,8 @@ def verifying_is_told():
 	check(rc == 0 and re.search(r"verify 100\.0 %.*ETA", shown), "the bar tells, too: %r" % shown)
 
 
-def stopped(command, number):
-	"""The first signal stops it cleanly: exit status 2, one line, nothing left."""
+def stopped(command, number, times=1):
+	"""The first signal stops it cleanly: exit status 2, one line, nothing left.  Several at once are one: timeout(1) sends it to the process and to its group."""
 	disk(64 * MIB)
 	if command == "digest": # hashed as zeros, for a minute
 		os.truncate("disk.raw", 100 * GIB)
@@ -102,7 +102,9 @@ def stopped(command, number):
 	words = {"convert": ["convert", "-c", "--level", "12", "-j", "1"], "digest": ["digest", "--sha256"]}[command]
 	p = subprocess.Popen([VDISK, *words, "--progress", "json", "disk.raw", *dst], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 	check(p.stderr.readline().startswith(b"{"), "it is at work")
-	p.send_signal(number)
+	for _ in range(times):
+		p.send_signal(number)
+		time.sleep(0.01)
 	begin = time.monotonic()
 	try:
 		out, err = p.communicate(timeout=60)
@@ -122,6 +124,7 @@ def stopped(command, number):
 for command in ("convert", "digest"):
 	for name in ("SIGINT", "SIGTERM", "SIGHUP"):
 		add("%s stops %s" % (name, command), stopped, command, getattr(signal, name))
+	add("three SIGINT stop %s" % command, stopped, command, signal.SIGINT, 3)
 
 @case
 def signal_stops_create():

@@ -304,6 +304,8 @@ def killed_and_begun_again():
 					eq(2, r.rc, "a second run: %s" % r.show())
 					check("another run" in r.err, r.err)
 			p.send_signal(number)
+			if number == signal.SIGTERM:
+				p.send_signal(number) # timeout(1) sends it to the process and to its group: that is one wish
 			p.wait()
 			if not os.path.exists("out"):
 				break

@@ -3,6 +3,7 @@
 #include "progress.h"
 #include "output.h"
 #include "sizes.h"
+#include "common/stop.h"
 
 #include <signal.h>
 #include <stdatomic.h>
@@ -25,14 +26,7 @@ static atomic_bool bar_shown;
 static volatile int cancel_flag;
 
 /* The second one, of whatever kind, is not waited for. */
-static void on_signal(int number)
-{
-	if (cancel_flag) {
-		signal(number, SIG_DFL);
-		raise(number);
-	}
-	cancel_flag = 1;
-}
+static void on_signal(int number) { stop_ask(&cancel_flag, number); }
 
 static void on_signal_stop_writes(int number)
 {
@@ -42,7 +36,7 @@ static void on_signal_stop_writes(int number)
 
 static const volatile int *signals_handle(void (*handler)(int))
 {
-	struct sigaction act = { .sa_handler = handler, .sa_flags = (int)SA_RESETHAND | SA_RESTART };
+	struct sigaction act = { .sa_handler = handler, .sa_flags = SA_RESTART };
 	sigemptyset(&act.sa_mask);
 	static const int numbers[] = { SIGINT, SIGTERM, SIGHUP };
 	for (size_t i = 0; i < sizeof(numbers) / sizeof(*numbers); i++) {

@@ -1,0 +1,10 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* A signal that asks to stop, and another one that does not wait. */
+#ifndef COMMON_STOP_H
+#define COMMON_STOP_H
+
+/* For signal handlers: the first call sets *cancel; one that comes half a second later, or more, ends the process by that signal.
+   What comes at once is the same wish: timeout(1), sudo(8) and their like send to the process and to its group. */
+void stop_ask(volatile int *cancel, int number);
+
+#endif
