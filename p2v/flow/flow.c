@@ -7,15 +7,12 @@
 #include "common/say.h"
 #include "common/stop.h"
 
-#include <ctype.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-#define NAME_MOST 80u /* with what comes behind it: a tar file's header holds 100 */
 
 static volatile int cancel;
 
@@ -61,30 +58,6 @@ double flow_now(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &t);
 	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
-
-/* A file's name of whatever a machine is called. */
-static int name_make(struct flow *f, vdisk_error *err)
-{
-	const char *said = f->a->name            ? f->a->name
-	                   : f->m->name          ? f->m->name
-	                   : f->m->host.hostname ? f->m->host.hostname
-	                                         : "machine";
-	char *p;
-
-	if (f->a->name && !(f->m->name = machine_text(f->m, f->a->name)))
-		return fail(err, VDISK_INVALID, "--name: is no text that a machine may be called by");
-	if (!f->m->name)
-		f->m->name = machine_text(f->m, said);
-	f->name = strndup(said, NAME_MOST);
-	if (!f->name)
-		return fail_nomem(err);
-	for (p = f->name; *p; p++)
-		if (!isalnum((unsigned char)*p) && !strchr("._-", *p))
-			*p = '-';
-	if (*f->name == '.' || *f->name == '-')
-		*f->name = 'm';
-	return 0;
 }
 
 static void steps_plan(struct flow *f)
@@ -138,8 +111,8 @@ static int steps_run(struct flow *f, vdisk_error *err)
 		return -1;
 	if (f->a->dry_run)
 		return 0;
-	if (flow_convert(f, err) || flow_adapt(f, err) || flow_manifests(f, err) || flow_ova(f, err) || flow_describe(f, err) ||
-	    flow_verify(f, err))
+	if (flow_convert(f, err) || flow_adapt(f, err) || flow_manifests(f, err) || flow_lint_result(f, err) || flow_ova(f, err) ||
+	    flow_describe(f, err) || flow_verify(f, err))
 		return -1;
 	works_remove(f);
 	return 0;
@@ -160,9 +133,13 @@ static int print(struct flow *f, vdisk_error *err)
 		       f->n_disks, f->n_disks == 1 ? "" : "s");
 	} else {
 		const char *cause = flow_cause(f);
+		char *next = flow_next(f);
 
 		printf("%s: %s, in %.1f s; %zu not carried over; %s/report.html\n", f->a->out, f->target_file, f->seconds,
 		       f->m->lost.n + f->lost.n, f->a->out);
+		if (next)
+			printf("next: %s\n", next);
+		free(next);
 		if (f->a->verify)
 			printf("%s: %s%s%s\n", f->a->out, f->verdict, cause ? ": " : "", cause ? cause : "");
 	}
@@ -191,7 +168,7 @@ static int flow_run(struct flow *f, vdisk_error *err)
 
 	if (f->a->findings)
 		return flow_source(f, err) || flow_lint(f, err) ? flow_lint_fail(err) : 0;
-	if (flow_source(f, err) || name_make(f, err))
+	if (flow_source(f, err) || flow_name(f, err))
 		return -1;
 	if (flow_format_choose(f, err) || flow_out_begin(f, err) || steps_run(f, err))
 		return -1;

@@ -125,6 +125,9 @@ int flow_disk_open(struct flow *f, struct flow_disk *d, struct package_image *ou
 /* snapshots.c: those that the description keeps account of; what of them is not kept is listed. */
 int flow_snapshots(struct flow *f, vdisk_error *err);
 
+/* name.c: what the machine is called, and its files. */
+int flow_name(struct flow *f, vdisk_error *err);
+
 /* out.c */
 int flow_out_begin(struct flow *f, vdisk_error *err);
 int flow_out_commit(struct flow *f, vdisk_error *err);
@@ -161,6 +164,10 @@ int flow_lint(struct flow *f, vdisk_error *err);
 int flow_lint_fail(const vdisk_error *err);
 const char *flow_cause(const struct flow *f); /* of the verdict; NULL: nobody asked */
 int flow_page(struct flow *f, vdisk_error *err);
+/* next.c: what the profile's importer would not take or boot becomes a remark. */
+int flow_lint_result(struct flow *f, vdisk_error *err);
+/* How the result is imported, one line, in its folder; owned.  NULL: nothing is known, or no memory. */
+char *flow_next(const struct flow *f);
 
 /* target.c */
 const char *flow_target_name(enum flow_target t);

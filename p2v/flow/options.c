@@ -131,6 +131,8 @@ static int snapshots_take(struct flow_args *a)
 static int target_take(struct flow_args *a)
 {
 	a->target = flow_target_parse(optarg);
+	if (!a->target && vdisk_profile_find(optarg))
+		return option_bad(a->program, "--target takes kvm, vmware, hyperv, xen or virtualbox, and --for takes this", optarg);
 	return a->target ? 0 : option_bad(a->program, "--target takes kvm, vmware, hyperv, xen or virtualbox", optarg);
 }
 

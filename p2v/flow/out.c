@@ -146,7 +146,7 @@ static int out_judge(const struct flow *f, vdisk_error *err)
 		n += strcmp(e->d_name, ".") && strcmp(e->d_name, "..");
 	if (dir)
 		closedir(dir);
-	return dir && !n ? 0 : fail(err, VDISK_REFUSED, "%s: exists", f->a->out);
+	return dir && !n ? 0 : fail(err, VDISK_REFUSED, "%s: exists; --out names a folder that is new, or empty", f->a->out);
 }
 
 int flow_out_begin(struct flow *f, vdisk_error *err)

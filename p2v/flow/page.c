@@ -252,6 +252,7 @@ static int page_put(FILE *o, const struct flow *f, struct json_object *report, b
 	row(o, "Which is", f->kind);
 	row(o, "To", flow_target_name(f->a->target));
 	row(o, "Description", text_of(report, "description"));
+	row(o, "What comes next", text_of(report, "next"));
 	fprintf(o, "<tr><th>Took</th><td>%.1f s", f->seconds);
 	for (size_t i = 0; i < f->n_times; i++)
 		fprintf(o, "%s%s %.1f", i ? ", " : " (", f->times[i].step, f->times[i].seconds);

@@ -65,6 +65,11 @@ static int profile_take(struct flow *f, vdisk_error *err)
 	if (f->m->firmware == MACHINE_FIRMWARE_BIOS && !(p->firmware & VDISK_FIRMWARE_BIOS))
 		return fail(err, VDISK_INVALID, "--for %s: the machine has a BIOS, which the machines of %s have not", p->name,
 		            p->long_name);
+	if (!f->m->firmware && (p->firmware == VDISK_FIRMWARE_UEFI || p->firmware == VDISK_FIRMWARE_BIOS)) {
+		f->m->firmware = p->firmware == VDISK_FIRMWARE_UEFI ? MACHINE_FIRMWARE_UEFI : MACHINE_FIRMWARE_BIOS;
+		flow_note(f, "nothing says what firmware the machine has: it gets %s, as those of %s",
+		          p->firmware == VDISK_FIRMWARE_UEFI ? "UEFI" : "a BIOS", p->long_name);
+	}
 	if (vdisk_profile_choose(p, f->a->ova ? "vmdk" : f->a->format, f->a->ova ? packed : f->a->options, &choice, err))
 		return -1;
 	f->form = choice.form;

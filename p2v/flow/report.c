@@ -3,6 +3,7 @@
 #include "flow/flow.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static void put_text(struct json_object *o, const char *key, const char *text)
@@ -75,6 +76,7 @@ const char *flow_cause(const struct flow *f)
 struct json_object *flow_report(const struct flow *f)
 {
 	struct json_object *o = json_object_new_object(), *source = json_object_new_object(), *list = json_object_new_array();
+	char *next;
 
 	json_object_object_add(o, "schema-version", json_object_new_int(1));
 	put_text(o, "command", f->a->kind == FLOW_P2V ? "p2v" : "migrate");
@@ -87,6 +89,9 @@ struct json_object *flow_report(const struct flow *f)
 	put_text(o, "for", f->a->profile ? f->a->profile->name : NULL);
 	put_text(o, "folder", f->out);
 	put_text(o, "description", f->target_file);
+	next = flow_next(f);
+	put_text(o, "next", next);
+	free(next);
 	put_text(o, "verdict", f->verdict);
 	put_text(o, "cause", flow_cause(f));
 	put_text(o, "verify-trouble", f->verify_trouble);

@@ -414,7 +414,7 @@ char *libvirt_write(const struct machine *m, const struct describe_write *how, s
 	int rc;
 
 	if (strchr(m->name, '/')) {
-		fail(err, VDISK_INVALID, "libvirt takes no '/' in a name: \"%.128s\"", m->name);
+		fail(err, VDISK_INVALID, "libvirt takes no '/' in a name: \"%.128s\"; --name gives another", m->name);
 		return NULL;
 	}
 	rules_choose(&d, &rules);

@@ -197,10 +197,10 @@ def nothing_half():
 	src, raws = vm(rng_for("half"), n=2)
 	os.makedirs("out")
 	write_file("out/mine", b"x")
-	no(src, "out: exists")
+	no(src, "out: exists", "new, or empty")
 	os.unlink("out/mine")
 	migrate(src) # an empty folder is none
-	no(src, "out: exists")
+	no(src, "out: exists", "new, or empty")
 	shutil.rmtree("out")
 	write_file("vm/disk1.vmdk", content("vm/disk1.vmdk")[:70000])
 	os.truncate("vm/disk1.vmdk", 70000)
@@ -280,6 +280,54 @@ def helpers_and_their_troubles():
 	check("could not be verified" in r.stderr, r.stderr)
 	check(json.loads(r.stdout)["verify-trouble"], r.stdout)
 	same_as_raw(raws[0], "out/web.qcow2", "qcow2")
+
+
+@case
+def names_of_files():
+	"""A machine may be called anything; its files have letters, digits, '.', '_' and '-', and Latin letters stay letters."""
+	for said, due in (("B\u00fcro Server", "Buro-Server"), ("Bu\u0308ro", "Buro"), ("Stra\u00dfe \u0141\u00f3d\u017a", "Strasse-Lodz"), ("\u670d\u52a1\u5668 1", "m---1"),
+	                  ("a|b: c", "a-b--c"), (".x", "mx"), ("\u00e9" * 300, "e" * 80), ("\u00df" * 41, "ss" * 40)):
+		shutil.rmtree("vm", ignore_errors=True)
+		src, _ = vm(rng_for("names"))
+		shutil.rmtree("out", ignore_errors=True)
+		report = migrate(src, "--name", said)
+		eq((said, due + ".xml", due + ".qcow2"), (report["machine"], report["description"], report["disks"][0]["file"]), "names for %r" % said)
+
+
+@case
+def what_comes_next():
+	"""How the result is imported, for each system; a profile's name where a target's is due; a firmware that nobody told of, and a disk that does not boot with it."""
+	src, _ = vm(rng_for("next"), size=24 * MIB)
+	for args, words in ((["--target", "kvm"], ["virsh define web.xml"]), (["--target", "vmware"], ["web.vmx"]), (["--target", "hyperv"], ["PowerShell", "web.ps1"]),
+	                    (["--target", "xen"], ["xl create web.cfg"]), (["--target", "virtualbox"], ["VBoxManage registervm web.vbox"]),
+	                    (["--target", "virtualbox", "--ova"], ["VBoxManage import web.ova"]), (["--for", "proxmox"], ["qm importdisk ID web.qcow2"]),
+	                    (["--for", "openstack"], ["openstack image create", "web.qcow2"]), (["--for", "azure"], ["page blob", "web.vhd"]),
+	                    (["--for", "xcp-ng"], ["xe vdi-import", "web.vhd"]), (["--for", "esxi"], ["vmkfstools -i web.vmdk"])):
+		shutil.rmtree("out", ignore_errors=True)
+		r = vdisk("migrate", *args, "--out", "out", "--no-adapt", src)
+		said = json.load(open("out/report.json"))["next"]
+		check(all(w in said for w in words), "%r: %r" % (args, said))
+		eq("next: " + said, r.out.splitlines()[1], "what is printed")
+		with open("out/report.html") as f:
+			check(said.replace("&", "&amp;").replace("<", "&lt;") in f.read(), "the page")
+	refused("migrate", "--target", "proxmox", "--out", "x", src, mentions=["--for", "proxmox"])
+	refused("migrate", "--target", "kvm", "--out", "x", "vm/disk0.vmdk", mentions=["vdisk convert"])
+	# An OVF says nothing of firmware.
+	raw = make_raw("boots.raw", rng_for("boots"), 24 * MIB)
+	need("sfdisk")
+	ran("sfdisk", "-q", raw, stdin=b"label: dos\nstart=2048, type=83, bootable\n", env={"PATH": os.environ["PATH"] + ":/sbin:/usr/sbin"})
+	write_file(raw, b"\xfa\x33\xc0" * 100, 0)
+	tar("m.ova", [("web.ovf", ovf("web", [{"file": "d.vmdk", "capacity": 24 * MIB}])), ("d.vmdk", stream_vmdk(raw, "d.vmdk"))])
+	shutil.rmtree("out", ignore_errors=True)
+	r = vdisk("migrate", "--for", "hyperv-gen2", "--out", "out", "--no-adapt", "m.ova")
+	remarks = json.load(open("out/report.json"))["remarks"]
+	check(any("it gets UEFI" in x for x in remarks), "%r" % remarks)
+	check(any("would not boot on Hyper-V, generation 2" in x and "BIOS only" in x for x in remarks) and "would not boot" in r.err, "%r; %r" % (remarks, r.err))
+	check("-Generation 2" in open("out/web.ps1").read(), "the script makes a machine of generation 2")
+	shutil.rmtree("out")
+	r = vdisk("migrate", "--for", "hyperv-gen1", "--out", "out", "--no-adapt", "m.ova")
+	eq("", r.err, "generation 1 boots it")
+	check("-Generation 1" in open("out/web.ps1").read(), "the script makes a machine of generation 1")
 
 
 @case
