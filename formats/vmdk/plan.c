@@ -121,8 +121,10 @@ static int judge_size(struct vmdk_plan *p, uint64_t size, vd_error *err)
 		}
 	}
 	if (size > max)
-		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "a %s VMDK cannot have %" PRIu64 " bytes; its end is %" PRIu64,
-			       p->subformat, size, max);
+		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "a %s VMDK cannot have %" PRIu64 " bytes; its end is %" PRIu64 "%s",
+			       p->subformat, size, max,
+			       max < (uint64_t)VMDK_SPLIT_SECTORS * VMDK_SECTOR * VMDK_LINES_MAX ? ", and that of twoGbMaxExtentSparse is higher"
+			                                                                         : "");
 	return 0;
 }
 

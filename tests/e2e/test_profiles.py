@@ -77,6 +77,135 @@ def choices():
 	eq(MIB, virtual_size("leaf.qcow2"), "a layer's size")
 
 
+# ---------------------------------------------------------------- vdisk-formats(7), line by line
+
+TIB = 1 << 40
+VMDK_HOSTED = ("monolithicSparse", "monolithicFlat", "twoGbMaxExtentSparse", "twoGbMaxExtentFlat", "streamOptimized")
+VMDK_ALL = VMDK_HOSTED + ("vmfs", "vmfsThin")
+# system: {format: (its option with kinds, those that are taken, the largest disk)}, of each the first is what is made; then the sectors, and whether parents are taken
+TAKES = {
+	"esxi": ({"vmdk": ("subformat", ("streamOptimized", "vmfs", "vmfsThin"), 62 * TIB)}, (512,), False),
+	"workstation": ({"vmdk": ("subformat", VMDK_HOSTED, 8 * TIB)}, (512,), True),
+	"hyperv-gen1": ({"vhdx": ("subformat", ("dynamic", "fixed"), 64 * TIB), "vhd": ("subformat", ("dynamic", "fixed"), 2040 * GIB)}, (512,), True),
+	"hyperv-gen2": ({"vhdx": ("subformat", ("dynamic", "fixed"), 64 * TIB)}, (512, 4096), True),
+	"azure": ({"vhd": ("subformat", ("fixed",), 2040 * GIB)}, (512,), False),
+	"xcp-ng": ({"vhd": ("subformat", ("dynamic",), 2040 * GIB)}, (512,), False),
+	"virtualbox": ({"vdi": (None, (), None), "vmdk": ("subformat", VMDK_HOSTED, None), "vhd": ("subformat", ("dynamic", "fixed"), 2040 * GIB)}, (512,), True),
+	"openstack": ({"qcow2": (None, (), None), "raw": (None, (), None), "vmdk": ("subformat", ("streamOptimized", "monolithicSparse"), None)}, (512,), False),
+	"proxmox": ({"qcow2": (None, (), None), "raw": (None, (), None), "vmdk": ("subformat", VMDK_HOSTED, None)}, (512,), False),
+	"kvm": ({"qcow2": (None, (), None), "raw": (None, (), None)}, (512, 4096), True),
+}
+KINDS = {"vmdk": VMDK_ALL, "vhd": ("dynamic", "fixed"), "vhdx": ("dynamic", "fixed")}
+FORMATS = ("raw", "qcow2", "vmdk", "vhd", "vhdx", "vdi")
+
+
+def refusals_of(system, path):
+	"""The codes of what its lint says would be refused."""
+	r = run(VDISK, "lint", "--json", "--for", system, path)
+	check(r.rc in (0, 1), r.show())
+	return {f["code"] for x in r.json()["sources"] for f in x["findings"] if f["kind"] == "refused"}
+
+
+def header_says(path, fmt, kind):
+	"""What the format is made as, by its bytes."""
+	with open(path, "rb") as f:
+		head = f.read(1024)
+		if fmt == "vmdk" and kind == "streamOptimized":
+			eq((b"KDMV", 3), (head[:4], struct.unpack("<I", head[4:8])[0]), "the header's version")
+			f.seek(512)
+			text = f.read(20 * 512)
+			check(b'createType="streamOptimized"' in text, "createType: %r" % text[:500])
+			return text
+		if fmt == "vmdk":
+			f.seek(0)
+			text = f.read(1 << 20)
+			check(('createType="%s"' % ("vmfs" if kind == "vmfsThin" else kind)).encode() in text, "createType %s" % kind)
+			eq(kind == "vmfsThin", b'ddb.thinProvisioned = "1"' in text, "thin")
+			return text
+		if fmt == "qcow2":
+			eq((b"QFI\xfb", 3), (head[:4], struct.unpack(">I", head[4:8])[0]), "version 3")
+			eq(0, struct.unpack(">I", head[32:36])[0], "encryption")
+			eq(0, struct.unpack(">Q", head[72:80])[0] & 4, "the bit of an external data file")
+		if fmt == "vhd":
+			f.seek(-512, 2)
+			foot = f.read()
+			eq((b"conectix", {"fixed": 2, "dynamic": 3}[kind]), (foot[:8], struct.unpack(">I", foot[60:64])[0]), "the footer's kind")
+			eq(kind == "fixed", head[:8] != b"conectix", "a copy of the footer in front")
+		if fmt == "vhdx":
+			eq(b"vhdxfile", head[:8], "signature")
+		if fmt == "vdi":
+			eq((0xbeda107f, 1), (struct.unpack("<I", head[64:68])[0], struct.unpack("<I", head[76:80])[0]), "VDI, dynamic")
+
+
+def manual(system):
+	"""Each format and kind that the manual says is taken is made, by create and by convert, and passes; each other one is refused, and lint tells."""
+	takes, sectors, parents = TAKES[system]
+	raw = make_raw("disk.raw", rng_for("manual " + system), 24 * MIB)
+	for fmt in FORMATS:
+		if fmt not in takes:
+			refused("create", "--for", system, "-f", fmt, "x", "24M", mentions=[fmt, system])
+			vdisk("convert", "-O", fmt, raw, "foreign." + fmt)
+			check("format" in refusals_of(system, "foreign." + fmt), "%s for %s" % (fmt, system))
+			continue
+		option, kinds, most = takes[fmt]
+		first = next(iter(takes)) == fmt
+		for kind in KINDS.get(fmt, (None,)):
+			args = ["--for", system, *([] if first and kind == (kinds[0] if kinds else None) else ["-f", fmt] + (["-o", "subformat=" + kind] if kind else []))]
+			if option and kind not in kinds:
+				refused("create", *args, "x", "24M", mentions=[kind, system])
+				vdisk("convert", "-O", fmt, "-o", "subformat=" + kind, raw, "foreign-%s.%s" % (kind, fmt))
+				eq({"subformat"}, refusals_of(system, "foreign-%s.%s" % (kind, fmt)) & {"subformat"}, "%s %s for %s" % (fmt, kind, system))
+				continue
+			new, copy = "new-%s.%s" % (kind, fmt), "copy-%s.%s" % (kind, fmt)
+			if kind != "streamOptimized": # written once, from front to back: nothing could be written to it later
+				vdisk("create", *args, new, "24M")
+				header_says(new, fmt, kind)
+				eq(set(), refusals_of(system, new), "create --for %s, %s %s" % (system, fmt, kind))
+			vdisk("convert", *[("-O" if a == "-f" else a) for a in args], raw, copy)
+			text = header_says(copy, fmt, kind)
+			eq(set(), refusals_of(system, copy), "convert --for %s, %s %s" % (system, fmt, kind))
+			vdisk("compare", raw, "-f", "raw", copy, "-F", fmt)
+			if system == "esxi":
+				check(b'ddb.adapterType = "lsilogic"' in text, "adapter of %s" % kind)
+		if most and fmt in ("vhd", "vhdx") and "dynamic" in kinds or fmt == "vmdk" and most and "monolithicSparse" in kinds or (system, fmt) == ("esxi", "vmdk"):
+			kind = "vmfsThin" if system == "esxi" else "twoGbMaxExtentSparse" if fmt == "vmdk" else "dynamic"
+			if system != "esxi": # a flat one of 62 TiB is no file on every file system
+				end = 4095 * 2047 * MIB if fmt == "vmdk" else most # what VMDKs in pieces can say
+				vdisk("create", "--for", system, "-f", fmt, "-o", "subformat=" + kind, "most." + fmt, str(end))
+				eq(set(), refusals_of(system, "most." + fmt), "the largest %s for %s" % (fmt, system))
+			refused("create", "--for", system, "-f", fmt, "-o", "subformat=" + kind, "more." + fmt, str(most + MIB), mentions=[str(most >> 30)])
+	if "vhdx" in takes:
+		for n in (512, 4096):
+			args = ["--for", system, "-f", "vhdx", "-o", "logical_sector_size=%d" % n, "s%d.vhdx" % n, "24M"]
+			if n not in sectors:
+				refused("create", *args, mentions=["logical_sector_size=4096", system])
+				vdisk("create", *args[2:])
+				check("logical_sector_size" in refusals_of(system, "s4096.vhdx"), "4096 for %s" % system)
+				continue
+			vdisk("create", *args)
+			eq(n, vdisk("info", "--json", "s%d.vhdx" % n).json()["layers"][0]["details"]["logical-sector-size"], "sectors")
+			eq(set(), refusals_of(system, "s%d.vhdx" % n), "sectors of %d for %s" % (n, system))
+	fmt = next(f for f in ("qcow2", "vhd", "vhdx", "vmdk", "vdi") if f in takes)
+	vdisk("create", "-f", fmt, "base." + fmt, "24M")
+	vdisk("create", "-f", fmt, "-b", "base." + fmt, "leaf." + fmt)
+	eq(not parents, "parent" in refusals_of(system, "leaf." + fmt), "a layer for %s" % system)
+	vdisk("create", "--for", system, "-f", fmt, "-b", "base." + fmt, "own." + fmt, rc=0 if parents else 2)
+	vdisk("create", "-f", "raw", "odd.raw", str(24 * MIB + 512))
+	vdisk("convert", "--for", system, "odd.raw", "rounded")
+	eq(25 * MIB if system == "azure" else 24 * MIB + 512, vdisk("info", "--json", "rounded").json()["virtual-size"], "rounding")
+	if system == "azure":
+		for size in (19 * MIB, 24 * MIB + 512):
+			vdisk("create", "-f", "vhd", "-o", "subformat=fixed,force_size=on", "--force", "odd.vhd", str(size))
+			check(refusals_of(system, "odd.vhd") & {"size-min", "size-multiple"}, "%d bytes for Azure" % size)
+	if "qcow2" in takes and system != "kvm":
+		vdisk("create", "-f", "qcow2", "-o", "data_file=d.data", "d.qcow2", "24M")
+		check("data-file" in refusals_of(system, "d.qcow2"), "an external data file for %s" % system)
+
+
+for name in TAKES:
+	add("the manual of " + name, manual, name)
+
+
 @case
 def streams():
 	"""To a pipe, and from one, whose size is known before."""
