@@ -32,13 +32,20 @@ static const char *called(const struct machine_disk *d, size_t at, char room[64]
 	return room;
 }
 
+/* Why something becomes something else. */
+static const char *has_none(const struct fit_rules *r, char text[96])
+{
+	snprintf(text, 96, "%s has none", r->what);
+	return text;
+}
+
 /* What the user asked for, and the nearest where there is no such thing. */
 static void bus_choose(const struct fitting *w, struct machine_disk *d, size_t at, const struct describe_write *how)
 {
 	const struct fit_rules *r = w->rules;
 	enum machine_bus was = d->bus, want = d->bus;
 	bool optical = d->medium == MACHINE_CDROM;
-	char room[64];
+	char room[64], none[96];
 
 	if (d->medium == MACHINE_FLOPPY) {
 		d->bus = MACHINE_BUS_FLOPPY;
@@ -55,7 +62,7 @@ static void bus_choose(const struct fitting *w, struct machine_disk *d, size_t a
 		d->unit = -1;
 		d->controller = 0;
 		if (was && !(how && how->disk_bus && !optical))
-			machine_lost_add(w->lost, machine_bus_name(was), r->what, "disk %s: its bus becomes %s",
+			machine_lost_add(w->lost, machine_bus_name(was), has_none(r, none), "disk %s: its bus becomes %s",
 			                 called(d, at, room), machine_bus_name(want));
 	}
 	d->bus = want;
@@ -63,7 +70,7 @@ static void bus_choose(const struct fitting *w, struct machine_disk *d, size_t a
 
 static void adapter_choose(const struct fitting *w, struct machine_disk *d, size_t at)
 {
-	char room[64];
+	char room[64], none[96];
 
 	if (d->bus != MACHINE_BUS_SCSI) {
 		d->scsi = MACHINE_SCSI_UNKNOWN;
@@ -72,7 +79,7 @@ static void adapter_choose(const struct fitting *w, struct machine_disk *d, size
 	if (d->scsi && w->rules->scsi_models & 1u << d->scsi)
 		return;
 	if (d->scsi)
-		machine_lost_add(w->lost, machine_scsi_name(d->scsi), w->rules->what, "disk %s: its adapter becomes %s",
+		machine_lost_add(w->lost, machine_scsi_name(d->scsi), has_none(w->rules, none), "disk %s: its adapter becomes %s",
 		                 called(d, at, room), machine_scsi_name(w->rules->scsi));
 	d->scsi = w->rules->scsi;
 }
@@ -157,7 +164,7 @@ static int places_choose(struct fitting *w, vdisk_error *err)
 			return fail(err, VDISK_UNSUPPORTED, "disk %s has no place left on %s in a machine for %s",
 			            called(d, i, room), machine_bus_name(d->bus), w->rules->what);
 		if (u >= 0 && d->bus == bus)
-			machine_lost_add(w->lost, NULL, w->rules->what, "disk %s: its place %s %u:%d becomes %u:%d",
+			machine_lost_add(w->lost, NULL, "that is taken, or is none there", "disk %s: its place %s %u:%d becomes %u:%d",
 			                 called(d, i, room), machine_bus_name(d->bus), c, u, d->controller, d->unit);
 	}
 	return 0;
@@ -165,13 +172,15 @@ static int places_choose(struct fitting *w, vdisk_error *err)
 
 static void nics_choose(const struct fitting *w, const struct describe_write *how)
 {
+	char none[96];
+
 	for (size_t i = 0; i < w->f->nics_n; i++) {
 		struct machine_nic *n = &w->f->nics[i];
 		enum machine_nic_model want = how && how->nic_model ? how->nic_model : n->model;
 
 		if (!want || !(w->rules->nic_models & 1u << want)) {
 			if (want)
-				machine_lost_add(w->lost, machine_nic_model_name(want), w->rules->what,
+				machine_lost_add(w->lost, machine_nic_model_name(want), has_none(w->rules, none),
 				                 "NIC %zu: its model becomes %s", i + 1, machine_nic_model_name(w->rules->nic));
 			want = w->rules->nic;
 		}
@@ -187,7 +196,7 @@ static void nics_choose(const struct fitting *w, const struct describe_write *ho
 static int disks_copy(const struct fitting *w, const struct machine *m, vdisk_error *err)
 {
 	struct fitted *f = w->f;
-	char room[64];
+	char room[64], none[96];
 
 	f->disks = calloc(m->disks_n + 1, sizeof(*f->disks));
 	f->nics = calloc(m->nics_n + 1, sizeof(*f->nics));
@@ -195,7 +204,7 @@ static int disks_copy(const struct fitting *w, const struct machine *m, vdisk_er
 		return fail_nomem(err);
 	for (size_t i = 0; i < m->disks_n; i++)
 		if (m->disks[i].medium == MACHINE_FLOPPY && !w->rules->floppy)
-			machine_lost_add(w->lost, m->disks[i].path, w->rules->what, "floppy drive %s",
+			machine_lost_add(w->lost, m->disks[i].path, has_none(w->rules, none), "floppy drive %s",
 			                 called(&m->disks[i], i, room));
 		else
 			f->disks[f->disks_n++] = m->disks[i];
@@ -260,8 +269,11 @@ struct losing {
 
 static void lose(const struct losing *l, unsigned which, bool there, const char *value, const char *where)
 {
+	char why[96];
+
+	snprintf(why, sizeof(why), "%s has no place for it", l->what);
 	if (there && l->missing & which)
-		machine_lost_add(l->lost, value, l->what, "%s", where);
+		machine_lost_add(l->lost, value, why, "%s", where);
 }
 
 static void lose_disk(const struct losing *l, const struct machine_disk *d, size_t at)

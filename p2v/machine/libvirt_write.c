@@ -14,7 +14,7 @@
 #include <string.h>
 #include <strings.h>
 
-#define WHAT "libvirt, QEMU"
+#define WHAT "libvirt"
 
 struct domain {
 	struct writer w;

@@ -318,7 +318,7 @@ static void hardware_write(struct envelope *e)
 	for (size_t i = 0; i < m->serials_n; i++) {
 		other_write(e, "21", NULL, "Serial port");
 		if (m->serials[i].path)
-			machine_lost_add(e->lost, m->serials[i].path, WHAT, "serial port %zu: where it leads", i + 1);
+			machine_lost_add(e->lost, m->serials[i].path, WHAT " has no place for it", "serial port %zu: where it leads", i + 1);
 	}
 	if (m->tpm == MACHINE_TPM_1_2)
 		machine_lost_add(e->lost, "1.2", "it becomes one of version 2.0", "TPM");

@@ -226,7 +226,7 @@ static void network_write(struct vbox *v, const struct machine_nic *n, size_t at
 	if (elements[n->net])
 		writer_empty(&v->w, elements[n->net], "name", named ? n->network : NULL, NULL);
 	if (n->network && (!named || !elements[n->net]))
-		machine_lost_add(v->lost, n->network, WHAT, "NIC %zu: name of its network", at + 1);
+		machine_lost_add(v->lost, n->network, WHAT " has no place for it", "NIC %zu: name of its network", at + 1);
 }
 
 static void nic_write(struct vbox *v, const struct machine_nic *n, size_t at)

@@ -228,7 +228,7 @@ static void nic_put(struct vmx *v, const struct machine_nic *n, unsigned at)
 	else if (n->net == MACHINE_NET_INTERNAL)
 		put(v, n->network, "ethernet%u.vnet", at);
 	else if (n->network)
-		machine_lost_add(v->lost, n->network, WHAT, "NIC %u: name of its network", at + 1);
+		machine_lost_add(v->lost, n->network, WHAT " has no place for it", "NIC %u: name of its network", at + 1);
 	put(v, n->mac ? "static" : "generated", "ethernet%u.addressType", at);
 	if (n->mac) {
 		put(v, n->mac, "ethernet%u.address", at);

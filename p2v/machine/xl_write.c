@@ -238,7 +238,7 @@ static void machine_put(struct xl *x, bool ahci)
 	if (ahci)
 		put(x, "hdtype", "ahci");
 	if (m->chipset == MACHINE_CHIPSET_Q35)
-		machine_lost_add(x->lost, "q35", WHAT, "chipset");
+		machine_lost_add(x->lost, "q35", WHAT " has none", "chipset");
 	put(x, "vga", vga[m->video]);
 	if (m->video == MACHINE_VIDEO_VMWARE || m->video == MACHINE_VIDEO_VIRTIO)
 		machine_lost_add(x->lost, machine_video_name(m->video), "it becomes stdvga", "graphics");
