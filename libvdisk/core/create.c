@@ -237,10 +237,8 @@ static int dest_open(const struct vd_new_image *n, struct plan *p, struct vd_fil
 {
 	int fd;
 
-	if (n->kept)
-		return vd_staging_resume(n->path, n->overwrite, n->kept, n->n_kept, &p->host.staging, f, err);
-	if (strcmp(n->path, "-"))
-		return vd_staging_new(n->path, n->overwrite, &p->host.staging, f, err);
+	if (n->kept || strcmp(n->path, "-"))
+		return vd_staging_resume(n->path, n->overwrite, n->kept, n->n_kept, n->cancel, &p->host.staging, f, err);
 	if (!(p->drv->info.caps & VDISK_FORMAT_STREAM_OUT))
 		return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET, "%s cannot be written to a pipe", p->drv->info.name);
 	fd = fcntl(n->stream_fd ? n->stream_fd : STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
@@ -268,7 +266,7 @@ int vd_image_create(const struct vd_new_image *n, vdisk_image **out, uint64_t *s
 	if (create_judge(n, err) || (n->need_bytes && strcmp(n->path, "-") && vd_staging_room(n->path, n->need_bytes, err)))
 		goto fail;
 	if (n->dry_run) {
-		int rc = vd_staging_rehearse(n->path, p.create.size, err);
+		int rc = vd_staging_rehearse(n->path, p.create.size, n->cancel, err);
 
 		plan_free(&p);
 		return rc;

@@ -105,7 +105,7 @@ struct vd_new_image {
 	                                    anew */
 	size_t n_kept;
 	int (*backing_judge)(vdisk_image *backing, const volatile int *cancel, vd_error *); /* refuses one; NULL: any will do */
-	const volatile int *cancel;   /* as in struct vdisk_job_options; for that */
+	const volatile int *cancel;   /* as in struct vdisk_job_options; for that, and while a server is waited for */
 	uint64_t need_bytes;          /* host space that will be wanted (measure's answer); refused at once where the file system
 	                                 has less */
 	vdisk_log_fn log;

@@ -175,14 +175,14 @@ static int file_open(const char *path, const struct vdisk_open_options *o, struc
 	if (vd_nbd_uri_is(path)) {
 		if (write)
 			return vd_local_judge(path, err);
-		if (vd_file_nbd(path, false, f, err))
+		if (vd_file_nbd(path, false, o->cancel, f, err))
 			return -1;
 		return o->parts ? vd_file_parts(*f, o->parts, o->n_parts, o->parts_len, f, err) : 0;
 	}
 	if (vd_url_is(path)) {
 		if (write)
 			return vd_local_judge(path, err);
-		if (vd_file_http(path, o->remote, f, err))
+		if (vd_file_http(path, o->remote, o->cancel, f, err))
 			return -1;
 		return o->parts ? vd_file_parts(*f, o->parts, o->n_parts, o->parts_len, f, err) : 0;
 	}

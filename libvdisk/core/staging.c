@@ -111,14 +111,14 @@ int vd_staging_room(const char *path, uint64_t bytes, vd_error *err)
 }
 
 /* The same as a rehearsal: what only the server knows is asked for. */
-int vd_staging_rehearse(const char *path, uint64_t bytes, vd_error *err)
+int vd_staging_rehearse(const char *path, uint64_t bytes, const volatile int *cancel, vd_error *err)
 {
 	struct vd_file *f;
 	uint64_t size;
 
 	if (!vd_nbd_uri_is(path))
 		return 0;
-	if (vd_file_nbd(path, true, &f, err))
+	if (vd_file_nbd(path, true, cancel, &f, err))
 		return -1;
 	size = vd_file_size(f);
 	vd_file_close(f);
@@ -245,18 +245,18 @@ static int stage(struct vd_staging *s, const char *name, const char *shown, stru
 }
 
 /* What has no folder. */
-static int export_stage(struct vd_staging *s, const char *path, struct vd_file **f, vd_error *err)
+static int export_stage(struct vd_staging *s, const char *path, const volatile int *cancel, struct vd_file **f, vd_error *err)
 {
 	s->in_place = true;
 	s->path = vd_strdup(path);
 	s->folder = vd_strdup("");
 	if (!s->path || !s->folder)
 		return vd_fail_nomem(err, strlen(path));
-	return vd_file_nbd(path, true, f, err);
+	return vd_file_nbd(path, true, cancel, f, err);
 }
 
-int vd_staging_resume(const char *path, bool overwrite, const struct vd_kept_file *kept, size_t n, struct vd_staging **out,
-                      struct vd_file **f, vd_error *err)
+int vd_staging_resume(const char *path, bool overwrite, const struct vd_kept_file *kept, size_t n, const volatile int *cancel,
+                      struct vd_staging **out, struct vd_file **f, vd_error *err)
 {
 	struct vd_staging *s;
 	bool dev;
@@ -268,7 +268,7 @@ int vd_staging_resume(const char *path, bool overwrite, const struct vd_kept_fil
 		return vd_fail_nomem(err, sizeof(*s));
 	s->dirfd = -1;
 	if (vd_nbd_uri_is(path)) {
-		if (export_stage(s, path, f, err))
+		if (export_stage(s, path, cancel, f, err))
 			goto fail;
 		*out = s;
 		return 0;
@@ -311,7 +311,7 @@ fail:
 
 int vd_staging_new(const char *path, bool overwrite, struct vd_staging **out, struct vd_file **f, vd_error *err)
 {
-	return vd_staging_resume(path, overwrite, NULL, 0, out, f, err);
+	return vd_staging_resume(path, overwrite, NULL, 0, NULL, out, f, err);
 }
 
 void vd_staging_keep(struct vd_staging *s)

@@ -24,9 +24,10 @@ struct vd_kept_file {
 int vd_staging_new(const char *path, bool overwrite, struct vd_staging **out, struct vd_file **f, vd_error *err);
 /* Goes on where a run was broken off: the files that it left behind, under their temporary names or, where it died while renaming,
    under their own, as vd_file_kept() shows them.  kept[0] is the image's own file, then come those of vd_staging_add() in their
-   order; borrowed for the life of s.  Nothing is removed on failure, by vd_staging_abort() neither. */
-int vd_staging_resume(const char *path, bool overwrite, const struct vd_kept_file *kept, size_t n, struct vd_staging **out,
-                      struct vd_file **f, vd_error *err);
+   order; borrowed for the life of s.  Nothing is removed on failure, by vd_staging_abort() neither.  Without any it is
+   vd_staging_new().  `cancel`: as vd_file_nbd() has it; outlives *f. */
+int vd_staging_resume(const char *path, bool overwrite, const struct vd_kept_file *kept, size_t n, const volatile int *cancel,
+                      struct vd_staging **out, struct vd_file **f, vd_error *err);
 /* From now on vd_staging_abort(), and a commit that fails, leave the files where they are. */
 void vd_staging_keep(struct vd_staging *s);
 /* What an unfinished conversion is gone on with (ops/checkpoint.h).  vd_staging_new() removes an old one, which is about other
@@ -40,7 +41,7 @@ char *vd_staging_side(const char *path, const char *word);
 int vd_staging_judge(const char *path, bool overwrite, vd_error *err);
 /* What of that only an NBD server knows: whether its export may be written to, and holds `bytes`.  Nothing of other
    destinations. */
-int vd_staging_rehearse(const char *path, uint64_t bytes, vd_error *err);
+int vd_staging_rehearse(const char *path, uint64_t bytes, const volatile int *cancel, vd_error *err);
 /* One more file, that will appear as `name` in the same folder; a name with a slash is VDISK_INVALID. */
 int vd_staging_add(struct vd_staging *s, const char *name, struct vd_file **f, vd_error *err);
 /* The destination's folder holds at least `bytes` free; VDISK_IO with ENOSPC otherwise. */

@@ -218,7 +218,8 @@ static const struct vd_file_ops http_ops = {
 };
 
 /* Takes the access; the first block comes with the first answer. */
-static int http_open(const char *url, struct vd_http_access *access, unsigned blocks, struct vd_file **out, vd_error *err)
+static int http_open(const char *url, struct vd_http_access *access, const volatile int *cancel, unsigned blocks, struct vd_file **out,
+                     vd_error *err)
 {
 	struct http_file *h = vd_calloc(1, sizeof(*h));
 	struct block *b = h ? &h->blocks[0] : NULL;
@@ -233,6 +234,7 @@ static int http_open(const char *url, struct vd_http_access *access, unsigned bl
 	pthread_cond_init(&h->came, NULL);
 	h->n_blocks = blocks;
 	h->source.access = *access;
+	h->source.cancel = cancel;
 	memset(access, 0, sizeof(*access));
 	if (vd_http_source_open(&h->source, url, b->data, BLOCK, &got, err) ||
 	    vd_file_head(&h->file, &http_ops, h->source.shown, VD_FILE_SEEKABLE | VD_FILE_RDONLY | VD_FILE_REMOTE,
@@ -248,13 +250,13 @@ static int http_open(const char *url, struct vd_http_access *access, unsigned bl
 	return 0;
 }
 
-int vd_file_http(const char *url, const struct vdisk_remote *remote, struct vd_file **out, vd_error *err)
+int vd_file_http(const char *url, const struct vdisk_remote *remote, const volatile int *cancel, struct vd_file **out, vd_error *err)
 {
 	struct vd_http_access access;
 
 	if (vd_url_judge(url, err) || vd_http_access_read(remote, &access, err))
 		return -1;
-	return http_open(url, &access, CACHE_BLOCKS, out, err);
+	return http_open(url, &access, cancel, CACHE_BLOCKS, out, err);
 }
 
 int vd_file_http_beside(struct vd_file *f, const char *name, struct vd_file **out, vd_error *err)
@@ -266,7 +268,7 @@ int vd_file_http_beside(struct vd_file *f, const char *name, struct vd_file **ou
 	if (vd_url_beside(h->source.url, name, &url, err) || vd_url_judge(url, err) ||
 	    vd_http_access_copy(&h->source.access, &access, err))
 		return -1;
-	return http_open(url, &access, CACHE_FEW, out, err);
+	return http_open(url, &access, h->source.cancel, CACHE_FEW, out, err);
 }
 
 const char *vd_file_http_version(const struct vd_file *f) { return ((const struct http_file *)f)->version; }

@@ -9,8 +9,9 @@
 
 #include "io/file.h"
 
-/* `remote` may be NULL; borrowed.  A build without libcurl: VDISK_UNSUPPORTED. */
-int vd_file_http(const char *url, const struct vdisk_remote *remote, struct vd_file **out, vd_error *err);
+/* `remote` may be NULL; borrowed.  Once *cancel (NULL: never) is non-zero, which outlives the file and those beside it, the server is
+   not waited for any more: VDISK_CANCELLED.  A build without libcurl: VDISK_UNSUPPORTED. */
+int vd_file_http(const char *url, const struct vdisk_remote *remote, const volatile int *cancel, struct vd_file **out, vd_error *err);
 /* What the image in f, a remote file, calls `name`, with the same ways of access; the limits of vd_url_beside(). */
 int vd_file_http_beside(struct vd_file *f, const char *name, struct vd_file **out, vd_error *err);
 /* Which version of the file it is; of f, a remote file. */

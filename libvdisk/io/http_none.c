@@ -3,9 +3,9 @@
 #include "io/http.h"
 #include "io/url.h"
 
-int vd_file_http(const char *url, const struct vdisk_remote *remote, struct vd_file **out, vd_error *err)
+int vd_file_http(const char *url, const struct vdisk_remote *remote, const volatile int *cancel, struct vd_file **out, vd_error *err)
 {
-	(void)url, (void)remote, (void)out;
+	(void)url, (void)remote, (void)cancel, (void)out;
 	return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET,
 	               "this build reads no images from web servers (it was made without libcurl)");
 }
@@ -13,7 +13,7 @@ int vd_file_http(const char *url, const struct vdisk_remote *remote, struct vd_f
 int vd_file_http_beside(struct vd_file *f, const char *name, struct vd_file **out, vd_error *err)
 {
 	(void)f, (void)name;
-	return vd_file_http("", NULL, out, err);
+	return vd_file_http("", NULL, NULL, out, err);
 }
 
 const char *vd_file_http_version(const struct vd_file *f)

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Requests.  Each takes a connection, alone for its time, of which there are VD_HTTP_CONNECTIONS at most; they are kept and used
- * again.  What was received and judged stays; after a failure that may pass only the rest is asked for.
+ * Requests.  Each takes a connection, alone for its time.  What was received and judged stays; after a failure that may pass only
+ * the rest is asked for.
  *
- *  H1. A byte reaches the caller's memory only behind an answer whose range, length and version were judged (http_answer.c).
+ *  H1. A byte reaches the caller's memory only behind an answer that was judged (http_conn.c).
  *  H2. The headers of the user's file, and netrc's, go to the server of the URL alone, not to where it redirects.
  *  H3. Never from https to http, never to another kind of URL.
  */
-#include "io/http_source.h"
-#include "io/kind.h"
+#include "io/http_conn.h"
 #include "io/url.h"
+#include "io/wait.h"
 #include "base/alloc.h"
 #include "base/bytes.h"
 
@@ -17,165 +17,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #define TRIES          7u     /* in a row without progress; with the waits between them about six seconds */
 #define WAIT_FIRST_MS  100u
 #define WAIT_MOST_MS   10000u
 #define PROGRESS       65536u /* bytes that make a try count as none */
 #define REDIRECTIONS   5u
-#define STALL_SECONDS  60L
-#define CONNECT_SECONDS 30L
-#define DISCARD_MOST   65536u /* of an error's page: reading it keeps the connection */
-
-struct vd_http_conn {
-	struct vd_http_conn *next;
-	struct vd_http_source *s;
-	CURL *h;
-	char why[CURL_ERROR_SIZE];
-	/* the request under way */
-	const struct iovec *iov;
-	int n;
-	uint64_t off;
-	size_t want, got, discarded; /* got: judged and in place */
-	size_t most;                 /* got, once all that the present answer holds is there */
-	struct vd_http_answer answer;
-	bool judged, failed;
-	vd_error err;                /* if failed */
-	char *target;                /* the URL that was asked */
-};
-
-/* ---------------------------------------------------------------- what comes in */
-
-static size_t line_in(char *line, size_t size, size_t n, void *ctx)
-{
-	struct vd_http_conn *c = ctx;
-
-	vd_http_answer_line(&c->answer, line, size * n);
-	return size * n;
-}
-
-static void bytes_place(struct vd_http_conn *c, const char *p, size_t len)
-{
-	struct iovec v[VD_IOV_WINDOW];
-
-	while (len) {
-		int n = vd_iov_window(c->iov, c->n, c->got, v, VD_IOV_WINDOW);
-
-		for (int i = 0; i < n && len; i++) {
-			size_t k = (size_t)vd_min(len, v[i].iov_len);
-
-			memcpy(v[i].iov_base, p, k);
-			p += k;
-			len -= k;
-			c->got += k;
-		}
-	}
-}
-
-static bool answer_fits(struct vd_http_conn *c)
-{
-	const struct vd_http_source *s = c->s;
-
-	c->judged = true;
-	c->failed = vd_http_answer_judge(&c->answer, s->shown, c->off + c->got, c->want - c->got, s->pinned ? &s->version : NULL,
-	                                 &c->err);
-	c->most = c->failed ? c->got : c->got + (size_t)(c->answer.to - c->answer.from + 1);
-	return !c->failed;
-}
-
-static size_t body_in(char *p, size_t size, size_t n, void *ctx)
-{
-	struct vd_http_conn *c = ctx;
-	size_t len = size * n;
-
-	if (c->answer.status == 200)
-		return 0; /* the whole file, which nobody wants */
-	if (c->answer.status != 206) {
-		c->discarded += len;
-		return c->discarded > DISCARD_MOST ? 0 : len;
-	}
-	if (!c->judged && !answer_fits(c))
-		return 0;
-	if (len > c->most - c->got) {
-		c->failed = true;
-		vd_fail(&c->err, VDISK_IO, c->off + c->got, "%s: the server sends more bytes than it said", c->s->shown);
-		return 0;
-	}
-	bytes_place(c, p, len);
-	return len;
-}
-
-/* ---------------------------------------------------------------- connections */
-
-static void conn_free(struct vd_http_conn *c)
-{
-	if (c->h)
-		c->s->curl.easy_cleanup(c->h);
-	vd_free(c->target);
-	vd_free(c);
-}
-
-static struct vd_http_conn *conn_new(struct vd_http_source *s)
-{
-	struct vd_http_conn *c = vd_calloc(1, sizeof(*c));
-	const struct vd_curl *k = &s->curl;
-
-	if (!c)
-		return NULL;
-	c->s = s;
-	c->h = k->easy_init();
-	if (!c->h ||
-	    k->easy_setopt(c->h, CURLOPT_NOSIGNAL, 1L) || k->easy_setopt(c->h, CURLOPT_ERRORBUFFER, c->why) ||
-	    k->easy_setopt(c->h, CURLOPT_PROTOCOLS_STR, "http,https") || k->easy_setopt(c->h, CURLOPT_FOLLOWLOCATION, 0L) ||
-	    k->easy_setopt(c->h, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1) ||
-	    k->easy_setopt(c->h, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L) || k->easy_setopt(c->h, CURLOPT_SSL_VERIFYPEER, 1L) ||
-	    k->easy_setopt(c->h, CURLOPT_SSL_VERIFYHOST, 2L) || k->easy_setopt(c->h, CURLOPT_CONNECTTIMEOUT, CONNECT_SECONDS) ||
-	    k->easy_setopt(c->h, CURLOPT_LOW_SPEED_LIMIT, 1L) || k->easy_setopt(c->h, CURLOPT_LOW_SPEED_TIME, STALL_SECONDS) ||
-	    k->easy_setopt(c->h, CURLOPT_BUFFERSIZE, 128L * 1024) || k->easy_setopt(c->h, CURLOPT_TCP_KEEPALIVE, 1L) ||
-	    k->easy_setopt(c->h, CURLOPT_USERAGENT, "vdisk") || k->easy_setopt(c->h, CURLOPT_HEADERFUNCTION, line_in) ||
-	    k->easy_setopt(c->h, CURLOPT_HEADERDATA, c) || k->easy_setopt(c->h, CURLOPT_WRITEFUNCTION, body_in) ||
-	    k->easy_setopt(c->h, CURLOPT_WRITEDATA, c) ||
-	    (s->access.cacert && k->easy_setopt(c->h, CURLOPT_CAINFO, s->access.cacert))) {
-		conn_free(c);
-		return NULL;
-	}
-	return c;
-}
-
-static struct vd_http_conn *conn_take(struct vd_http_source *s)
-{
-	struct vd_http_conn *c;
-
-	pthread_mutex_lock(&s->lock);
-	while (!s->idle && s->n_conns == VD_HTTP_CONNECTIONS)
-		pthread_cond_wait(&s->freed, &s->lock);
-	c = s->idle;
-	if (c)
-		s->idle = c->next;
-	else
-		s->n_conns++;
-	pthread_mutex_unlock(&s->lock);
-	if (c || (c = conn_new(s)))
-		return c;
-	pthread_mutex_lock(&s->lock);
-	s->n_conns--;
-	pthread_cond_signal(&s->freed);
-	pthread_mutex_unlock(&s->lock);
-	return NULL;
-}
-
-static void conn_give(struct vd_http_conn *c)
-{
-	struct vd_http_source *s = c->s;
-
-	c->iov = NULL;
-	pthread_mutex_lock(&s->lock);
-	c->next = s->idle;
-	s->idle = c;
-	pthread_cond_signal(&s->freed);
-	pthread_mutex_unlock(&s->lock);
-}
 
 /* ---------------------------------------------------------------- one try */
 
@@ -314,6 +161,14 @@ static bool lasts(CURLcode code)
 	}
 }
 
+/* Whatever the answer was, nothing is tried again. */
+static enum outcome cancelled(struct vd_http_conn *c)
+{
+	c->failed = true;
+	vd_fail_cancelled(&c->err);
+	return FAILED;
+}
+
 static enum outcome try_once(struct vd_http_conn *c)
 {
 	const struct vd_curl *k = &c->s->curl;
@@ -323,9 +178,13 @@ static enum outcome try_once(struct vd_http_conn *c)
 		vd_fail_nomem(&c->err, 1);
 		return FAILED;
 	}
+	if (vd_cancelled(c->s->cancel))
+		return cancelled(c);
 	code = k->easy_perform(c->h);
 	if (c->failed)
 		return FAILED;
+	if (code == CURLE_ABORTED_BY_CALLBACK)
+		return cancelled(c);
 	if (c->answer.status == 206 && c->judged && c->got == c->most && (c->got == c->want || !c->s->pinned))
 		return DONE;
 	if (code == CURLE_OUT_OF_MEMORY) {
@@ -333,7 +192,7 @@ static enum outcome try_once(struct vd_http_conn *c)
 		return FAILED;
 	}
 	if (c->answer.status == 206 && code == CURLE_OK) { /* less than was asked for, or less than was said */
-		if (!c->judged && !answer_fits(c))
+		if (!c->judged && !vd_http_conn_answer_fits(c))
 			return FAILED;
 		failed(c, "the server sent %zu bytes at offset %" PRIu64 ", %zu were asked for", c->got, c->off, c->want);
 		return AGAIN;
@@ -365,15 +224,13 @@ static enum outcome moved(struct vd_http_conn *c, unsigned *redirections)
 	return target_set(c, to, &c->err) ? FAILED : MOVED;
 }
 
-static void pause_before(unsigned try, const struct vd_http_answer *a)
+static void pause_before(unsigned try, const struct vd_http_answer *a, const volatile int *cancel)
 {
 	uint64_t ms = vd_min((uint64_t)WAIT_FIRST_MS << try, WAIT_MOST_MS);
-	struct timespec t;
 
 	if (a->retry_after)
 		ms = vd_min(a->retry_after * 1000ull, WAIT_MOST_MS);
-	t = (struct timespec){ .tv_sec = (time_t)(ms / 1000), .tv_nsec = (long)(ms % 1000) * 1000000 };
-	nanosleep(&t, NULL);
+	vd_wait_ms(ms, cancel);
 }
 
 /* c's request, until it is done or has failed for good. */
@@ -409,7 +266,7 @@ static int request_run(struct vd_http_conn *c, vd_error *err)
 			vd_fail(&c->err, VDISK_IO, last.offset, "%s (tried %u times)", last.message, TRIES);
 			break;
 		}
-		pause_before(tries - 1, &c->answer);
+		pause_before(tries - 1, &c->answer, c->s->cancel);
 	}
 	if (err)
 		*err = c->err;
@@ -419,7 +276,7 @@ static int request_run(struct vd_http_conn *c, vd_error *err)
 static int request(struct vd_http_source *s, const struct iovec *iov, int n, size_t len, uint64_t off, struct vd_http_conn **out,
                    vd_error *err)
 {
-	struct vd_http_conn *c = conn_take(s);
+	struct vd_http_conn *c = vd_http_conn_take(s);
 
 	if (!c)
 		return vd_fail_nomem(err, sizeof(*c));
@@ -432,7 +289,7 @@ static int request(struct vd_http_source *s, const struct iovec *iov, int n, siz
 		*out = c;
 		return 0;
 	}
-	conn_give(c);
+	vd_http_conn_give(c);
 	return -1;
 }
 
@@ -444,7 +301,7 @@ int vd_http_source_read(struct vd_http_source *s, const struct iovec *iov, int n
 
 	if (request(s, iov, n, len, off, &c, err))
 		return -1;
-	conn_give(c);
+	vd_http_conn_give(c);
 	return 0;
 }
 
@@ -503,7 +360,7 @@ int vd_http_source_open(struct vd_http_source *s, const char *url, void *head, s
 		return -1;
 	*got = c->got;
 	rc = version_pin(s, &c->answer, err);
-	conn_give(c);
+	vd_http_conn_give(c);
 	return rc;
 }
 
@@ -513,7 +370,7 @@ void vd_http_source_close(struct vd_http_source *s)
 
 	while ((c = s->idle)) {
 		s->idle = c->next;
-		conn_free(c);
+		vd_http_conn_free(c);
 	}
 	if (s->plain)
 		s->curl.slist_free_all(s->plain);

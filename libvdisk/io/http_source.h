@@ -48,6 +48,7 @@ struct vd_http_conn;
 struct vd_http_source {
 	struct vd_curl curl;
 	struct vd_http_access access;
+	const volatile int *cancel;        /* set before it is opened; NULL: never */
 	char *url, *shown;
 	struct vd_http_version version;
 	bool pinned;                       /* `version` is known */

@@ -354,11 +354,11 @@ static int file_new(const char *name, struct vd_nbd_link *link, bool borrowed, b
 	return 0;
 }
 
-int vd_file_nbd(const char *uri, bool write, struct vd_file **out, vd_error *err)
+int vd_file_nbd(const char *uri, bool write, const volatile int *cancel, struct vd_file **out, vd_error *err)
 {
 	struct vd_nbd_link *link;
 
-	return vd_nbd_link_open(uri, write, &link, err) || file_new(uri, link, false, write, out, err) ? -1 : 0;
+	return vd_nbd_link_open(uri, write, cancel, &link, err) || file_new(uri, link, false, write, out, err) ? -1 : 0;
 }
 
 int vd_file_nbd_again(struct vd_file *f, struct vd_file **out, vd_error *err)

@@ -14,8 +14,9 @@
 
 bool vd_nbd_uri_is(const char *path);
 /* With `write` it is like a block device: its size is fixed; VD_FILE_BLANK, if all of it reads as zeros.  An export that
-   cannot be written to is VDISK_IO with EROFS then.  A build without libnbd: VDISK_UNSUPPORTED. */
-int vd_file_nbd(const char *uri, bool write, struct vd_file **out, vd_error *err);
+   cannot be written to is VDISK_IO with EROFS then.  Once *cancel (NULL: never) is non-zero the server is not waited for any more:
+   VDISK_CANCELLED.  A build without libnbd: VDISK_UNSUPPORTED. */
+int vd_file_nbd(const char *uri, bool write, const volatile int *cancel, struct vd_file **out, vd_error *err);
 /* Reads f, such an export, by the same connections; to be closed before f. */
 int vd_file_nbd_again(struct vd_file *f, struct vd_file **out, vd_error *err);
 

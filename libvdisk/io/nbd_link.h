@@ -72,8 +72,8 @@ struct vd_nbd_work {
 };
 
 struct vd_nbd_link;
-/* With `write`, an export that cannot be written to is refused. */
-int vd_nbd_link_open(const char *uri, bool write, struct vd_nbd_link **out, vd_error *err);
+/* With `write`, an export that cannot be written to is refused.  Once *cancel (NULL: never) is non-zero, nothing is waited for. */
+int vd_nbd_link_open(const char *uri, bool write, const volatile int *cancel, struct vd_nbd_link **out, vd_error *err);
 const struct vd_nbd_facts *vd_nbd_link_facts(const struct vd_nbd_link *l);
 /* From any thread. */
 int vd_nbd_link_do(struct vd_nbd_link *l, struct vd_nbd_work *w, vd_error *err);

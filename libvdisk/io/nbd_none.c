@@ -2,9 +2,9 @@
 /* Of a build without libnbd. */
 #include "io/nbd.h"
 
-int vd_file_nbd(const char *uri, bool write, struct vd_file **out, vd_error *err)
+int vd_file_nbd(const char *uri, bool write, const volatile int *cancel, struct vd_file **out, vd_error *err)
 {
-	(void)uri, (void)write, (void)out;
+	(void)uri, (void)write, (void)cancel, (void)out;
 	return vd_fail(err, VDISK_UNSUPPORTED, VDISK_NO_OFFSET,
 	               "this build knows no exports of NBD servers (it was made without libnbd)");
 }
@@ -12,5 +12,5 @@ int vd_file_nbd(const char *uri, bool write, struct vd_file **out, vd_error *err
 int vd_file_nbd_again(struct vd_file *f, struct vd_file **out, vd_error *err)
 {
 	(void)f;
-	return vd_file_nbd("", false, out, err);
+	return vd_file_nbd("", false, NULL, out, err);
 }

@@ -558,6 +558,41 @@ def resumed():
 
 
 @case
+def stopped_beside_a_server_that_hangs():
+	"""An answer that stops in its midst, and a server that wants to be asked again later: who asks to stop is not kept waiting."""
+	data = disk()
+	for what in ("body", "later"):
+		hung, hold = threading.Event(), threading.Event()
+
+		def fault(q, n):
+			if n <= 3:
+				return False
+			hung.set()
+			if what == "later":
+				return q.status(503, [("Retry-After", "10")])
+			a, b, _ = q.span()
+			q.serve(body=data[a:a + 10], length=b - a)
+			q.wfile.flush()
+			return hold.wait(60) or True
+		with Site({"/a.raw": data}, fault) as site:
+			with open("err", "wb") as err:
+				p = subprocess.Popen([VDISK, "convert", "--force", "-f", "raw", "-O", "qcow2", site.base + "/a.raw", "out.qcow2"], stderr=err,
+				                     env=dict(os.environ, **CLEAN))
+			check(hung.wait(60) and p.poll() is None, "%s: it ended by itself: %s" % (what, read("err")))
+			begin = time.monotonic()
+			p.send_signal(signal.SIGINT)
+			try:
+				p.wait(20)
+			except subprocess.TimeoutExpired:
+				p.kill()
+			check(time.monotonic() - begin < 15, "%s: still waiting after 15 s" % what)
+			eq(2, p.wait(), "exit status, %s: %s" % (what, read("err")))
+			check(b"interrupted" in read("err"), "%s: told: %s" % (what, read("err")))
+			check(not os.path.exists("out.qcow2"), "%s: something appeared under the destination's name" % what)
+			hold.set()
+
+
+@case
 def nginx():
 	"""A real server: ranges by sendfile, conditions, several connections."""
 	if not shutil.which("nginx", path=os.environ.get("PATH", "") + ":/usr/sbin"):

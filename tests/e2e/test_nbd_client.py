@@ -527,6 +527,55 @@ def connections():
 
 
 @case
+def stopped_beside_a_server_that_hangs():
+	"""Requests, and a greeting, that are never answered: who asks to stop is not kept waiting, as a source or a destination."""
+	disk()
+	here, listener = os.getcwd(), socket.socket()
+	hang = "touch %s/hung; while [ -e %s/hold ]; do sleep 0.1; done" % (here, here)
+	data = "dd if=%s/a.raw iflag=skip_bytes,count_bytes skip=$4 count=$3 status=none" % here
+	reads = "if [ $4 -ge 1048576 ] && [ $4 -lt 20000000 ]; then %s; fi; %s" % (hang, data)
+	listener.bind(("127.0.0.1", 0))
+	listener.listen(16)
+	source = ["convert", "-f", "raw", "-O", "qcow2", "URI", "out.qcow2"]
+	for what, plugin, argv in (
+			("reading", ["get_size=echo %d" % SIZE, "pread=" + reads], source),
+			("reading, one thread", ["get_size=echo %d" % SIZE, "pread=" + reads], source[:1] + ["-j1", "--digest"] + source[1:]),
+			("holes", ["get_size=echo %d" % SIZE, "pread=" + data, "can_extents=exit 0", "extents=" + hang + "; echo 0 %d" % SIZE], source),
+			("writing", ["get_size=echo %d" % SIZE, "pread=" + data, "pwrite=%s; cat >/dev/null" % hang, "can_write=exit 0"],
+			 ["convert", "--force", "-O", "raw", "a.raw", "URI"]),
+			("greeting", None, ["convert", "--force", "-O", "raw", "a.raw", "nbd://127.0.0.1:%d/" % listener.getsockname()[1]])):
+		for sig in (signal.SIGINT, signal.SIGTERM):
+			with contextlib.suppress(OSError):
+				os.unlink("hung")
+			open("hold", "w").close()
+			with nbdkit("eval", *plugin) if plugin else contextlib.nullcontext("") as uri:
+				try:
+					with open("err", "wb") as err:
+						p = subprocess.Popen([VDISK] + [w.replace("URI", uri) for w in argv], stdout=subprocess.DEVNULL, stderr=err)
+					end = time.monotonic() + 60
+					if plugin:
+						while not os.path.exists("hung") and time.monotonic() < end:
+							time.sleep(0.02)
+					else:
+						listener.settimeout(60)
+						peer = listener.accept()[0]
+					check(p.poll() is None, "%s: it ended by itself: %s" % (what, read("err")))
+					begin = time.monotonic()
+					p.send_signal(sig)
+					with contextlib.suppress(subprocess.TimeoutExpired):
+						p.wait(20)
+					p.kill()
+					check(time.monotonic() - begin < 15, "%s: still waiting 15 s after signal %d" % (what, sig))
+					eq(2, p.wait(), "exit status, %s: %s" % (what, read("err")))
+					check(b"interrupted" in read("err"), "%s: told: %s" % (what, read("err")))
+					eq([], [n for n in os.listdir(".") if "out" in n], "what is left, %s" % what)
+				finally:
+					os.unlink("hold")
+	peer.close()
+	listener.close()
+
+
+@case
 def both_at_once():
 	disk()
 	with serve("nbdkit", "-f", "-U", os.path.abspath("one.sock"), "file", "a.raw", ready="one.sock") as one:

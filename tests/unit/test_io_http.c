@@ -160,7 +160,7 @@ static void many_threads(void **state)
 	vd_error err;
 
 	(void)state;
-	if (vd_file_http(s->url, NULL, &f, &err))
+	if (vd_file_http(s->url, NULL, NULL, &f, &err))
 		fail_msg("%s", err.message);
 	assert_int_equal(vd_file_size(f), SIZE);
 	assert_true(f->flags & VD_FILE_REMOTE && f->flags & VD_FILE_RDONLY);
@@ -201,7 +201,7 @@ static void without_memory(void **state)
 
 		assert_true(nth < 500);
 		alloc_fail_at(nth);
-		if (!vd_file_http(s->url, &remote, &f, &err)) {
+		if (!vd_file_http(s->url, &remote, NULL, &f, &err)) {
 			ok = !vd_file_pread(f, buf, 1000, 200000, &err) && !vd_file_pread(f, buf, sizeof(buf), 5000, &err) &&
 			     !vd_file_http_beside(f, "b", &g, &err);
 			done = ok && !alloc_fail_hits();

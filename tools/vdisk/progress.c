@@ -50,6 +50,8 @@ static const volatile int *signals_handle(void (*handler)(int))
 
 const volatile int *cancel_by_signals(void) { return signals_handle(on_signal); }
 
+const volatile int *cancel_asked(void) { return &cancel_flag; }
+
 const volatile int *cancel_writes_by_signals(void)
 {
 	signal(SIGXFSZ, SIG_IGN); /* an error of write() instead */

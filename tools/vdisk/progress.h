@@ -35,6 +35,8 @@ void progress_wipe(void);
 
 /* From here on SIGINT, SIGTERM and SIGHUP set the flag returned; a second one ends the program at once. */
 const volatile int *cancel_by_signals(void);
+/* The flag alone: never set unless one of these two is called. */
+const volatile int *cancel_asked(void);
 /* For calls of the library that take no such flag: the signal makes the next write fail, so that they clean up and return. */
 const volatile int *cancel_writes_by_signals(void);
 

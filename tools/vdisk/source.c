@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "source.h"
 #include "output.h"
+#include "progress.h"
 
 #include <string.h>
 #include <strings.h>
@@ -133,6 +134,7 @@ int source_open(const char *path, const struct source_args *s, const struct cont
 		.allow_dirs = s->allow_dirs.v,
 		.parent_map = s->parents.v,
 		.remote = &s->remote,
+		.cancel = cancel_asked(),
 		.log = output_log,
 	};
 	vdisk_error err = { 0 };

@@ -2,6 +2,7 @@
 /* Finding and opening a state of a disk by its name, and what has changed since. */
 #include "state.h"
 #include "output.h"
+#include "progress.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -105,6 +106,7 @@ int state_changes(const char *path, const struct source_args *source, const char
 		.allow_dirs = source->allow_dirs.v,
 		.parent_map = source->parents.v,
 		.remote = &source->remote,
+		.cancel = cancel_asked(),
 		.log = output_log,
 	};
 	int status = state_open(path, &open, name, &then);

@@ -162,6 +162,8 @@ struct vdisk_open_options {
 	uint64_t parts_len;            /* with `parts`: how long the image's file is */
 	int stream_fd;                 /* with VDISK_OPEN_STREAM: what is read instead of standard input (borrowed); 0: that */
 	const struct vdisk_remote *remote; /* how the server is asked, where the path is a URL; NULL: without credentials */
+	const volatile int *cancel;    /* NULL: never; becomes non-zero, from a signal handler, say, to wait for no server any more:
+	                                  VDISK_CANCELLED, of opening and of whatever then reads; must outlive the image */
 	const char *const *ancestors;  /* files of the chain below the image, the parent first, in place of the names in the images
 	                                  (which must name some, and whose formats count, as identities do); below the last one
 	                                  names count again.  NULL-terminated or NULL */
