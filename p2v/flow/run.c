@@ -5,17 +5,14 @@
 #include "common/child.h"
 #include "common/fail.h"
 
-#include <errno.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #define TEXT_MAX ((size_t)64 << 20)
+#define GRACE_MS 30000 /* a guest's file systems are unmounted, a machine is ended */
 
 void run_add(struct run *r, const char *arg)
 {
@@ -65,27 +62,6 @@ static char *last_line(int fd)
 	return copy;
 }
 
-static int ended(pid_t pid, const volatile int *cancel)
-{
-	const struct timespec nap = { .tv_nsec = 20 * 1000 * 1000 };
-	bool told = false;
-	int status;
-
-	for (;;) {
-		pid_t got = waitpid(pid, &status, WNOHANG);
-
-		if (got == pid)
-			return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
-		if (got < 0 && errno != EINTR)
-			return 128;
-		if (cancel && *cancel && !told) {
-			kill(pid, SIGTERM);
-			told = true;
-		}
-		nanosleep(&nap, NULL);
-	}
-}
-
 int run_program(struct run *r, const volatile int *cancel, vdisk_error *err)
 {
 	int out = memfd_create("stdout", MFD_CLOEXEC), complaints = memfd_create("stderr", MFD_CLOEXEC), rc = -1;
@@ -105,7 +81,7 @@ int run_program(struct run *r, const volatile int *cancel, vdisk_error *err)
 		fail_errno(err, "%s", r->argv[0]);
 		goto out;
 	}
-	r->status = ended(pid, cancel);
+	r->status = child_wait_or_end(pid, cancel, r->grace_ms ? r->grace_ms : GRACE_MS);
 	if (cancel && *cancel) {
 		fail(err, VDISK_CANCELLED, "stopped");
 		goto out;

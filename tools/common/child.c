@@ -11,7 +11,10 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
+
+#define NAP_MS 20
 
 bool child_find(const char *name, bool ours, char path[4096])
 {
@@ -93,6 +96,8 @@ int child_feed(const void *text, size_t len)
 	return fds[0];
 }
 
+static int status_of(int status) { return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status); }
+
 int child_wait(pid_t pid)
 {
 	int status;
@@ -100,7 +105,35 @@ int child_wait(pid_t pid)
 	while (waitpid(pid, &status, 0) != pid)
 		if (errno != EINTR)
 			return 128;
-	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+	return status_of(status);
+}
+
+int child_wait_or_end(pid_t pid, const volatile int *cancel, unsigned grace_ms)
+{
+	const struct timespec nap = { .tv_nsec = NAP_MS * 1000 * 1000 };
+	unsigned left = grace_ms;
+	bool told = false;
+	int status;
+
+	for (;;) {
+		pid_t got = waitpid(pid, &status, WNOHANG);
+
+		if (got == pid)
+			return status_of(status);
+		if (got < 0 && errno != EINTR)
+			return 128;
+		if (told && !left) {
+			kill(pid, SIGKILL);
+			return child_wait(pid);
+		}
+		if (told)
+			left -= left < NAP_MS ? left : NAP_MS;
+		else if (cancel && *cancel) {
+			kill(pid, SIGTERM);
+			told = true;
+		}
+		nanosleep(&nap, NULL);
+	}
 }
 
 int child_read(const char *path, char *const argv[], char *out, size_t room)
