@@ -238,7 +238,7 @@ int flow_convert(struct flow *f, vdisk_error *err)
 		flow_note(f,
 		          "the snapshots are images that the disks lie over, and have to stay beside them: vdisk snapshot lists and applies "
 		          "them, %s's own list has none of them",
-		          flow_target_name(f->a->target));
+		          flow_target_title(f->a->target));
 	if (kept && !f->a->no_adapt)
 		flow_note(f, "the guest is adapted as it is now: what its snapshots hold is as it was, for the system that it comes from");
 	return 0;

@@ -171,6 +171,7 @@ char *flow_next(const struct flow *f);
 
 /* target.c */
 const char *flow_target_name(enum flow_target t);
+const char *flow_target_title(enum flow_target t); /* "Hyper-V" */
 enum flow_target flow_target_parse(const char *text);
 const char *flow_target_format(const struct flow *f);
 /* Whether its machines can show logical sectors of n bytes of such images. */

@@ -203,8 +203,8 @@ static int room_judge(const struct flow *f, uint64_t need, vdisk_error *err)
 		return 0;
 	room = (uint64_t)v.f_bavail * v.f_frsize;
 	return need <= room ? 0
-	                    : fail(err, VDISK_IO, "%s: the disks take up to %llu bytes, and %llu are free", folder,
-	                           (unsigned long long)need, (unsigned long long)room);
+	                    : fail(err, VDISK_IO, "%s: the disks take up to %llu MiB, and %llu MiB are free", folder,
+	                           (unsigned long long)(need >> 20) + 1, (unsigned long long)(room >> 20));
 }
 
 int flow_judge(struct flow *f, vdisk_error *err)

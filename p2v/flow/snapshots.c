@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The snapshots that a description keeps account of (VirtualBox's, Hyper-V's): what the images below each disk are called, and what
- * of the snapshots cannot be kept.  A disk takes with it the states that it goes on from and those on other branches.
+ * The snapshots that a description keeps account of (VirtualBox's, Hyper-V's), and those that stand in the images or beside them
+ * (qcow2's, VMware's, vdisk's own): what the images below each disk are called, and what of the snapshots cannot be kept.  A disk takes with it the states that it goes on from and those on other branches.
  */
 #include "flow/flow.h"
 
@@ -98,9 +98,64 @@ static void gone_tell(struct flow *f)
 	}
 }
 
+/* ---------------------------------------------------------------- those that the images tell of */
+
+struct found {
+	struct flow *f;
+	const struct flow_disk *d;
+	bool whole; /* there is one of the whole machine */
+};
+
+static bool is_told(const struct flow *f, const char *where, const char *name)
+{
+	for (size_t i = 0; i < f->lost.n; i++)
+		if (f->lost.at[i].value && !strcmp(f->lost.at[i].where, where) && !strcmp(f->lost.at[i].value, name))
+			return true;
+	return false;
+}
+
+/* VMware's are of all disks together, and told once. */
+static void found_tell(void *ctx, const struct vdisk_snapshot_node *s)
+{
+	struct found *l = ctx;
+	char where[200];
+
+	if (!s->name)
+		return;
+	l->whole |= s->kind == VDISK_SNAPSHOT_VMWARE || s->vm_state_bytes;
+	if (s->kind == VDISK_SNAPSHOT_VMWARE)
+		snprintf(where, sizeof(where), "snapshot %.100s", s->id);
+	else
+		snprintf(where, sizeof(where), "disk %.100s: snapshot %.60s", flow_disk_label(l->d), s->id);
+	if (!l->f->a->keep_snapshots && !is_told(l->f, where, s->name))
+		machine_lost_add(&l->f->lost, s->name, "the machine is taken as it is now", "%s", where);
+	if (s->vm_state_bytes)
+		machine_lost_add(&l->f->lost, s->name, "another system cannot go on with it", "%s: memory of the running machine", where);
+}
+
+/* What cannot be listed is heard when the disk is opened. */
+static void images_look(struct flow *f)
+{
+	struct found l = { .f = f };
+
+	for (size_t i = 0; i < f->n_disks; i++) {
+		const struct flow_disk *d = l.d = &f->disks[i];
+		const struct vdisk_open_options o = {
+			.format = d->source_format, .allow_dirs = f->a->allow, .ancestors = (const char *const *)d->chain.ancestors
+		};
+
+		if (!d->in_archive && !d->is_empty)
+			vdisk_snapshot_tree(d->source, &o, found_tell, &l, NULL);
+	}
+	if (f->a->keep_snapshots && l.whole)
+		machine_lost_add(&f->lost, NULL, "what is kept is their disks", "snapshots: the machine's own settings at their time");
+}
+
 int flow_snapshots(struct flow *f, vdisk_error *err)
 {
 	snapshots_lost(f->m, f->a->keep_snapshots, &f->lost);
+	if (!f->m->snapshots_n)
+		images_look(f);
 	if (!f->a->keep_snapshots || !f->m->snapshots_n)
 		return 0;
 	gone_tell(f);

@@ -7,17 +7,19 @@
 #define VHD_SIZE_MOST (UINT64_C(2040) << 30)
 
 static const struct {
-	const char *name, *format, *suffix;
+	const char *name, *title, *format, *suffix;
 	enum describe_kind description;
 } targets[] = {
-	[TARGET_KVM] = { "kvm", "qcow2", ".xml", DESCRIBE_LIBVIRT },
-	[TARGET_VMWARE] = { "vmware", "vmdk", ".vmx", DESCRIBE_VMX },
-	[TARGET_HYPERV] = { "hyperv", "vhd", ".ps1", DESCRIBE_HYPERV },
-	[TARGET_XEN] = { "xen", "qcow2", ".cfg", DESCRIBE_XL },
-	[TARGET_VIRTUALBOX] = { "virtualbox", "vmdk", ".vbox", DESCRIBE_VBOX },
+	[TARGET_KVM] = { "kvm", "libvirt", "qcow2", ".xml", DESCRIBE_LIBVIRT },
+	[TARGET_VMWARE] = { "vmware", "VMware", "vmdk", ".vmx", DESCRIBE_VMX },
+	[TARGET_HYPERV] = { "hyperv", "Hyper-V", "vhd", ".ps1", DESCRIBE_HYPERV },
+	[TARGET_XEN] = { "xen", "Xen", "qcow2", ".cfg", DESCRIBE_XL },
+	[TARGET_VIRTUALBOX] = { "virtualbox", "VirtualBox", "vmdk", ".vbox", DESCRIBE_VBOX },
 };
 
 const char *flow_target_name(enum flow_target t) { return targets[t].name; }
+
+const char *flow_target_title(enum flow_target t) { return targets[t].title; }
 
 enum flow_target flow_target_parse(const char *text)
 {

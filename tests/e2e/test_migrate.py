@@ -133,9 +133,11 @@ def options_are_honoured():
 	report = migrate("s/web.xml", "--snapshots", "keep", out="kept")
 	eq(1, report["disks"][0]["snapshots"], "snapshots in the report")
 	check("before" in qemu_img("snapshot", "-l", "kept/web.qcow2").out, "the snapshot is there")
+	eq([], [x for x in report["lost"] if "snapshot" in x["where"]], "nothing of it is lost")
 	vdisk("compare", "s/disk.qcow2", "kept/web.qcow2")
 	report = migrate("s/web.xml", out="flat")
 	check("before" not in qemu_img("snapshot", "-l", "flat/web.qcow2").out, "flattened")
+	eq(["before"], [x["value"] for x in report["lost"] if "snapshot" in x["where"]], "and told")
 	vdisk("compare", "s/disk.qcow2", "flat/web.qcow2")
 
 
@@ -280,6 +282,37 @@ def helpers_and_their_troubles():
 	check("could not be verified" in r.stderr, r.stderr)
 	check(json.loads(r.stdout)["verify-trouble"], r.stdout)
 	same_as_raw(raws[0], "out/web.qcow2", "qcow2")
+
+
+@case
+def snapshots_of_vmware():
+	"""Two disks with the same snapshots: kept with their branch, or told by name, once."""
+	os.makedirs("vm")
+	for d in ("sys", "data"):
+		vdisk("create", "-f", "vmdk", "vm/%s.vmdk" % d, "3M")
+		for i, below in ((1, d), (2, d + "-000001"), (3, d + "-000001")):
+			vdisk("create", "-f", "vmdk", "-b", below + ".vmdk", "vm/%s-00000%d.vmdk" % (d, i))
+			qemu_io("vm/%s-00000%d.vmdk" % (d, i), "vmdk", "write -P %d %dk 64k" % (i, i * 64))
+	src = vmx("vm/web.vmx", "web", "sys-000003.vmdk", "data-000003.vmdk")
+	lines = ['.encoding = "UTF-8"', 'snapshot.lastUID = "3"', 'snapshot.current = "2"', 'snapshot.numSnapshots = "3"']
+	for i, (name, suffix) in enumerate((("base", ""), ("installed", "-000001"), ("tried", "-000002"))):
+		lines += ['snapshot%d.uid = "%d"' % (i, i + 1), 'snapshot%d.displayName = "%s"' % (i, name), 'snapshot%d.numDisks = "2"' % i]
+		lines += ['snapshot%d.disk%d.fileName = "%s%s.vmdk"' % (i, k, d, suffix) for k, d in enumerate(("sys", "data"))] + (['snapshot%d.parent = "%d"' % (i, i)] if i else [])
+	write_file("vm/web.vmsd", ("\n".join(lines) + "\n").encode())
+	report = migrate(src, out="flat")
+	eq([("snapshot 1", "base"), ("snapshot 2", "installed"), ("snapshot 3", "tried")], [(x["where"], x["value"]) for x in report["lost"] if "snapshot" in x["where"]], "told")
+	for target, suffix in (("vmware", "vmdk"), ("hyperv", "vhd")):
+		report = migrate(src, "--snapshots", "keep", target=target, out=target)
+		eq([[(n, "web-%d-s%d.%s" % (disk, i + 1, suffix)) for i, n in enumerate(("base", "installed", "tried"))] for disk in (1, 2)],
+		   [[(k["name"], k["file"]) for k in d["kept"]] for d in report["disks"]], "kept for " + target)
+		eq(["snapshots: the machine's own settings at their time"], [x["where"] for x in report["lost"] if "snapshot" in x["where"]], "lost")
+		for disk, d in ((1, "sys"), (2, "data")):
+			for i, state in enumerate(("", "-000001", "-000002", "-000003")):
+				path = "%s/web-%d%s.%s" % (target, disk, "-s%d" % (i + 1) if i < 3 else "", suffix)
+				qemu_img("convert", "-f", "vmdk", "-O", "raw", "vm/%s%s.vmdk" % (d, state), "want.raw")
+				if suffix == "vmdk":
+					qemu_img("compare", "-f", "raw", "-F", "vmdk", "want.raw", path)
+				vdisk("compare", "-f", "raw", "want.raw", path)
 
 
 @case
