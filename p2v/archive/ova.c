@@ -3,6 +3,7 @@
 #include "package_own.h"
 
 #include "common/fail.h"
+#include "common/percent.h"
 #include "tar.h"
 
 #include <fcntl.h>
@@ -177,7 +178,16 @@ static int chunks_want(struct package *p, struct slot *s, const struct package_d
 	return 0;
 }
 
-int ova_want(struct package *p, struct slot *s, const struct package_disk *d, vdisk_error *err)
+/* A member by its name, or in pieces. */
+static bool is_there(const struct package *p, const char *name)
+{
+	char piece[NAME_MAX_BYTES + 16];
+
+	snprintf(piece, sizeof(piece), "%.*s.000000000", (int)NAME_MAX_BYTES, name);
+	return ova_member(p, name) || ova_member(p, piece);
+}
+
+static int disk_want(struct package *p, struct slot *s, const struct package_disk *d, vdisk_error *err)
 {
 	const struct member *m;
 	const char *ref = d->ref, *why;
@@ -211,6 +221,20 @@ int ova_want(struct package *p, struct slot *s, const struct package_disk *d, vd
 		            d->compression);
 	s->size = 0;
 	return 0;
+}
+
+/* References are to be percent-encoded; what is there as it is written counts first. */
+int ova_want(struct package *p, struct slot *s, const struct package_disk *d, vdisk_error *err)
+{
+	struct package_disk other = *d;
+	char *plain = is_there(p, d->ref) ? NULL : percent_decode(d->ref);
+	int rc;
+
+	if (plain && is_there(p, plain))
+		other.ref = plain;
+	rc = disk_want(p, s, &other, err);
+	free(plain);
+	return rc;
 }
 
 int ova_check(struct package *p, const struct package_job *job, vdisk_error *err)

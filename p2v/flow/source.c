@@ -72,7 +72,8 @@ static int folder_set(struct flow *f, const char *path, enum describe_kind kind,
 	free(f->description);
 	f->folder = machine_folder(path, kind);
 	f->description = strdup(path);
-	f->where = (struct locate){ .folder = f->folder, .allow = f->a->allow, .moved = kind == DESCRIBE_HYPERV };
+	f->where = (struct locate){ .folder = f->folder, .allow = f->a->allow, .moved = kind == DESCRIBE_HYPERV,
+		.uri = kind == DESCRIBE_OVF };
 	return f->folder && f->description ? 0 : fail_nomem(err);
 }
 

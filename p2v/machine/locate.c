@@ -6,6 +6,7 @@
 #include "locate.h"
 
 #include "common/fail.h"
+#include "common/percent.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -126,7 +127,7 @@ static char *path_moved(const char *folder, const char *name, vdisk_error *err)
 	return path;
 }
 
-char *machine_locate(const struct locate *l, const char *name, vdisk_error *err)
+static char *name_locate(const struct locate *l, const char *name, vdisk_error *err)
 {
 	static const char *const none[] = { NULL };
 	const char *const *allow = l->allow ? l->allow : none;
@@ -175,6 +176,20 @@ char *machine_locate(const struct locate *l, const char *name, vdisk_error *err)
 	}
 out:
 	free(copy);
+	return path;
+}
+
+/* What is there counts as it is written. */
+char *machine_locate(const struct locate *l, const char *name, vdisk_error *err)
+{
+	vdisk_error why = { 0 };
+	char *path = name_locate(l, name, &why), *plain = !path && l->uri ? percent_decode(name) : NULL;
+
+	if (plain)
+		path = name_locate(l, plain, NULL);
+	free(plain);
+	if (!path && err)
+		*err = why;
 	return path;
 }
 

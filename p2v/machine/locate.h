@@ -10,6 +10,7 @@ struct locate {
 	const char *const *allow; /* further folders that the user allows; NULL-terminated or NULL */
 	bool moved;               /* names with another system's disks and folders before them are looked for by their ends, below
 	                             the folder */
+	bool uri;                 /* a name that is not there may be percent-encoded (OVF) */
 };
 
 /* The name as a path that may be opened, to be freed; NULL: refused, or not there. */

@@ -264,7 +264,7 @@ static int snapshots_find(const struct machine_args *a, struct machines *l, stru
 {
 	int rc = 0;
 
-	*where = (struct locate){ .allow = a->allow, .moved = l->kind == DESCRIBE_HYPERV };
+	*where = (struct locate){ .allow = a->allow, .moved = l->kind == DESCRIBE_HYPERV, .uri = l->kind == DESCRIBE_OVF };
 	*folder = NULL;
 	if (!strcmp(a->file, "-"))
 		return 0;

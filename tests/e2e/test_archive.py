@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Machines in one file (OVA, XVA, VMA): read in place, checked, and refused where they lie.  All through vdisk migrate, whose disks are compared."""
-import gzip, os, struct, subprocess, sys, tarfile
+import gzip, os, shutil, struct, subprocess, sys, tarfile
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 from vdtest import *
 from archives import *
@@ -85,6 +85,41 @@ def ova_with_other_formats():
 		tar("m.ova", [("m.ovf", ovf("m", [{"file": name, "capacity": os.path.getsize(raw), "format": "http://example.org/" + suffix}])), (name, data)])
 		report = migrate("m.ova", out="out-" + suffix)
 		same([raw], report, "out-" + suffix)
+
+
+@case
+def references_are_uris():
+	"""Whether the descriptor writes a name as it is or percent-encoded, the disk is found, in an archive, in pieces and in a folder; what is there as written counts first."""
+	def put(text):
+		with open("f/m.ovf", "wb") as f:
+			f.write(text if isinstance(text, bytes) else text.encode())
+	rng = rng_for("uris")
+	raw, other = disk(rng), make_raw("other.raw", rng, 3 * MIB)
+	name, size = "B\u00fcro & 100%.vmdk", os.path.getsize(raw)
+	os.makedirs("f")
+	stream_vmdk(raw, "f/" + name)
+	data = content("f/" + name)
+	for i, href in enumerate(("B\u00fcro &amp; 100%.vmdk", "B%C3%BCro%20%26%20100%25.vmdk", "B%c3%bcro%20&amp;%20100%25.vmdk")):
+		text = ovf("m", [{"file": href, "capacity": size}])
+		tar("m.ova", [("m.ovf", text), (name, data)])
+		same([raw], migrate("m.ova", out="ova%d" % i), "ova%d" % i)
+		tar("c.ova", [("m.ovf", ovf("m", [{"file": href, "capacity": size, "chunk": 65536}]))] +
+		    [("%s.%09d" % (name, k), data[k * 65536:(k + 1) * 65536]) for k in range(-(-len(data) // 65536))])
+		same([raw], migrate("c.ova", out="pieces%d" % i), "pieces%d" % i)
+		put(text)
+		same([raw], migrate("f/m.ovf", out="ovf%d" % i), "ovf%d" % i)
+		check("is not there" not in run(VDISK, "lint", "--for", "kvm", "f/m.ovf").out, "lint finds it")
+	stream_vmdk(other, "f/B%C3%BCro%20%26%20100%25.vmdk")
+	put(content("f/m.ovf").replace(b"%c3%bcro%20&amp;%20", b"%C3%BCro%20%26%20"))
+	same([other], migrate("f/m.ovf", out="own"), "own")
+	# An encoded way out is none in.
+	shutil.copy("f/" + name, "up.vmdk")
+	for href in ("%2e%2e%2fup.vmdk", "%2e%2e/up.vmdk", "up.vmdk%00", "%zz.vmdk"):
+		text = ovf("m", [{"file": href, "capacity": size}])
+		put(text)
+		no("f/m.ovf")
+		tar("m.ova", [("m.ovf", text), (name, data)])
+		no("m.ova")
 
 
 @case

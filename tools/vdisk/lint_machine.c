@@ -6,6 +6,7 @@
 #include "lint_report.h"
 #include "output.h"
 #include "run.h"
+#include "common/percent.h"
 
 #include <limits.h>
 #include <stdio.h>
@@ -67,7 +68,12 @@ static int disk_lint(const char *description, struct json_object *disk, const st
 		add(machine, VDISK_FINDING_NOTE, "disk", where, why, "lint it by its own name");
 		return 0;
 	}
-	int n = snprintf(file, sizeof(file), "%.*s%s", slash ? (int)(slash - description + 1) : 0, description, path);
+	int folder = slash ? (int)(slash - description + 1) : 0;
+	int n = snprintf(file, sizeof(file), "%.*s%s", folder, description, path);
+	char *plain = access(file, F_OK) ? percent_decode(path) : NULL;
+	if (plain && *plain != '/' && !strstr(plain, "..")) /* of an OVF; leads_away() judged what was written */
+		n = snprintf(file, sizeof(file), "%.*s%s", folder, description, plain);
+	free(plain);
 	if (n < 0 || (size_t)n >= sizeof(file) || access(file, F_OK)) {
 		snprintf(why, sizeof(why), "is not there: %s", path);
 		add(machine, VDISK_FINDING_REFUSED, "disk", where, why, "bring the image along");
