@@ -19,14 +19,28 @@ void vhd_footer_resize(struct vhd *v, uint64_t size)
 	v->footer.geometry = vhd_geometry_for(size);
 }
 
-int vhd_footers_write(struct vd_layer *l, struct vhd *v, vd_error *err)
+static int both_write(struct vd_layer *l, struct vhd *v, vd_error *err)
 {
 	struct vd_file *f = l->files[0];
 
-	vhd_footer_encode(&v->footer, v->footer_raw);
 	if (v->type != VHD_FIXED && (vhd_write_copy(l, v, err) || vd_file_flush(f, err)))
 		return -1;
 	return vhd_write_tail(l, v, v->footer_off, err) || vd_file_flush(f, err) ? -1 : 0;
+}
+
+/* On failure both are what they were, if the file can still be written to: two that differ are damage to whoever looks. */
+int vhd_footers_write(struct vd_layer *l, struct vhd *v, vd_error *err)
+{
+	uint8_t before[VHD_FOOTER_BYTES];
+
+	memcpy(before, v->footer_raw, sizeof(before));
+	vhd_footer_encode(&v->footer, v->footer_raw);
+	if (!both_write(l, v, err))
+		return 0;
+	memcpy(v->footer_raw, before, sizeof(before));
+	vhd_footer_decode(&v->footer, before);
+	both_write(l, v, NULL);
+	return -1;
 }
 
 static int header_change(struct vd_layer *l, struct vhd *v, uint64_t table_offset, uint64_t entries, vd_error *err)

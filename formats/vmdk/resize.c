@@ -116,9 +116,52 @@ static int move_directories(struct vd_layer *l, struct vmdk_extent *x, uint64_t 
 	return vd_file_flush(f, err);
 }
 
+/* What a growing extent was. */
+struct grown {
+	uint64_t len, file, cursor, gd_off, rgd_off;
+	uint32_t n_gts;
+};
+
+static void grow_begin(const struct vd_layer *l, const struct vmdk_extent *x, struct grown *was)
+{
+	*was = (struct grown){ x->len, vd_file_size(l->files[x->file]), x->cursor, x->gd_off, x->rgd_off, x->n_gts };
+}
+
+/* After a failure it is that again, as far as the file can still be written to: header and descriptor first, then the space behind
+   the end, which nothing names any more. */
+static void grow_undo(struct vd_layer *l, struct vmdk_extent *x, const struct grown *was)
+{
+	struct vd_file *f = l->files[x->file];
+	x->len = was->len;
+	x->n_gts = was->n_gts;
+	x->cursor = was->cursor;
+	x->gd_off = was->gd_off;
+	x->rgd_off = was->rgd_off;
+	x->h.capacity = was->len / VMDK_SECTOR;
+	x->h.gd_off = was->gd_off / VMDK_SECTOR;
+	if (x->rgd)
+		x->h.rgd_off = was->rgd_off / VMDK_SECTOR;
+	if (describe(l, x->off + was->len, NULL) || vmdk_header_write(l, x, true, NULL) || vd_file_flush(f, NULL))
+		return;
+	if (!(f->flags & VD_FILE_BLOCKDEV) && vd_file_size(f) > was->file && !vd_file_truncate(f, was->file, NULL))
+		vd_file_flush(f, NULL);
+}
+
+static int grow_sparse(struct vd_layer *l, struct vmdk_extent *x, uint64_t len, uint64_t n_new, vd_error *err)
+{
+	if (n_new > x->n_gts && move_directories(l, x, n_new, err))
+		return -1;
+	x->len = len;
+	x->h.capacity = len / VMDK_SECTOR;
+	if (vmdk_header_write(l, x, true, err) || vd_file_flush(l->files[x->file], err))
+		return -1;
+	return describe(l, x->off + len, err);
+}
+
 static int resize_sparse(struct vd_layer *l, struct vmdk_extent *x, uint64_t len, vd_error *err)
 {
 	uint64_t n_new = vd_div_up(len, vmdk_table_span(x)), old = x->len;
+	struct grown was;
 	if (vd_div_up(x->data_min + len, VMDK_SECTOR) > UINT32_MAX)
 		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET,
 			       "a sparse extent cannot hold %" PRIu64 " bytes: it ends at 2 TiB", len);
@@ -127,18 +170,20 @@ static int resize_sparse(struct vd_layer *l, struct vmdk_extent *x, uint64_t len
 		    vmdk_unmap(l, x->off + vd_up(len, x->grain), old > vd_up(len, x->grain) ? old - vd_up(len, x->grain) : 0,
 			       VD_ABSENT, err))
 			return -1;
-		n_new = x->n_gts; /* tables stay where they are, for when it grows again */
 	}
 	if (zero_tail(l, x, vd_min(old, len), err) || vmdk_flush(l, err))
 		return -1;
-	if (n_new > x->n_gts && move_directories(l, x, n_new, err))
+	if (len > old) {
+		grow_begin(l, x, &was);
+		if (!grow_sparse(l, x, len, n_new, err))
+			return 0;
+		grow_undo(l, x, &was);
 		return -1;
+	}
 	x->len = len;
 	x->h.capacity = len / VMDK_SECTOR;
-	x->n_gts = (uint32_t)vd_div_up(len, vmdk_table_span(x));
-	if (vmdk_header_write(l, x, true, err) || vd_file_flush(l->files[x->file], err))
-		return -1;
-	return len > old ? describe(l, x->off + len, err) : 0;
+	x->n_gts = (uint32_t)n_new; /* tables stay where they are, for when it grows again */
+	return vmdk_header_write(l, x, true, err) || vd_file_flush(l->files[x->file], err) ? -1 : 0;
 }
 
 /* ---------------------------------------------------------------- flat extents */

@@ -2,7 +2,7 @@
 /*
  * A disk gets another size while its file fails at the nth operation: what did not succeed may have stopped anywhere, so the image
  * takes no further change until it is opened anew; then it has the old size or the new one and its content, the same
- * is done again, and a check finds nothing wrong.
+ * is done again.  At each time a check finds nothing wrong, and no space that nothing owns.
  */
 #include "kept.h"
 
@@ -13,11 +13,12 @@
 struct kind {
 	const char *name, *format, *option;
 	uint64_t to;
+	bool loses; /* space that was freed, or taken, may be nobody's (C3): a leak, which check mends */
 };
 
 static void reads(vdisk_image *img, const uint8_t *want, uint64_t to)
 {
-	uint64_t size = vdisk_size(img), both = vd_min(size, SIZE);
+	uint64_t size = vdisk_size(img), both = vd_min(vd_min(size, to), SIZE); /* what is cut off may be gone */
 	uint8_t *got = vd_malloc(both);
 
 	if (size != SIZE && size != to)
@@ -29,8 +30,23 @@ static void reads(vdisk_image *img, const uint8_t *want, uint64_t to)
 
 static void problem_print(void *ctx, bool is_leak, uint64_t off, const char *message)
 {
-	(void)ctx;
-	print_message("%s at %#" PRIx64 ": %s\n", is_leak ? "leak" : "corruption", off, message);
+	const struct kind *k = ctx;
+
+	if (!is_leak || !k->loses)
+		print_message("%s at %#" PRIx64 ": %s\n", is_leak ? "leak" : "corruption", off, message);
+}
+
+/* Opened anew, with the size it has: neither wrong nor with space that nothing owns. */
+static void sound(const struct kind *k, struct kept *s, const uint8_t *want, const char *when)
+{
+	struct vdisk_check_result r;
+	vdisk_image *img = kept_open(kept_file(s), k->format, 0, NULL, NULL);
+
+	reads(img, want, k->to);
+	must(vdisk_check(img, 0, problem_print, (void *)(uintptr_t)k, &r, err));
+	if (r.corruptions || (r.leaks && !k->loses))
+		fail_msg("%s: %" PRIu64 " corruptions and %" PRIu64 " leaks %s", k->name, r.corruptions, r.leaks, when);
+	must(vdisk_close(img, err));
 }
 
 /* True: the operation that was to fail came after all of it. */
@@ -39,7 +55,6 @@ static bool failing_at(const struct kind *k, struct kept *whole, const uint8_t *
 	struct vd_fault fault = { .countdown = -1, .ops = ops, .sys_errno = EIO };
 	struct kept s, again;
 	struct vd_file *f;
-	struct vdisk_check_result r;
 	vd_error why = { 0 };
 	vdisk_image *img;
 	bool past;
@@ -61,17 +76,11 @@ static bool failing_at(const struct kind *k, struct kept *whole, const uint8_t *
 			(void)vdisk_flush(img, &why);
 	}
 	(void)vdisk_close(img, &why);
+	sound(k, &s, want, "when it failed");
 	img = kept_open(kept_new(&again, kept_file(&s)), k->format, VDISK_OPEN_RW, NULL, NULL);
-	reads(img, want, k->to);
 	must(vdisk_resize(img, k->to, VDISK_RESIZE_SHRINK, err));
 	must(vdisk_close(img, err));
-	img = kept_open(kept_file(&again), k->format, 0, NULL, NULL);
-	assert_int_equal(k->to, vdisk_size(img));
-	reads(img, want, k->to);
-	/* (Only now: a VHD's two footers may differ after the first one, which the next write mends.) */
-	must(vdisk_check(img, 0, problem_print, NULL, &r, err));
-	assert_int_equal(0, r.corruptions);
-	must(vdisk_close(img, err));
+	sound(k, &again, want, "when it was done again");
 	kept_free(&again);
 	kept_free(&s);
 	return past;
@@ -128,23 +137,24 @@ int main(void)
 {
 	static struct kind kinds[] = {
 		{ "qcow2", "qcow2", NULL, 40u * MIB },
+		{ "qcow2, a longer table", "qcow2", NULL, UINT64_C(40) << 40, true },
+		{ "qcow2, shorter", "qcow2", NULL, 2u * MIB + 512, true },
 		{ "vhd", "vhd", "block_size=4096", 40u * MIB },
+		{ "vhd, in its table", "vhd", NULL, 40u * MIB },
+		{ "vhd, shorter", "vhd", "block_size=4096", 2u * MIB + 512 },
+		{ "vhd, fixed", "vhd", "subformat=fixed", 40u * MIB },
+		{ "vhd, fixed, shorter", "vhd", "subformat=fixed", 2u * MIB },
 		{ "vhdx", "vhdx", "block_size=1M", UINT64_C(200) << 30 },
+		{ "vhdx, shorter", "vhdx", "block_size=1M", 2u * MIB + 512 },
 		{ "vmdk", "vmdk", NULL, 40u * MIB },
+		{ "vmdk, longer directories", "vmdk", NULL, UINT64_C(40) << 30 },
+		{ "vmdk, shorter", "vmdk", NULL, 2u * MIB + 512, true },
 		{ "vdi", "vdi", NULL, UINT64_C(400) << 30 },
 		{ "vdi, shorter", "vdi", NULL, 2u * MIB + 512 },
-		{ "vhdx, shorter", "vhdx", "block_size=1M", 2u * MIB + 512 },
 	};
-	struct CMUnitTest tests[] = {
-		{ "qcow2", every_operation_fails, NULL, NULL, &kinds[0] },
-		{ "vhd", every_operation_fails, NULL, NULL, &kinds[1] },
-		{ "vhdx", every_operation_fails, NULL, NULL, &kinds[2] },
-		{ "vmdk", every_operation_fails, NULL, NULL, &kinds[3] },
-		{ "vdi", every_operation_fails, NULL, NULL, &kinds[4] },
-		{ "vdi, shorter", every_operation_fails, NULL, NULL, &kinds[5] },
-		{ "vhdx, shorter", every_operation_fails, NULL, NULL, &kinds[6] },
-		cmocka_unit_test(moved_and_not_told),
-	};
+	struct CMUnitTest tests[sizeof(kinds) / sizeof(*kinds) + 1] = { cmocka_unit_test(moved_and_not_told) };
 
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(*kinds); i++)
+		tests[i + 1] = (struct CMUnitTest){ kinds[i].name, every_operation_fails, NULL, NULL, &kinds[i] };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
