@@ -124,6 +124,7 @@ static void kept_add(void *ctx, const struct vdisk_snapshot_node *s)
 	json_object_object_add(o, "name", json_object_new_string(s->name ? s->name : s->id));
 	json_object_object_add(o, "id", json_object_new_string(s->id));
 	json_object_object_add(o, "parent", s->parent_id ? json_object_new_string(s->parent_id) : NULL);
+	json_object_object_add(o, "description", s->description ? json_object_new_string(s->description) : NULL);
 	json_object_object_add(o, "current", json_object_new_boolean(s->current));
 	json_object_object_add(o, "file", json_object_new_string(slash ? slash + 1 : s->files[0] ? s->files[0] : k->d->file));
 	if (s->date_sec && gmtime_r(&t, &tm) && strftime(date, sizeof(date), "%Y-%m-%dT%H:%M:%SZ", &tm))
@@ -210,6 +211,14 @@ static int disk_convert(struct flow *f, struct flow_disk *d, vdisk_error *err)
 	return rc;
 }
 
+void flow_layers_note(struct flow *f)
+{
+	flow_note(f,
+	          "the snapshots are images that the disks lie over, and have to stay beside them: vdisk snapshot lists and applies "
+	          "them, %s's own list has none of them",
+	          flow_target_title(f->a->target));
+}
+
 int flow_convert(struct flow *f, vdisk_error *err)
 {
 	size_t kept = 0;
@@ -234,11 +243,8 @@ int flow_convert(struct flow *f, vdisk_error *err)
 		kept += d->snapshots;
 		layers |= d->layers;
 	}
-	if (layers)
-		flow_note(f,
-		          "the snapshots are images that the disks lie over, and have to stay beside them: vdisk snapshot lists and applies "
-		          "them, %s's own list has none of them",
-		          flow_target_title(f->a->target));
+	if (layers && f->a->target != TARGET_VIRTUALBOX) /* whose description has them */
+		flow_layers_note(f);
 	if (kept && !f->a->no_adapt)
 		flow_note(f, "the guest is adapted as it is now: what its snapshots hold is as it was, for the system that it comes from");
 	return 0;

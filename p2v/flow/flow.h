@@ -152,6 +152,10 @@ int flow_adapt(struct flow *f, vdisk_error *err);
 int flow_adapt_judge(const struct flow *f, vdisk_error *err); /* is what it takes there? */
 int flow_manifests(struct flow *f, vdisk_error *err);
 int flow_describe(struct flow *f, vdisk_error *err);
+/* registry.c: from here on the model's account of images and snapshots is of the result's, where the target keeps one. */
+int flow_registry(struct flow *f, enum describe_kind kind, vdisk_error *err);
+/* convert.c: the snapshots are layers that the target's own list does not show. */
+void flow_layers_note(struct flow *f);
 /* A rehearsal: what the target's description cannot say is heard before anything takes long. */
 int flow_describe_judge(struct flow *f, vdisk_error *err);
 /* The machine's disks are the result's from now on; whole: named by their whole paths. */

@@ -306,6 +306,7 @@ def snapshots_of_vmware():
 		eq([[(n, "web-%d-s%d.%s" % (disk, i + 1, suffix)) for i, n in enumerate(("base", "installed", "tried"))] for disk in (1, 2)],
 		   [[(k["name"], k["file"]) for k in d["kept"]] for d in report["disks"]], "kept for " + target)
 		eq(["snapshots: the machine's own settings at their time"], [x["where"] for x in report["lost"] if "snapshot" in x["where"]], "lost")
+		check(any("vdisk snapshot lists and applies them" in x for x in report["remarks"]), "where they are is said: %r" % report["remarks"])
 		for disk, d in ((1, "sys"), (2, "data")):
 			for i, state in enumerate(("", "-000001", "-000002", "-000003")):
 				path = "%s/web-%d%s.%s" % (target, disk, "-s%d" % (i + 1) if i < 3 else "", suffix)

@@ -110,7 +110,13 @@ def virtualbox_gets_its_registry():
 		args = ["-O", "vhd"] if fmt == "vhd" else []
 		r = vdisk("migrate", "--target", "virtualbox", "--out", out, "--no-adapt", "--snapshots", "keep", "--json", *args, path, timeout=300).json()
 		eq([fmt, fmt], [d["format"] for d in r["disks"]], "format")
-		check(any("vdisk snapshot lists and applies them" in x for x in r["remarks"]), "where the snapshots are is said: %r" % r["remarks"])
+		check(any("chmod u+w" in x for x in r["remarks"]) and not any("own list" in x for x in r["remarks"]), "remarks: %r" % r["remarks"])
+		told, was = listed(os.path.join(out, "box.vbox")), listed(path)
+		place = lambda rows: {x["id"]: i for i, x in enumerate(rows)}
+		eq([(x["name"], x["description"], x["date"], x["current"], place(was["snapshots"]).get(x["parent"])) for x in was["snapshots"]],
+		   [(x["name"], x["description"], x["date"], x["current"], place(told["snapshots"]).get(x["parent"])) for x in told["snapshots"]], "VirtualBox's own list")
+		eq([["box-%d-s%d.%s" % (n, i + 1, fmt) for n in (1, 2)] for i in range(3)], [[os.path.basename(y["path"]) for y in x["files"]] for x in told["snapshots"]], "its images")
+		eq([None] * 5, [x["problem"] for x in told["snapshots"] + told["disks"]], "problems")
 		images = vdisk("machine", "--to", "json", os.path.join(out, "box.vbox")).json()["images"]
 		eq(sorted(n for n in os.listdir(out) if n.endswith("." + fmt)), sorted(x["path"] for x in images), "images in the registry")
 		for x in images:
@@ -126,9 +132,12 @@ def virtualbox_gets_its_registry():
 				if below:
 					eq(below["uuid"], str(uuid.UUID(bytes_le=head[512 + 40:512 + 56])), "parent's UUID in " + file)
 			eq("box-%s-s%s" % (x["path"][4], {"s3": 2, "s2": 1}.get(x["path"][6:8], 2)) if below else None, below["path"].rsplit(".")[0] if below else None, "parent of " + file)
-		r = vdisk("migrate", "--target", "kvm", "--out", "back-" + fmt, "--no-adapt", "--json", os.path.join(out, "box.vbox"), timeout=300).json()
+		r = vdisk("migrate", "--target", "kvm", "--out", "back-" + fmt, "--no-adapt", "--snapshots", "keep", "--json", os.path.join(out, "box.vbox"), timeout=300).json()
 		for d, chain in zip(r["disks"], disks):
-			holds(os.path.join("back-" + fmt, d["file"]), chain[3].content, "the disk, by way of the new description")
+			image = os.path.join("back-" + fmt, d["file"])
+			holds(image, chain[3].content, "the disk, by way of the new description")
+			for s, x in zip(snaps, chain):
+				holds(image, x.content, s["name"] + ", by way of the new description", s["name"])
 	refused("migrate", "--target", "virtualbox", "--out", "x", "--no-adapt", "--snapshots", "keep", "-O", "vmdk", path, mentions=["-O vdi"])
 
 
