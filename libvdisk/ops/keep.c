@@ -3,8 +3,8 @@
  * Conversions that keep snapshots: each state of the source becomes a snapshot inside the new image, or an image of its own below
  * it.
  *
- * State after state, parents first; of each only what differs from the one that it goes on from is read and stored.  Here is what both ways share,
- * and what is judged before either begins.
+ * State after state, parents first; of each only what differs from the one that it goes on from is read and stored.  Here is what
+ * both ways share, and what is judged before either begins.
  */
 #include "ops/keep.h"
 #include "base/alloc.h"

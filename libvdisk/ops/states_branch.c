@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * States that the disk does not go on from: a snapshot's image, and what lies between it and the states that are there.  The tree of
- * snapshots names them, or the caller does.  One whose chain breaks off, or is another disk's, is told and left out: the disk is
+ * States that the disk does not go on from: a snapshot's image, and what lies between it and the states that are there.  The tree
+ * of snapshots names them, or the caller does.  One whose chain breaks off, or is another disk's, is told and left out: the disk is
  * whole without it.
  */
 #include "ops/states.h"
@@ -13,7 +13,7 @@
 /* What came of one image. */
 struct branch {
 	bool taken;
-	bool other;              /* another disk's, as far as one can see */
+	bool other;                        /* another disk's, as far as one can see */
 	char why[VDISK_ERROR_MESSAGE_MAX]; /* not taken: why */
 };
 
@@ -27,7 +27,7 @@ static const char *chain_trouble(const vdisk_image *img)
 
 /* The layers of the branch that are no states yet, the lowest first. */
 static int layers_take(struct vd_states *s, const struct vd_snap_tree *t, const vdisk_image *img, unsigned fresh,
-                       const char *const *ancestors, vd_error *err)
+		       const char *const *ancestors, vd_error *err)
 {
 	int parent = fresh < img->n_layers ? vd_states_find(s, img->chain[fresh]->path) : -1;
 	unsigned said = 0;
@@ -46,15 +46,15 @@ static int layers_take(struct vd_states *s, const struct vd_snap_tree *t, const 
 
 /* `alien`: it is the disk's own also where it shares nothing with it. */
 static int branch_take(vdisk_image *leaf, struct vd_states *s, const struct vd_snap_tree *t, const struct vdisk_keep_name *x,
-                       bool alien, struct branch *b, vd_error *err)
+		       bool alien, struct branch *b, vd_error *err)
 {
 	struct vdisk_open_options o = *s->how->open;
 	unsigned fresh = 0;
 	vdisk_image *img;
-	vd_error why = { 0 };
+	vd_error why = {0};
 	int rc = 0;
 
-	*b = (struct branch){ 0 };
+	*b = (struct branch){0};
 	o.format = x->format;
 	o.ancestors = x->ancestors;
 	o.options = NULL;
@@ -97,7 +97,8 @@ static bool named(const struct vd_states *s, const char *path)
 }
 
 /* VMware's snapshots are of all disks: of their images one at most is this disk's. */
-static int snapshot_take(vdisk_image *img, const struct vd_snap_tree *t, const struct vd_snap *x, struct vd_states *s, vd_error *err)
+static int snapshot_take(vdisk_image *img, const struct vd_snap_tree *t, const struct vd_snap *x, struct vd_states *s,
+			 vd_error *err)
 {
 	char why[VDISK_ERROR_MESSAGE_MAX] = "it has no image";
 	struct branch b;
@@ -119,7 +120,7 @@ static int snapshot_take(vdisk_image *img, const struct vd_snap_tree *t, const s
 	}
 	for (size_t i = 0; i < x->files.n; i++) {
 		bool vmware = x->kind == VDISK_SNAPSHOT_VMWARE;
-		const struct vdisk_keep_name what = { .path = x->files.v[i], .format = vmware ? "vmdk" : x->format };
+		const struct vdisk_keep_name what = {.path = x->files.v[i], .format = vmware ? "vmdk" : x->format};
 
 		if (branch_take(img, s, t, &what, !vmware, &b, err))
 			return -1;

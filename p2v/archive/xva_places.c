@@ -40,7 +40,10 @@ struct walk {
 	uint64_t next, empties;   /* of that disk */
 };
 
-static uint64_t padded(uint64_t n) { return (n + TAR_HEADER_BYTES - 1) / TAR_HEADER_BYTES * TAR_HEADER_BYTES; }
+static uint64_t padded(uint64_t n)
+{
+	return (n + TAR_HEADER_BYTES - 1) / TAR_HEADER_BYTES * TAR_HEADER_BYTES;
+}
 
 /* 1: it is one; 0: it is none, or past the end; -1. */
 static int header_read(struct package *p, uint64_t at, struct header *h, vdisk_error *err)
@@ -124,12 +127,12 @@ static int chunk_judge(struct walk *w, const struct header *h, vdisk_error *err)
 		return fail(err, VDISK_CORRUPT, "%s: '%s' comes again, or too late", w->p->path, shown(h->name, name));
 	if (h->size > XVA_CHUNK)
 		return fail(err, VDISK_CORRUPT, "%s: '%s' has %llu bytes; a chunk has at most %zu", w->p->path,
-		            shown(h->name, name), (unsigned long long)h->size, XVA_CHUNK);
+			    shown(h->name, name), (unsigned long long)h->size, XVA_CHUNK);
 	off = (h->number - w->empties) * XVA_CHUNK; /* both have at most 18 digits */
 	if (w->slot && ((h->number - w->empties) > w->slot->size / XVA_CHUNK || h->size > w->slot->size - off ||
-	                (h->size && h->size < XVA_CHUNK && off + h->size != w->slot->size)))
+			(h->size && h->size < XVA_CHUNK && off + h->size != w->slot->size)))
 		return fail(err, VDISK_CORRUPT, "%s: '%s' lies outside its disk (%llu bytes)", w->p->path, shown(h->name, name),
-		            (unsigned long long)w->slot->size);
+			    (unsigned long long)w->slot->size);
 	return 0;
 }
 
@@ -142,7 +145,7 @@ static int run_keep(struct walk *w, const struct run *r, vdisk_error *err)
 		return 0;
 	if (r->last - w->empties > s->size / XVA_CHUNK || (r->last - w->empties) * XVA_CHUNK + r->len > s->size)
 		return fail(err, VDISK_CORRUPT, "%s: the chunk %llu of %s lies outside its disk (%llu bytes)", w->p->path,
-		            (unsigned long long)r->last, s->ref, (unsigned long long)s->size);
+			    (unsigned long long)r->last, s->ref, (unsigned long long)s->size);
 	more = realloc(s->runs, (s->n_runs + 1) * sizeof(*more));
 	if (!more)
 		return fail_nomem(err);
@@ -155,7 +158,7 @@ static int run_keep(struct walk *w, const struct run *r, vdisk_error *err)
 /* A chunk, and those that follow it at the same distance. */
 static int run_take(struct walk *w, const struct header *h, vdisk_error *err)
 {
-	struct run r = { .at = w->at, .count = 1, .first = h->number, .last = h->number, .empties = w->empties, .len = h->size };
+	struct run r = {.at = w->at, .count = 1, .first = h->number, .last = h->number, .empties = w->empties, .len = h->size};
 	uint64_t step = TAR_HEADER_BYTES + padded(h->size);
 	struct header sum;
 	int rc;
@@ -189,7 +192,7 @@ static int member_take(struct walk *w, vdisk_error *err)
 	if (rc < 0)
 		return -1;
 	if (!rc) {
-		uint8_t end[TAR_HEADER_BYTES] = { 0 };
+		uint8_t end[TAR_HEADER_BYTES] = {0};
 
 		if (w->at > w->p->file_size || w->p->file_size - w->at < sizeof(end))
 			return 0;
@@ -197,22 +200,22 @@ static int member_take(struct walk *w, vdisk_error *err)
 			return -1;
 		for (size_t i = 0; i < sizeof(end); i++)
 			if (end[i])
-				return fail(err, VDISK_CORRUPT, "%s: there is no member at offset %llu, where one is due", w->p->path,
-				            (unsigned long long)w->at);
+				return fail(err, VDISK_CORRUPT, "%s: there is no member at offset %llu, where one is due",
+					    w->p->path, (unsigned long long)w->at);
 		return 0;
 	}
 	if (h.chunk)
 		return chunk_judge(w, &h, err) || run_take(w, &h, err) ? -1 : 1;
 	if (h.size > w->p->file_size)
-		return fail(err, VDISK_CORRUPT, "%s: is cut short: the member '%s' has %llu bytes", w->p->path,
-		            shown(h.name, name), (unsigned long long)h.size);
+		return fail(err, VDISK_CORRUPT, "%s: is cut short: the member '%s' has %llu bytes", w->p->path, shown(h.name, name),
+			    (unsigned long long)h.size);
 	w->at += TAR_HEADER_BYTES + padded(h.size);
 	return 1;
 }
 
 int package_places(struct package *p, unsigned most, bool *found, vdisk_error *err)
 {
-	struct walk w = { .p = p, .at = p->data_at };
+	struct walk w = {.p = p, .at = p->data_at};
 	int rc = 1;
 
 	*found = false;
@@ -227,7 +230,7 @@ int package_places(struct package *p, unsigned most, bool *found, vdisk_error *e
 	for (size_t i = 0; !rc && i < p->n_slots; i++)
 		if (p->slots[i].end != p->slots[i].size)
 			rc = fail(err, VDISK_CORRUPT, "%s: is cut short: the last chunk of %s is not there", p->path,
-			          p->slots[i].ref);
+				  p->slots[i].ref);
 	return rc < 0 ? -1 : 0;
 }
 
@@ -253,7 +256,7 @@ static int run_find(struct package *p, const struct run *r, uint64_t number, uin
 			return -1;
 		if (!rc || !h.chunk || h.number < r->first + middle || h.size != r->len)
 			return fail(err, VDISK_CORRUPT, "%s: there is no whole chunk at offset %llu, where one is due", p->path,
-			            (unsigned long long)(r->at + middle * r->stride));
+				    (unsigned long long)(r->at + middle * r->stride));
 		if (h.number == number) {
 			*at = r->at + middle * r->stride;
 			return 0;

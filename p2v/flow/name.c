@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What files are called whose machine may be called anything: letters, digits, '.', '_' and '-', which every hypervisor, archive and
-   shell takes as they are.  Latin letters lose what is above and below them. */
+/* What files are called whose machine may be called anything: letters, digits, '.', '_' and '-', which every hypervisor, archive
+   and shell takes as they are.  Latin letters lose what is above and below them. */
 #include "flow/flow.h"
 
 #include "common/fail.h"

@@ -51,7 +51,7 @@ static int image_take(struct flow *f, vdisk_image *img, unsigned depth, int pare
 /* *at: the image itself. */
 static int chain_take(struct flow *f, const char *path, int *at, vdisk_error *err)
 {
-	const struct vdisk_open_options o = { .format = f->format, .flags = VDISK_OPEN_INFO | VDISK_OPEN_CHAIN };
+	const struct vdisk_open_options o = {.format = f->format, .flags = VDISK_OPEN_INFO | VDISK_OPEN_CHAIN};
 	vdisk_image *img;
 	int rc = 0;
 
@@ -76,7 +76,7 @@ static const char *text_of(struct json_object *o, const char *key)
 static uint64_t date_of(struct json_object *row)
 {
 	const char *text = text_of(row, "date");
-	struct tm tm = { 0 };
+	struct tm tm = {0};
 	time_t t = text && strptime(text, "%Y-%m-%dT%H:%M:%SZ", &tm) ? timegm(&tm) : 0;
 
 	return t > 0 ? (uint64_t)t : 0;
@@ -131,7 +131,7 @@ static int row_take(struct flow *f, const struct flow_disk *d, size_t at, int im
 		found = (int)f->m->snapshots_n - 1;
 	}
 	*agree = *agree && f->m->snapshots[found].parent == parent &&
-	         f->m->snapshots[found].current == json_object_get_boolean(json_object_object_get(row, "current"));
+		 f->m->snapshots[found].current == json_object_get_boolean(json_object_object_get(row, "current"));
 	snapshots[at] = found;
 	state = machine_state_add(f->m);
 	if (!state)
@@ -150,8 +150,9 @@ static int disk_take(struct flow *f, const struct flow_disk *d, bool *agree, vdi
 	for (size_t i = 0; !rc && i < n; i++) {
 		char *path = flow_file(f, text_of(json_object_array_get_idx(d->kept, i), "file"));
 
-		rc = !path ? fail_nomem(err)
-		     : chain_take(f, path, &at, err) || row_take(f, d, i, at, snapshots, agree, err) ? -1 : 0;
+		rc = !path                                                                           ? fail_nomem(err)
+		     : chain_take(f, path, &at, err) || row_take(f, d, i, at, snapshots, agree, err) ? -1
+												     : 0;
 		free(path);
 	}
 	free(snapshots);
@@ -187,8 +188,10 @@ int flow_registry(struct flow *f, enum describe_kind kind, vdisk_error *err)
 		f->m->snapshots_n = f->m->states_n = 0;
 		flow_layers_note(f);
 	} else if (any) {
-		flow_note(f, "the images of snapshots are protected from being written to: to delete snapshots, VirtualBox wants them to be "
-		             "writable (chmod u+w)");
+		flow_note(
+		    f,
+		    "the images of snapshots are protected from being written to: to delete snapshots, VirtualBox wants them to be "
+		    "writable (chmod u+w)");
 	}
 	return 0;
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * The snapshots that a description keeps account of (VirtualBox's, Hyper-V's), and those that stand in the images or beside them
- * (qcow2's, VMware's, vdisk's own): what the images below each disk are called, and what of the snapshots cannot be kept.  A disk takes with it the states that it goes on from and those on other branches.
+ * (qcow2's, VMware's, vdisk's own): what the images below each disk are called, and what of the snapshots cannot be kept.  A disk
+ * takes with it the states that it goes on from and those on other branches.
  */
 #include "flow/flow.h"
 
@@ -130,7 +131,8 @@ static void found_tell(void *ctx, const struct vdisk_snapshot_node *s)
 	if (!l->f->a->keep_snapshots && !is_told(l->f, where, s->name))
 		machine_lost_add(&l->f->lost, s->name, "the machine is taken as it is now", "%s", where);
 	if (s->vm_state_bytes)
-		machine_lost_add(&l->f->lost, s->name, "another system cannot go on with it", "%s: memory of the running machine", where);
+		machine_lost_add(&l->f->lost, s->name, "another system cannot go on with it",
+		                 "%s: memory of the running machine", where);
 }
 
 /* What cannot be listed is heard when the disk is opened. */
@@ -141,14 +143,17 @@ static void images_look(struct flow *f)
 	for (size_t i = 0; i < f->n_disks; i++) {
 		const struct flow_disk *d = l.d = &f->disks[i];
 		const struct vdisk_open_options o = {
-			.format = d->source_format, .allow_dirs = f->a->allow, .ancestors = (const char *const *)d->chain.ancestors
+			.format = d->source_format,
+			.allow_dirs = f->a->allow,
+			.ancestors = (const char *const *)d->chain.ancestors,
 		};
 
 		if (!d->in_archive && !d->is_empty)
 			vdisk_snapshot_tree(d->source, &o, found_tell, &l, NULL);
 	}
 	if (f->a->keep_snapshots && l.whole)
-		machine_lost_add(&f->lost, NULL, "what is kept is their disks", "snapshots: the machine's own settings at their time");
+		machine_lost_add(&f->lost, NULL, "what is kept is their disks",
+		                 "snapshots: the machine's own settings at their time");
 }
 
 int flow_snapshots(struct flow *f, vdisk_error *err)

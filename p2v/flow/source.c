@@ -98,7 +98,7 @@ static int description_take(struct flow *f, const void *bytes, size_t len, const
 	                                                                     : DESCRIBE_PROXMOX
 	                      : describe_probe(bytes, len, name);
 	if (how.kind == DESCRIBE_UNKNOWN)
-		return fail(err, VDISK_INVALID, 
+		return fail(err, VDISK_INVALID,
 		            "%s: is no description of a machine that is known, and no archive; a disk image is converted by vdisk convert",
 		            path);
 	if (describe_read(bytes, len, &how, &f->m, err)) {
