@@ -31,9 +31,9 @@ struct disk {
 	struct ranges bad;        /* could not be read when it was last tried; sorted */
 	void (*said)(const char *path, uint64_t off, uint64_t len); /* of each range that is given up, from any thread; may be
 	                                                               NULL */
-	int (*judge)(const struct disk *d, void *ctx, vdisk_error *err); /* asked when it could not be read, from any thread; -1:
-	                                                                    nothing in it is worth anything
-	                             now, as of a snapshot that has run full.  May be NULL */
+	/* Asked when it could not be read, from any thread; -1: nothing in it is worth anything now, as of a snapshot that has run
+	   full.  May be NULL. */
+	int (*judge)(const struct disk *d, void *ctx, vdisk_error *err);
 	void *judge_ctx;
 };
 

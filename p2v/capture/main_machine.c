@@ -2,6 +2,7 @@
 #include "main_machine.h"
 
 #include "find_text.h"
+#include "boot.h"
 #include "layout.h"
 #include "main_show.h"
 
@@ -216,6 +217,8 @@ struct machine *chosen_machine(const struct chosen *c, vdisk_error *err)
 			d->logical_sector = d->physical_sector = 512;
 		layout_disk(m, &c->disks[i], &mounts, ROOT);
 	}
+	if (m->disks_n == c->n)
+		boot_note(m, c->disks, c->n, ROOT);
 	for (size_t i = 0; i < c->n_closed; i++)
 		closed_add(m, c->closed[i]);
 	layout_arrays(m, ROOT);

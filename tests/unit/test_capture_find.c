@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* What a machine is, from a /sys and /proc that are made up: disks and their buses, NICs, processors, memory, firmware, mounts. */
+#include "capture/boot.h"
 #include "capture/find.h"
 #include "capture/find_text.h"
 #include "capture/live.h"
@@ -288,6 +289,72 @@ static void uuid_made_up(void **state)
 	machine_free(again);
 }
 
+/* A boot record with a program or without, with one active partition or none. */
+static void boot_record(const char *name, uint8_t program, uint32_t signature, uint8_t active)
+{
+	uint8_t s[512] = { program };
+
+	memcpy(s + 440, &signature, 4);
+	s[446 + 16] = active;
+	s[510] = 0x55;
+	s[511] = 0xaa;
+	file_bytes(name, s, sizeof(s));
+}
+
+static void partition_note(const char *disk, const char *type, const char *mount)
+{
+	struct machine_partition *p = machine_partition_add(m);
+
+	p->disk = machine_text(m, disk);
+	p->type = machine_text(m, type);
+	p->mount = mount ? machine_text(m, mount) : NULL;
+}
+
+#define ESP "C12A7328-F81F-11D2-BA4B-00A0C93EC93B"
+
+static void starts_from(const char *name)
+{
+	static const char *const names[] = { "sda", "sdb", "sdc" };
+	static struct disk disks[3];
+
+	for (size_t i = 0; i < 3; i++) {
+		m->disks[i].boot = 0;
+		assert_true((size_t)snprintf(disks[i].path, sizeof(disks[i].path), "%s/dev/%s", root, names[i]) < sizeof(disks[i].path));
+	}
+	boot_note(m, disks, 3, root);
+	for (size_t i = 0; i < 3; i++)
+		if (m->disks[i].boot != (name && !strcmp(name, names[i])))
+			fail_msg("%s has place %u in the boot order, and %s is due to be first", names[i], m->disks[i].boot, name ? name : "none");
+}
+
+static void what_it_starts_from(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < 3; i++)
+		machine_disk_add(m)->name = i == 0 ? "sda" : i == 1 ? "sdb" : "sdc";
+	file("/dev/sda", "short");
+	file("/dev/sdc", "short");
+	starts_from(NULL);
+	boot_record("/dev/sda", 0, 0x11111111, 0);
+	boot_record("/dev/sdb", 0xeb, 0x22222222, 0);
+	boot_record("/dev/sdc", 0xeb, 0x33333333, 0);
+	starts_from("sdb");
+	boot_record("/dev/sdc", 0x33, 0x33333333, 0x80);
+	starts_from("sdc");
+	partition_note("sdb", "21686148-6449-6E6F-744E-656564454649", NULL); /* for GRUB on GPT: as good, and earlier */
+	starts_from("sdb");
+	file("/sys/firmware/edd/int13_dev80/mbr_signature", "0x44444444\n"); /* the stick */
+	file("/sys/firmware/edd/int13_dev81/mbr_signature", "0x11111111\n");
+	starts_from("sda");
+	m->firmware = MACHINE_FIRMWARE_UEFI;
+	starts_from(NULL);
+	partition_note("sdb", ESP, NULL);
+	partition_note("sdc", ESP, NULL);
+	starts_from("sdb");
+	partition_note("sdc", "0xef", "/boot/efi");
+	starts_from("sdc");
+}
+
 static void what_is_mounted(void **state)
 {
 	static const char *const disks[] = { "sda", "sdb" };
@@ -509,6 +576,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(nics_and_their_addresses, machine_begin, machine_end),
 		cmocka_unit_test_setup_teardown(board_of_a_server, machine_begin, machine_end),
 		cmocka_unit_test_setup_teardown(uuid_made_up, machine_begin, machine_end),
+		cmocka_unit_test_setup_teardown(what_it_starts_from, machine_begin, machine_end),
 		cmocka_unit_test(what_is_mounted),
 		cmocka_unit_test(disks_that_others_make),
 		cmocka_unit_test_setup_teardown(what_a_map_hangs_on, machine_begin, machine_end),
