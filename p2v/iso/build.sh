@@ -180,7 +180,7 @@ fi
 
 epoch=${SOURCE_DATE_EPOCH:-$(date +%s)}
 key=$({
-	echo "1 $suite $mirror $components ${SOURCE_DATE_EPOCH:-any}"
+	echo "2 $suite $mirror $components ${SOURCE_DATE_EPOCH:-any}"
 	echo "$wanted"
 	echo "$hook"
 	[ -z "$keys" ] || echo ssh
@@ -216,9 +216,9 @@ base_make() {
 squash() {
 	local to=$1 from=$2
 	shift 2
-	# Its own options for times and the variable exclude each other.
+	# Its own options for times and the variable exclude each other; a root that comes from an archive has today's time.
 	env -u SOURCE_DATE_EPOCH mksquashfs "$from" "$to" "$@" -comp zstd -Xcompression-level 15 -b 256K -no-progress -quiet -no-exports -noappend \
-		-mkfs-time "$epoch" >"$work/squash.log" 2>&1 || { cat "$work/squash.log" >&2; die "mksquashfs failed"; }
+		-mkfs-time "$epoch" -root-time "$epoch" -root-mode 755 -root-uid 0 -root-gid 0 >"$work/squash.log" 2>&1 || { cat "$work/squash.log" >&2; die "mksquashfs failed"; }
 }
 
 if [ ! -d "$base" ]; then

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """From a machine under a desk to a virtual one that boots: a "physical" Debian (tests/lab/physical.sh: SATA disk, e1000, no virtio in its initramfs) is booted
 from the capture ISO, unattended; its disk goes over TLS to vdisk receive, which adapts it to KVM and boots it; the page says so.  The long tier does
-it with UEFI, with Secure Boot, from a USB stick, and with a volume group over two disks, drives the screens on the serial console, and builds the ISO twice."""
+it with UEFI, with Secure Boot, from a USB stick, with a volume group over two disks and two paths to one, live by snapshots, and by PXE up to the first
+screen; drives the screens on the serial console, and builds the ISO twice."""
 import http.client, os, re, socket, ssl, sys
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 from vdtest import *
@@ -112,6 +113,15 @@ def disks(*paths, bus="ahci"):
 	return args
 
 
+def two_paths(path):
+	"""One disk of a SAN that two ports lead to; the CD beside it."""
+	args = ["-device", "ahci,id=ahci", "-device", "mptsas1068,id=sas"]
+	for i in range(2):
+		args += ["-drive", "if=none,id=path%d,format=raw,cache=unsafe,file.locking=off,file=%s" % (i, path),
+		         "-device", "scsi-hd,drive=path%d,bus=sas.0,scsi-id=%d,share-rw=on,serial=LUN-1,wwn=0x5000c50011223344" % (i, i)]
+	return args
+
+
 def cd(path):
 	return ["-drive", "if=none,id=cd,media=cdrom,format=raw,readonly=on,file=" + path, "-device", "ide-cd,drive=cd,bus=ahci.5,bootindex=1"]
 
@@ -160,6 +170,14 @@ def ends(p, what):
 	return text
 
 
+# A kernel names disks in the order in which it meets them.
+NAMES = "stty -echo; dmesg -n 1; for i in 0 1 2; do eval D$i=$(readlink -f /dev/disk/by-id/ata-*DISK-$i | cut -d/ -f3); done; "
+
+
+def by_serial(m):
+	return {d["serial"]: d["name"] for d in m["disks"]}
+
+
 TELLS = r"guest: address .*\."
 
 # Files whose names are their digests; a few of them, so that the disk does not fill.
@@ -175,19 +193,19 @@ done
 
 @contextlib.contextmanager
 def shown(image, folder):
-	vdisk("mount", "-f", "qcow2", image, folder)
+	vdisk("mount", image, folder)
 	try:
 		yield
 	finally:
 		vdisk("unmount", folder)
 
 
-def goes_through(what, boots, kind=("-machine", "pc"), sources=("disk.raw",), before=(), root="/dev/vda1"):
+def goes_through(what, boots, kind=("-machine", "pc"), sources=("disk.raw",), before=(), root="/dev/vda1", attached=None):
 	"""The whole way; `before` are the paths that the disks were copied from."""
 	with Receive("--adapt", "kvm", "--verify", "--engine", "qemu", "--expect", TELLS, "--timeout", str(WAIT)) as r:
 		image = iso("capture.iso", "--append", r.words() + " vdisk.after=poweroff")
 		check(os.path.getsize(image) < 300 * MIB, "the ISO has %d bytes" % os.path.getsize(image))
-		with machine(*disks(*sources), *boots(image), kind=kind) as p:
+		with machine(*(attached or disks(*sources)), *boots(image), kind=kind) as p:
 			text = ends(p, what)
 		for was, now in zip(before, sources):
 			check(run("cmp", "-s", was, now, timeout=600).rc == 0, "%s: the disk %s was written to" % (what, now))
@@ -277,21 +295,29 @@ if ALL:
 		r = run("bash", os.path.join(SOURCE, "p2v", "iso", "build.sh"), "--programs", BUILD, "--ssh", "none.pub", "c.iso")
 		check(r.rc == 2 and "holds no public key" in r.err, r.show())
 
-	@case
-	def by_pxe():
-		"""The ISO's files from a TFTP server, by the card's iPXE and by GRUB: up to the first screen."""
+	def by_pxe(loader, *kind):
+		"""The ISO's files from a TFTP server: up to the first screen."""
 		iso("capture.iso", "--append", "vdisk.server=192.0.2.99", "--pxe", "pxe")
-		for loader in ("boot.ipxe", "grub.0"):
-			listener = socket.create_server(("127.0.0.1", 0))
-			with machine("-boot", "n", serial="tcp:127.0.0.1:%d" % listener.getsockname()[1], net=",tftp=%s,bootfile=%s" % (os.path.abspath("pxe"), loader)):
-				line, _ = listener.accept()
-				Terminal(line.fileno()).until("Capture this machine.*Server.*192.0.2.99.*Token.*Fingerprint", WAIT)
-				line.close()
+		listener = socket.create_server(("127.0.0.1", 0))
+		with machine("-boot", "n", kind=kind or firmware(secure=True), serial="tcp:127.0.0.1:%d" % listener.getsockname()[1],
+		             net=",tftp=%s,bootfile=%s" % (os.path.abspath("pxe"), loader)):
+			line, _ = listener.accept()
+			Terminal(line.fileno()).until("Capture this machine.*Server.*192.0.2.99.*Token.*Fingerprint", WAIT)
+			line.close()
+
+	add("by PXE, iPXE", by_pxe, "boot.ipxe", "-machine", "pc")
+	add("by PXE, GRUB", by_pxe, "grub.0", "-machine", "pc")
+	add("by PXE, Secure Boot", by_pxe, "shimx64.efi")
 
 	@case
 	def from_a_stick():
 		m, _, _ = goes_through("USB stick", stick, before=(physical(),))
 		eq(["sda"], [d["name"] for d in m["disks"]], "disks of the description: the stick is none of them")
+
+	@case
+	def over_two_paths():
+		m, _, _ = goes_through("two paths", cd, before=(physical(),), attached=two_paths("disk.raw"))
+		eq(["mpatha"], [d["name"] for d in m["disks"]], "disks of the description: paths are none")
 
 	@case
 	def with_a_volume_group_over_two_disks():
@@ -306,13 +332,15 @@ if ALL:
 			t.said("login: ", WAIT)
 			t.key("root\r")
 			t.said(r"root@\w+:~# ", WAIT)
-			t.key("pvcreate -y /dev/sdb && vgextend old /dev/sdb && lvextend -L +300M old/root /dev/sdb && resize2fs /dev/old/root && echo spread-$((40 + 2)); sync; poweroff\r")
-			t.said("spread-42", WAIT)
+			t.key(NAMES + "pvcreate -y /dev/$D1 && vgextend old /dev/$D1 && lvextend -L +300M old/root /dev/$D1 && resize2fs /dev/old/root; echo spread-$?.; "
+			      "sync; poweroff\r")
+			eq("spread-0.", t.said(r"spread-\d+\.", WAIT)[0], "what the machine says")
 			eq(0, p.wait(WAIT), "QEMU's exit status")
 		m, c, _ = goes_through("LVM over two disks", cd, sources=("disk.raw", "second.raw"), root="/dev/mapper/old-root")
-		eq(["sda", "sdb"], sorted(d["name"] for d in m["disks"]), "disks of the description")
+		eq(["DISK-0", "DISK-1"], sorted(by_serial(m)), "disks of the description")
+		eq([("DISK-0", 1), ("DISK-1", 0)], sorted((d["serial"], d.get("boot") or 0) for d in m["disks"]), "which one it starts from")
 		root = [v for v in m["logical-volumes"] if v["name"] == "root"]
-		check(len(root) == 1 and "sdb" in root[0]["on"], "where the root lies: %r" % m["logical-volumes"])
+		check(len(root) == 1 and sorted(root[0]["on"].split()) == sorted(by_serial(m).values()), "where the root lies: %r" % m["logical-volumes"])
 
 	@case
 	def live_by_snapshots():
@@ -337,22 +365,28 @@ if ALL:
 				t.key("root\r")
 				t.said(r"root@\w+:~# ", WAIT)
 
-				def does(command, expected):
+				def does(command, word, status=0, before=""):
+					"""What comes before the word, which ends with the command's exit status."""
 					t.raw = b""
-					t.key(command + "\r")
-					return t.said(expected, WAIT)[0]
-				does("stty -echo; dmesg -n 1; mount /dev/sdc /mnt && pvcreate -y /dev/sdb && vgextend old /dev/sdb; echo ready-$?.", r"ready-0\.")
-				does("sh /mnt/writer & echo begun-$?.", r"begun-0\.")
-				does(to + " -v --passes 1 --limit-rate 1M sda sdb >/mnt/1 2>&1 & P=$!; until lvs --noheadings -o lv_name | grep vdisk-capture-; do sleep 1; done; "
-				     "kill -9 $P; wait $P; echo killed-$?.", r"killed-137\.")
-				does(to + " -v --passes 1 --limit-rate 1M --resume sda sdb >/mnt/2 2>&1 & P=$!; until grep -q 'read from a snapshot' /mnt/2; do sleep 1; done; "
-				     "kill -TERM $P; wait $P; echo ended-$?.", r"ended-2\.")
-				does("lvs --noheadings -o lv_name | tr -d ' \\n'; echo .", r"rootswap\.")
-				does("cat /mnt/2; echo told-$?.", r"which an earlier capture left, was removed(?s:.*)told-0\.")
-				does(to + " -v --json --resume sda sdb >/mnt/3 2>/mnt/4; echo captured-$?.", r"captured-0\.")
-				said = does("cat /mnt/4; echo told-$?.", r"(?s:.*)told-0\.")
+					t.key("%s; echo %s-$?.\r" % (command, word))
+					text = t.said(r"(?s:(.*))%s-(\d+)\." % word, WAIT)
+					eq(str(status), text[2], "exit status of %s: %s" % (command, text[1]))
+					check(re.search(before, text[1]), "%s says %r" % (command, text[1]))
+					return text[1]
+				does(NAMES + "mount /dev/$D2 /mnt && pvcreate -y /dev/$D1 && vgextend old /dev/$D1", "ready")
+				does("{ sh /mnt/writer & }", "begun")
+				begins = to + " -v --limit-rate 1M --passes 1 $D0 $D1 "
+				does(begins + ">/mnt/1 2>&1 & P=$!; until lvs --noheadings -o lv_name | grep vdisk-capture- || ! kill -0 $P; do sleep 1; done; "
+				     "kill -9 $P; wait $P", "killed", 137)
+				does(begins + "--resume >/mnt/2 2>&1 & P=$!; until grep -q 'read from a snapshot' /mnt/2 || ! kill -0 $P; do sleep 1; done; "
+				     "kill -TERM $P; wait $P", "ended", 2)
+				volumes = "lvs --noheadings -o lv_name | tr -d ' \\n'; echo ."
+				does(volumes, "listed", before=r"rootswap\.")
+				does("cat /mnt/2", "told", before="which an earlier capture left, was removed")
+				does(to + " -v --json --resume $D0 $D1 >/mnt/3 2>/mnt/4", "captured")
+				said = does("cat /mnt/4", "told")
 				check("was removed" not in said, "a snapshot was left by SIGTERM: %s" % said)
-				does("lvs --noheadings -o lv_name | tr -d ' \\n'; echo .", r"rootswap\.")
+				does(volumes, "listed", before=r"rootswap\.")
 				t.key("sync; poweroff\r")
 				eq(0, p.wait(WAIT), "QEMU's exit status")
 			c = r.verdict()
@@ -360,9 +394,12 @@ if ALL:
 			folder = os.path.join("store", c["folder"])
 		ran("debugfs", "-R", "dump 3 report", "tools.raw")
 		report = json.load(open("report"))
-		eq([["sda", ["old/root"], True], ["sdb", [], True]], [[d["name"], d["snapshots"], d["frozen"]] for d in report["disks"]], "what was read from snapshots")
+		with open(os.path.join(folder, "machine.json")) as f:
+			disk = by_serial(json.load(f))
+		eq({disk["DISK-0"]: (["old/root"], True), disk["DISK-1"]: ([], True)}, {d["name"]: (d["snapshots"], d["frozen"]) for d in report["disks"]},
+		   "what was read from snapshots")
 		os.mkdir("mnt")
-		with shown(os.path.join(folder, "sda.qcow2"), "mnt"):
+		with shown(os.path.join(folder, disk["DISK-0"] + ".qcow2"), "mnt"):
 			eq(["root", "swap"], sorted(os.listdir("mnt/volumes/old")), "volumes in the capture")
 			ran("e2fsck", "-fn", "mnt/volumes/old/root", timeout=WAIT)
 			os.mkdir("rdump")
