@@ -209,6 +209,10 @@ def branches(fmt):
 	check(len(line) < len(made), "the tree has no branch: %r" % made)
 	was = {r["name"]: r["date"] for r in listed(leaf)}
 	before = tree(".")
+	r = vdisk("convert", "-O", "raw", leaf, "flat.raw")
+	check(all('"%s"' % n in r.err for n in made) and "5 snapshots" in r.err or ALL, "what is left out without the option is told: %r" % r.err)
+	eq("", vdisk("convert", "--snapshots", "flatten", "--force", "-O", "raw", leaf, "flat.raw").err, "nothing is where that is meant")
+	os.unlink("flat.raw")
 	r = vdisk("convert", "--snapshots", "keep", "--verify", "--json", "-O", "qcow2", leaf, "in.qcow2")
 	eq(before, {n: v for n, v in tree(".").items() if "in.qcow2" not in n}, "the source")
 	for name in made:
