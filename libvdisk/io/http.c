@@ -84,7 +84,7 @@ static unsigned stream_run(struct http_file *h, uint64_t idx, unsigned least)
 	for (unsigned i = 0; i < STREAMS; i++) {
 		if (h->streams[i].next == idx && h->streams[i].run) {
 			s = &h->streams[i];
-			run = (unsigned)vd_max(least, vd_min(2 * s->run, RUN_MOST));
+			run = (unsigned)vd_max(least, vd_min(4 * s->run, RUN_MOST));
 			break;
 		}
 		if (h->streams[i].used < s->used)

@@ -119,7 +119,7 @@ static struct vd_http_conn *conn_new(struct vd_http_source *s)
 	    k->easy_setopt(c->h, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L) || k->easy_setopt(c->h, CURLOPT_SSL_VERIFYPEER, 1L) ||
 	    k->easy_setopt(c->h, CURLOPT_SSL_VERIFYHOST, 2L) || k->easy_setopt(c->h, CURLOPT_CONNECTTIMEOUT, CONNECT_SECONDS) ||
 	    k->easy_setopt(c->h, CURLOPT_LOW_SPEED_LIMIT, 1L) || k->easy_setopt(c->h, CURLOPT_LOW_SPEED_TIME, STALL_SECONDS) ||
-	    k->easy_setopt(c->h, CURLOPT_BUFFERSIZE, 128L * 1024) || k->easy_setopt(c->h, CURLOPT_TCP_KEEPALIVE, 1L) ||
+	    k->easy_setopt(c->h, CURLOPT_BUFFERSIZE, 512L * 1024) || k->easy_setopt(c->h, CURLOPT_TCP_KEEPALIVE, 1L) ||
 	    k->easy_setopt(c->h, CURLOPT_USERAGENT, "vdisk") || k->easy_setopt(c->h, CURLOPT_HEADERFUNCTION, line_in) ||
 	    k->easy_setopt(c->h, CURLOPT_HEADERDATA, c) || k->easy_setopt(c->h, CURLOPT_WRITEFUNCTION, body_in) ||
 	    k->easy_setopt(c->h, CURLOPT_WRITEDATA, c) || k->easy_setopt(c->h, CURLOPT_NOPROGRESS, 0L) ||
