@@ -329,7 +329,7 @@ void flow_source_close(struct flow *f)
 		free(f->disks[i].source);
 		free(f->disks[i].source_format);
 		free(f->disks[i].names);
-		for (size_t k = 0; f->disks[i].branches && k < f->m->snapshots_n; k++)
+		for (size_t k = 0; f->disks[i].branches && k < f->disks[i].n_names; k++)
 			chain_free(&f->disks[i].branches[k]);
 		free(f->disks[i].branches);
 		json_object_put(f->disks[i].kept);
