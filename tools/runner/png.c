@@ -1,20 +1,32 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Pictures in files: PNG by libpng's simplified interface, and the pixmaps that QEMU writes. */
 #include "screen.h"
+#include "output.h"
 
 #include <png.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 int screen_save(const struct screen *s, const char *path, vdisk_error *err)
 {
 	png_image image = { .version = PNG_IMAGE_VERSION, .width = s->width, .height = s->height, .format = PNG_FORMAT_RGB };
+	png_alloc_size_t n = 0;
+	void *bytes;
+	int rc;
 
 	if (s->kind != SCREEN_PICTURE)
 		return fail(err, VDISK_INVALID, "%s: there is no picture to write", path);
-	if (!png_image_write_to_file(&image, path, 0, s->rgb, 0, NULL))
+	/* Not by libpng into the file: where that fails it removes the name, though it be a device's. */
+	if (!png_image_write_to_memory(&image, NULL, &n, 0, s->rgb, 0, NULL))
 		return fail(err, VDISK_IO, "%s: %s", path, image.message);
-	return 0;
+	bytes = malloc(n);
+	if (!bytes)
+		return fail_nomem(err);
+	rc = png_image_write_to_memory(&image, bytes, &n, 0, s->rgb, 0, NULL) ? output_write(path, bytes, n, err)
+	                                                                      : fail(err, VDISK_IO, "%s: %s", path, image.message);
+	free(bytes);
+	return rc;
 }
 
 int screen_load(struct screen *s, const char *path, vdisk_error *err)

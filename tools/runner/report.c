@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The schema of the JSON stands in vdisk-verify(1). */
 #include "report.h"
+#include "output.h"
 
 #include <errno.h>
 #include <json-c/json.h>
@@ -108,11 +109,13 @@ int report_junit(const struct report *r, const char *path, vdisk_error *err)
 {
 	const struct judge *j = r->judge;
 	bool booted = j->verdict == VERDICT_BOOTED;
-	char name[4200];
-	FILE *f = fopen(path, "we");
+	char name[4200], *text = NULL;
+	size_t n = 0;
+	FILE *f = open_memstream(&text, &n);
+	int rc;
 
 	if (!f)
-		return fail_errno(err, "%s", path);
+		return fail_nomem(err);
 	subject(r->options, name, sizeof(name));
 	fprintf(f,
 	        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuite name=\"vdisk verify\" tests=\"1\" failures=\"%d\" errors=\"0\" "
@@ -135,6 +138,8 @@ int report_junit(const struct report *r, const char *path, vdisk_error *err)
 	fputs("    <system-out>", f);
 	xml_put(f, j->cause);
 	fputs("</system-out>\n  </testcase>\n</testsuite>\n", f);
-	bool bad = ferror(f);
-	return fclose(f) || bad ? fail_errno(err, "%s", path) : 0;
+	rc = ferror(f) ? -1 : 0;
+	rc = fclose(f) || rc ? fail_nomem(err) : output_write(path, text, n, err);
+	free(text);
+	return rc;
 }

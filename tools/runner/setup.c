@@ -6,6 +6,7 @@
 #include "bootdisk.h"
 #include "common/folder.h"
 #include "confine.h"
+#include "output.h"
 #include "probe.h"
 
 #include <errno.h>
@@ -150,6 +151,8 @@ int setup_open(struct setup *s, const struct options *o, bool capture, vdisk_err
 	s->engine_config = (struct engine_config){ .machine = &s->config, .capture = capture, .folder = s->folder };
 	s->engine.config = &s->engine_config;
 	bool direct = o->firmware == FIRMWARE_NONE && !o->kernel;
+	if (output_judge(o->junit, err) || output_judge(o->screenshot, err) || output_judge(o->firmware_log, err))
+		return -1;
 	if (signals_block(s, err) || engine_choose(s, err) || disks_open(s, err))
 		return -1;
 	if ((s->engine.ops == &engine_qemu || direct) && folder_make("vdisk-run", 0, s->folder, sizeof(s->folder), err))
