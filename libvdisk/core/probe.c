@@ -46,13 +46,20 @@ const struct vdisk_format_info *vdisk_format_find(const char *name)
 	return d ? &d->info : NULL;
 }
 
-/* Formats without a driver here: named, never taken for raw. */
+/* Formats without a driver here, and what is no disk at all: named, never taken for raw. */
 static const struct foreign {
 	uint16_t off, len;
 	const char *magic;
 	const char *name;
-	bool packed; /* what is inside may well be an image */
+	bool packed;  /* what is inside may well be an image */
+	bool no_disk;
 } foreign[] = {
+	{ 0, 8, "\x89PNG\r\n\x1a\n", "a picture (PNG)", .no_disk = true },
+	{ 0, 3, "\xff\xd8\xff", "a picture (JPEG)", .no_disk = true },
+	{ 0, 4, "\x7f" "ELF", "a program (ELF)", .no_disk = true },
+	{ 0, 5, "%PDF-", "a document (PDF)", .no_disk = true },
+	{ 0, 4, "PK\x03\x04", "a ZIP archive (zip)", .packed = true },
+	{ 0, 6, "7z\xbc\xaf\x27\x1c", "a 7-Zip archive (7z)", .packed = true },
 	{ 0, 22, "Bochs Virtual HD Image", "Bochs (bochs)" },
 	{ 0, 8, "EVF\x09\x0d\x0a\xff\0", "Expert Witness (ewf)" },
 	{ 0, 3, "\x1f\x8b\x08", "gzip-compressed data (gzip)", true },
@@ -142,9 +149,9 @@ int vd_probe(struct vd_file *f, const char *path, const struct vd_driver **out, 
 		const struct foreign *alien = foreign_find(&p);
 
 		if (alien)
-			return vd_fail(err, VDISK_UNSUPPORTED, 0,
-			               "%s: is %s, for which there is no driver%s (-f raw takes its bytes as the disk)", path,
-			               alien->name, alien->packed ? ": unpack it first" : "");
+			return vd_fail(err, VDISK_UNSUPPORTED, 0, "%s: is %s, %s%s (-f raw takes its bytes as the disk)", path,
+			               alien->name, alien->no_disk ? "no disk" : "for which there is no driver",
+			               alien->packed ? ": unpack it first" : "");
 	}
 	if (!*out)
 		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET, "%s: no known format", path);

@@ -103,6 +103,8 @@ int vd_image_sound(vdisk_image *img, const volatile int *cancel, vd_error *err)
 	return has_map(img) ? survey(img, 0, NULL, cancel, err) : 0;
 }
 
+int vdisk_judge(vdisk_image *img, vdisk_error *err) { return vd_image_tables_sound(img, err); }
+
 int vd_image_tables_sound(vdisk_image *img, vd_error *err)
 {
 	if (vd_image_whole(img, err))

@@ -155,7 +155,7 @@ static int disk_open(struct inspection *in, struct disk *d, const char *image, v
 	struct source_options o = in->options->source;
 
 	d->image = o.image = image;
-	if (source_open(&d->source, &o, err))
+	if (source_sound(&o, err) || source_open(&d->source, &o, err))
 		return -1;
 	if (vdisk_partitions(d->source.img, &d->table, d->parts, INSPECT_PARTITIONS_MAX, &d->parts_n, err) || boot_read(d, err))
 		return -1;

@@ -19,6 +19,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#define BEGINNING ((size_t)1 << 20)
+
 struct work {
 	const struct adapt_args *a;
 	struct layer layers[DISKS_MAX];
@@ -71,10 +73,45 @@ static int disk_add(struct work *w, size_t i, vdisk_error *err)
 			return -1;
 		o.overlay = w->layers[i].path;
 	}
-	if (nbd_disk_open(&w->disks[i], &o, err))
+	if (source_sound(&o, err) || nbd_disk_open(&w->disks[i], &o, err))
 		return -1;
 	w->opened = i + 1;
 	return 0;
+}
+
+/* Whether there may be anything at all on it: a table, or whatever file systems, volumes and arrays begin with. */
+static int disk_holds(const struct adapt_args *a, const char *path, bool *some, vdisk_error *err)
+{
+	const struct vdisk_open_options o = { .format = a->format, .allow_dirs = a->allow };
+	struct vdisk_partition_table t = { 0 };
+	struct vdisk_partition v[4];
+	size_t n = 0, len = BEGINNING;
+	uint8_t *b = malloc(BEGINNING);
+	vdisk_image *img;
+
+	if (!b || vdisk_open(path, &o, &img, err)) {
+		free(b);
+		return b ? -1 : fail_nomem(err);
+	}
+	if (vdisk_size(img) < len)
+		len = vdisk_size(img);
+	*some = vdisk_partitions(img, &t, v, 4, &n, NULL) || t.kind != VDISK_TABLE_NONE || vdisk_pread(img, b, len, 0, NULL);
+	for (size_t i = 0; !*some && i < len; i++)
+		*some = b[i] != 0;
+	vdisk_close(img, NULL);
+	free(b);
+	return 0;
+}
+
+/* Before the appliance, which takes seconds or a minute. */
+static int disks_judge(const struct adapt_args *a, vdisk_error *err)
+{
+	bool some = false;
+
+	for (size_t i = 0; !some && i < a->n_disks; i++)
+		if (disk_holds(a, a->disks[i], &some, err))
+			return -1;
+	return some ? 0 : fail(err, VDISK_INVALID, "%s: is blank: no system was found", a->disks[0]);
 }
 
 static int disks_close(struct work *w, int rc, vdisk_error *err)
@@ -186,6 +223,8 @@ static int adapt(const struct adapt_args *a, vdisk_error *err)
 	cleared = &w;
 	for (size_t i = 0; !rc && i < a->n_disks; i++)
 		rc = disk_add(&w, i, err);
+	if (!rc)
+		rc = disks_judge(a, err);
 	if (!rc)
 		rc = guest_adapt(&w, err);
 	rc = disks_close(&w, rc, err);

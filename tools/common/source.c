@@ -184,6 +184,19 @@ static int partition_find(struct source *s, unsigned number, vdisk_error *err)
 	return rc;
 }
 
+int source_sound(const struct source_options *o, vdisk_error *err)
+{
+	struct vdisk_open_options open = { .format = o->format, .flags = o->force_share ? VDISK_OPEN_NO_LOCK : 0, .allow_dirs = o->allow };
+	vdisk_image *img;
+	int rc;
+
+	if ((o->overlay && vdisk_path_judge(o->image, err)) || vdisk_open(o->image, &open, &img, err))
+		return -1;
+	rc = vdisk_judge(img, err);
+	vdisk_close(img, NULL);
+	return rc;
+}
+
 int source_open(struct source *s, const struct source_options *o, vdisk_error *err)
 {
 	uint32_t flags =

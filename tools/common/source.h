@@ -32,6 +32,8 @@ struct source { /* not to be copied: it points into itself */
 
 /* The options' sense, as a line for the user; NULL: they make sense. */
 const char *source_judge(const struct source_options *o);
+/* Refuses an image that is cut short or damaged, before anything long is begun with it: a line, no warnings. */
+int source_sound(const struct source_options *o, vdisk_error *err);
 /* 0, or -1 with *err; nothing is left behind then. */
 int source_open(struct source *s, const struct source_options *o, vdisk_error *err);
 /* Closes the image, which may fail. */

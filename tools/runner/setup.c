@@ -46,7 +46,7 @@ static int disks_open(struct setup *s, vdisk_error *err)
 	source.log_ctx = (void *)o;
 	for (unsigned i = 0; i < o->n_images; i++) {
 		source.image = o->images[i];
-		if (source_open(&disk, &source, err))
+		if ((!strcmp(o->command, "verify") && source_sound(&source, err)) || source_open(&disk, &source, err))
 			return -1;
 		s->config.disks[s->config.n_disks++] = disk.img;
 	}

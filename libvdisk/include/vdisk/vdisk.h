@@ -226,6 +226,9 @@ struct vdisk_extent {
    less than asked (at least one extent if len > 0): go on from the end of the last one.  Memory: O(cap). */
 VDISK_API int vdisk_map(vdisk_image *img, uint64_t off, uint64_t len, struct vdisk_extent *out, size_t cap, size_t *n,
                         vdisk_error *err);
+/* Refuses (VDISK_CORRUPT) what a conversion would refuse by the tables alone, before anything long is done with the image: one that is
+   cut short or damaged. */
+VDISK_API int vdisk_judge(vdisk_image *img, vdisk_error *err);
 /* Path of a host file of a layer, NULL if there is no such; valid until vdisk_close(). */
 VDISK_API const char *vdisk_layer_file(const vdisk_image *img, unsigned depth, unsigned file);
 
