@@ -56,7 +56,7 @@ SCHEMAS = {
 	            "regions": [REGION], "data?": NUMBER, "zero?": NUMBER, "skipped?": NUMBER, "offloaded?": NUMBER,
 	            "packed-in?": NUMBER, "packed-out?": NUMBER, "lost?": NUMBER, "lost-ranges?": [{"offset": NUMBER, "length": NUMBER}],
 	            "digest?": MAYBE(TEXT), "manifest?": MAYBE(TEXT), "verified?": BOOL, "resumed?": NUMBER, "in-place?": BOOL, "seconds?": float, "kept?": TEXT,
-	            "snapshots?": [{"name": TEXT, "id": TEXT, "path": MAYBE(TEXT), "date-sec": NUMBER, "date-nsec": NUMBER}]},
+	            "snapshots?": [{"name": TEXT, "id": TEXT, "parent": MAYBE(TEXT), "path": MAYBE(TEXT), "date-sec": NUMBER, "date-nsec": NUMBER}]},
 	"info": {**HEAD, **SIDE, "layers": [{"depth": NUMBER, **SIDE, "variant": TEXT, "host-size": NUMBER, "allocated": NUMBER,
 	         "alloc-grain": NUMBER, "parent": MAYBE(TEXT), "parent-format": MAYBE(TEXT), "parent-problem": MAYBE(TEXT),
 	         "modified": MAYBE(TEXT), "files": [{"path": TEXT}], "details": None}],

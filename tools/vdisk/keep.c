@@ -20,6 +20,7 @@ static void node_add(void *ctx, const struct vdisk_snapshot_node *s)
 	struct json_object *rows = ctx, *o = json_must(json_object_new_object());
 	json_put_text(o, "name", s->name ? s->name : s->id);
 	json_put_text(o, "id", s->id);
+	json_put_text(o, "parent", s->parent_id);
 	json_put_text(o, "path", s->files[0]);
 	json_put_u64(o, "date-sec", s->date_sec);
 	json_put_u64(o, "date-nsec", s->date_nsec);
