@@ -14,6 +14,12 @@ void vd_file_size_reach(struct vd_file *f, uint64_t end);
 /* Up to `cap` vectors into `out` for what is left of iov[0..n) after its first `skip` bytes; returns how many. */
 int vd_iov_window(const struct iovec *iov, int n, size_t skip, struct iovec *out, int cap);
 
+/* preadv() of a kind that fills one piece of memory after the other, by `read`: as many bytes of `total` as lie before the file's
+   end. */
+typedef int vd_piece_read_fn(struct vd_file *f, uint8_t *buf, size_t len, uint64_t off, vd_error *err);
+int vd_iov_read(struct vd_file *f, const struct iovec *iov, int n, size_t total, uint64_t off, vd_piece_read_fn *read, size_t *got,
+                vd_error *err);
+
 /* Up to `cap` vectors of zeros (static storage), `len` bytes or less in all; returns how many, *total: their bytes. */
 int vd_iov_zeros(struct iovec *out, int cap, uint64_t len, size_t *total);
 

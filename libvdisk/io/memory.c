@@ -137,24 +137,22 @@ static void bytes_zero(struct memory_file *m, uint64_t off, uint64_t end)
 		pages_drop(m, first, last);
 }
 
+static int piece_read(struct vd_file *f, uint8_t *buf, size_t len, uint64_t off, vd_error *err)
+{
+	(void)err;
+	bytes_read(memory_of(f), buf, len, off);
+	return 0;
+}
+
 static int memory_preadv(struct vd_file *f, const struct iovec *iov, int n, size_t total, uint64_t off, size_t *got, vd_error *err)
 {
 	struct memory_file *m = memory_of(f);
-	uint64_t left;
+	int rc;
 
-	(void)err;
 	pthread_rwlock_rdlock(&m->lock);
-	left = off < vd_file_size(f) ? vd_min(total, vd_file_size(f) - off) : 0;
-	*got = (size_t)left;
-	for (int i = 0; i < n && left; i++) {
-		size_t k = (size_t)vd_min(iov[i].iov_len, left);
-
-		bytes_read(m, iov[i].iov_base, k, off);
-		off += k;
-		left -= k;
-	}
+	rc = vd_iov_read(f, iov, n, total, off, piece_read, got, err);
 	pthread_rwlock_unlock(&m->lock);
-	return 0;
+	return rc;
 }
 
 static int memory_pwritev(struct vd_file *f, const struct iovec *iov, int n, size_t total, uint64_t off, vd_error *err)

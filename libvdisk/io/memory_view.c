@@ -9,22 +9,16 @@ struct view_file {
 	const uint8_t *bytes;
 };
 
+static int bytes_read(struct vd_file *f, uint8_t *buf, size_t len, uint64_t off, vd_error *err)
+{
+	(void)err;
+	memcpy(buf, ((struct view_file *)f)->bytes + off, len);
+	return 0;
+}
+
 static int view_preadv(struct vd_file *f, const struct iovec *iov, int n, size_t total, uint64_t off, size_t *got, vd_error *err)
 {
-	const uint8_t *p = ((struct view_file *)f)->bytes;
-	uint64_t size = vd_file_size(f);
-	size_t left = off < size ? (size_t)vd_min(total, size - off) : 0;
-
-	(void)err;
-	*got = left;
-	for (int i = 0; i < n && left; i++) {
-		size_t k = iov[i].iov_len < left ? iov[i].iov_len : left;
-
-		memcpy(iov[i].iov_base, p + off, k);
-		off += k;
-		left -= k;
-	}
-	return 0;
+	return vd_iov_read(f, iov, n, total, off, bytes_read, got, err);
 }
 
 static void view_close(struct vd_file *f)

@@ -86,20 +86,14 @@ static int bytes_do(struct nbd_file *d, bool write, uint8_t *buf, uint64_t off, 
 	return 0;
 }
 
+static int bytes_read(struct vd_file *f, uint8_t *buf, size_t len, uint64_t off, vd_error *err)
+{
+	return bytes_do(nbd_of(f), false, buf, off, len, err);
+}
+
 static int export_preadv(struct vd_file *f, const struct iovec *iov, int n, size_t total, uint64_t off, size_t *got, vd_error *err)
 {
-	uint64_t size = vd_file_size(f);
-	size_t want = off < size ? (size_t)vd_min(total, size - off) : 0;
-
-	*got = 0;
-	for (int i = 0; i < n && *got < want; i++) {
-		size_t len = (size_t)vd_min(iov[i].iov_len, want - *got);
-
-		if (bytes_do(nbd_of(f), false, iov[i].iov_base, off + *got, len, err))
-			return -1;
-		*got += len;
-	}
-	return 0;
+	return vd_iov_read(f, iov, n, total, off, bytes_read, got, err);
 }
 
 static int inside_judge(const struct vd_file *f, uint64_t off, uint64_t len, vd_error *err)

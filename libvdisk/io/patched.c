@@ -156,8 +156,9 @@ static int inner_read(struct patched_file *k, uint8_t *buf, size_t len, uint64_t
 	return 0;
 }
 
-static int patched_read(struct patched_file *k, uint8_t *buf, size_t len, uint64_t off, vd_error *err)
+static int patched_read(struct vd_file *f, uint8_t *buf, size_t len, uint64_t off, vd_error *err)
 {
+	struct patched_file *k = patched_of(f);
 	size_t i = patch_at(k, off);
 
 	while (len) {
@@ -186,22 +187,10 @@ static int patched_read(struct patched_file *k, uint8_t *buf, size_t len, uint64
 static int patched_preadv(struct vd_file *f, const struct iovec *iov, int n, size_t total, uint64_t off, size_t *got, vd_error *err)
 {
 	struct patched_file *k = patched_of(f);
-	uint64_t size = vd_file_size(f);
 
-	*got = 0;
-	if (off >= size)
-		return 0;
-	if (!atomic_load(&k->live))
+	if (off < vd_file_size(f) && !atomic_load(&k->live))
 		return k->over.inner->ops->preadv(k->over.inner, iov, n, total, off, got, err);
-	total = vd_min(total, size - off);
-	for (int i = 0; i < n && *got < total; i++) {
-		size_t now = vd_min(iov[i].iov_len, total - *got);
-
-		if (patched_read(k, iov[i].iov_base, now, off + *got, err))
-			return -1;
-		*got += now;
-	}
-	return 0;
+	return vd_iov_read(f, iov, n, total, off, patched_read, got, err);
 }
 
 static int patched_extent(struct vd_file *f, uint64_t off, uint64_t *len, bool *data, vd_error *err)
