@@ -41,6 +41,13 @@ def verifier():
 	return ["--verify", "--engine", "qemu", "--timeout", "120"]
 
 
+def maker():
+	"""What makes a result beside the capture, and boots it."""
+	if not os.path.exists(os.path.join(BUILD, "vdisk-p2v")):
+		skip("vdisk-p2v is not built")
+	return [*verifier(), "--convert", "vmdk"]
+
+
 def bootable():
 	write_file("boot.s", SECTOR.encode())
 	ran("as", "--32", "boot.s", "-o", "boot.o")
@@ -98,10 +105,7 @@ def work_that_was_broken_off_is_done_anew():
 
 @case
 def a_result_beside_the_capture():
-	if not os.path.exists(os.path.join(BUILD, "vdisk-p2v")):
-		skip("vdisk-p2v is not built")
-	args = verifier()
-	with receiver(*args, "--expect", "guest says hello", "--convert", "vmdk") as r:
+	with receiver(*maker(), "--expect", "guest says hello") as r:
 		c = send(r, bootable(), host="result")
 		e = worked(r)
 		eq(["done", "booted", "result"], [e[k] for k in ("state", "verdict", "output")], "what it tells: %r" % e)
@@ -126,10 +130,7 @@ def under_way(r):
 
 @case
 def steps_of_the_work():
-	if not os.path.exists(os.path.join(BUILD, "vdisk-p2v")):
-		skip("vdisk-p2v is not built")
-	args = verifier()
-	with receiver(*args, "--expect", "nobody says this", "--convert", "vmdk") as r:
+	with receiver(*maker(), "--expect", "nobody says this") as r:
 		c = send(r, bootable(), host="steps")
 		steps = under_way(r)
 		eq(["converting", "describing", "verifying"], list(steps), "the steps")
@@ -212,7 +213,7 @@ def in_a_browser():
 
 def steps_in_a_browser():
 	browser = chromium()
-	with receiver(*verifier(), "--expect", "nobody says this", "--convert", "vmdk", store="steps") as r:
+	with receiver(*maker(), "--expect", "nobody says this", store="steps") as r:
 		send(r, bootable(), host="steps")
 		under_way(r)
 		x = dom(browser, r)
