@@ -117,7 +117,7 @@ static bool is_known(const char *key, bool top)
 	static const char *const known[] = { "schema-version", "type", "host", "lost", "lost-more", "systems" };
 
 	if (!top)
-		return !strcmp(key, "path-flags");
+		return !strcmp(key, "path-flags") || !strcmp(key, "file");
 	for (size_t i = 0; i < sizeof(known) / sizeof(*known); i++)
 		if (!strcmp(key, known[i]))
 			return true;

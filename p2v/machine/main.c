@@ -243,14 +243,34 @@ static int translate(const struct machine_args *a, struct machine *m, vdisk_erro
 
 /* ---------------------------------------------------------------- showing */
 
-static int json_show(const struct machines *l, vdisk_error *err)
+/* Where each disk's image is, as far as it may be opened. */
+static void files_add(json_object *machine, const struct machine *m, const struct locate *where)
+{
+	json_object *disks = NULL;
+
+	if (!json_object_object_get_ex(machine, "disks", &disks))
+		return;
+	for (size_t i = 0; i < m->disks_n && i < json_object_array_length(disks); i++) {
+		const struct machine_disk *d = &m->disks[i];
+		char *path = where->folder && d->path && !d->host ? machine_locate(where, d->path, NULL) : NULL;
+
+		json_object_object_add(json_object_array_get_idx(disks, i), "file", path ? json_object_new_string(path) : NULL);
+		free(path);
+	}
+}
+
+static int json_show(const struct machines *l, const struct locate *where, vdisk_error *err)
 {
 	json_object *top = json_object_new_object(), *list = json_object_new_array();
 	const char *text;
 	int rc;
 
-	for (size_t i = 0; i < l->n; i++)
-		json_object_array_add(list, machine_json_make(l->at[i]));
+	for (size_t i = 0; i < l->n; i++) {
+		json_object *machine = machine_json_make(l->at[i]);
+
+		files_add(machine, l->at[i], where);
+		json_object_array_add(list, machine);
+	}
 	json_object_object_add(top, "schema-version", json_object_new_int(MACHINE_JSON_SCHEMA));
 	json_object_object_add(top, "machines", list);
 	text = json_object_to_json_string_ext(top, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_NOSLASHESCAPE);
@@ -297,7 +317,7 @@ static int run(const struct machine_args *a, vdisk_error *err)
 	else if (!rc && a->to)
 		rc = translate(a, l.at[0], err);
 	else if (!rc && a->json)
-		rc = json_show(&l, err);
+		rc = json_show(&l, &where, err);
 	else
 		for (size_t i = 0; !rc && i < l.n; i++)
 			rc = machine_show(l.at[i], i > 0, a->quiet) ? fail_errno(err, "standard output") : 0;

@@ -439,6 +439,28 @@ def xva_reads_little():
 
 
 @case
+def descriptions_from_windows():
+	"""Disks are where vdisk migrate finds them: with backslashes, beside the description, and where Hyper-V exports them to."""
+	need_archives()
+	import snapshot_trees
+	disk("disk.raw", "bios")
+	os.makedirs("vm/Virtual Machines")
+	os.makedirs("vm/Virtual Hard Disks")
+	vdisk("convert", "-O", "vhd", "disk.raw", "vm/Virtual Hard Disks/a.vhd")
+	vdisk("convert", "-O", "vhd", "disk.raw", "vm/b.vhd")
+	write_file("vm/Virtual Machines/m.xml", snapshot_trees.hyperv_text("m", ["C:\\old\\Virtual Hard Disks\\a.vhd", "D:\\gone.vhd"]))
+	location = "<location id=\"0\"><drive_type type=\"integer\">1</drive_type><pathname><absolute type=\"string\">C:\\b.vhd</absolute><relative type=\"string\">.\\b.vhd</relative></pathname></location>"
+	write_file("vm/m.vmc", ("<?xml version=\"1.0\" encoding=\"UTF-16\"?><preferences><version type=\"string\">2.0</version><hardware><memory><ram_size type=\"integer\">64</ram_size></memory>"
+	                        "<pci_bus><ide_adapter><ide_controller id=\"0\">%s</ide_controller></ide_adapter></pci_bus></hardware></preferences>" % location).encode("utf-16"))
+	for path, files in (("vm/Virtual Machines/m.xml", ["a.vhd"]), ("vm/m.vmc", ["b.vhd"])):
+		r = run(VDISK, "lint", "--json", "--for", "hyperv-gen1", path)
+		sources = r.json()["sources"]
+		eq([os.path.basename(path)] + files, [os.path.basename(s["path"]) for s in sources], "looked at: %s" % r.out)
+		eq([SIZE], [s["virtual-size"] for s in sources[1:]], "its size")
+	check(any("D:\\gone.vhd" in f["why"] for s in run(VDISK, "lint", "--json", "--for", "hyperv-gen1", "vm/Virtual Machines/m.xml").json()["sources"] for f in s["findings"]), "what is gone is told")
+
+
+@case
 def names_that_only_look_like_it():
 	"""What stands behind a URL's '?' is no suffix; machines are not read from web servers."""
 	for name, word in (("http://127.0.0.1:1/a.vmx?x=y", "download"), ("http://127.0.0.1:1/a.ova", "download"), ("http://127.0.0.1:1/a.qcow2?x=b.cfg", "onnect")):

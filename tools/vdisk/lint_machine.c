@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Descriptions of machines, which vdisk-machine reads.  They may come from anybody: of the names in them only those that stay in
- * the description's folder are opened; the others are told.
+ * Descriptions of machines, which vdisk-machine reads.  They may come from anybody: of the names in them it finds only those that
+ * stay in the description's folder, which are opened; the others are told.
  */
 #include "lint_report.h"
 #include "output.h"
 #include "run.h"
-#include "common/percent.h"
 
 #include <limits.h>
 #include <stdio.h>
@@ -50,36 +49,26 @@ static void add(struct lint_source *to, enum vdisk_finding_kind kind, const char
 	lint_add(to, &(struct vdisk_finding){ .kind = kind, .code = code, .where = where, .why = why, .mend = mend });
 }
 
-static int disk_lint(const char *description, struct json_object *disk, const struct source_args *s, struct lint_report *r,
-                     struct lint_source *machine)
+static int disk_lint(struct json_object *disk, const struct source_args *s, struct lint_report *r, struct lint_source *machine)
 {
 	const char *medium = member_text(disk, "medium"), *name = member_text(disk, "name"), *path = member_text(disk, "path");
-	const char *slash = strrchr(description, '/');
-	char where[128], file[PATH_MAX], why[PATH_MAX + 64];
+	const char *file = member_text(disk, "file");
+	char where[128], why[PATH_MAX + 64];
 	if (medium && strcmp(medium, "disk"))
 		return 0;
+	if (file)
+		return lint_image(file, s, r->profile, lint_source_new(r, file));
 	snprintf(where, sizeof(where), "disk %s", name ? name : "?");
 	if (!path) {
 		add(machine, VDISK_FINDING_NOTE, "disk", where, "names no image", NULL);
-		return 0;
-	}
-	if (leads_away(disk)) {
+	} else if (leads_away(disk)) {
 		snprintf(why, sizeof(why), "lies outside of the description's folder and was not looked at: %s", path);
 		add(machine, VDISK_FINDING_NOTE, "disk", where, why, "lint it by its own name");
-		return 0;
-	}
-	int folder = slash ? (int)(slash - description + 1) : 0;
-	int n = snprintf(file, sizeof(file), "%.*s%s", folder, description, path);
-	char *plain = access(file, F_OK) ? percent_decode(path) : NULL;
-	if (plain && *plain != '/' && !strstr(plain, "..")) /* of an OVF; leads_away() judged what was written */
-		n = snprintf(file, sizeof(file), "%.*s%s", folder, description, plain);
-	free(plain);
-	if (n < 0 || (size_t)n >= sizeof(file) || access(file, F_OK)) {
+	} else {
 		snprintf(why, sizeof(why), "is not there: %s", path);
 		add(machine, VDISK_FINDING_REFUSED, "disk", where, why, "bring the image along");
-		return 0;
 	}
-	return lint_image(file, s, r->profile, lint_source_new(r, file));
+	return 0;
 }
 
 static void firmware_lint(struct json_object *m, const struct vdisk_profile *p, struct lint_source *to)
@@ -111,7 +100,7 @@ int lint_machine(const char *path, const struct source_args *s, struct lint_repo
 		if (!json_object_object_get_ex(m, "disks", &disks) || !json_object_is_type(disks, json_type_array))
 			continue;
 		for (size_t k = 0; !status && k < json_object_array_length(disks); k++)
-			status = disk_lint(path, json_object_array_get_idx(disks, k), s, r, to);
+			status = disk_lint(json_object_array_get_idx(disks, k), s, r, to);
 	}
 	json_object_put(o);
 	return status;
