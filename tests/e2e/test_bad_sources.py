@@ -75,6 +75,61 @@ def cut_short():
 		judge(env, "migrate", "m.vmx")
 
 
+def capture(fmt, path):
+	"""The folder of one whose only disk is that."""
+	os.makedirs("box", exist_ok=True)
+	shutil.copy(path, "box/sda." + fmt)
+	size = 24 * MIB
+	with open("box/machine.json", "w") as f:
+		json.dump({"schema-version": 1, "name": "box", "firmware": "bios", "cpus": 1, "memory": 268435456,
+		           "disks": [{"name": "sda", "bus": "sata", "size": size}], "nics": []}, f)
+
+
+@case
+def cut_captures():
+	"""With the appliance that would adapt the guest, and without."""
+	env = host()
+	disks()
+	for fmt in ("qcow2", "vmdk"):
+		capture(fmt, "whole." + fmt)
+		os.truncate("box/sda." + fmt, os.path.getsize("box/sda." + fmt) // 3)
+		judge(env, "p2v", "box", "sda." + fmt)
+		PROGRAMS["plain"] = PROGRAMS["p2v"] + ["--no-adapt"]
+		judge(env, "plain", "box", "sda." + fmt)
+		os.unlink("box/sda." + fmt)
+
+
+def full(name, path):
+	"""Each of some writes, flushes and renames finds no room: told in a line, and nothing is left."""
+	argv = PROGRAMS[name]
+	if not os.path.exists(os.path.join(BUILD, argv[0])):
+		return
+	before, shim = tree("."), os.path.join(BUILD, "tests", "libshim.so")
+	for op, numbers in (("write", (1, 9, 20, 33)), ("sync", range(1, 60)), ("name", range(1, 60, 3))):
+		for n in numbers:
+			r = run(os.path.join(BUILD, argv[0]), *argv[1:], "--no-adapt", path, timeout=120,
+			        env={"LD_PRELOAD": shim, "SHIM_OP": op, "SHIM_NTH": str(n), "SHIM_DO": str(errno.ENOSPC), "SHIM_MATCH": "result"})
+			if not r.rc and op != "write":
+				shutil.rmtree("result")
+				break
+			eq(2, r.rc, "%s %d finds no room: exit status: %s" % (op, n, r.show()))
+			one_line(r)
+			check("No space left" in r.err, "the reason: %s" % r.show())
+			eq(before, tree("."), "files, where %s %d finds no room" % (op, n))
+		check(n > 4, "only %d calls of %s" % (n, op))
+
+
+@case
+def a_full_disk_for_a_machine():
+	if not os.path.exists(os.path.join(BUILD, "tests", "libshim.so")):
+		skip("there is no libshim.so")
+	disks()
+	write("m.vmx", (VMX % "whole.vmdk").encode())
+	full("migrate", "m.vmx")
+	capture("qcow2", "whole.qcow2")
+	full("p2v", "box")
+
+
 @case
 def no_disks():
 	env = host()
