@@ -69,6 +69,25 @@ static int date_take(const struct vd_dict *d, int i, struct vd_snap *s, vd_error
 	return 0;
 }
 
+/* What the running machine had in memory lies beside its state: vm-Snapshot1.vmsn, vm-Snapshot1.vmem. */
+static int memory_take(const struct vd_dict *d, int i, const char *path, struct vd_snap *s, vd_error *err)
+{
+	const char *name = vd_dict_get(d, "snapshot%d.filename", i);
+	size_t n = name ? strlen(name) : 0;
+	VD_AUTO_FREE char *memory = NULL, *file = NULL;
+	struct stat st;
+
+	if (n <= 5 || strcasecmp(name + n - 5, ".vmsn"))
+		return 0;
+	memory = vd_asprintf("%.*s.vmem", (int)n - 5, name);
+	file = memory ? vd_path_beside(path, memory) : NULL;
+	if (!file)
+		return vd_fail_nomem(err, n);
+	if (!stat(file, &st) && S_ISREG(st.st_mode))
+		s->vm_state = (uint64_t)st.st_size;
+	return 0;
+}
+
 static int snapshot_take(const struct vd_dict *d, int i, const char *path, struct vd_snap_tree *t, vd_error *err)
 {
 	const char *uid = vd_dict_get(d, "snapshot%d.uid", i), *name = vd_dict_get(d, "snapshot%d.displayName", i);
@@ -84,7 +103,7 @@ static int snapshot_take(const struct vd_dict *d, int i, const char *path, struc
 	if (!s->id || !s->name || (description && *description && !s->description))
 		return vd_fail_nomem(err, strlen(uid));
 	s->current = current && !strcmp(current, uid);
-	return date_take(d, i, s, err) || disks_take(d, i, path, s, err) ? -1 : 0;
+	return date_take(d, i, s, err) || disks_take(d, i, path, s, err) || memory_take(d, i, path, s, err) ? -1 : 0;
 }
 
 /* Each one's parent, by its uid; nobody is his own ancestor. */

@@ -119,7 +119,7 @@ static bool is_told(const struct flow *f, const char *where, const char *name)
 static void found_tell(void *ctx, const struct vdisk_snapshot_node *s)
 {
 	struct found *l = ctx;
-	char where[200];
+	char where[200], memory[240];
 
 	if (!s->name)
 		return;
@@ -130,9 +130,9 @@ static void found_tell(void *ctx, const struct vdisk_snapshot_node *s)
 		snprintf(where, sizeof(where), "disk %.100s: snapshot %.60s", flow_disk_label(l->d), s->id);
 	if (!l->f->a->keep_snapshots && !is_told(l->f, where, s->name))
 		machine_lost_add(&l->f->lost, s->name, "the machine is taken as it is now", "%s", where);
-	if (s->vm_state_bytes)
-		machine_lost_add(&l->f->lost, s->name, "another system cannot go on with it",
-		                 "%s: memory of the running machine", where);
+	snprintf(memory, sizeof(memory), "%s: memory of the running machine", where);
+	if (s->vm_state_bytes && !is_told(l->f, memory, s->name))
+		machine_lost_add(&l->f->lost, s->name, "another system cannot go on with it", "%s", memory);
 }
 
 /* What cannot be listed is heard when the disk is opened. */

@@ -296,16 +296,19 @@ def snapshots_of_vmware():
 	src = vmx("vm/web.vmx", "web", "sys-000003.vmdk", "data-000003.vmdk")
 	lines = ['.encoding = "UTF-8"', 'snapshot.lastUID = "3"', 'snapshot.current = "2"', 'snapshot.numSnapshots = "3"']
 	for i, (name, suffix) in enumerate((("base", ""), ("installed", "-000001"), ("tried", "-000002"))):
-		lines += ['snapshot%d.uid = "%d"' % (i, i + 1), 'snapshot%d.displayName = "%s"' % (i, name), 'snapshot%d.numDisks = "2"' % i]
+		lines += ['snapshot%d.uid = "%d"' % (i, i + 1), 'snapshot%d.filename = "web-Snapshot%d.vmsn"' % (i, i + 1), 'snapshot%d.displayName = "%s"' % (i, name), 'snapshot%d.numDisks = "2"' % i]
 		lines += ['snapshot%d.disk%d.fileName = "%s%s.vmdk"' % (i, k, d, suffix) for k, d in enumerate(("sys", "data"))] + (['snapshot%d.parent = "%d"' % (i, i)] if i else [])
 	write_file("vm/web.vmsd", ("\n".join(lines) + "\n").encode())
+	write_file("vm/web-Snapshot2.vmem", b"memory")
 	report = migrate(src, out="flat")
+	eq([("snapshot 2: memory of the running machine", "installed")], [(x["where"], x["value"]) for x in report["lost"] if "memory" in x["where"]], "memory")
+	report["lost"] = [x for x in report["lost"] if "memory" not in x["where"]]
 	eq([("snapshot 1", "base"), ("snapshot 2", "installed"), ("snapshot 3", "tried")], [(x["where"], x["value"]) for x in report["lost"] if "snapshot" in x["where"]], "told")
 	for target, suffix in (("vmware", "vmdk"), ("hyperv", "vhd")):
 		report = migrate(src, "--snapshots", "keep", target=target, out=target)
 		eq([[(n, "web-%d-s%d.%s" % (disk, i + 1, suffix)) for i, n in enumerate(("base", "installed", "tried"))] for disk in (1, 2)],
 		   [[(k["name"], k["file"]) for k in d["kept"]] for d in report["disks"]], "kept for " + target)
-		eq(["snapshots: the machine's own settings at their time"], [x["where"] for x in report["lost"] if "snapshot" in x["where"]], "lost")
+		eq(["snapshot 2: memory of the running machine", "snapshots: the machine's own settings at their time"], [x["where"] for x in report["lost"] if "snapshot" in x["where"]], "lost")
 		check(any("vdisk snapshot lists and applies them" in x for x in report["remarks"]), "where they are is said: %r" % report["remarks"])
 		for disk, d in ((1, "sys"), (2, "data")):
 			for i, state in enumerate(("", "-000001", "-000002", "-000003")):
