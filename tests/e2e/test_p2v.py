@@ -114,11 +114,11 @@ def disks(*paths, bus="ahci"):
 
 
 def two_paths(path):
-	"""One disk of a SAN that two ports lead to; the CD beside it."""
-	args = ["-device", "ahci,id=ahci", "-device", "mptsas1068,id=sas"]
+	"""One disk that two adapters lead to; the bus for the CD."""
+	args = ["-device", "ahci,id=ahci"]
 	for i in range(2):
-		args += ["-drive", "if=none,id=path%d,format=raw,cache=unsafe,file.locking=off,file=%s" % (i, path),
-		         "-device", "scsi-hd,drive=path%d,bus=sas.0,scsi-id=%d,share-rw=on,serial=LUN-1,wwn=0x5000c50011223344" % (i, i)]
+		args += ["-device", "mptsas1068,id=sas%d" % i, "-drive", "if=none,id=path%d,format=raw,cache=unsafe,file.locking=off,file=%s" % (i, path),
+		         "-device", "scsi-hd,drive=path%d,bus=sas%d.0,share-rw=on,serial=LUN-1,wwn=0x5000c50011223344" % (i, i)]
 	return args
 
 
