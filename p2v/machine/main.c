@@ -6,6 +6,7 @@
  * when it has its name.  What the new description cannot say goes to standard error, a line each, after everything has succeeded.
  */
 #include "common/fail.h"
+#include "common/percent.h"
 #include "common/say.h"
 #include "common/streams.h"
 #include "chain.h"
@@ -279,6 +280,25 @@ static int json_show(const struct machines *l, const struct locate *where, vdisk
 	return rc;
 }
 
+/* An OVF's names that are there only when they are decoded: other descriptions have no such encoding. */
+static void names_decode(struct machine *m, const struct locate *where)
+{
+	const struct locate plainly = { .folder = where->folder, .allow = where->allow };
+
+	for (size_t i = 0; i < m->disks_n; i++) {
+		struct machine_disk *d = &m->disks[i];
+		char *there = d->path ? machine_locate(&plainly, d->path, NULL) : NULL,
+		     *plain = d->path && !there ? percent_decode(d->path) : NULL,
+		     *other = plain ? machine_locate(&plainly, plain, NULL) : NULL;
+
+		if (other)
+			machine_disk_path(m, d, plain);
+		free(there);
+		free(plain);
+		free(other);
+	}
+}
+
 /* What lies in other files than the description; of one from standard input nothing does. */
 static int snapshots_find(const struct machine_args *a, struct machines *l, struct locate *where, char **folder, vdisk_error *err)
 {
@@ -291,6 +311,8 @@ static int snapshots_find(const struct machine_args *a, struct machines *l, stru
 	where->folder = *folder = machine_folder(a->file, l->kind);
 	if (!*folder)
 		return fail_nomem(err);
+	for (size_t i = 0; where->uri && i < l->n; i++)
+		names_decode(l->at[i], where);
 	for (size_t i = 0; !rc && i < l->n; i++)
 		rc = snapshots_load(l->at[i], l->kind, a->file, where, err) ||
 		                     (a->snapshots && snapshots_join(l->at[i], where, err))

@@ -109,6 +109,7 @@ def references_are_uris():
 		put(text)
 		same([raw], migrate("f/m.ovf", out="ovf%d" % i), "ovf%d" % i)
 		check("is not there" not in run(VDISK, "lint", "--for", "kvm", "f/m.ovf").out, "lint finds it")
+		eq(name, vdisk("machine", "--to", "json", "f/m.ovf").json()["disks"][0]["path"], "what others call it")
 	stream_vmdk(other, "f/B%C3%BCro%20%26%20100%25.vmdk")
 	put(content("f/m.ovf").replace(b"%c3%bcro%20&amp;%20", b"%C3%BCro%20%26%20"))
 	same([other], migrate("f/m.ovf", out="own"), "own")
