@@ -598,6 +598,7 @@ def a_guest_is_adapted():
 		eq(["m.ovf", "m.vmdk", "m.mf"], t.getnames(), "members")
 		t.extract("m.vmdk", "back")
 	eq(back["disks"][0]["digest"], vdisk("digest", "back/m.vmdk").out.split()[0], "digest of the disk in the OVA")
+	vdisk("lint", "--for", "esxi", "back/m.ova")
 	eq(["m.manifest", "m.ova", "report.html", "report.json", "screenshot.png", "serial.log"], sorted(n for n in os.listdir("back") if n != "m.vmdk"), "files")
 
 

@@ -106,10 +106,13 @@ class Receive:
 		self.err.close()
 
 
-def disks(*paths, bus="ahci"):
+def disks(*paths):
+	"""The first one on SATA; the others on NVMe, since a kernel names SATA disks in the order in which it meets them, and the machine knows its
+	first one as /dev/sda."""
 	args = ["-device", "ahci,id=ahci"]
 	for i, path in enumerate(paths):
-		args += ["-drive", "if=none,id=disk%d,format=raw,cache=unsafe,file=%s" % (i, path), "-device", "ide-hd,drive=disk%d,bus=ahci.%d,serial=DISK-%d" % (i, i, i)]
+		args += ["-drive", "if=none,id=disk%d,format=raw,cache=unsafe,file=%s" % (i, path),
+		         "-device", "%s,drive=disk%d,serial=DISK-%d" % ("nvme" if i else "ide-hd,bus=ahci.0", i, i)]
 	return args
 
 
@@ -170,8 +173,7 @@ def ends(p, what):
 	return text
 
 
-# A kernel names disks in the order in which it meets them.
-NAMES = "stty -echo; dmesg -n 1; for i in 0 1 2; do eval D$i=$(readlink -f /dev/disk/by-id/ata-*DISK-$i | cut -d/ -f3); done; "
+NAMES = "stty -echo; dmesg -n 1; for i in 0 1 2; do eval D$i=$(readlink -f /dev/disk/by-id/*DISK-$i | cut -d/ -f3); done; "
 
 
 def by_serial(m):
