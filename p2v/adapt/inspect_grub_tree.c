@@ -15,7 +15,6 @@
 #include "shown.h"
 
 #include <ctype.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,6 +26,7 @@
 #define LIST_MAX (64u << 20)
 #define KEPT_MAX 512
 #define PATIENCE_MS 60000
+#define GRACE_MS 10000u
 
 struct kept { /* a folder that was listed */
 	char *path;
@@ -305,10 +305,8 @@ static void grub_close(struct tree *t)
 	tree_close(g->mounted);
 	if (g->folder) {
 		unmount(g->folder, UNMOUNT_DETACH);
-		if (g->pid > 0) {
-			kill(g->pid, SIGTERM);
-			child_wait(g->pid);
-		}
+		if (g->pid > 0)
+			child_end(g->pid, GRACE_MS);
 		unmount(g->folder, UNMOUNT_DETACH); /* it may have been about to */
 	}
 	for (size_t i = 0; i < g->kept_n; i++) {

@@ -5,7 +5,6 @@
 #include "common/child.h"
 #include "common/fail.h"
 
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +13,7 @@
 #include <unistd.h>
 
 #define PATIENCE_MS 600000 /* of an appliance under emulation, on a busy machine */
+#define GRACE_MS    60000u /* until what it has mounted is closed */
 
 struct guest_mount {
 	char folder[4200];
@@ -100,10 +100,8 @@ void guest_mount_close(struct guest_mount *m)
 		return;
 	tree_close(m->tree);
 	if (m->folder[0]) {
-		if (m->pid > 0) {
-			kill(m->pid, SIGTERM); /* it unmounts */
-			child_wait(m->pid);
-		}
+		if (m->pid > 0)
+			child_end(m->pid, GRACE_MS); /* it unmounts */
 		unmount(m->folder, UNMOUNT_DETACH);
 		rmdir(m->folder);
 	}

@@ -5,13 +5,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/pidfd.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #define NAP_MS 20
@@ -108,9 +109,16 @@ int child_wait(pid_t pid)
 	return status_of(status);
 }
 
-int child_wait_or_end(pid_t pid, const volatile int *cancel, unsigned grace_ms)
+/* Until the child ends, or NAP_MS are over.  fd: a pidfd; -1: this kernel has none. */
+static void nap(int fd)
 {
-	const struct timespec nap = { .tv_nsec = NAP_MS * 1000 * 1000 };
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+
+	poll(&p, 1, NAP_MS);
+}
+
+static int wait_or_end(pid_t pid, int fd, const volatile int *cancel, unsigned grace_ms)
+{
 	unsigned left = grace_ms;
 	bool told = false;
 	int status;
@@ -132,8 +140,24 @@ int child_wait_or_end(pid_t pid, const volatile int *cancel, unsigned grace_ms)
 			kill(pid, SIGTERM);
 			told = true;
 		}
-		nanosleep(&nap, NULL);
+		nap(fd);
 	}
+}
+
+int child_wait_or_end(pid_t pid, const volatile int *cancel, unsigned grace_ms)
+{
+	int fd = pidfd_open(pid, 0), status = wait_or_end(pid, fd, cancel, grace_ms);
+
+	if (fd >= 0)
+		close(fd);
+	return status;
+}
+
+int child_end(pid_t pid, unsigned grace_ms)
+{
+	static const volatile int now = 1;
+
+	return child_wait_or_end(pid, &now, grace_ms);
 }
 
 int child_read(const char *path, char *const argv[], char *out, size_t room)

@@ -19,6 +19,8 @@ int child_wait(pid_t pid);
 /* The same, until *cancel (NULL: never) is non-zero: then it gets a SIGTERM, and where it is still there after `grace_ms`
    milliseconds, a SIGKILL. */
 int child_wait_or_end(pid_t pid, const volatile int *cancel, unsigned grace_ms);
+/* The same at once. */
+int child_end(pid_t pid, unsigned grace_ms);
 /* What it prints, at most `room` - 1 bytes, NUL-terminated; -1 where it cannot be run or fails. */
 int child_read(const char *path, char *const argv[], char *out, size_t room);
 /* A pipe from which `len` bytes can be read, at most a page: for a child's standard input.  -1: errno. */
