@@ -170,11 +170,18 @@ int vdisk_snapshot_create(vdisk_image *img, const struct vdisk_snapshot_create_o
 	return change_run(img, &c, err);
 }
 
+int vd_snapshot_apply_at(vdisk_image *img, uint32_t i, vd_error *err)
+{
+	struct change c = { .run = apply_run, .i = i };
+
+	return changeable(img, err) ? -1 : change_run(img, &c, err);
+}
+
 int vdisk_snapshot_apply(vdisk_image *img, const char *which, vdisk_error *err)
 {
-	struct change c = { .run = apply_run };
+	uint32_t i;
 
-	return changeable(img, err) || vd_snapshot_find(img, which, &c.i, err) ? -1 : change_run(img, &c, err);
+	return changeable(img, err) || vd_snapshot_find(img, which, &i, err) ? -1 : vd_snapshot_apply_at(img, i, err);
 }
 
 int vdisk_snapshot_delete(vdisk_image *img, const char *which, vdisk_error *err)

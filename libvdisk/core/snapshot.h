@@ -7,6 +7,8 @@
 
 /* Which one `which`, an ID or a name, is: *i, in the order of the list.  VDISK_INVALID where none is, or several are. */
 int vd_snapshot_find(vdisk_image *img, const char *which, uint32_t *i, vd_error *err);
+/* vdisk_snapshot_apply() of the one at place i of the list, whatever its name: that may be another one's ID. */
+int vd_snapshot_apply_at(vdisk_image *img, uint32_t i, vd_error *err);
 /* 1 to VDISK_SNAPSHOT_NAME_MAX bytes without control characters. */
 int vd_snapshot_name_judge(const char *name, vd_error *err);
 /* SOURCE_DATE_EPOCH where it is set; seconds since 1970. */

@@ -9,6 +9,7 @@
 #include "base/path.h"
 #include "base/zero.h"
 #include "core/open.h"
+#include "core/snapshot.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -86,7 +87,6 @@ static int state_follow(struct vd_keep *k, size_t i, vdisk_image *before, vdisk_
 	struct vdisk_job_options job = vd_keep_job(k);
 	struct update u = { .k = k, .to = k->to, .from = now, .size = now->top->size, .err = err };
 	vdisk_image *nothing = NULL;
-	char id[40];
 	int rc;
 
 	if (!i)
@@ -94,8 +94,7 @@ static int state_follow(struct vd_keep *k, size_t i, vdisk_image *before, vdisk_
 	if (state_keep(k, i, err))
 		return -1;
 	branch_tell(k, i);
-	snprintf(id, sizeof(id), "%d", parent < 0 ? 1 : parent + 1); /* qcow2 counts them from 1 */
-	if ((size_t)parent + 1 != i && vdisk_snapshot_apply(k->to, id, err))
+	if ((size_t)parent + 1 != i && vd_snapshot_apply_at(k->to, parent < 0 ? 0 : (uint32_t)parent, err))
 		return -1;
 	if (!before) {
 		if (vd_state_open(&k->states, 0, &nothing, err))

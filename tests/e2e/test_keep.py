@@ -246,6 +246,30 @@ for f in LAYERED:
 	add("branches_" + f, branches, f)
 
 
+def numbers():
+	"""Snapshots that are called like the IDs that others get in the new image."""
+	need_vdio()
+	rng = rng_for("numbers")
+	leaf, now, made = "disk.vmdk", bytearray(SIZE), {}
+	vdisk("create", "-f", "vmdk", leaf, str(SIZE))
+	for name, goes_back in (("3", None), ("A", "3"), ("B", "A"), ("C", None)):
+		scribble(rng, now, lambda text: ran(VDIO, "-f", "vmdk", leaf, stdin=text.encode()))
+		made[name] = bytes(now)
+		leaf = os.path.basename(vdisk("snapshot", "create", "--json", "--external", leaf, name).json()["leaf"])
+		if goes_back:
+			vdisk("snapshot", "apply", leaf, goes_back)
+			now = bytearray(made[goes_back])
+	vdisk("convert", "--snapshots", "inside", "--verify", "-O", "qcow2", leaf, "in.qcow2")
+	eq(sorted(made), sorted(n for n, _ in states_inside("in.qcow2")), "names inside")
+	for name, content in made.items():
+		qemu_img("convert", "-l", "snapshot.name=" + name, "-f", "qcow2", "-O", "raw", "in.qcow2", "got.raw")
+		same_bytes(raw_of(content, "want.raw"), "got.raw", name + ", inside, by qemu-img")
+	qemu_img("compare", "-f", "raw", "-F", "qcow2", raw_of(now, "want.raw"), "in.qcow2")
+
+
+add("numbers", numbers)
+
+
 def vmsd_write(path, current, snaps):
 	"""`snaps`: (uid, parent's uid or None, name, files)."""
 	lines = ['.encoding = "UTF-8"', 'snapshot.lastUID = "%d"' % len(snaps), 'snapshot.current = "%d"' % current, 'snapshot.numSnapshots = "%d"' % len(snaps)]
