@@ -8,6 +8,7 @@
 #include <string.h>
 
 #define DEPTH_MAX 8 /* a thin volume, in a pool, whose data is a cached RAID of images */
+#define NODES_EACH 1024u /* of a volume that another one names: as many count as a lookup */
 
 struct search {
 	const struct vd_lvm_text *t;
@@ -55,8 +56,17 @@ static bool segment_is_here(const struct search *s, const struct vd_lvm_node *se
 	return false;
 }
 
+/* A volume by itself is looked through once, one that others name as often as they do. */
 static bool volume_is_here(const struct search *s, const struct vd_lvm_node *lv, unsigned depth)
 {
+	/* Nodes stand in the order of the text. */
+	unsigned cost = depth ? ((lv->next ? lv->next : s->t->n) - (uint32_t)(lv - s->t->v)) / NODES_EACH : 0;
+
+	if (cost > *s->lookups) {
+		*s->lookups = 0;
+		return false;
+	}
+	*s->lookups -= cost;
 	for (const struct vd_lvm_node *x = vd_lvm_first(s->t, lv); x; x = vd_lvm_next(s->t, x))
 		if (x->kind == VD_LVM_SECTION && segment_is_here(s, x, depth))
 			return true;

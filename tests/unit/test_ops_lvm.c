@@ -264,6 +264,35 @@ static void test_spread(void **state)
 	vdisk_volumes_free(v);
 }
 
+/* A large volume that another one names again and again is not looked through each time. */
+static void test_spread_bounded(void **state)
+{
+	enum { SEGMENTS = 20000, NAMES = 2000, BYTES = 1 << 20 };
+	unsigned lookups = 16384;
+	const struct vd_lvm_node *group, *lv;
+	char *text = malloc(BYTES), *p = text;
+	vdisk_volumes none = { 0 };
+	struct vd_lvm_text t;
+
+	(void)state;
+	assert_non_null(text);
+	p += sprintf(p, "vg {\nphysical_volumes {\n}\nlogical_volumes {\na {\ns {\nraids = [\"b\"");
+	for (int i = 1; i < NAMES; i++)
+		p += sprintf(p, ",\"b\"");
+	p += sprintf(p, "]\n}\n}\nb {\n");
+	for (int i = 0; i < SEGMENTS; i++)
+		p += sprintf(p, "s%d {\n}\n", i);
+	p += sprintf(p, "}\n}\n}\n");
+	parse_ok(text, &t);
+	group = vd_lvm_group(&t);
+	lv = vd_lvm_get(&t, vd_lvm_get(&t, group, "logical_volumes", VD_LVM_SECTION), "a", VD_LVM_SECTION);
+	assert_non_null(lv);
+	assert_false(vd_lvm_is_here(&t, group, &none, lv, &lookups));
+	assert_int_equal(lookups, 0);
+	vd_lvm_text_free(&t);
+	free(text);
+}
+
 static void test_snapshot(void **state)
 {
 	static const char tie[] =
@@ -373,7 +402,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_language), cmocka_unit_test(test_language_wrong), cmocka_unit_test(test_where_volumes_lie),
 		cmocka_unit_test(test_problems),
-		cmocka_unit_test(test_spread), cmocka_unit_test(test_snapshot),       cmocka_unit_test(test_newest_text_counts),
+		cmocka_unit_test(test_spread), cmocka_unit_test(test_spread_bounded), cmocka_unit_test(test_snapshot),
+		cmocka_unit_test(test_newest_text_counts),
 		cmocka_unit_test(test_damage),   cmocka_unit_test(test_out_of_memory),
 	};
 
