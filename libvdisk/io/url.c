@@ -22,7 +22,13 @@ bool vd_url_is(const char *path) { return authority(path) != NULL; }
 
 bool vd_url_is_secure(const char *url) { return !strncasecmp(url, "https://", 8); }
 
-char *vd_url_shown(const char *url) { return vd_strndup(url, strcspn(url, "?#")); }
+char *vd_url_shown(const char *url)
+{
+	const char *at = authority(url), *user = at ? memrchr(at, '@', authority_length(at)) : NULL;
+	size_t n = strcspn(url, "?#");
+
+	return user ? vd_asprintf("%.*s%.*s", (int)(at - url), url, (int)(url + n - user - 1), user + 1) : vd_strndup(url, n);
+}
 
 int vd_url_judge(const char *url, vd_error *err)
 {

@@ -9,7 +9,8 @@
 bool vd_url_is(const char *path);
 /* Fit to be asked for: a host, no user information (credentials do not go on a command line), no spaces or control characters. */
 int vd_url_judge(const char *url, vd_error *err);
-/* What messages call it, and what its suffix is taken from: without the query, which may hold a signature.  Returns owned. */
+/* What messages call it, and what its suffix is taken from: without the query, which may hold a signature, and without a user's name
+   and password.  Returns owned. */
 char *vd_url_shown(const char *url);
 /* The URL of what the image at `url` calls `name`: in the same folder of the same server or below, with the same query.  A name
    that is absolute, or that has ".." in it, is VDISK_REFUSED.  Returns owned. */

@@ -53,6 +53,7 @@ static void shown(void **state)
 {
 	static const char *const pairs[][2] = {
 		{ "http://h/a.vmdk?key=s3cret", "http://h/a.vmdk" }, { "http://h/a#f", "http://h/a" }, { "http://h", "http://h" },
+		{ "https://u:p@s3cret@h:80/a@b?c@d", "https://h:80/a@b" }, { "http://u@h?x", "http://h" }, { "http://h/a@b", "http://h/a@b" },
 	};
 
 	(void)state;
