@@ -77,7 +77,7 @@ int flow_name(struct flow *f, vdisk_error *err)
 			continue;
 		n += (size_t)snprintf(f->name + n, NAME_MOST + 1 - n, "%s", as);
 	}
-	if (*f->name == '.' || *f->name == '-')
+	if (!*f->name || *f->name == '.' || *f->name == '-')
 		*f->name = 'm';
 	return 0;
 }
