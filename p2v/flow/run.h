@@ -17,7 +17,8 @@ struct run {
 };
 
 void run_add(struct run *r, const char *arg);
-/* Runs it to its end, or until *cancel, when it gets a SIGTERM, and a SIGKILL if that does not end it in time.  -1: it could not be run, or was cancelled. */
+/* Runs it to its end, or until *cancel, when it gets a SIGTERM, and a SIGKILL if that does not end it in time.  -1: it could not be
+   run, or was cancelled. */
 int run_program(struct run *r, const volatile int *cancel, vdisk_error *err);
 void run_free(struct run *r);
 

@@ -52,7 +52,9 @@ static void argument_cases(const struct command *cmd, const char *formats)
 			} else if (o->domain == DOMAIN_FORMAT) {
 				say("words='%s' ;;\n", formats);
 			} else {
-				const char *files = o->domain == DOMAIN_FILE || o->domain == DOMAIN_IMAGE ? "f" : o->domain == DOMAIN_FOLDER ? "d" : "none";
+				const char *files = o->domain == DOMAIN_FILE || o->domain == DOMAIN_IMAGE ? "f"
+				                    : o->domain == DOMAIN_FOLDER                          ? "d"
+				                                                                          : "none";
 				say("files=%s ;;\n", files);
 			}
 		}

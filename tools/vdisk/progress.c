@@ -25,7 +25,7 @@ const struct opt progress_options[] = {
 static atomic_bool bar_shown;
 static volatile int cancel_flag;
 
-/* The second one, of whatever kind, is not waited for. */
+/* The second one, of whatever kind, is not waited for (common/stop.h). */
 static void on_signal(int number) { stop_ask(&cancel_flag, number); }
 
 static void on_signal_stop_writes(int number)

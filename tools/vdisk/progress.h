@@ -33,7 +33,8 @@ void progress_end(struct progress *p);
 /* Wipes the bar for the sake of another line; it comes back with the next tick.  From any thread. */
 void progress_wipe(void);
 
-/* From here on SIGINT, SIGTERM and SIGHUP set the flag returned; a second one ends the program at once. */
+/* From here on SIGINT, SIGTERM and SIGHUP set the flag returned; a second one, half a second later or more, ends
+   the program at once. */
 const volatile int *cancel_by_signals(void);
 /* The flag alone: never set unless one of these two is called. */
 const volatile int *cancel_asked(void);

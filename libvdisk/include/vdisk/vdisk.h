@@ -721,7 +721,8 @@ struct vdisk_finding {
 typedef void (*vdisk_finding_fn)(void *ctx, const struct vdisk_finding *f); /* strings live during the call */
 
 /* Judges an image for a profile by its format's facts, its map, and the first and last sectors of disk and partitions; little is read,
-   and nothing of the guest's files.  What is cut short or damaged is a finding.  With an image opened with VDISK_OPEN_INFO, by the facts alone. */
+   and nothing of the guest's files.  What is cut short or damaged is a finding.  With an image opened with VDISK_OPEN_INFO, by the
+   facts alone. */
 VDISK_API int vdisk_lint(vdisk_image *img, const struct vdisk_profile *p, vdisk_finding_fn fn, void *ctx, vdisk_error *err);
 
 /* ---------------------------------------------------------------- chains
