@@ -180,7 +180,7 @@ fi
 
 epoch=${SOURCE_DATE_EPOCH:-$(date +%s)}
 key=$({
-	echo "2 $suite $mirror $components ${SOURCE_DATE_EPOCH:-any}"
+	echo "3 $suite $mirror $components ${SOURCE_DATE_EPOCH:-any}"
 	echo "$wanted"
 	echo "$hook"
 	[ -z "$keys" ] || echo ssh
@@ -216,9 +216,9 @@ base_make() {
 squash() {
 	local to=$1 from=$2
 	shift 2
-	# Its own options for times and the variable exclude each other; a root that comes from an archive has today's time.
-	env -u SOURCE_DATE_EPOCH mksquashfs "$from" "$to" "$@" -comp zstd -Xcompression-level 15 -b 256K -no-progress -quiet -no-exports -noappend \
-		-mkfs-time "$epoch" -root-time "$epoch" -root-mode 755 -root-uid 0 -root-gid 0 >"$work/squash.log" 2>&1 || { cat "$work/squash.log" >&2; die "mksquashfs failed"; }
+	# The variable bounds the root's time, too, which of an archive is today's; the options for times do not.
+	SOURCE_DATE_EPOCH=$epoch mksquashfs "$from" "$to" "$@" -comp zstd -Xcompression-level 15 -b 256K -no-progress -quiet -no-exports -noappend \
+		-root-mode 755 -root-uid 0 -root-gid 0 >"$work/squash.log" 2>&1 || { cat "$work/squash.log" >&2; die "mksquashfs failed"; }
 }
 
 if [ ! -d "$base" ]; then
@@ -251,7 +251,7 @@ if [ -n "$keys" ]; then
 	printf 'PasswordAuthentication no\nKbdInteractiveAuthentication no\n' >"$own/etc/ssh/sshd_config.d/vdisk.conf"
 fi
 find "$own" -exec touch -h -d "@$epoch" {} +
-squash "$work/vdisk.squashfs" "$own" -all-root -all-time "$epoch"
+squash "$work/vdisk.squashfs" "$own" -all-root
 
 # ---------------------------------------------------------------- what is booted
 
