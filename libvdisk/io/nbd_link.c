@@ -143,7 +143,10 @@ int vd_nbd_link_do(struct vd_nbd_link *l, struct vd_nbd_work *w, vd_error *err)
 	pthread_mutex_lock(&l->lock);
 	lost = l->lost;
 	pthread_mutex_unlock(&l->lock);
-	rc = lost ? fail_lost(l, err) : work_try(l, c, w, err);
+	if (vd_cancelled(l->peer.cancel)) /* which may be what the connection was lost by */
+		rc = vd_fail_cancelled(err);
+	else
+		rc = lost ? fail_lost(l, err) : work_try(l, c, w, err);
 	conn_give(l, c);
 	return rc;
 }

@@ -576,6 +576,25 @@ def stopped_beside_a_server_that_hangs():
 
 
 @case
+def stopped_while_many_write():
+	"""Connections end while others wait for theirs: whoever comes first, what is told is the wish and not the loss."""
+	with open("full.raw", "wb") as f:
+		f.write(random.Random(SEED).randbytes(64 * MIB))
+	for _ in range(8):
+		with contextlib.suppress(OSError):
+			os.unlink("log")
+		with nbdkit("--filter=log", "--filter=delay", "memory", "64M", "wdelay=150ms", "logfile=log") as uri:
+			with open("err", "wb") as err:
+				p = subprocess.Popen([VDISK, "convert", "-j16", "--force", "-O", "raw", "full.raw", uri], stdout=subprocess.DEVNULL, stderr=err)
+			end = time.monotonic() + 60
+			while read("log").count(b" Write ") < 9 and p.poll() is None and time.monotonic() < end:
+				time.sleep(0.01)
+			p.send_signal(signal.SIGINT)
+			eq(2, p.wait(60), "exit status: %s" % read("err"))
+			check(b"interrupted" in read("err"), "told: %s" % read("err"))
+
+
+@case
 def both_at_once():
 	disk()
 	with serve("nbdkit", "-f", "-U", os.path.abspath("one.sock"), "file", "a.raw", ready="one.sock") as one:
