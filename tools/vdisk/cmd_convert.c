@@ -6,6 +6,7 @@
 #include "output.h"
 #include "progress.h"
 #include "sizes.h"
+#include "snapshots_left.h"
 #include "source.h"
 #include "state.h"
 #include "target.h"
@@ -14,7 +15,6 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 struct convert_args {
@@ -173,56 +173,6 @@ static void report_text(const struct convert_args *a, const char *dst, const cha
 		say("%s  %s\n", digest_text(text, rep->digest), shown(dst));
 }
 
-struct names {
-	char text[256];
-	size_t n;
-};
-
-static void name_add(struct names *names, const char *name)
-{
-	size_t used = strlen(names->text);
-	if (names->n++ < 8)
-		snprintf(names->text + used, sizeof(names->text) - used, "%s\"%.24s\"", used ? ", " : "", name);
-}
-
-static void internal_add(void *ctx, const struct vdisk_snapshot_info *s) { name_add(ctx, s->name); }
-
-/* A layer that nobody called a snapshot is none. */
-static void layer_add(void *ctx, const struct vdisk_snapshot_node *s)
-{
-	if (s->kind != VDISK_SNAPSHOT_INTERNAL && s->name)
-		name_add(ctx, s->name);
-}
-
-static void names_warn(const struct names *names, const char *kind)
-{
-	if (names->n)
-		warn("%zu %ssnapshot%s of the source will not be in the result: %s%s", names->n, kind, names->n == 1 ? "" : "s",
-		     names->text, names->n > 8 ? ", ..." : "");
-}
-
-/* One state of the disk is copied; that others stay behind is said. */
-static void snapshots_warn(const struct convert_args *a, vdisk_image *src)
-{
-	struct names inside = { 0 }, layers = { 0 };
-	const struct vdisk_open_options o = {
-		.format = a->source.format,
-		.flags = VDISK_OPEN_NO_LOCK,
-		.allow_dirs = a->source.allow_dirs.v,
-		.parent_map = a->source.parents.v,
-	};
-	struct vdisk_layer_info info;
-	vdisk_error err = { 0 };
-	struct stat st;
-	if (vdisk_snapshots(src, internal_add, &inside, &err))
-		warn("%s", err.message);
-	names_warn(&inside, "internal ");
-	/* What lies beside a file; if it cannot be listed, opening the file has said why. */
-	if (!vdisk_layer_get(src, 0, &info, NULL) && !path_is_url(info.path) && !stat(info.path, &st) && S_ISREG(st.st_mode) &&
-	    !vdisk_snapshot_tree(info.path, &o, layer_add, &layers, NULL))
-		names_warn(&layers, "");
-}
-
 /* What a failure left behind, and how to go on with it. */
 static int fail_convert(const vdisk_error *err, const struct vdisk_convert_report *rep)
 {
@@ -276,7 +226,7 @@ static int convert(const struct convert_args *a, vdisk_image *src, const char *d
 	if (target_backing_format(&a->target, &backing_format) || target_size(&a->target, &m->profile, &size))
 		return EXIT_TROUBLE;
 	if (!a->content.snapshot && !a->snapshots)
-		snapshots_warn(a, src);
+		snapshots_left_warn(&a->source, src);
 	struct progress progress;
 	progress_begin(&progress, &a->progress, a->common.quiet, "converting");
 	struct lost lost = { 0 };
