@@ -38,7 +38,16 @@ struct walk {
 	char ref[TAR_NAME_BYTES]; /* of the last chunk */
 	struct slot *slot;        /* its disk; NULL: nobody wants it */
 	uint64_t next, empties;   /* of that disk */
+	bool extended;            /* a header of PAX or GNU was met, which says more of the next member than is read here */
 };
+
+#define TYPE_AT 156
+#define MAGIC_AT 257
+
+static bool is_extended(const uint8_t block[TAR_HEADER_BYTES])
+{
+	return block[TYPE_AT] && strchr("xgLK", block[TYPE_AT]) && !memcmp(block + MAGIC_AT, "ustar", 5);
+}
 
 static uint64_t padded(uint64_t n)
 {
@@ -198,7 +207,8 @@ static int member_take(struct walk *w, vdisk_error *err)
 			return 0;
 		if (file_read(w->p->fd, w->p->path, end, sizeof(end), w->at, err))
 			return -1;
-		for (size_t i = 0; i < sizeof(end); i++)
+		w->extended = is_extended(end);
+		for (size_t i = 0; !w->extended && i < sizeof(end); i++)
 			if (end[i])
 				return fail(err, VDISK_CORRUPT, "%s: there is no member at offset %llu, where one is due",
 					    w->p->path, (unsigned long long)w->at);
@@ -226,8 +236,8 @@ int package_places(struct package *p, unsigned most, bool *found, vdisk_error *e
 	p->reads = 0;
 	while (p->reads <= most && (rc = member_take(&w, err)) > 0)
 		;
-	*found = !rc;
-	for (size_t i = 0; !rc && i < p->n_slots; i++)
+	*found = !rc && !w.extended;
+	for (size_t i = 0; *found && i < p->n_slots; i++)
 		if (p->slots[i].end != p->slots[i].size)
 			rc = fail(err, VDISK_CORRUPT, "%s: is cut short: the last chunk of %s is not there", p->path,
 				  p->slots[i].ref);

@@ -389,6 +389,20 @@ def xva_is_looked_into():
 			for system in ("kvm", "hyperv-gen2"):
 				due = [of_disk(system, raws[n])[0] for n in names]
 				eq([[]] + due, of_disk(system, "m.xva"), "%s for %s, with checksums of the kind %s" % (names, system, kind))
+	# With headers of another kind between its members, which are right and not looked through.
+	import io, tarfile
+	buf = io.BytesIO()
+	with tarfile.open(fileobj=buf, mode="w", format=tarfile.PAX_FORMAT) as t:
+		for name, piece in xva_members("web", [("Ref:7", data["far"])]):
+			info = tarfile.TarInfo(name)
+			info.size = len(piece)
+			if name.startswith("Ref"):
+				info.pax_headers = {"comment": "x"}
+			t.addfile(info, io.BytesIO(piece))
+	write_file("pax.xva", buf.getvalue())
+	r = run(VDISK, "lint", "--json", "--for", "kvm", "pax.xva")
+	check(r.rc in (0, 1), r.show())
+	check(any(f["where"] == "archive" and f["kind"] == "note" for s in r.json()["sources"] for f in s["findings"]), "it says what it did not do: %s" % r.out)
 	# Cut short, and a chunk that lies: told, not passed over.
 	whole = content("m.xva")
 	write_file("m.xva", whole[:len(whole) // 2])
