@@ -89,11 +89,11 @@ static int state_follow(struct vd_keep *k, size_t i, vdisk_image *before, vdisk_
 	vdisk_image *nothing = NULL;
 	int rc;
 
-	if (!i)
-		return 0;
-	if (state_keep(k, i, err))
+	if (i && state_keep(k, i, err))
 		return -1;
 	branch_tell(k, i);
+	if (!i)
+		return 0;
 	if ((size_t)parent + 1 != i && vd_snapshot_apply_at(k->to, parent < 0 ? 0 : (uint32_t)parent, err))
 		return -1;
 	if (!before) {
