@@ -40,9 +40,11 @@ static void value(void *ctx, const struct vdisk_value *v)
 {
 	struct facts *w = ctx;
 
-	if (strcmp(v->key, "unclean-shutdown") && v->type == VDISK_VALUE_STRING)
+	if (!strcmp(v->key, "unclean-shutdown") || !strcmp(v->key, "damage")) /* what the next write mends */
+		return;
+	if (v->type == VDISK_VALUE_STRING)
 		w->n += (size_t)snprintf(w->text + w->n, sizeof(w->text) - w->n, "%s %s\n", v->key, v->str);
-	else if (strcmp(v->key, "unclean-shutdown"))
+	else
 		w->n += (size_t)snprintf(w->text + w->n, sizeof(w->text) - w->n, "%s %llu\n", v->key, (unsigned long long)v->u64);
 	assert_true(w->n < sizeof(w->text));
 }
