@@ -214,7 +214,8 @@ if [ "$layout" = lvm ]; then
 elif [ "$layout" = luks ]; then
 	mke2fs -q -t ext4 -U "$uuid" -L root -d "$root" "$work/root.part" 1000M >/dev/null
 	rm "$work/2.part"
-	qemu-img convert -f raw -O luks --object "secret,id=s,data=$secret" -o key-secret=s,iter-time=10 "$work/root.part" "$work/2.part"
+	encrypt() { qemu-img convert -f raw -O luks --object "secret,id=s,data=$secret" -o key-secret=s,iter-time=10 "$work/root.part" "$work/2.part"; }
+	encrypt || encrypt || encrypt # it gives up where its clock has not ticked
 	truncate -s ${two}M "$work/2.part"
 elif [ "$layout" = raid1 ]; then
 	mke2fs -q -t ext4 -U "$uuid" -L root -d "$root" "$work/root.part" 1000M >/dev/null
