@@ -87,20 +87,31 @@ CS = "ControlSet001\\"
 NIC = "{0A1B2C3D-1111-2222-3333-444455556666}"
 CONNECTION = CS + "Control\\Network\\{4D36E972-E325-11CE-BFC1-08002BE10318}\\" + NIC + "\\Connection"
 INTERFACE = CS + "Services\\Tcpip\\Parameters\\Interfaces\\" + NIC
-RELEASES = {
-	"2k19": ("Windows Server 2019 Standard", "6.3", "17763", (10, 0)),
-	"2k8R2": ("Windows Server 2008 R2 Standard", "6.1", "7601", None),
+SERVER, CLIENT = ("Server", "ServerStandard"), ("Client", "Professional")
+RELEASES = { # what its registry calls it, and since 10 its true number
+	"w7": ("Windows 7 Professional", "6.1", "7601", None, CLIENT),
+	"2k8R2": ("Windows Server 2008 R2 Standard", "6.1", "7601", None, SERVER),
+	"2k12": ("Windows Server 2012 Standard", "6.2", "9200", None, SERVER),
+	"w8.1": ("Windows 8.1 Pro", "6.3", "9600", None, CLIENT),
+	"2k12R2": ("Windows Server 2012 R2 Standard", "6.3", "9600", None, SERVER),
+	"2k16": ("Windows Server 2016 Standard", "6.3", "14393", (10, 0), SERVER),
+	"w10": ("Windows 10 Pro", "6.3", "19045", (10, 0), CLIENT),
+	"2k19": ("Windows Server 2019 Standard", "6.3", "17763", (10, 0), SERVER),
+	"2k22": ("Windows Server 2022 Standard", "6.3", "20348", (10, 0), SERVER),
+	"w11": ("Windows 10 Pro", "6.3", "22631", (10, 0), CLIENT),
+	"2k25": ("Windows Server 2025 Standard", "6.3", "26100", (10, 0), SERVER),
 }
 
 
 def windows_make(folder, release, more=None):
-	product, version, build, ten = RELEASES[release]
+	product, version, build, ten, (kind, edition) = RELEASES[release]
+	eight = version != "6.1" # from then on: another AHCI driver, and a database of drivers
 	system = {
 		"Select": {"Current": dword(1), "Default": dword(1), "Failed": dword(0), "LastKnownGood": dword(1)},
 		CS + "Control\\Session Manager\\Environment": {"PROCESSOR_ARCHITECTURE": sz("AMD64")},
 		CS + "Control\\ComputerName\\ComputerName": {"ComputerName": sz("SRV")},
 		CS + "Services\\Tcpip\\Parameters": {"Hostname": sz("srv")},
-		CS + "Services\\storahci" if ten else CS + "Services\\msahci": {"Start": dword(3)},
+		CS + "Services\\storahci" if eight else CS + "Services\\msahci": {"Start": dword(3)},
 		CS + "Services\\VMTools": {"Start": dword(2), "DisplayName": sz("VMware Tools")},
 		INTERFACE: {"EnableDHCP": dword(0), "IPAddress": multi("192.0.2.5"), "SubnetMask": multi("255.255.255.0"),
 			"DefaultGateway": multi("192.0.2.1"), "NameServer": sz("192.0.2.53")},
@@ -109,11 +120,12 @@ def windows_make(folder, release, more=None):
 	}
 	software = {
 		"Microsoft\\Windows NT\\CurrentVersion": {"ProductName": sz(product), "CurrentVersion": sz(version), "CurrentBuildNumber": sz(build),
-			"InstallationType": sz("Server"), "EditionID": sz("ServerStandard"), "SystemRoot": sz("C:\\Windows")},
+			"InstallationType": sz(kind), "EditionID": sz(edition), "SystemRoot": sz("C:\\Windows")},
 		"Microsoft\\Windows\\CurrentVersion": {"DevicePath": sz("%SystemRoot%\\inf", 2)},
 	}
-	if ten:
+	if eight:
 		system["DriverDatabase"] = {"Version": dword(1)}
+	if ten:
 		software["Microsoft\\Windows NT\\CurrentVersion"].update(CurrentMajorVersionNumber=dword(10), CurrentMinorVersionNumber=dword(0))
 	system.update(more or {})
 	for d in ("Windows/System32/drivers", "Windows/Temp", "Program Files"):
@@ -304,7 +316,7 @@ def renamed(text):
 def compare_with_v2v(release):
 	long_tier()
 	tree_ = windows_make("tree", release)
-	drivers = drivers_make("drivers", ("2k19", "2k8R2", "w7"))
+	drivers = drivers_make("drivers", sorted({"2k19", "2k8R2", "w7", release}))
 	disk = disk_make(tree_, "disk.img")
 	ran("cp", "--sparse=always", disk, "ours.img")
 	theirs = part_of(v2v(disk, drivers))
@@ -350,6 +362,37 @@ def v2v_2008r2():
 	r = ran(ADAPT, "--target", "kvm", "--drivers", "drivers", "--json", "ours.img", timeout=900, env=TCG)
 	eq([], r.json()["systems"][0]["changes"], "what a second run changes")
 	eq(before, sha256("ours.img"), "the disk after a second run")
+
+
+for other in RELEASES:
+	if other not in ("2k19", "2k8R2", "2k25", "w11"):
+		add("v2v " + other, compare_with_v2v, other)
+
+
+def gained(release):
+	"""What its hives have afterwards and had not before."""
+	tree_ = windows_make("tree." + release, release)
+	disk = disk_make(tree_, release + ".img")
+	ran(ADAPT, "--target", "kvm", "--drivers", "drivers", disk, timeout=900, env=TCG)
+	part, new = part_of(disk), {}
+	for name in ("SYSTEM", "SOFTWARE"):
+		file_of(part, "/Windows/System32/config/" + name, "now." + name)
+		old = hive_export(tree_ + "/Windows/System32/config/" + name)
+		new.update({(name, *k): text for k, text in hive_export("now." + name).items() if old.get(k) != text})
+	return new
+
+
+def gains_the_same(release, known):
+	"""virt-v2v 2.2 does not know these, and changes nothing of their registry: it is held against what one that it knows gets."""
+	long_tier()
+	drivers_make("drivers", (release, known))
+	was, now = gained(known), gained(release)
+	check(any(k[1].endswith("services\\viostor") for k in now), "no viostor: %s" % sorted(map(str, now))[:20])
+	eq(was, now, "what the registry gets")
+
+
+add("2025 as 2022", gains_the_same, "2k25", "2k22")
+add("11 as 10", gains_the_same, "w11", "w10")
 
 
 @case
