@@ -33,7 +33,7 @@ static bool name_is_here(const struct search *s, const char *name, unsigned dept
 	return lv && volume_is_here(s, lv, depth + 1);
 }
 
-/* Members that name what a segment lies on; others, such as its origin, are read elsewhere or are words. */
+/* Members that name what a segment lies on or shares blocks with; the others are words. */
 static bool segment_is_here(const struct search *s, const struct vd_lvm_node *segment, unsigned depth)
 {
 	static const char *const lists[] = { "stripes", "mirrors", "raids" };

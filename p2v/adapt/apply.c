@@ -131,13 +131,14 @@ static int change_weigh(const struct plan *p, const struct change *c, struct pla
 	return 0;
 }
 
-/* ext4 tells as free what it keeps for itself, too: a fiftieth of its blocks, 4,096 at most. */
+/* ext4 tells as free, too, what it keeps for itself: a fiftieth of its blocks, 4,096 at most.  What it keeps, and what is root's, it
+   does not tell as available; other file systems tell both alike. */
 static uint64_t free_blocks(const struct guestfs_statvfs *s)
 {
-	uint64_t kept = (uint64_t)s->blocks / 50, free = (uint64_t)s->bfree;
+	uint64_t kept = (uint64_t)s->blocks / 50, free = (uint64_t)s->bfree, held = s->bfree > s->bavail ? free - (uint64_t)s->bavail : 0;
 
 	kept = kept < 4096 ? kept : 4096;
-	return free > kept ? free - kept : 0;
+	return free - (kept < held ? kept : held);
 }
 
 static int place_judge(guestfs_h *g, const struct place *w, vdisk_error *err)
