@@ -4,6 +4,7 @@
 #include "flow/flow.h"
 
 #include "common/fail.h"
+#include "machine/text.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,20 +28,12 @@ _Static_assert(sizeof(latin) / sizeof(latin[0]) == 0x180 - 0xc0, "one for each")
 /* One character of UTF-8; what is none counts as one that is not known, byte by byte. */
 static const char *char_take(const char *p, unsigned *c)
 {
-	const unsigned char *u = (const unsigned char *)p;
-	unsigned n = *u < 0x80 ? 0 : *u >= 0xf0 ? 3 : *u >= 0xe0 ? 2 : *u >= 0xc0 ? 1 : 0;
+	size_t n = text_utf8_len(p, strlen(p));
 
-	*c = !n ? *u : *u & (0x3fu >> n);
-	for (unsigned i = 1; i <= n; i++) {
-		if ((u[i] & 0xc0) != 0x80) {
-			*c = 0xfffd;
-			return p + 1;
-		}
-		*c = *c << 6 | (u[i] & 0x3f);
-	}
-	if (*u >= 0x80 && !n)
-		*c = 0xfffd;
-	return p + 1 + n;
+	*c = n > 1 ? (unsigned char)*p & (0x7fu >> n) : n ? (unsigned char)*p : 0xfffd;
+	for (size_t i = 1; i < n; i++)
+		*c = *c << 6 | ((unsigned char)p[i] & 0x3f);
+	return p + (n ? n : 1);
 }
 
 static bool is_plain(unsigned c)
