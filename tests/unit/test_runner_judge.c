@@ -219,6 +219,48 @@ static void expectations(void **state)
 	assert_non_null(strstr(err.message, "--expect ("));
 }
 
+/* A screen is looked at now and then: what it shows may be older than what the serial line said in between. */
+static void last_of_two(void **state)
+{
+	struct judge j;
+
+	(void)state;
+	begin(&j, NULL);
+	judge_screen(&j, "", 0);
+	say(&j, "bye\n", 900);
+	judge_screen(&j, "Booting from Hard Disk...\n", 1000);
+	judge_tick(&j, 1000 + JUDGE_SETTLE_MS); /* read once more does not make it newer */
+	judge_stopped(&j, NULL, 2000);
+	assert_string_equal("the guest switched itself off before it was up; its last line was: bye", j.cause);
+	judge_destroy(&j);
+
+	begin(&j, NULL);
+	judge_screen(&j, "", 0);
+	say(&j, "bye", 900);
+	judge_screen(&j, "Booting from Hard Disk...\n", 1000);
+	judge_screen(&j, "Booting from Hard Disk...\nBoot failed\n", 2000);
+	judge_stopped(&j, "it broke", 2000);
+	assert_string_equal("it broke; the last line was: bye", j.cause); /* a line that ended with its machine */
+	judge_destroy(&j);
+
+	begin(&j, NULL);
+	say(&j, "early\n", 100);
+	judge_screen(&j, "", 500);
+	judge_screen(&j, "Booting from Hard Disk...\n", 1000);
+	judge_stopped(&j, NULL, 2000);
+	assert_string_equal("the guest switched itself off before it was up; its last line was: Booting from Hard Disk...", j.cause);
+	judge_destroy(&j);
+
+	begin(&j, NULL);
+	judge_screen(&j, "", 0);
+	say(&j, "early\n", 100);
+	judge_reset(&j, 200); /* what the next machine shows is newer */
+	judge_screen(&j, "Booting from Hard Disk...\n", 1000);
+	judge_stopped(&j, NULL, 2000);
+	assert_string_equal("the guest switched itself off before it was up; its last line was: Booting from Hard Disk...", j.cause);
+	judge_destroy(&j);
+}
+
 static void ends(void **state)
 {
 	vdisk_error err;
@@ -329,7 +371,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(transcripts), cmocka_unit_test(prefixes), cmocka_unit_test(signs), cmocka_unit_test(screens),
-		cmocka_unit_test(expectations), cmocka_unit_test(ends), cmocka_unit_test(terminal), cmocka_unit_test(long_line),
+		cmocka_unit_test(expectations), cmocka_unit_test(ends), cmocka_unit_test(last_of_two), cmocka_unit_test(terminal),
+		cmocka_unit_test(long_line),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

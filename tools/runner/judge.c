@@ -49,8 +49,9 @@ static void line_failed(struct judge *j, const char *line, const char *meaning)
 		conclude(j, VERDICT_FAILED, "%s", line);
 }
 
-static void line_judge(struct judge *j, const char *line, bool settled)
+static void line_judge(struct judge *j, const char *line, bool settled, bool newest)
 {
+	char clean[sizeof(j->last)];
 	const char *meaning;
 
 	line += strspn(line, " ");
@@ -60,7 +61,9 @@ static void line_judge(struct judge *j, const char *line, bool settled)
 	stage_reach(j, STAGE_FIRMWARE);
 	if (pattern_stamped(line))
 		stage_reach(j, STAGE_KERNEL);
-	transcript_clean(j->last, sizeof(j->last), (const uint8_t *)line, strlen(line));
+	transcript_clean(clean, sizeof(clean), (const uint8_t *)line, strlen(line));
+	if (newest)
+		memcpy(j->last, clean, sizeof(j->last));
 	if (j->has_expect && !regexec(&j->expect, line, 0, NULL, 0)) {
 		conclude(j, VERDICT_BOOTED, "%s", line);
 		return;
@@ -76,7 +79,7 @@ static void line_judge(struct judge *j, const char *line, bool settled)
 		break;
 	case SIGN_HINT:
 		if (!*j->hint)
-			memcpy(j->hint, j->last, sizeof(j->hint));
+			memcpy(j->hint, clean, sizeof(j->hint));
 		break;
 	case SIGN_FAILED:
 		line_failed(j, line, meaning);
@@ -89,9 +92,15 @@ static void line_judge(struct judge *j, const char *line, bool settled)
 	}
 }
 
+static void serial_judge(struct judge *j, const char *line, bool settled)
+{
+	j->serial_lines += line[strspn(line, " ")] != '\0';
+	line_judge(j, line, settled, true);
+}
+
 static void line_came(void *ctx, const char *line)
 {
-	line_judge(ctx, line, false);
+	serial_judge(ctx, line, false);
 }
 
 static void stages_clear(struct judge *j)
@@ -136,9 +145,11 @@ void judge_serial(struct judge *j, const uint8_t *bytes, size_t n, int64_t now)
 }
 
 /* The rows of the screen, one after the other.  A prompt may stand in each that a blank one follows: where the memory of scrolled
-   rows is shown, too, the last one is not at the end. */
+   rows is shown, too, the last one is not at the end.  A look comes late: what the serial line has said since the look before is
+   newer than what this one shows. */
 static void screen_rows(struct judge *j, bool settled)
 {
+	const bool newest = j->serial_lines == j->screen_since;
 	char line[TRANSCRIPT_LINE_MAX + 1];
 
 	for (const char *p = j->screen; *p;) {
@@ -147,20 +158,24 @@ static void screen_rows(struct judge *j, bool settled)
 		bool last = !*next || *next == '\n';
 
 		transcript_clean(line, sizeof(line), (const uint8_t *)p, n);
-		line_judge(j, line, settled && last);
+		line_judge(j, line, settled && last, newest);
 		p = next;
 	}
 }
 
 void judge_screen(struct judge *j, const char *text, int64_t now)
 {
+	const uint64_t before = j->looked_at;
+
 	judge_tick(j, now);
+	j->looked_at = j->serial_lines;
 	if (!text)
 		text = "";
 	if (!strncmp(j->screen, text, sizeof(j->screen) - 1))
 		return;
 	snprintf(j->screen, sizeof(j->screen), "%s", text);
 	j->screen_ms = now;
+	j->screen_since = before;
 	j->screen_settled = false;
 	screen_rows(j, false);
 }
@@ -178,7 +193,7 @@ void judge_tick(struct judge *j, int64_t now)
 	j->now = now;
 	if (!j->serial_settled && now - j->serial_ms >= JUDGE_SETTLE_MS) {
 		j->serial_settled = true;
-		line_judge(j, transcript_partial(&j->serial, line), true);
+		serial_judge(j, transcript_partial(&j->serial, line), true);
 	}
 	if (!j->screen_settled && now - j->screen_ms >= JUDGE_SETTLE_MS) {
 		j->screen_settled = true;
@@ -203,6 +218,7 @@ void judge_reset(struct judge *j, int64_t now)
 	stages_clear(j);
 	j->serial_settled = j->screen_settled = true;
 	j->screen[0] = j->hint[0] = '\0';
+	j->looked_at = j->serial_lines;
 }
 
 void judge_stopped(struct judge *j, const char *cause, int64_t now)

@@ -29,9 +29,11 @@ struct judge {
 	struct transcript serial;
 	int64_t now, serial_ms;   /* when the last byte came */
 	bool serial_settled;      /* judged since then */
+	uint64_t serial_lines;    /* that were judged and not blank */
 	char screen[JUDGE_SCREEN_MAX];
 	int64_t screen_ms;
 	bool screen_settled;
+	uint64_t looked_at, screen_since; /* serial_lines at the last look, and at the one before the screen became what it is */
 	char hint[256], last[256]; /* the first error of this stage that was worth a hint; the last line of all */
 };
 
