@@ -86,8 +86,7 @@ static const struct vdisk_profile_form kvm[] = {
 };
 
 static const struct vdisk_profile profiles[] = {
-	{ .name = "esxi", .long_name = "VMware ESXi", .forms = esxi, .size_multiple = 512, .firmware = BOTH, .sectors = 512,
-	  .digest = "sha256" },
+	{ .name = "esxi", .long_name = "VMware ESXi", .forms = esxi, .size_multiple = 512, .firmware = BOTH, .sectors = 512 },
 	{ .name = "workstation", .long_name = "VMware Workstation", .forms = workstation, .size_multiple = 512, .firmware = BOTH,
 	  .sectors = 512, .parents = true },
 	{ .name = "hyperv-gen1", .long_name = "Hyper-V, generation 1", .forms = hyperv_gen1, .size_multiple = 512,
@@ -100,8 +99,7 @@ static const struct vdisk_profile profiles[] = {
 	  .sectors = 512 },
 	{ .name = "virtualbox", .long_name = "VirtualBox", .forms = virtualbox, .size_multiple = 512, .firmware = BOTH,
 	  .sectors = 512, .parents = true },
-	{ .name = "openstack", .long_name = "OpenStack", .forms = openstack, .size_multiple = 512, .firmware = BOTH, .sectors = 512,
-	  .digest = "sha512" },
+	{ .name = "openstack", .long_name = "OpenStack", .forms = openstack, .size_multiple = 512, .firmware = BOTH, .sectors = 512 },
 	{ .name = "proxmox", .long_name = "Proxmox VE", .forms = proxmox, .size_multiple = 512, .firmware = BOTH, .sectors = 512 },
 	{ .name = "kvm", .long_name = "QEMU and KVM by libvirt", .forms = kvm, .size_multiple = 512, .firmware = BOTH,
 	  .sectors = 512 | 4096, .parents = true },

@@ -6,9 +6,9 @@
 #include "apply.h"
 
 #include "common/fail.h"
+#include "common/write_all.h"
 #include "walk.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -191,19 +191,11 @@ static int upload(guestfs_h *g, const char *to, const struct bytes *content, vdi
 	fd = memfd_create("vdisk-adapt", MFD_CLOEXEC);
 	if (fd < 0)
 		return fail_errno(err, "memory for %s", to);
-	for (size_t done = 0; done < content->len;) {
-		ssize_t n = write(fd, content->at + done, content->len - done);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0) {
-			close(fd);
-			return fail_errno(err, "memory for %s", to);
-		}
-		done += (size_t)n;
-	}
 	snprintf(path, sizeof(path), "/dev/fd/%d", fd);
-	rc = guestfs_upload(g, path, to) ? fail_at(g, err, to) : 0;
+	if (write_all(fd, content->at, content->len))
+		rc = fail_errno(err, "memory for %s", to);
+	else
+		rc = guestfs_upload(g, path, to) ? fail_at(g, err, to) : 0;
 	close(fd);
 	return rc;
 }

@@ -4,6 +4,7 @@
 #include "inspect_probe.h"
 
 #include "common/fail.h"
+#include "common/write_all.h"
 #include "stale.h"
 
 #include <blkid/blkid.h>
@@ -96,7 +97,7 @@ int piece_probe(struct piece *p, vdisk_error *err)
 	rc = grub_head(&p->grub, p->grub_device, HEAD_BYTES, &head, err);
 	fd = rc >= 0 && head.len ? memfd_create("vdisk-inspect", MFD_CLOEXEC) : -1;
 	if (rc >= 0 && fd >= 0) {
-		if (write(fd, head.at, head.len) != (ssize_t)head.len ||
+		if (write_all(fd, head.at, head.len) ||
 		    (p->fs.size > head.len && ftruncate(fd, (off_t)p->fs.size)))
 			rc = fail_errno(err, "%s", p->fs.where);
 		else

@@ -1,32 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "inspect_show.h"
+#include "common/utf8.h"
 
 #include <string.h>
-
-/* Bytes of the character of UTF-8 at `s`; 0: it is none. */
-static size_t utf8_len(const unsigned char *s)
-{
-	size_t n = s[0] < 0x80                   ? 1
-		   : s[0] >= 0xc2 && s[0] < 0xe0 ? 2
-		   : s[0] >= 0xe0 && s[0] < 0xf0 ? 3
-		   : s[0] >= 0xf0 && s[0] < 0xf5 ? 4
-						 : 0;
-
-	for (size_t i = 1; i < n; i++)
-		if ((s[i] & 0xc0) != 0x80)
-			return 0;
-	if ((n == 3 && ((s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xed && s[1] > 0x9f))) ||
-	    (n == 4 && ((s[0] == 0xf0 && s[1] < 0x90) || (s[0] == 0xf4 && s[1] > 0x8f))))
-		return 0;
-	return n;
-}
 
 const char *show_clean(struct bytes *buffer, const char *text)
 {
 	bytes_clear(buffer);
 	bytes_add(buffer, "", 0);
 	for (const unsigned char *s = (const unsigned char *)text; s && *s;) {
-		size_t n = utf8_len(s);
+		size_t n = utf8_len(s, strlen((const char *)s));
 		bool order = *s < 0x20 || *s == 0x7f || (n == 2 && *s == 0xc2 && s[1] < 0xa0) || /* C1 */
 			     (n == 3 && s[0] == 0xe2 &&
 			      ((s[1] == 0x80 && s[2] >= 0xaa && s[2] <= 0xae) || (s[1] == 0x81 && s[2] >= 0xa6 && s[2] <= 0xa9)));

@@ -2,6 +2,7 @@
 #include "main_state.h"
 
 #include "common/fail.h"
+#include "common/write_all.h"
 #include "transfer/state.h"
 
 #include <errno.h>
@@ -77,7 +78,7 @@ static int write_beside(const char *path, const char *text, vdisk_error *err)
 	fd = open(fresh, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0)
 		return fail_errno(err, "%s", path);
-	if (write(fd, text, len) != (ssize_t)len || fsync(fd) || rename(fresh, path)) {
+	if (write_all(fd, text, len) || fsync(fd) || rename(fresh, path)) {
 		fail_errno(err, "%s", path);
 		close(fd);
 		unlink(fresh);

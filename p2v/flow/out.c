@@ -6,6 +6,7 @@
 #include "flow/flow.h"
 
 #include "common/fail.h"
+#include "common/write_all.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -222,15 +223,7 @@ int flow_write(struct flow *f, const char *name, const void *bytes, size_t len, 
 
 	if (fd < 0)
 		return fail_errno(err, "%s/%s", f->partial, name);
-	for (size_t done = 0; !rc && done < len;) {
-		ssize_t n = write(fd, (const char *)bytes + done, len - done);
-
-		if (n >= 0)
-			done += (size_t)n;
-		else if (errno != EINTR)
-			rc = fail_errno(err, "%s/%s", f->partial, name);
-	}
-	if (!rc && fsync(fd))
+	if (write_all(fd, bytes, len) || fsync(fd))
 		rc = fail_errno(err, "%s/%s", f->partial, name);
 	if (close(fd) && !rc)
 		rc = fail_errno(err, "%s/%s", f->partial, name);

@@ -9,6 +9,7 @@
 #include "common/percent.h"
 #include "common/say.h"
 #include "common/streams.h"
+#include "common/write_all.h"
 #include "chain.h"
 #include "json.h"
 #include "main_options.h"
@@ -136,17 +137,7 @@ static int file_write(const char *path, const char *text, size_t len, bool force
 	fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
 	if (fd < 0)
 		return fail_errno(err, "%s", temporary);
-	while (len) {
-		ssize_t done = write(fd, text, len);
-
-		if (done < 0 && errno == EINTR)
-			continue;
-		if (done < 0)
-			break;
-		text += done;
-		len -= (size_t)done;
-	}
-	if (len || fsync(fd)) {
+	if (write_all(fd, text, len) || fsync(fd)) {
 		fail_errno(err, "%s", path);
 		close(fd);
 		unlink(temporary);

@@ -1,30 +1,16 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Texts: UTF-8 without control characters. */
 #include "text.h"
+#include "common/utf8.h"
 
 #include <string.h>
 
 size_t text_utf8_len(const char *at, size_t n)
 {
 	const unsigned char *p = (const unsigned char *)at;
-	size_t len = p[0] < 0x80                   ? 1
-	             : p[0] >= 0xc2 && p[0] < 0xe0 ? 2
-	             : (p[0] & 0xf0) == 0xe0       ? 3
-	             : p[0] >= 0xf0 && p[0] < 0xf5 ? 4
-	                                           : 0;
+	size_t len = utf8_len(at, n);
 
-	if (!len || len > n)
-		return 0;
-	for (size_t i = 1; i < len; i++)
-		if ((p[i] & 0xc0) != 0x80)
-			return 0;
-	/* Longer than need be, surrogates, past the last one */
-	if ((p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xed && p[1] > 0x9f) || (p[0] == 0xf0 && p[1] < 0x90) ||
-	    (p[0] == 0xf4 && p[1] > 0x8f))
-		return 0;
-	if (p[0] == 0xef && p[1] == 0xbf && p[2] >= 0xbe) /* U+FFFE and U+FFFF */
-		return 0;
-	return len;
+	return len == 3 && p[0] == 0xef && p[1] == 0xbf && p[2] >= 0xbe ? 0 : len; /* U+FFFE and U+FFFF, which XML has not */
 }
 
 size_t text_clean(char *out, size_t max, const char *text, bool lines)

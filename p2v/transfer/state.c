@@ -2,6 +2,7 @@
 #include "state.h"
 
 #include "common/fail.h"
+#include "common/write_all.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -20,21 +21,6 @@ void transfer_file(const char *disk, const char *ending, char out[TRANSFER_FILE_
 	snprintf(out, TRANSFER_FILE_MAX, "%.*s.%.14s", (int)TRANSFER_NAME_MAX, disk, ending);
 }
 
-static int write_all(int fd, const char *text, size_t len)
-{
-	while (len) {
-		ssize_t n = write(fd, text, len);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -1;
-		text += n;
-		len -= (size_t)n;
-	}
-	return fsync(fd);
-}
-
 int transfer_file_write(int dir, const char *name, const void *text, size_t len, vdisk_error *err)
 {
 	char fresh[TRANSFER_FILE_MAX + 8];
@@ -44,7 +30,7 @@ int transfer_file_write(int dir, const char *name, const void *text, size_t len,
 	fd = openat(dir, fresh, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0)
 		return fail_errno(err, "%s", name);
-	bad = write_all(fd, text, len);
+	bad = write_all(fd, text, len) || fsync(fd);
 	if (bad)
 		fail_errno(err, "%s", name);
 	if (close(fd) && !bad)

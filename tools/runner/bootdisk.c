@@ -8,6 +8,7 @@
 #include "fstest.h"
 #include "program.h"
 #include "uki.h"
+#include "common/write_all.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -194,16 +195,10 @@ static int bytes_put(const char *path, const uint8_t *bytes, size_t n, vdisk_err
 
 	if (fd < 0)
 		return -1;
-	while (n) {
-		ssize_t done = write(fd, bytes, n);
-
-		if (done < 0 && errno != EINTR) {
-			fail_errno(err, "%s", path);
-			close(fd);
-			return -1;
-		}
-		bytes += done > 0 ? done : 0;
-		n -= done > 0 ? (size_t)done : 0;
+	if (write_all(fd, bytes, n)) {
+		fail_errno(err, "%s", path);
+		close(fd);
+		return -1;
 	}
 	return close(fd) ? fail_errno(err, "%s", path) : 0;
 }

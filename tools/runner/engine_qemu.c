@@ -7,6 +7,7 @@
 #include "nbd.h"
 #include "qemu_args.h"
 #include "qmp.h"
+#include "common/write_all.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -105,12 +106,10 @@ static int variables_write(const struct qemu *q, const struct machine_config *m,
 	if (!m->variables)
 		return 0;
 	int fd = open(q->variables, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-	ssize_t n = fd < 0 ? -1 : write(fd, m->variables, m->variables_bytes);
-	if (n != (ssize_t)m->variables_bytes)
-		fail_errno(err, "%s", q->variables);
+	int rc = fd < 0 || write_all(fd, m->variables, m->variables_bytes) ? fail_errno(err, "%s", q->variables) : 0;
 	if (fd >= 0)
 		close(fd);
-	return n == (ssize_t)m->variables_bytes ? 0 : -1;
+	return rc;
 }
 
 static void variables_read(const struct qemu *q, const struct machine_config *m)

@@ -5,6 +5,7 @@
 #include "setup.h"
 
 #include "common/streams.h"
+#include "common/write_all.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -39,16 +40,9 @@ static bool serial_take(struct run *run, vdisk_error *err, bool *failed)
 	if (n <= 0)
 		return false;
 	judge_serial(&run->judge, bytes, (size_t)n, run_ms(run));
-	for (ssize_t at = 0; fd >= 0 && at < n && !*failed;) {
-		ssize_t done = write(fd, bytes + at, (size_t)(n - at));
-
-		if (done < 0 && errno == EINTR)
-			continue;
-		if (done < 0) {
-			fail_errno(err, "%s", run->options.serial);
-			*failed = true;
-		}
-		at += done > 0 ? done : 0;
+	if (fd >= 0 && write_all(fd, bytes, (size_t)n)) {
+		fail_errno(err, "%s", run->options.serial);
+		*failed = true;
 	}
 	return true;
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "output.h"
+#include "common/write_all.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -26,18 +27,6 @@ int output_judge(const char *path, vdisk_error *err)
 	return errno != ENOENT || access(folder, W_OK | X_OK) ? fail_errno(err, "%s", path) : 0;
 }
 
-static int all_write(int fd, const char *bytes, size_t n)
-{
-	for (size_t at = 0; at < n;) {
-		ssize_t done = write(fd, bytes + at, n - at);
-
-		if (done < 0 && errno != EINTR)
-			return -1;
-		at += done > 0 ? (size_t)done : 0;
-	}
-	return 0;
-}
-
 int output_write(const char *path, const void *bytes, size_t n, vdisk_error *err)
 {
 	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666), rc, why;
@@ -45,7 +34,7 @@ int output_write(const char *path, const void *bytes, size_t n, vdisk_error *err
 
 	if (fd < 0)
 		return fail_errno(err, "%s", path);
-	rc = all_write(fd, bytes, n);
+	rc = write_all(fd, bytes, n);
 	why = errno;
 	if (rc && !fstat(fd, &st) && S_ISREG(st.st_mode) && !ftruncate(fd, 0))
 		unlink(path);

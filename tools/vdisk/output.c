@@ -6,6 +6,7 @@
  */
 #include "output.h"
 #include "progress.h"
+#include "common/utf8.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -215,19 +216,6 @@ int output_end(int status)
 
 /* ---------------------------------------------------------------- JSON */
 
-/* Length of the UTF-8 character at p, 0 if the bytes are none. */
-static size_t utf8_len(const unsigned char *p)
-{
-	size_t n = p[0] < 0x80 ? 1 : p[0] < 0xc2 ? 0 : p[0] < 0xe0 ? 2 : p[0] < 0xf0 ? 3 : p[0] < 0xf5 ? 4 : 0;
-	for (size_t i = 1; i < n; i++)
-		if ((p[i] & 0xc0) != 0x80)
-			return 0;
-	if ((p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xed && p[1] >= 0xa0) || (p[0] == 0xf0 && p[1] < 0x90) ||
-	    (p[0] == 0xf4 && p[1] >= 0x90)) /* overlong, a surrogate, past U+10FFFF */
-		return 0;
-	return n;
-}
-
 void json_put(struct json_object *o, const char *key, struct json_object *value)
 {
 	if (json_object_object_add(o, key, value))
@@ -240,13 +228,12 @@ void json_put_text(struct json_object *o, const char *key, const char *text)
 		json_put(o, key, NULL);
 		return;
 	}
-	char *clean = tool_realloc(NULL, strlen(text) * 3 + 1);
-	size_t n = 0;
-	for (const unsigned char *p = (const unsigned char *)text; *p;) {
-		size_t len = utf8_len(p);
-		memcpy(clean + n, len ? (const char *)p : "\xef\xbf\xbd", len ? len : 3);
+	size_t left = strlen(text), n = 0;
+	char *clean = tool_realloc(NULL, left * 3 + 1);
+	for (size_t len; left; left -= len ? len : 1, text += len ? len : 1) {
+		len = utf8_len(text, left);
+		memcpy(clean + n, len ? text : "\xef\xbf\xbd", len ? len : 3);
 		n += len ? len : 3;
-		p += len ? len : 1;
 	}
 	json_put(o, key, json_must(json_object_new_string_len(clean, (int)n)));
 	free(clean);

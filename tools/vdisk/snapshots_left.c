@@ -2,6 +2,7 @@
 /* Snapshots that a conversion leaves behind: those inside the source, and the layers beside it that have a name. */
 #include "snapshots_left.h"
 #include "output.h"
+#include "common/utf8.h"
 
 #include <string.h>
 #include <sys/stat.h>
@@ -15,7 +16,8 @@ static void name_add(struct names *names, const char *name)
 {
 	size_t used = strlen(names->text);
 	if (names->n++ < 8)
-		snprintf(names->text + used, sizeof(names->text) - used, "%s\"%.24s\"", used ? ", " : "", name);
+		snprintf(names->text + used, sizeof(names->text) - used, "%s\"%.*s\"", used ? ", " : "",
+		         (int)utf8_fit(name, 24), name);
 }
 
 static void internal_add(void *ctx, const struct vdisk_snapshot_info *s) { name_add(ctx, s->name); }

@@ -678,7 +678,6 @@ struct vdisk_profile {
 	uint32_t firmware;       /* VDISK_FIRMWARE_*: what its machines can have */
 	uint32_t sectors;        /* 512, or 512 | 4096: logical sectors that its machines can show to the guest */
 	bool parents;            /* layers over parents are taken */
-	const char *digest;      /* of the image's file, which the system records or a manifest beside it holds; NULL: none */
 };
 
 /* The i-th, or NULL past the last. */

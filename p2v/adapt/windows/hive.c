@@ -5,6 +5,7 @@
 #include "hive.h"
 
 #include "common/fail.h"
+#include "common/write_all.h"
 
 #include <errno.h>
 #include <iconv.h>
@@ -25,17 +26,10 @@ static int copy_make(const struct bytes *from, const char *path, vdisk_error *er
 
 	if (fd < 0)
 		return fail_errno(err, "no memory file for a copy of %s", path);
-	for (size_t done = 0; done < from->len;) {
-		ssize_t n = write(fd, from->at + done, from->len - done);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0) {
-			fail_errno(err, "copying %s", path);
-			close(fd);
-			return -1;
-		}
-		done += (size_t)n;
+	if (write_all(fd, from->at, from->len)) {
+		fail_errno(err, "copying %s", path);
+		close(fd);
+		return -1;
 	}
 	return fd;
 }

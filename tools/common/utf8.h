@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Characters of UTF-8, as table 3-7 of the Unicode standard has them: none is longer than it need be, none a surrogate. */
+#ifndef COMMON_UTF8_H
+#define COMMON_UTF8_H
+
+#include <stddef.h>
+
+/* Bytes of the character at `at`, of which there are `n` > 0 bytes; 0: it is none. */
+size_t utf8_len(const void *at, size_t n);
+/* How much of `text` fits into `room` bytes without cutting a character. */
+size_t utf8_fit(const char *text, size_t room);
+
+#endif
