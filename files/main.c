@@ -11,6 +11,7 @@
 #include "../fuse/unmount.h"
 #include "args.h"
 #include "common/fail.h"
+#include "common/background.h"
 #include "common/say.h"
 #include "common/streams.h"
 #include "disk.h"
@@ -119,20 +120,8 @@ static void signals_block(struct ender *e)
 /* Lets the parent go. */
 static void announce(int ready_fd)
 {
-	int null;
-
-	if (ready_fd < 0)
-		return;
-	null = open("/dev/null", O_RDWR | O_CLOEXEC);
-	if (null >= 0) {
-		dup2(null, STDIN_FILENO);
-		dup2(null, STDOUT_FILENO);
-		dup2(null, STDERR_FILENO);
-		close(null);
-	}
-	say_open("vdisk mount", true);
-	(void)!write(ready_fd, "", 1); /* the parent may be gone */
-	close(ready_fd);
+	if (ready_fd >= 0)
+		background_ready("vdisk mount", ready_fd);
 }
 
 static unsigned long long guest_activity(const void *guest) { return ((const struct guest *)guest)->calls; }

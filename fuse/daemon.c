@@ -10,7 +10,9 @@
  */
 #include "daemon.h"
 #include "links.h"
+#include "common/background.h"
 #include "common/notify.h"
+#include "common/stop.h"
 #include "overlay.h"
 #include "populate.h"
 #include "unmount.h"
@@ -32,6 +34,7 @@
 
 #define WAKE SIGUSR1 /* to a thread that waits: look again */
 #define SECOND INT64_C(1000000000)
+#define GRACE (5 * SECOND) /* for requests under way when it is broken off */
 #define TICK (SECOND / 4) /* between one look at the idle time and the next, at least */
 
 struct server {
@@ -43,6 +46,12 @@ struct server {
 	pthread_t loop, control;
 	_Atomic bool ended; /* the loop */
 };
+
+/* While the image is opened, which may be on a server that hangs, signals set this; from then on control waits for them, and sets
+   it where what was broken off does not end. */
+static volatile int cancel;
+
+static void on_signal(int number) { stop_ask(&cancel, number); }
 
 static void waked(int sig) { (void)sig; }
 
@@ -57,7 +66,6 @@ static void signals_block(sigset_t *set)
 	sigaddset(set, WAKE);
 	pthread_sigmask(SIG_BLOCK, set, NULL);
 	sigaction(WAKE, &sa, NULL);
-	signal(SIGPIPE, SIG_IGN);
 }
 
 /* ---------------------------------------------------------------- control */
@@ -70,11 +78,14 @@ static void control_end(struct server *s)
 	say(LOG_WARNING, "%s: is in use; what is open there is broken off", s->mountpoint);
 	unmount(s->mountpoint, UNMOUNT_SYNC | UNMOUNT_DETACH);
 	fuse_session_exit(s->se);
+	const int64_t end = monotonic_ns() + GRACE;
 	while (!s->ended) { /* the loop may be just about to wait */
 		struct timespec t = { .tv_nsec = SECOND / 50 };
 
 		pthread_kill(s->loop, WAKE);
 		nanosleep(&t, NULL);
+		if (monotonic_ns() > end)
+			cancel = 1;
 	}
 }
 
@@ -149,21 +160,10 @@ static struct fuse_session *session_new(struct fs *fs, const struct args *a)
 static void ready(void *ctx)
 {
 	struct server *s = ctx;
-	char byte = 0;
 
 	notify("READY=1\nMAINPID=%d\nSTATUS=Serving %s", (int)getpid(), s->mountpoint);
-	if (s->ready_fd < 0)
-		return;
-	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-
-	say_open("vdisk mount", true);
-	for (int fd = 0; null >= 0 && fd <= 2; fd++)
-		dup2(null, fd);
-	if (null > 2)
-		close(null);
-	if (write(s->ready_fd, &byte, 1) != 1)
-		say(LOG_WARNING, "who asked for the mount is gone");
-	close(s->ready_fd);
+	if (s->ready_fd >= 0)
+		background_ready("vdisk mount", s->ready_fd);
 }
 
 static int serve_mounted(struct server *s)
@@ -198,6 +198,7 @@ static int states_close(struct fs *fs, bool served)
 	vdisk_error err;
 	int rc = 0;
 
+	cancel = 0; /* what was written takes the time that it takes */
 	while (fs->states) {
 		struct state *s = fs->states;
 
@@ -221,7 +222,9 @@ int daemon_serve(struct args *a, int ready_fd)
 	sigset_t set;
 	int rc = 2;
 
-	signals_block(&set);
+	a->source.cancel = &cancel;
+	signal(SIGPIPE, SIG_IGN);
+	stop_signals(on_signal);
 	/* A loop device over us must not wait for its own write-back.  It needs a capability, so it may fail. */
 	prctl(PR_SET_IO_FLUSHER, 1, 0, 0, 0);
 	if (vdisk_path_judge(a->dir, &err)) {
@@ -242,6 +245,12 @@ int daemon_serve(struct args *a, int ready_fd)
 		say(LOG_ERR, "%s", err.message);
 		goto out;
 	}
+	signals_block(&set);
+	if (cancel) {
+		say(LOG_ERR, "stopped by a signal");
+		goto out;
+	}
+	background_loose();
 	s.se = session_new(&s.fs, a);
 	if (!s.se || fuse_session_mount(s.se, s.mountpoint)) {
 		say(LOG_ERR, "%s: cannot be mounted on", s.mountpoint);
@@ -250,6 +259,7 @@ int daemon_serve(struct args *a, int ready_fd)
 	served = true;
 	rc = serve_mounted(&s);
 	fuse_session_unmount(s.se);
+	cancel = 1; /* nobody wants to know of partitions any more */
 	links_free(s.fs.links);
 out:
 	if (s.se)

@@ -6,15 +6,14 @@
  * The parent waits until the child serves the mount and has looked at the partitions, or has said why it cannot; so the shell's
  * next command finds everything in place.
  */
+#include "common/background.h"
 #include "common/say.h"
 #include "common/streams.h"
 #include "daemon.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 static bool is_helper(const char *argv0)
@@ -60,25 +59,11 @@ int main(int argc, char **argv)
 	if (!is_helper(argv[0]) && wants_files(argv))
 		return files_run(argv);
 
-	int rc = is_helper(argv[0]) ? args_parse_helper(&a, argc, argv) : args_parse(&a, argc, argv), fds[2], status;
-	pid_t pid;
-	char byte;
+	int rc = is_helper(argv[0]) ? args_parse_helper(&a, argc, argv) : args_parse(&a, argc, argv), ready_fd = -1;
 
 	if (rc)
 		return rc < 0 ? 2 : 0;
-	if (a.foreground)
-		return daemon_serve(&a, -1);
-	if (pipe2(fds, O_CLOEXEC) || (pid = fork()) < 0) {
-		fprintf(stderr, "vdisk mount: %s\n", strerror(errno));
-		return 2;
-	}
-	if (!pid) {
-		close(fds[0]);
-		setsid();
-		return daemon_serve(&a, fds[1]);
-	}
-	close(fds[1]);
-	if (read(fds[0], &byte, 1) == 1)
-		return 0;
-	return waitpid(pid, &status, 0) == pid && WIFEXITED(status) && WEXITSTATUS(status) ? WEXITSTATUS(status) : 2;
+	if (!a.foreground && (rc = background_fork(&ready_fd)) >= 0)
+		return rc;
+	return daemon_serve(&a, ready_fd);
 }

@@ -16,6 +16,7 @@ struct state *overlay_open(const struct args *a, vdisk_error *err)
 	s = state_new(o->overlay ? o->overlay : o->image, o->overlay ? "qcow2" : o->format, NULL, source.allow,
 	              o->force_share ? VDISK_OPEN_NO_LOCK : 0);
 	if (s) {
+		s->cancel = o->cancel;
 		s->fresh = source.made;
 		state_take(s, source.img);
 		return s;

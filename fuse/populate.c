@@ -93,8 +93,10 @@ static struct state *state_add(struct fs *fs, const char *path, const char *form
 
 	for (last = &fs->states; s && *last; last = &(*last)->next)
 		;
-	if (s)
+	if (s) {
+		s->cancel = fs->states->cancel;
 		*last = s;
+	}
 	return s;
 }
 

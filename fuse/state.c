@@ -47,6 +47,7 @@ int state_open(struct state *s, vdisk_error *err)
 		.options = s->snapshot ? options : NULL,
 		.allow_dirs = s->allow,
 		.log = say_log,
+		.cancel = s->cancel,
 	};
 	vdisk_image *img;
 

@@ -21,6 +21,7 @@ struct state {
 	char *snapshot;          /* "snapshot=ID", the option to open it with; NULL: the active state */
 	const char *const *allow;
 	uint32_t flags;          /* VDISK_OPEN_* */
+	const volatile int *cancel; /* vdisk_open()'s */
 	bool writable;
 	bool fresh;              /* a layer that was made for this mount: goes away again if that fails */
 	struct timespec mtime;   /* the image's, when it was opened; of an internal snapshot, when it was made */

@@ -5,10 +5,12 @@
  * Signals are blocked before any thread starts and read from a descriptor; the server stops when there is one to read.  With --fork
  * the parent waits until the child listens, or has said why it cannot.
  */
+#include "common/background.h"
 #include "common/fail.h"
 #include "common/folder.h"
 #include "common/notify.h"
 #include "common/say.h"
+#include "common/stop.h"
 #include "common/streams.h"
 #include "bitmap.h"
 #include "listen.h"
@@ -47,11 +49,15 @@ struct program {
 	bool has_pid_file;     /* ours: another server's stays */
 };
 
+/* While the image is opened, which may be on a server that hangs, signals set this; then serving waits for them. */
+static volatile int cancel;
+
+static void on_signal(int number) { stop_ask(&cancel, number); }
+
 static int signals_take(struct program *p, vdisk_error *err)
 {
 	sigset_t set;
 
-	signal(SIGPIPE, SIG_IGN);
 	sigemptyset(&set);
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
@@ -59,7 +65,9 @@ static int signals_take(struct program *p, vdisk_error *err)
 	sigaddset(&set, SIGCHLD);
 	sigprocmask(SIG_BLOCK, &set, &p->old_mask);
 	p->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-	return p->signal_fd < 0 ? fail_errno(err, "signals") : 0;
+	if (p->signal_fd < 0)
+		return fail_errno(err, "signals");
+	return cancel ? fail(err, VDISK_CANCELLED, "stopped by a signal") : 0;
 }
 
 /* A folder of its own for the socket of --run. */
@@ -93,14 +101,12 @@ static int program_open(struct program *p, vdisk_error *err)
 {
 	const struct options *o = p->o;
 
-	if (signals_take(p, err))
-		return -1;
 	p->has_tls = o->tls.folder || o->tls.psk;
 	if (p->has_tls && tls_init(&p->tls, &o->tls, err)) {
 		p->has_tls = false;
 		return -1;
 	}
-	if (source_open(&p->source, &o->source, err))
+	if (source_open(&p->source, &o->source, err) || signals_take(p, err))
 		return -1;
 	if (export_init(&p->x, p->source.img, p->source.off, p->source.len, p->source.rw))
 		return fail_nomem(err);
@@ -124,6 +130,7 @@ static int program_close(struct program *p, vdisk_error *err)
 	if (p->folder[0])
 		rmdir(p->folder);
 	bitmap_free(&p->x.bitmap);
+	cancel = 0; /* what was written takes the time that it takes */
 	rc = source_close(&p->source, err);
 	if (p->has_tls)
 		tls_destroy(&p->tls);
@@ -179,17 +186,8 @@ static int announce(struct program *p, int ready_fd, vdisk_error *err)
 		return fail_errno(err, "standard output");
 	notify("READY=1");
 	if (ready_fd >= 0) {
-		int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-
-		if (null >= 0) {
-			dup2(null, STDIN_FILENO);
-			dup2(null, STDOUT_FILENO);
-			dup2(null, STDERR_FILENO);
-			close(null);
-		}
-		say_open("vdisk nbd", true);
-		(void)!write(ready_fd, "", 1); /* the parent may be gone */
-		close(ready_fd);
+		background_loose();
+		background_ready("vdisk nbd", ready_fd);
 	}
 	return p->o->run ? command_start(p, err) : 0;
 }
@@ -211,6 +209,7 @@ static int program_serve(struct program *p, vdisk_error *err)
 		.clients_max = o->clients,
 		.idle_timeout_sec = o->idle_timeout_sec,
 		.once = o->once,
+		.cancel = &cancel,
 	};
 	struct signalfd_siginfo si = { 0 };
 	int rc;
@@ -235,6 +234,8 @@ static int run(const struct options *o, int ready_fd)
 		return 2;
 	}
 	p->o = o;
+	signal(SIGPIPE, SIG_IGN);
+	stop_signals(on_signal);
 	prctl(PR_SET_IO_FLUSHER, 1, 0, 0, 0); /* a kernel client here must not wait for its own write-back; needs a capability, so
 	                                         may fail */
 	failed = program_open(p, &err) || announce(p, ready_fd, &err) || program_serve(p, &err);
@@ -254,28 +255,15 @@ static int run(const struct options *o, int ready_fd)
 int main(int argc, char **argv)
 {
 	struct options o;
-	int rc = options_parse(&o, argc, argv), fds[2], status;
-	pid_t pid;
-	char byte;
+	int rc = options_parse(&o, argc, argv), ready_fd = -1;
 
 	streams_secure();
 	if (rc)
 		return rc < 0 ? 2 : 0;
 	say_open("vdisk nbd", false);
 	o.source.log = say_log;
-	if (!o.fork)
-		return run(&o, -1);
-	if (pipe2(fds, O_CLOEXEC) || (pid = fork()) < 0) {
-		perror("vdisk nbd");
-		return 2;
-	}
-	if (!pid) {
-		close(fds[0]);
-		setsid();
-		return run(&o, fds[1]);
-	}
-	close(fds[1]);
-	if (read(fds[0], &byte, 1) == 1)
-		return 0;
-	return waitpid(pid, &status, 0) == pid && WIFEXITED(status) && WEXITSTATUS(status) ? WEXITSTATUS(status) : 2;
+	o.source.cancel = &cancel;
+	if (o.fork && (rc = background_fork(&ready_fd)) >= 0)
+		return rc;
+	return run(&o, ready_fd);
 }

@@ -202,6 +202,7 @@ static void drain(struct server *s)
 
 		if (left <= 0 && !broken) {
 			all(s, conn_break);
+			*s->cfg->cancel = 1;
 			broken = true;
 		}
 		poll(&p, 1, broken ? -1 : (int)left);

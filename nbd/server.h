@@ -12,6 +12,7 @@ struct server_config {
 	int stop_fd;              /* readable: stop */
 	unsigned clients_max;     /* further ones wait in the sockets' queues */
 	unsigned idle_timeout_sec;/* end after that long without a client; 0: never */
+	volatile int *cancel;     /* made 1 once clients have been cut off, so that no server is waited for on their behalf */
 	bool once;                /* end when the last client has left that got past the handshake */
 };
 

@@ -7,6 +7,7 @@
  */
 #include "common/fail.h"
 #include "common/say.h"
+#include "common/stop.h"
 #include "common/streams.h"
 #include "disk.h"
 #include "guestfs_windows.h"
@@ -52,12 +53,8 @@ static void on_signal(int sig)
 
 static void signals_take(void)
 {
-	const struct sigaction act = { .sa_handler = on_signal };
-
 	signal(SIGPIPE, SIG_IGN);
-	sigaction(SIGINT, &act, NULL);
-	sigaction(SIGTERM, &act, NULL);
-	sigaction(SIGHUP, &act, NULL);
+	stop_signals(on_signal);
 }
 
 /* ---------------------------------------------------------------- the disks */

@@ -8,6 +8,7 @@
 #include "sink_local.h"
 
 #include "common/fail.h"
+#include "common/stop.h"
 #include "common/streams.h"
 #include "machine/json.h"
 
@@ -36,22 +37,12 @@ struct program {
 
 static volatile int cancel;
 
-static void on_signal(int number)
-{
-	(void)number;
-	cancel = 1;
-}
+static void on_signal(int number) { stop_ask(&cancel, number); }
 
-/* The first one ends it in good order, the second one at once. */
 static void signals_take(void)
 {
-	static const int numbers[] = { SIGINT, SIGTERM, SIGHUP };
-	struct sigaction act = { .sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND | SA_RESTART }, old;
-
 	signal(SIGPIPE, SIG_IGN);
-	for (size_t i = 0; i < sizeof(numbers) / sizeof(*numbers); i++)
-		if (!sigaction(numbers[i], NULL, &old) && old.sa_handler != SIG_IGN)
-			sigaction(numbers[i], &act, NULL);
+	stop_signals(on_signal);
 }
 
 /* Files of our own must not lie on what is frozen. */

@@ -20,16 +20,8 @@ static void on_signal(int number) { stop_ask(&cancel, number); }
 
 static void signals_take(void)
 {
-	const struct sigaction act = { .sa_handler = on_signal, .sa_flags = SA_RESTART };
-	static const int numbers[] = { SIGINT, SIGTERM, SIGHUP };
-
 	signal(SIGPIPE, SIG_IGN);
-	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
-		struct sigaction old;
-
-		if (!sigaction(numbers[i], NULL, &old) && old.sa_handler != SIG_IGN) /* nohup's wish stands */
-			sigaction(numbers[i], &act, NULL);
-	}
+	stop_signals(on_signal);
 }
 
 void flow_note(struct flow *f, const char *format, ...)

@@ -39,7 +39,8 @@ static int image_open(const struct opening *w, uint32_t flags, vdisk_image **img
 {
 	const struct source_options *o = w->o;
 	struct vdisk_open_options open = {
-		.format = o->format, .flags = flags, .allow_dirs = o->allow, .log = o->log, .log_ctx = o->log_ctx
+		.format = o->format, .flags = flags, .allow_dirs = o->allow, .log = o->log, .log_ctx = o->log_ctx,
+		.cancel = o->cancel
 	};
 
 	return vdisk_open(o->image, &open, img, err);
@@ -106,7 +107,7 @@ static int layer_make(const struct opening *w, const char *layer, vdisk_error *e
 static int layer_open(const struct opening *w, const char *layer, vdisk_error *err)
 {
 	struct vdisk_open_options open = { .format = "qcow2", .flags = VDISK_OPEN_RW, .allow_dirs = w->s->allow, .log = w->o->log,
-		.log_ctx = w->o->log_ctx };
+		.log_ctx = w->o->log_ctx, .cancel = w->o->cancel };
 	vdisk_image **img = &w->s->img;
 	const char *parent;
 	struct stat x, y;
@@ -186,7 +187,8 @@ static int partition_find(struct source *s, unsigned number, vdisk_error *err)
 
 int source_sound(const struct source_options *o, vdisk_error *err)
 {
-	struct vdisk_open_options open = { .format = o->format, .flags = o->force_share ? VDISK_OPEN_NO_LOCK : 0, .allow_dirs = o->allow };
+	struct vdisk_open_options open = { .format = o->format, .flags = o->force_share ? VDISK_OPEN_NO_LOCK : 0,
+		.allow_dirs = o->allow, .cancel = o->cancel };
 	vdisk_image *img;
 	int rc;
 

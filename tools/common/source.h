@@ -19,6 +19,7 @@ struct source_options {
 	bool rw, force, force_share;
 	vdisk_log_fn log;
 	void *log_ctx;
+	const volatile int *cancel; /* as vdisk_open()'s */
 };
 
 struct source { /* not to be copied: it points into itself */

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Async-signal-safe: clock_gettime(), signal() and raise() are. */
 #include "common/stop.h"
 
 #include <signal.h>
+#include <stddef.h>
 #include <time.h>
 
 #define AT_ONCE_MS 500
 
 static volatile long long asked_ms; /* when the first one came; written before *cancel is set, by the handler alone */
 
+/* Async-signal-safe: clock_gettime(), signal() and raise() are. */
 void stop_ask(volatile int *cancel, int number)
 {
 	struct timespec now;
@@ -22,5 +23,18 @@ void stop_ask(volatile int *cancel, int number)
 	} else if (ms - asked_ms >= AT_ONCE_MS) {
 		signal(number, SIG_DFL);
 		raise(number);
+	}
+}
+
+void stop_signals(void (*handler)(int))
+{
+	static const int numbers[] = { SIGINT, SIGTERM, SIGHUP };
+	const struct sigaction act = { .sa_handler = handler, .sa_flags = SA_RESTART };
+
+	for (size_t i = 0; i < sizeof(numbers) / sizeof(*numbers); i++) {
+		struct sigaction old;
+
+		if (!sigaction(numbers[i], NULL, &old) && old.sa_handler != SIG_IGN)
+			sigaction(numbers[i], &act, NULL);
 	}
 }

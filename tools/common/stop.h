@@ -6,5 +6,7 @@
 /* For signal handlers: the first call sets *cancel; one that comes half a second later, or more, ends the process by that signal.
    What comes at once is the same wish: timeout(1), sudo(8) and their like send to the process and to its group. */
 void stop_ask(volatile int *cancel, int number);
+/* SIGINT, SIGTERM and SIGHUP go to `handler`, but for one that is ignored: nohup's wish stands.  System calls are gone on with. */
+void stop_signals(void (*handler)(int));
 
 #endif

@@ -34,28 +34,19 @@ static void on_signal_stop_writes(int number)
 	setrlimit(RLIMIT_FSIZE, &(struct rlimit){ 0, 0 });
 }
 
-static const volatile int *signals_handle(void (*handler)(int))
+const volatile int *cancel_by_signals(void)
 {
-	struct sigaction act = { .sa_handler = handler, .sa_flags = SA_RESTART };
-	sigemptyset(&act.sa_mask);
-	static const int numbers[] = { SIGINT, SIGTERM, SIGHUP };
-	for (size_t i = 0; i < sizeof(numbers) / sizeof(*numbers); i++) {
-		struct sigaction old;
-		/* nohup's wish stands. */
-		if (!sigaction(numbers[i], NULL, &old) && old.sa_handler != SIG_IGN)
-			sigaction(numbers[i], &act, NULL);
-	}
+	stop_signals(on_signal);
 	return &cancel_flag;
 }
-
-const volatile int *cancel_by_signals(void) { return signals_handle(on_signal); }
 
 const volatile int *cancel_asked(void) { return &cancel_flag; }
 
 const volatile int *cancel_writes_by_signals(void)
 {
 	signal(SIGXFSZ, SIG_IGN); /* an error of write() instead */
-	return signals_handle(on_signal_stop_writes);
+	stop_signals(on_signal_stop_writes);
+	return &cancel_flag;
 }
 
 void progress_wipe(void)
