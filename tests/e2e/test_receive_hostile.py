@@ -47,19 +47,22 @@ class Underway:
 	def __init__(self, r):
 		self.data = rng_for("underway").randbytes(16 * MIB)
 		self.c, self.stop, self.fault = Capture(r, {"sda": self.data}, host="underway"), threading.Event(), None
-		self.t = threading.Thread(target=self.run)
+		self.client, self.t = Client(self.c.r, self.c.secret), threading.Thread(target=self.run)
+
+	def chunk(self, i):
+		self.c.chunks("sda", data_record(i, self.data[i * CHUNK:(i + 1) * CHUNK]), client=self.client)
 
 	def run(self):
 		try:
-			client = Client(self.c.r, self.c.secret)
-			for i in range(16):
-				self.c.chunks("sda", data_record(i, self.data[i * CHUNK:(i + 1) * CHUNK]), client=client)
-				self.stop.wait(0.1)
-			client.close()
+			for i in range(1, 16):
+				self.stop.wait(0.3)
+				self.chunk(i)
+			self.client.close()
 		except BaseException as e:
 			self.fault = e
 
 	def __enter__(self):
+		self.chunk(0) # it has its connection, and is known
 		self.t.start()
 		return self
 
