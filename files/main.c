@@ -151,7 +151,8 @@ static int guest_run(const struct args *a, struct ender *e, const char *mountpoi
 	if (!a->foreground)
 		setsid(); /* the appliance stays behind */
 	if (!rc) {
-		rc = guest_mount(&t, mountpoint, a->allow_other, !o.rw && !a->idle_seconds, err);
+		rc = background_wanted(ready_fd) ? guest_mount(&t, mountpoint, a->allow_other, !o.rw && !a->idle_seconds, err)
+		                                 : fail(err, VDISK_CANCELLED, "who asked for the mount is gone");
 		if (!rc && !ender_start(e, mountpoint, guest_activity, &t, err)) {
 			announce(ready_fd);
 			rc = guest_serve(&t, err);

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -46,6 +47,13 @@ int background_fork(int *ready_fd)
 }
 
 void background_loose(void) { prctl(PR_SET_PDEATHSIG, 0); }
+
+bool background_wanted(int ready_fd)
+{
+	struct pollfd p = { .fd = ready_fd };
+
+	return ready_fd < 0 || poll(&p, 1, 0) <= 0; /* an error: nobody reads */
+}
 
 void background_ready(const char *program, int ready_fd)
 {
