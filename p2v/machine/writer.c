@@ -40,6 +40,16 @@ char *writer_end(struct writer *w, size_t *len)
 	return text;
 }
 
+/* NULL: there is no memory, which is noted. */
+static char *formatted(struct writer *w, const char *format, va_list args)
+{
+	char *text;
+	int n = vasprintf(&text, format, args);
+
+	look(w, n);
+	return n < 0 ? NULL : text;
+}
+
 void writer_open(struct writer *w, const char *name) { look(w, xmlTextWriterStartElement(w->w, chars(name))); }
 void writer_close(struct writer *w) { look(w, xmlTextWriterEndElement(w->w)); }
 
@@ -51,16 +61,12 @@ void writer_attr(struct writer *w, const char *name, const char *value)
 
 void writer_attrf(struct writer *w, const char *name, const char *format, ...)
 {
-	char *text;
 	va_list args;
-	int n;
+	char *text;
 
 	va_start(args, format);
-	n = vasprintf(&text, format, args);
+	text = formatted(w, format, args);
 	va_end(args);
-	look(w, n);
-	if (n < 0)
-		return;
 	writer_attr(w, name, text);
 	free(text);
 }
@@ -73,16 +79,12 @@ void writer_text(struct writer *w, const char *name, const char *value)
 
 void writer_textf(struct writer *w, const char *name, const char *format, ...)
 {
-	char *text;
 	va_list args;
-	int n;
+	char *text;
 
 	va_start(args, format);
-	n = vasprintf(&text, format, args);
+	text = formatted(w, format, args);
 	va_end(args);
-	look(w, n);
-	if (n < 0)
-		return;
 	writer_text(w, name, text);
 	free(text);
 }
