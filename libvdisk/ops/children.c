@@ -138,7 +138,33 @@ static char *list_find(char *list, const char *child)
 	return NULL;
 }
 
-int vd_children_add(const char *path, const char *child, vd_error *err)
+/* What the list of the image at `path` calls `child`: whole, and short where it lies in the image's folder or below (else the same).
+   Lists get the short one, since folders are moved and renamed as they are. */
+struct child_name {
+	char *whole; /* owned */
+	const char *brief;
+};
+
+static int name_make(struct child_name *n, const char *path, const char *child, vd_error *err)
+{
+	VD_AUTO_FREE char *image = NULL;
+	size_t folder;
+
+	if (vd_path_real(path, &image, err) || vd_path_real(child, &n->whole, err))
+		return -1;
+	folder = (size_t)vd_folder_length(image);
+	n->brief = strncmp(n->whole, image, folder) ? n->whole : n->whole + folder;
+	return 0;
+}
+
+static char *name_find(char *list, const struct child_name *n)
+{
+	char *at = list_find(list, n->brief);
+
+	return at ? at : list_find(list, n->whole);
+}
+
+static int name_add(const char *path, const struct child_name *name, vd_error *err)
 {
 	VD_AUTO_FREE char *list = NULL, *longer = NULL;
 	size_t n;
@@ -146,11 +172,20 @@ int vd_children_add(const char *path, const char *child, vd_error *err)
 
 	if (list_get(path, &list, &can, err))
 		return -1;
-	if (!can || list_find(list, child))
+	if (!can || name_find(list, name))
 		return 0;
 	n = strlen(list);
-	longer = vd_asprintf("%s%s%s\n", list, n && list[n - 1] != '\n' ? "\n" : "", child);
+	longer = vd_asprintf("%s%s%s\n", list, n && list[n - 1] != '\n' ? "\n" : "", name->brief);
 	return longer ? list_put(path, longer, err) : vd_fail_nomem(err, n);
+}
+
+int vd_children_add(const char *path, const char *child, vd_error *err)
+{
+	struct child_name name = { 0 };
+	int rc = name_make(&name, path, child, err) ? -1 : name_add(path, &name, err);
+
+	vd_free(name.whole);
+	return rc;
 }
 
 int vd_children_protect(vdisk_image *img, const char *child, vd_error *err)
@@ -193,7 +228,7 @@ static int files_unprotect(const char *path, vd_error *err)
 	return rc;
 }
 
-int vd_children_remove(const char *path, const char *child, vd_error *err)
+static int name_remove(const char *path, const struct child_name *name, vd_error *err)
 {
 	VD_AUTO_FREE char *list = NULL;
 	char *at, *end;
@@ -201,7 +236,7 @@ int vd_children_remove(const char *path, const char *child, vd_error *err)
 
 	if (list_get(path, &list, &can, err))
 		return -1;
-	at = list_find(list, child);
+	at = name_find(list, name);
 	if (!at)
 		return 0;
 	end = strchr(at, '\n');
@@ -209,6 +244,15 @@ int vd_children_remove(const char *path, const char *child, vd_error *err)
 	if (list_put(path, list, err))
 		return -1;
 	return *list ? 0 : files_unprotect(path, err);
+}
+
+int vd_children_remove(const char *path, const char *child, vd_error *err)
+{
+	struct child_name name = { 0 };
+	int rc = name_make(&name, path, child, err) ? -1 : name_remove(path, &name, err);
+
+	vd_free(name.whole);
+	return rc;
 }
 
 static void move_tell(const vdisk_image *img, const vd_error *why)
@@ -325,11 +369,16 @@ static int children_search(const char *path, const struct vdisk_open_options *o,
 	if (folder_search(path, o, any, out, err) || list_get(path, &list, &can, err))
 		return -1;
 	for (char *at = list, *end; *at; at = end) {
+		VD_AUTO_FREE char *name = NULL;
+
 		end = strchr(at, '\n');
 		end = end ? end : at + strlen(at);
 		if (*end)
 			*end++ = '\0';
-		if ((any || vd_children_is(at, path, o)) && vd_paths_add(out, at, err))
+		name = vd_asprintf("%.*s%s", *at == '/' ? 0 : vd_folder_length(path), path, at);
+		if (!name)
+			return vd_fail_nomem(err, strlen(at));
+		if ((any || vd_children_is(name, path, o)) && vd_paths_add(out, name, err))
 			return -1;
 	}
 	return 0;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Images that others lie over: their list in the extended attribute "user.vdisk.children" (absolute paths, one on a line), the
- * missing write permission that goes with it (core/open.c refuses to write to such an image unless it is forced to), and the search
- * for them.
+ * Images that others lie over: their list in the extended attribute "user.vdisk.children" (one on a line: by a name relative to
+ * the image's folder what lies there or below, so that both can be moved together; else by an absolute path), the missing write
+ * permission that goes with it (core/open.c refuses to write to such an image unless it is forced to), and the search for them.
  */
 #ifndef VD_OPS_CHILDREN_H
 #define VD_OPS_CHILDREN_H

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """vdisk migrate and vdisk p2v: a machine in, its disks, description and report out; all of it or nothing."""
-import base64, glob, hashlib, json, os, re, shutil, signal, stat, subprocess, sys, tarfile, time
+import base64, errno, glob, hashlib, json, os, re, shutil, signal, stat, subprocess, sys, tarfile, time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 from vdtest import *
 from archives import *
@@ -317,6 +317,20 @@ def snapshots_of_vmware():
 				if suffix == "vmdk":
 					qemu_img("compare", "-f", "raw", "-F", "vmdk", "want.raw", path)
 				vdisk("compare", "-f", "raw", "want.raw", path)
+			if listed(target) is not None: # by names that the folder's last renaming does not touch
+				name = "web-%d%%s.%s" % (disk, suffix)
+				record = name % "-s1" + ".snapshots"
+				eq([sorted((record, name % "-s2")), sorted((record, name % "-s3", name % ""))], [sorted(listed("%s/%s" % (target, name % s))) for s in ("-s1", "-s2")], "who needs them")
+
+
+def listed(path):
+	"""The images that need the one at `path`; None: the file system cannot say so."""
+	try:
+		return os.getxattr(path, "user.vdisk.children").decode().split("\n")[:-1]
+	except OSError as e:
+		if e.errno not in (errno.ENOTSUP, errno.ENODATA):
+			raise
+		return None if e.errno == errno.ENOTSUP else []
 
 
 @case
