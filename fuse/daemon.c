@@ -250,7 +250,8 @@ int daemon_serve(struct args *a, int ready_fd)
 		say(LOG_ERR, "stopped by a signal");
 		goto out;
 	}
-	background_loose();
+	if (ready_fd >= 0)
+		background_loose(); /* else whoever runs us may want us to end with it */
 	s.se = session_new(&s.fs, a);
 	if (!s.se || fuse_session_mount(s.se, s.mountpoint)) {
 		say(LOG_ERR, "%s: cannot be mounted on", s.mountpoint);
