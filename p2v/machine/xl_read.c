@@ -10,9 +10,12 @@
 #include "xml.h"
 
 #include <ctype.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+
+#define LISTS_MAX 8
 
 struct xl {
 	struct machine *m;
@@ -27,7 +30,7 @@ static const char *const harmless[] = {
 	"builder", "type", "on_poweroff", "on_reboot", "on_crash", "on_watchdog", "on_soft_reset", "vnc*", "spice*", "sdl*",
 	"keymap", "acpi", "apic", "pae", "nx", "hap", "usb", "usbdevice", "device_model_version", "device_model_override",
 	"xen_platform_pci", "viridian", "localtime", "cpu_weight", "cap", "pool", "nographic", "soundhw", "opengl", "shadow_memory",
-	"timer_mode", "hpet", "maxvcpus", "maxmem", "tsc_mode", "kernel_*", NULL
+	"timer_mode", "hpet", "maxvcpus", "tsc_mode", "kernel_*", NULL
 };
 
 /* ---------------------------------------------------------------- the language */
@@ -49,21 +52,26 @@ static void blanks_skip(struct xl *x, bool lines)
 
 static int hex(char c) { return isdigit((unsigned char)c) ? c - '0' : isxdigit((unsigned char)c) ? (c | 0x20) - 'a' + 10 : -1; }
 
-/* What stands behind a backslash. */
+/* What stands behind a backslash; '\0': nothing that is known. */
 static char escape_take(struct xl *x)
 {
-	static const char names[] = "abfnrtv", values[] = "\a\b\f\n\r\t\v";
-	const char *known = strchr(names, *x->at);
-	char c = *x->at;
+	static const char names[] = "abfnrtv\"'\\", values[] = "\a\b\f\n\r\t\v\"'\\";
+	const char *known = *x->at ? strchr(names, *x->at) : NULL;
+	unsigned c = 0, n = 0;
 
-	x->at++;
-	if (known && *known)
+	if (known) {
+		x->at++;
 		return values[known - names];
-	if (c == 'x' && hex(x->at[0]) >= 0 && hex(x->at[1]) >= 0) {
-		c = (char)(hex(x->at[0]) * 16 + hex(x->at[1]));
-		x->at += 2;
 	}
-	return c;
+	if (*x->at == 'x' && hex(x->at[1]) >= 0 && hex(x->at[2]) >= 0) {
+		c = (unsigned)(hex(x->at[1]) * 16 + hex(x->at[2]));
+		x->at += 3;
+		return (char)c;
+	}
+	for (; n < 3 && x->at[n] >= '0' && x->at[n] <= '7'; n++)
+		c = c * 8 + (unsigned)(x->at[n] - '0');
+	x->at += n;
+	return c <= 0xff ? (char)c : '\0';
 }
 
 static int syntax(struct xl *x, const char *what)
@@ -83,29 +91,28 @@ static int value_take(struct xl *x, const char *key, size_t key_len)
 		while (*x->at && *x->at != quote && *x->at != '\n') {
 			char c = *x->at++;
 
-			if (c == '\\' && *x->at)
-				c = escape_take(x);
+			if (c == '\\' && !(c = escape_take(x)))
+				return syntax(x, "a string has an unknown escape");
 			if (n == MACHINE_TEXT_MAX)
 				return syntax(x, "a string is too long");
-			if (c)
-				text[n++] = c;
+			text[n++] = c;
 		}
 		if (*x->at != quote)
 			return syntax(x, "a string does not end");
 		x->at++;
 	} else {
-		while (isalnum((unsigned char)*x->at) || (*x->at && strchr("-+._", *x->at))) {
-			if (n == MACHINE_TEXT_MAX)
-				return syntax(x, "a number is too long");
-			text[n++] = *x->at++;
-		}
-		if (!n)
-			return syntax(x, "there is no value");
+		while (isdigit((unsigned char)*x->at) && isalnum((unsigned char)x->at[n]))
+			n++;
+		if (!n || n > MACHINE_TEXT_MAX)
+			return syntax(x, "there is neither a string nor a number");
+		memcpy(text, x->at, n);
+		x->at += n;
 	}
 	return settings_add(&x->s, key, key_len, text, n, x->line, x->err);
 }
 
-static int list_take(struct xl *x, const char *key, size_t key_len)
+/* What lists within it hold (vnuma's) stands under the same key. */
+static int list_take(struct xl *x, const char *key, size_t key_len, unsigned depth)
 {
 	x->at++;
 	for (;;) {
@@ -114,9 +121,9 @@ static int list_take(struct xl *x, const char *key, size_t key_len)
 			x->at++;
 			return 0;
 		}
-		if (*x->at == '[')
-			return syntax(x, "a list in a list is not understood");
-		if (value_take(x, key, key_len))
+		if (*x->at == '[' && depth == LISTS_MAX)
+			return syntax(x, "too many lists in lists");
+		if (*x->at == '[' ? list_take(x, key, key_len, depth + 1) : value_take(x, key, key_len))
 			return -1;
 		blanks_skip(x, true);
 		if (*x->at == ',')
@@ -152,7 +159,7 @@ static int text_take(struct xl *x)
 			return syntax(x, "there is no \"=\"");
 		x->at++;
 		blanks_skip(x, false);
-		if (*x->at == '[' ? list_take(x, key, n) : value_take(x, key, n))
+		if (*x->at == '[' ? list_take(x, key, n, 1) : value_take(x, key, n))
 			return -1;
 		blanks_skip(x, false);
 		if (*x->at && *x->at != '\n' && *x->at != ';')
@@ -356,11 +363,21 @@ static void nic_take(struct xl *x, const char *spec)
 
 /* ---------------------------------------------------------------- the machine itself */
 
+/* Octal with a zero before it, hexadecimal with 0x: as xl takes it. */
 static int number(struct xl *x, const char *key, uint64_t max, uint64_t *out)
 {
 	const char *text = settings_get(&x->s, "%s", key);
+	unsigned long long v;
+	char *end;
 
-	return !text || xml_number(text, max, out) ? 0 : fail(x->err, VDISK_CORRUPT, "%s is \"%.64s\"", key, text);
+	if (!text)
+		return 0;
+	errno = 0;
+	v = strtoull(text, &end, 0);
+	if (!isdigit((unsigned char)*text) || *end || errno || v > max)
+		return fail(x->err, VDISK_CORRUPT, "%s is \"%.64s\"", key, text);
+	*out = v;
+	return 0;
 }
 
 static void lists_take(struct xl *x)
@@ -438,16 +455,19 @@ static int machine_take(struct xl *x)
 	const char *bios = settings_get(&x->s, "bios"), *firmware = settings_get(&x->s, "firmware"),
 		   *type = settings_get(&x->s, "type"), *builder = settings_get(&x->s, "builder"),
 		   *vga = settings_get(&x->s, "vga"), *hdtype = settings_get(&x->s, "hdtype");
-	uint64_t memory = 0, cpus = 1, most = 0, vram = 0;
+	uint64_t memory = 0, memory_most = 0, cpus = 1, most = 0, vram = 0;
 	bool hvm = (type && !strcmp(type, "hvm")) || (builder && !strncmp(builder, "hvm", 3));
 
-	if (number(x, "memory", MACHINE_MEMORY_MAX >> 20, &memory) || number(x, "vcpus", MACHINE_CPUS_MAX, &cpus) ||
+	if (number(x, "memory", MACHINE_MEMORY_MAX >> 20, &memory) ||
+	    number(x, "maxmem", MACHINE_MEMORY_MAX >> 20, &memory_most) || number(x, "vcpus", MACHINE_CPUS_MAX, &cpus) ||
 	    number(x, "maxvcpus", MACHINE_CPUS_MAX, &most) || number(x, "videoram", 1024, &vram))
 		return -1;
 	m->name = machine_text(m, settings_get(&x->s, "name"));
 	m->uuid = machine_uuid(m, settings_get(&x->s, "uuid"));
-	m->memory = memory << 20;
+	m->memory = (memory ? memory : memory_most) << 20;
 	m->cpus = cpus ? (unsigned)cpus : 1;
+	if (memory && memory_most > memory)
+		machine_lost_add(&m->lost, NULL, NULL, "maxmem: %llu MiB", (unsigned long long)memory_most);
 	if (most > cpus)
 		machine_lost_add(&m->lost, NULL, NULL, "maxvcpus: %u", (unsigned)most);
 	m->chipset = MACHINE_CHIPSET_PC;

@@ -347,7 +347,7 @@ def translations(path, m, libvirt):
 		check(r.rc == 0 or (kind == "libvirt" and "'/'" in r.err), "%s as %s: %s" % (path, kind, r.show()))
 		if r.rc == 0 and kind in READ_BACK:
 			back = machine("--json", "--from", kind, "to").json()["machines"][0]
-			floppies = 0 if kind != "xl" else 0
+			floppies = sum(d["medium"] == "floppy" for d in m["disks"]) if kind == "xl" else 0
 			eq((m["name"], len(m["disks"]) - floppies, len(m["nics"])), (back["name"], len(back["disks"]), len(back["nics"])), "%s through %s" % (path, kind))
 			if m["memory"]:
 				check(back["memory"] >= m["memory"], "memory through %s" % kind)

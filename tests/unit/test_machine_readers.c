@@ -404,7 +404,10 @@ static void xl_says(void **state)
 	machine_free(m);
 	refused("name = \"x\nmemory = 1\n", DESCRIBE_XL, "a string does not end");
 	refused("disk = [ 'a', 'b'\n", DESCRIBE_XL, "line");
-	refused("vif = [ [ 'x' ] ]\n", DESCRIBE_XL, "a list in a list");
+	refused("vif = [[[[[[[[[ 'x' ]]]]]]]]]\n", DESCRIBE_XL, "lists in lists");
+	refused("memory = 0x8g\n", DESCRIBE_XL, "memory is");
+	refused("vcpus = -1\n", DESCRIBE_XL, "neither a string nor a number");
+	refused("name = \"\\q\"\n", DESCRIBE_XL, "unknown escape");
 }
 
 static const char vbox[] =
