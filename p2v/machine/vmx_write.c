@@ -117,7 +117,7 @@ static void machine_put(struct vmx *v)
 	put(v, m->description, "annotation");
 	put(v, os_name(m->os, m->arch, DESCRIBE_VMX, v->lost), "guestOS");
 	uuid_put(v);
-	put(v, m->firmware == MACHINE_FIRMWARE_UEFI ? "efi" : "bios", "firmware");
+	put(v, m->firmware == MACHINE_FIRMWARE_UEFI ? "efi" : NULL, "firmware"); /* a BIOS is what there is without */
 	if (m->secure_boot)
 		put(v, "TRUE", "uefi.secureBoot.enabled");
 	if (m->tpm == MACHINE_TPM_1_2)
