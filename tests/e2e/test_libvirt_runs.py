@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Domains that we write, started by libvirt: by virt-qemu-run, which needs no daemon.  The guest is a boot sector that says something on the serial
 line and switches the machine off."""
-import os, re, subprocess, sys, time
+import glob, os, re, subprocess, sys, time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 from vdtest import *
 
@@ -50,8 +50,8 @@ def machine(**facts):
 	return "m.json"
 
 
-def start(xml):
-	"""Runs a domain to its end, as somebody who is not root: then libvirt wants no user of its own."""
+def start(xml, until=None):
+	"""Runs a domain to its end, or until it has said something; as somebody who is not root: then libvirt wants no user of its own."""
 	need("virt-qemu-run", "qemu-system-x86_64")
 	text = open(xml).read()
 	text = text.replace('<domain type="kvm">', '<domain type="qemu">') # emulated, as everywhere here
@@ -70,15 +70,20 @@ def start(xml):
 			for n in [d] + [os.path.join(d, n) for n in names]:
 				os.chown(n, 65534, 65534)
 		words = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"] + words
-	with open("said", "wb") as said:
-		p = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=said, stderr=said, env=dict(os.environ, HOME=os.getcwd(), XDG_RUNTIME_DIR=os.path.abspath("root")))
-	ended, deadline = None, time.monotonic() + 300
-	while not ended and p.poll() is None and time.monotonic() < deadline: # this version of it stays when the guest has gone
+	with open("messages", "wb") as messages:
+		p = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=messages, stderr=messages, env=dict(os.environ, HOME=os.getcwd(), XDG_RUNTIME_DIR=os.path.abspath("root")))
+	ended, said, deadline = None, b"", time.monotonic() + 300
+	while not ended and not (until and until in said) and p.poll() is None and time.monotonic() < deadline: # it may stay when the guest has gone
+		said = open("serial.log", "rb").read() if os.path.exists("serial.log") else b""
 		time.sleep(0.05)
 		ended = re.search(r"shutting down, reason=(\w+)", "".join(open(os.path.join(d, n)).read() for d, _, names in os.walk("root") for n in names if n.endswith(".log")))
 	p.terminate()
 	p.wait()
-	check(ended and ended.group(1) == "shutdown", "libvirt runs it to its end: %s\n%s\n%s" % (ended and ended.group(1), open("said").read(), text))
+	about = "%s\n%s\n%s" % (ended and ended.group(1), open("messages").read(), text)
+	if until:
+		check(until in said, "the guest says %r: %r\n%s" % (until, said[-2000:], about))
+		return
+	check(ended and ended.group(1) == "shutdown", "libvirt runs it to its end: %s" % about)
 	with open("serial.log", "rb") as f:
 		eq(b"it lives\r\n", f.read()[-10:], "what the guest said\n%s" % text)
 
@@ -119,6 +124,19 @@ def graphics():
 	boot_disk()
 	for video in ("none", "vga", "cirrus", "vmware", "virtio") if ALL else ("none",):
 		runs(disks=[disk("ide")], video=video)
+
+
+@case
+def uefi():
+	"""To the firmware's shell, which Secure Boot does not let run."""
+	if not ALL:
+		skip("the long tier")
+	if not glob.glob("/usr/share/qemu/firmware/*.json"):
+		skip("no OVMF")
+	boot_disk()
+	for secure, due in ((False, b"Shell> "), (True, b"Security Violation")):
+		vdisk("machine", "--to", "libvirt", "-q", "--force", "-o", "web.xml", machine(firmware="uefi", memory=256 << 20, disks=[disk("sata")], **{"secure-boot": secure}))
+		start("web.xml", until=due)
 
 
 @case
