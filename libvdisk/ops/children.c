@@ -363,10 +363,10 @@ static int folder_search(const char *path, const struct vdisk_open_options *o, b
 
 static int children_search(const char *path, const struct vdisk_open_options *o, bool any, struct vd_paths *out, vd_error *err)
 {
-	VD_AUTO_FREE char *list = NULL;
+	VD_AUTO_FREE char *list = NULL, *image = NULL;
 	bool can;
 
-	if (folder_search(path, o, any, out, err) || list_get(path, &list, &can, err))
+	if (folder_search(path, o, any, out, err) || list_get(path, &list, &can, err) || vd_path_real(path, &image, err))
 		return -1;
 	for (char *at = list, *end; *at; at = end) {
 		VD_AUTO_FREE char *name = NULL;
@@ -375,7 +375,7 @@ static int children_search(const char *path, const struct vdisk_open_options *o,
 		end = end ? end : at + strlen(at);
 		if (*end)
 			*end++ = '\0';
-		name = vd_asprintf("%.*s%s", *at == '/' ? 0 : vd_folder_length(path), path, at);
+		name = vd_asprintf("%.*s%s", *at == '/' ? 0 : vd_folder_length(image), image, at);
 		if (!name)
 			return vd_fail_nomem(err, strlen(at));
 		if ((any || vd_children_is(name, path, o)) && vd_paths_add(out, name, err))
