@@ -226,8 +226,11 @@ static int disk_write(struct domain *d, const struct machine_disk *disk, vdisk_e
 	if (disk->path && !path)
 		return fail_nomem(err);
 	disk_name(d, disk, name);
-	if (disk->path_flags & MACHINE_PATH_REMOTE)
+	if (path && *path != '/' && disk->path_flags & (MACHINE_PATH_REMOTE | MACHINE_PATH_ABSOLUTE)) { /* a server's, or Windows' */
 		machine_lost_add(d->lost, disk->path, "it is no file here", "disk %s: its image", name);
+		free(path);
+		path = NULL;
+	}
 	writer_open(&d->w, "disk");
 	writer_attr(&d->w, "type", disk->host ? "block" : "file");
 	writer_attr(&d->w, "device", device[disk->medium]);
