@@ -138,54 +138,42 @@ static char *list_find(char *list, const char *child)
 	return NULL;
 }
 
-/* What the list of the image at `path` calls `child`: whole, and short where it lies in the image's folder or below (else the same).
-   Lists get the short one, since folders are moved and renamed as they are. */
-struct child_name {
-	char *whole; /* owned */
-	const char *brief;
-};
-
-static int name_make(struct child_name *n, const char *path, const char *child, vd_error *err)
+/* What the list of the image at `path` calls `child`: *whole (owned), and *brief, which is the same but where it lies in the image's
+   folder or below.  Lists get the brief one, since folders are moved and renamed as they are. */
+static int names_make(const char *path, const char *child, char **whole, const char **brief, vd_error *err)
 {
 	VD_AUTO_FREE char *image = NULL;
 	size_t folder;
 
-	if (vd_path_real(path, &image, err) || vd_path_real(child, &n->whole, err))
+	if (vd_path_real(path, &image, err) || vd_path_real(child, whole, err))
 		return -1;
 	folder = (size_t)vd_folder_length(image);
-	n->brief = strncmp(n->whole, image, folder) ? n->whole : n->whole + folder;
+	*brief = strncmp(*whole, image, folder) ? *whole : *whole + folder;
 	return 0;
 }
 
-static char *name_find(char *list, const struct child_name *n)
+/* Its line, by either name; NULL: none. */
+static char *names_find(char *list, const char *whole, const char *brief)
 {
-	char *at = list_find(list, n->brief);
+	char *at = list_find(list, brief);
 
-	return at ? at : list_find(list, n->whole);
-}
-
-static int name_add(const char *path, const struct child_name *name, vd_error *err)
-{
-	VD_AUTO_FREE char *list = NULL, *longer = NULL;
-	size_t n;
-	bool can;
-
-	if (list_get(path, &list, &can, err))
-		return -1;
-	if (!can || name_find(list, name))
-		return 0;
-	n = strlen(list);
-	longer = vd_asprintf("%s%s%s\n", list, n && list[n - 1] != '\n' ? "\n" : "", name->brief);
-	return longer ? list_put(path, longer, err) : vd_fail_nomem(err, n);
+	return at ? at : list_find(list, whole);
 }
 
 int vd_children_add(const char *path, const char *child, vd_error *err)
 {
-	struct child_name name = { 0 };
-	int rc = name_make(&name, path, child, err) ? -1 : name_add(path, &name, err);
+	VD_AUTO_FREE char *list = NULL, *longer = NULL, *whole = NULL;
+	const char *brief;
+	size_t n;
+	bool can;
 
-	vd_free(name.whole);
-	return rc;
+	if (names_make(path, child, &whole, &brief, err) || list_get(path, &list, &can, err))
+		return -1;
+	if (!can || names_find(list, whole, brief))
+		return 0;
+	n = strlen(list);
+	longer = vd_asprintf("%s%s%s\n", list, n && list[n - 1] != '\n' ? "\n" : "", brief);
+	return longer ? list_put(path, longer, err) : vd_fail_nomem(err, n);
 }
 
 int vd_children_protect(vdisk_image *img, const char *child, vd_error *err)
@@ -228,15 +216,16 @@ static int files_unprotect(const char *path, vd_error *err)
 	return rc;
 }
 
-static int name_remove(const char *path, const struct child_name *name, vd_error *err)
+int vd_children_remove(const char *path, const char *child, vd_error *err)
 {
-	VD_AUTO_FREE char *list = NULL;
+	VD_AUTO_FREE char *list = NULL, *whole = NULL;
+	const char *brief;
 	char *at, *end;
 	bool can;
 
-	if (list_get(path, &list, &can, err))
+	if (names_make(path, child, &whole, &brief, err) || list_get(path, &list, &can, err))
 		return -1;
-	at = name_find(list, name);
+	at = names_find(list, whole, brief);
 	if (!at)
 		return 0;
 	end = strchr(at, '\n');
@@ -244,15 +233,6 @@ static int name_remove(const char *path, const struct child_name *name, vd_error
 	if (list_put(path, list, err))
 		return -1;
 	return *list ? 0 : files_unprotect(path, err);
-}
-
-int vd_children_remove(const char *path, const char *child, vd_error *err)
-{
-	struct child_name name = { 0 };
-	int rc = name_make(&name, path, child, err) ? -1 : name_remove(path, &name, err);
-
-	vd_free(name.whole);
-	return rc;
 }
 
 static void move_tell(const vdisk_image *img, const vd_error *why)
