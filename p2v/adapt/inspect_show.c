@@ -9,7 +9,7 @@ const char *show_clean(struct bytes *buffer, const char *text)
 	bytes_clear(buffer);
 	bytes_add(buffer, "", 0);
 	for (const unsigned char *s = (const unsigned char *)text; s && *s;) {
-		size_t n = utf8_len(s, strlen((const char *)s));
+		size_t n = utf8_len(s, strnlen((const char *)s, 4));
 		bool order = *s < 0x20 || *s == 0x7f || (n == 2 && *s == 0xc2 && s[1] < 0xa0) || /* C1 */
 			     (n == 3 && s[0] == 0xe2 &&
 			      ((s[1] == 0x80 && s[2] >= 0xaa && s[2] <= 0xae) || (s[1] == 0x81 && s[2] >= 0xa6 && s[2] <= 0xa9)));

@@ -28,7 +28,7 @@ _Static_assert(sizeof(latin) / sizeof(latin[0]) == 0x180 - 0xc0, "one for each")
 /* One character of UTF-8; what is none counts as one that is not known, byte by byte. */
 static const char *char_take(const char *p, unsigned *c)
 {
-	size_t n = text_utf8_len(p, strlen(p));
+	size_t n = text_utf8_len(p, strnlen(p, 4));
 
 	*c = n > 1 ? (unsigned char)*p & (0x7fu >> n) : n ? (unsigned char)*p : 0xfffd;
 	for (size_t i = 1; i < n; i++)

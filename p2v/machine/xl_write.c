@@ -117,15 +117,11 @@ static int disk_put(struct xl *x, const struct machine_disk *d, bool first, vdis
 
 static int disks_put(struct xl *x, vdisk_error *err)
 {
-	bool first = true;
-
 	text_add(&x->t, "disk = [");
-	for (size_t i = 0; i < x->f.disks_n; i++) {
-		if (disk_put(x, &x->f.disks[i], first, err))
+	for (size_t i = 0; i < x->f.disks_n; i++)
+		if (disk_put(x, &x->f.disks[i], !i, err))
 			return -1;
-		first = false;
-	}
-	text_add(&x->t, "%s]\n", first ? " " : "\n");
+	text_add(&x->t, "%s]\n", x->f.disks_n ? "\n" : " ");
 	return 0;
 }
 
@@ -198,8 +194,7 @@ static void boot_put(struct xl *x)
 	char order[8] = "";
 
 	for (size_t i = 0; i < n; i++) {
-		enum machine_medium medium = list[i].nic ? MACHINE_DISK : x->f.disks[list[i].at].medium;
-		char c = list[i].nic ? 'n' : medium == MACHINE_DISK ? 'c' : medium == MACHINE_CDROM ? 'd' : 'a';
+		char c = list[i].nic ? 'n' : x->f.disks[list[i].at].medium == MACHINE_DISK ? 'c' : 'd';
 
 		if (strchr(order, c))
 			machine_lost_add(x->lost, NULL, "Xen orders kinds of devices, of which the first one counts",
