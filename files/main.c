@@ -10,8 +10,8 @@
  */
 #include "../fuse/unmount.h"
 #include "args.h"
-#include "common/fail.h"
 #include "common/background.h"
+#include "common/fail.h"
 #include "common/say.h"
 #include "common/streams.h"
 #include "disk.h"

@@ -17,8 +17,6 @@
 #include "options.h"
 #include "server.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
 #include <stdio.h>
