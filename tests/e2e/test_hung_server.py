@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """vdisk mount and vdisk nbd over a web server that answers no more: who asks them to stop does not wait as long as they would for it."""
-import http.server, os, signal, subprocess, sys, threading
+import os, signal, subprocess, sys, threading
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 from mounts import *
+from websites import Site
 
 if "http" not in run(VDISK, "--version").out:
 	print("this build reads nothing from web servers")
@@ -13,51 +14,24 @@ SIZE = 64 * MIB
 PATIENCE = 60 # half of what an answer may take
 
 
-class Hung:
+class Hung(Site):
 	"""A disk of zeros; once `hangs` is set, no request is answered any more."""
 	def __init__(self):
 		self.hangs, self.hung, self.over = threading.Event(), threading.Event(), threading.Event()
-		site = self
+		super().__init__({"/a.raw": bytes(SIZE)}, self.hang)
+		self.url = self.base + "/a.raw"
 
-		class Request(http.server.BaseHTTPRequestHandler):
-			protocol_version = "HTTP/1.1"
-
-			def log_message(self, *args):
-				pass
-
-			def do_GET(self):
-				if site.hangs.is_set():
-					site.hung.set()
-					site.over.wait(300)
-					self.close_connection = True
-					return
-				a, b = (int(x) for x in self.headers["Range"].split("=")[1].split("-"))
-				b = min(b + 1, SIZE)
-				self.send_response(206)
-				self.send_header("Content-Range", "bytes %d-%d/%d" % (a, b - 1, SIZE))
-				self.send_header("Content-Length", str(b - a))
-				self.send_header("ETag", '"one"')
-				self.end_headers()
-				with contextlib.suppress(OSError):
-					self.wfile.write(bytes(b - a))
-
-		class Server(http.server.ThreadingHTTPServer):
-			daemon_threads = True
-
-			def handle_error(self, request, address):
-				pass
-
-		self.server = Server(("127.0.0.1", 0), Request)
-		self.url = "http://127.0.0.1:%d/a.raw" % self.server.server_address[1]
-
-	def __enter__(self):
-		threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True).start()
-		return self
+	def hang(self, request, n):
+		if not self.hangs.is_set():
+			return False
+		self.hung.set()
+		self.over.wait(300)
+		request.close_connection = True
+		return True
 
 	def __exit__(self, *args):
 		self.over.set()
-		self.server.shutdown()
-		self.server.server_close()
+		super().__exit__(*args)
 
 
 def started(program, words, url):

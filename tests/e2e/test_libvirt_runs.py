@@ -5,36 +5,7 @@ line and switches the machine off."""
 import glob, os, re, subprocess, sys, time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 from vdtest import *
-
-SECTOR = b"""
-	.code16
-	.globl _start
-_start:	xor %ax, %ax
-	mov %ax, %ds
-	mov $text, %si
-1:	lodsb
-	test %al, %al
-	jz 2f
-	mov $0x3f8, %dx
-	out %al, %dx
-	jmp 1b
-2:	mov $0x2000, %ax
-	mov $0x604, %dx
-	out %ax, %dx
-3:	hlt
-	jmp 3b
-text:	.asciz "it lives\r\n"
-	.org 510
-	.word 0xaa55
-"""
-
-
-def boot_disk():
-	need("as", "ld")
-	write_file("b.s", SECTOR)
-	ran("as", "--32", "b.s", "-o", "b.o")
-	ran("ld", "-m", "elf_i386", "-Ttext=0x7c00", "--oformat=binary", "-o", "b.raw", "b.o")
-	os.truncate("b.raw", 4 * MIB)
+from bootsectors import *
 
 
 def disk(bus, unit=0, path="b.raw", **facts):
@@ -94,7 +65,7 @@ def runs(**facts):
 
 
 def on_bus(bus, **facts):
-	boot_disk()
+	boot_disk("b", "it lives\\r\\n", then=POWEROFF)
 	runs(disks=[disk(bus, **facts)])
 
 
@@ -107,7 +78,7 @@ for what, bus, facts, usual in (("IDE", "ide", {}, True), ("SATA", "sata", {}, F
 
 @case
 def all_at_once():
-	boot_disk()
+	boot_disk("b", "it lives\\r\\n", then=POWEROFF)
 	write_file("cd.iso", bytes(MIB))
 	for name in ("one.raw", "two.raw"):
 		write_file(name, bytes(MIB))
@@ -121,7 +92,7 @@ def all_at_once():
 
 @case
 def graphics():
-	boot_disk()
+	boot_disk("b", "it lives\\r\\n", then=POWEROFF)
 	for video in ("none", "vga", "cirrus", "vmware", "virtio") if ALL else ("none",):
 		runs(disks=[disk("ide")], video=video)
 
@@ -133,7 +104,7 @@ def uefi():
 		skip("the long tier")
 	if not glob.glob("/usr/share/qemu/firmware/*.json"):
 		skip("no OVMF")
-	boot_disk()
+	boot_disk("b", "it lives\\r\\n", then=POWEROFF)
 	for secure, due in ((False, b"Shell> "), (True, b"Security Violation")):
 		vdisk("machine", "--to", "libvirt", "-q", "--force", "-o", "web.xml", machine(firmware="uefi", memory=256 << 20, disks=[disk("sata")], **{"secure-boot": secure}))
 		start("web.xml", until=due)
@@ -143,7 +114,7 @@ def uefi():
 def what_migrate_makes():
 	if not os.path.exists(os.path.join(BUILD, "vdisk-migrate")):
 		skip("vdisk-migrate is not built")
-	boot_disk()
+	boot_disk("b", "it lives\\r\\n", then=POWEROFF)
 	vdisk("migrate", "--target", "kvm", "--no-adapt", "--out", "out", machine(disks=[disk("ide")], nics=[{"model": "e1000", "connection": "nat"}]))
 	start("out/web.xml")
 

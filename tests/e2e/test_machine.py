@@ -100,6 +100,18 @@ def valid(path):
 
 
 @case
+def disks_that_are_no_files_here():
+	"""On a server, or named as Windows names them: libvirt's schema takes neither, and they are told."""
+	for path in ("http://server.example/d.vmdk", "\\\\server\\share\\d.vmdk", "C:\\vm\\d.vmdk"):
+		write("web.vmx", VMX.replace('"web.vmdk"', '"%s"' % path))
+		r = machine("--to", "libvirt", "-o", "to.xml", "--force", "web.vmx")
+		check("it is no file here" in r.err, "told of %s: %s" % (path, r.err))
+		(d,) = [d for d in ET.parse("to.xml").getroot().findall("devices/disk") if d.get("device") == "disk"]
+		eq(None, d.find("source"), "the source for %s" % path)
+		valid("to.xml")
+
+
+@case
 def quiet():
 	"""-q says less, whatever is asked for; without it what was not taken is there."""
 	write_file("web.vmx", VMX.encode())
