@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """vdisk mount --files: the tree that comes out is the tree that the disk was made of.  What starts libguestfs's appliance is in the long tier."""
-import contextlib, os, signal, stat, sys, time
+import contextlib, os, signal, stat, subprocess, sys, time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 from guestdisks import *
 
@@ -431,6 +431,25 @@ def guestfs_writes():
 		check(got == new, "what was written is in %s" % image)
 		check(b"os-release" not in ran("debugfs", "-R", "ls /etc", "after.img").raw, "what was deleted is gone")
 		vdisk("check", image)
+
+
+@with_guestfs("mounts nothing for who has given up")
+def nobody_waits():
+	make_fs("ext4", make_tree("tree", rng_for("given up"), 5), "fs.img")
+	os.makedirs("m")
+	with open("said", "wb") as said:
+		p = subprocess.Popen([VDISK, "mount", "--files", "fs.img", "m"], stdin=subprocess.DEVNULL, stdout=said, stderr=said)
+	end = time.monotonic() + 60
+	while not [pid for pid, name in processes().items() if name == "vdisk-files" and pid != p.pid] and time.monotonic() < end:
+		time.sleep(0.02)
+	p.kill()
+	p.wait()
+	end = time.monotonic() + 300 # the appliance starts first
+	while processes() and time.monotonic() < end:
+		check(not os.path.ismount("m"), "it is mounted")
+		time.sleep(0.1)
+	eq({}, processes(), "processes left")
+	check(not os.path.ismount("m") and "who asked for the mount is gone" in open("said").read(), "what it said: %s" % open("said").read())
 
 
 @with_guestfs("subvolumes of btrfs, and a disk without a system")
