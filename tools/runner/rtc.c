@@ -27,6 +27,8 @@
 #define C_ALARM  0x20
 #define C_SECOND 0x10
 
+#define YEARS  10000 /* the registers have four digits: the calendar, weekdays too, begins anew after as many */
+
 #define SECOND 1000000000ll
 #define NEVER  INT64_MAX
 
@@ -86,21 +88,22 @@ static bool is_time(unsigned reg)
 	return reg == 0 || reg == 2 || reg == 4 || (reg >= 6 && reg <= 9) || reg == RTC_CENTURY;
 }
 
-/* The running clock's time into the registers. */
+/* The running clock's time into the registers.  A guest may have set it to before the year 0, too. */
 static void time_show(struct rtc *rtc)
 {
 	time_t now = rtc_seconds(rtc);
 	struct tm tm = { 0 };
 
 	gmtime_r(&now, &tm);
+	int year = ((tm.tm_year + 1900) % YEARS + YEARS) % YEARS;
 	rtc->cells[0] = encode(rtc, tm.tm_sec);
 	rtc->cells[2] = encode(rtc, tm.tm_min);
 	rtc->cells[4] = encode_hour(rtc, tm.tm_hour);
 	rtc->cells[6] = encode(rtc, tm.tm_wday + 1);
 	rtc->cells[7] = encode(rtc, tm.tm_mday);
 	rtc->cells[8] = encode(rtc, tm.tm_mon + 1);
-	rtc->cells[9] = encode(rtc, tm.tm_year % 100);
-	rtc->cells[RTC_CENTURY] = encode(rtc, 19 + tm.tm_year / 100);
+	rtc->cells[9] = encode(rtc, year % 100);
+	rtc->cells[RTC_CENTURY] = encode(rtc, year / 100);
 }
 
 /* And back: the clock goes on from what they say. */
@@ -134,7 +137,7 @@ static int64_t tick_ns(const struct rtc *rtc)
 static bool alarm_matches(const struct rtc *rtc, int64_t seconds)
 {
 	const uint8_t *c = rtc->cells;
-	int of_day = (int)(seconds % 86400);
+	int of_day = (int)((seconds % 86400 + 86400) % 86400); /* before 1970, too */
 
 	return (c[1] >= ALARM_ANY || decode(rtc, c[1]) == of_day % 60) &&
 	       (c[3] >= ALARM_ANY || decode(rtc, c[3]) == of_day / 60 % 60) &&
