@@ -287,6 +287,7 @@ static void hba_reset(struct ahci *a)
 	for (unsigned i = 0; i < a->n_ports; i++) {
 		struct ahci_port *p = &a->ports[i];
 
+		port_stop(a, p); /* what is under way still needs the registers */
 		p->cmd = CMD_POWER;
 		p->is = p->ie = p->sctl = 0;
 		p->list = p->fis = 0;
