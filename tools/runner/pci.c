@@ -25,6 +25,7 @@ struct pci {
 	pthread_mutex_t line_lock;
 	unsigned asserted[PCI_LINES]; /* by how many functions */
 	unsigned route[PCI_LINES];
+	bool isa[16]; /* ISA lines that are high by what is routed to them */
 };
 
 struct machine *pci_machine(const struct pci *pci)
@@ -38,6 +39,19 @@ static unsigned dev_line(const struct pci_dev *dev)
 	return ((dev->devfn >> 3) + PCI_LINES - 1) % PCI_LINES;
 }
 
+/* An ISA line is high as long as one that is routed to it is. */
+static void isa_update(struct pci *pci, unsigned isa_line)
+{
+	bool level = false;
+
+	for (unsigned i = 0; i < PCI_LINES; i++)
+		level = level || (pci->route[i] == isa_line && pci->asserted[i]);
+	if (!isa_line || level == pci->isa[isa_line])
+		return; /* no news: others may drive it, too */
+	pci->isa[isa_line] = level;
+	vm_irq(&pci->m->vm, isa_line, level);
+}
+
 void pci_line_set(struct pci_dev *dev, bool level)
 {
 	struct pci *pci = dev->pci;
@@ -48,8 +62,7 @@ void pci_line_set(struct pci_dev *dev, bool level)
 		dev->line = level;
 		pci->asserted[line] += level ? 1u : -1u;
 		vm_irq(&pci->m->vm, PCI_GSI_BASE + line, pci->asserted[line] > 0);
-		if (pci->route[line])
-			vm_irq(&pci->m->vm, pci->route[line], pci->asserted[line] > 0);
+		isa_update(pci, pci->route[line]);
 	}
 	pthread_mutex_unlock(&pci->line_lock);
 }
@@ -57,11 +70,10 @@ void pci_line_set(struct pci_dev *dev, bool level)
 void pci_route(struct pci *pci, unsigned line, unsigned isa_line)
 {
 	pthread_mutex_lock(&pci->line_lock);
-	if (pci->route[line] && pci->asserted[line])
-		vm_irq(&pci->m->vm, pci->route[line], false);
+	unsigned was = pci->route[line];
 	pci->route[line] = isa_line;
-	if (isa_line && pci->asserted[line])
-		vm_irq(&pci->m->vm, isa_line, true);
+	isa_update(pci, was);
+	isa_update(pci, isa_line);
 	pthread_mutex_unlock(&pci->line_lock);
 }
 
@@ -97,22 +109,26 @@ static unsigned bar_reg(unsigned i)
 	return i == PCI_ROM ? 0x30 : PCI_BAR0 + 4 * i;
 }
 
-static void bar_unmap(struct pci_dev *dev, unsigned i)
+/* Whether it had been decoded. */
+static bool bar_unmap(struct pci_dev *dev, unsigned i)
 {
 	struct pci_bar *bar = &dev->bars[i];
 
 	if (!bar->at)
-		return;
+		return false;
 	if (bar->moved)
 		bar->moved(dev, i, bar->at, false);
 	bus_remove(bar->io ? &dev->pci->m->pio : &dev->pci->m->mmio, bar->at, dev);
 	bar->at = 0;
+	return true;
 }
 
-/* Follows the command register and the BARs.  Where one overlaps another device's range, it is decoded nowhere. */
-static void bars_update(struct pci_dev *dev)
+/* Follows the command register and the BARs.  Where one overlaps another range, it is decoded nowhere.  Whether one went away from
+   where it was. */
+static bool bars_follow(struct pci_dev *dev)
 {
 	uint16_t command = le16_get(dev->config + PCI_COMMAND);
+	bool gone = false;
 
 	for (unsigned i = 0; i < PCI_BARS; i++) {
 		struct pci_bar *bar = &dev->bars[i];
@@ -129,7 +145,7 @@ static void bars_update(struct pci_dev *dev)
 			at = 0; /* memory wins */
 		if (at == bar->at)
 			continue;
-		bar_unmap(dev, i);
+		gone = bar_unmap(dev, i) || gone;
 		struct bus_range range = { at, bar->size, bar->name, dev, bar->read, bar->write };
 		if (!at || bus_add(bar->io ? &dev->pci->m->pio : &dev->pci->m->mmio, &range, &err))
 			continue;
@@ -137,6 +153,16 @@ static void bars_update(struct pci_dev *dev)
 		if (bar->moved)
 			bar->moved(dev, i, at, true);
 	}
+	return gone;
+}
+
+static void bars_update(struct pci_dev *dev)
+{
+	if (!bars_follow(dev))
+		return;
+	for (unsigned i = 0; i < 256; i++) /* there may be room now for others */
+		if (dev->pci->devs[i])
+			bars_follow(dev->pci->devs[i]);
 }
 
 int pci_add(struct pci *pci, struct pci_dev *dev, unsigned slot, unsigned function, vdisk_error *err)
