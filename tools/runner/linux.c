@@ -89,9 +89,12 @@ static int kernel_load(struct machine *m, const struct kernelfile *f, uint8_t *p
 	if (kernelfile_read(f, 0, head, sizeof(head), err) || header_check(head, f->path, err))
 		return -1;
 	uint64_t setup = ((head[0x1f1] ? head[0x1f1] : 4u) + 1) * 512ull;
-	uint64_t end = le64_get(head + 0x258) + le32_get(head + 0x260);
+	uint64_t at = le64_get(head + 0x258), end = at + le32_get(head + 0x260);
 	if (setup >= f->size)
 		return fail(err, VDISK_CORRUPT, "%s: %" PRIu64 " bytes of setup in a file of %" PRIu64, f->path, setup, f->size);
+	if (end < at)
+		return fail(err, VDISK_INVALID, "%s: the kernel wants %" PRIu32 " bytes of memory at %#" PRIx64, f->path,
+		            le32_get(head + 0x260), at);
 	if (end > m->vm.low_bytes)
 		return fail(err, VDISK_INVALID, "%s: the kernel needs %" PRIu64 " MiB of memory", f->path, (end >> 20) + 1);
 	if (strlen(append) > le32_get(head + 0x238) || strlen(append) > 0xffff)
@@ -105,7 +108,8 @@ static int kernel_load(struct machine *m, const struct kernelfile *f, uint8_t *p
 	le16_put(params + 0x224, 0xde00);
 	le32_put(params + 0x228, CMDLINE_AT);
 	vm_write(&m->vm, CMDLINE_AT, append, strlen(append) + 1);
-	return m->config->initrd ? initrd_load(m, params, end, err) : 0;
+	uint64_t loaded = KERNEL_AT + (f->size - setup); /* which may be more than it says */
+	return m->config->initrd ? initrd_load(m, params, end > loaded ? end : loaded, err) : 0;
 }
 
 int linux_load(struct machine *m, vdisk_error *err)
