@@ -119,6 +119,13 @@ static uint64_t dispi_read(void *opaque, uint64_t off, unsigned size)
 	return v->dispi[v->dispi_index];
 }
 
+/* By giving the pages back: most of them have never been there. */
+static void vram_clear(struct vga *v)
+{
+	if (madvise(v->vram, VRAM_BYTES, MADV_DONTNEED))
+		memset(v->vram, 0, VRAM_BYTES);
+}
+
 static void dispi_write(void *opaque, uint64_t off, unsigned size, uint64_t value)
 {
 	struct vga *v = opaque;
@@ -134,7 +141,7 @@ static void dispi_write(void *opaque, uint64_t off, unsigned size, uint64_t valu
 		v->dispi[7] = v->dispi[DISPI_YRES];
 		v->dispi[8] = v->dispi[9] = 0;
 		if (!(value & 0x80))
-			memset(v->vram, 0, VRAM_BYTES);
+			vram_clear(v);
 	}
 }
 

@@ -9,6 +9,9 @@
 
 #define TEXT_OFF   0x18000u /* 0xb8000 */
 #define FONT_BYTES (256u * 32)
+/* As many as the memory holds at 32 bits each.  Drivers that do not ask what there can be (EDK2's, bochs-drm) use no others; those
+   that ask (the video BIOS) are told less. */
+#define PIXELS_MAX (VRAM_BYTES / 4)
 
 /* 'A' of the 16-line font as IBM's VGA had it, which every video BIOS copies. */
 static const uint8_t letter_a[16] = { 0x00, 0x00, 0x10, 0x38, 0x6c, 0xc6, 0xc6, 0xfe, 0xc6, 0xc6, 0xc6, 0xc6, 0, 0, 0, 0 };
@@ -87,7 +90,7 @@ static int linear_show(const struct vga *v, struct screen *s, vdisk_error *err)
 	uint64_t at = v->dispi[9] * pitch + (uint64_t)v->dispi[8] * bytes;
 
 	if ((bpp != 8 && bpp != 15 && bpp != 16 && bpp != 24 && bpp != 32) || !width || !height || width > SCREEN_PIXELS_MAX ||
-	    height > SCREEN_PIXELS_MAX || at + pitch * height > VRAM_BYTES)
+	    height > SCREEN_PIXELS_MAX || width * height > PIXELS_MAX || at + pitch * height > VRAM_BYTES)
 		return 0;
 	if (screen_picture(s, width, height, err))
 		return -1;
