@@ -165,6 +165,59 @@ static void grub_language(void **state)
 	assert_string_equal("BOOT_IMAGE=/x \"a=b c\" d\\'e", c.append);
 }
 
+/* `times` copies of `text`, with something before and behind. */
+static char *repeated(const char *before, const char *text, size_t times, const char *behind)
+{
+	char *all = malloc(strlen(before) + strlen(text) * times + strlen(behind) + 1), *p = stpcpy(all, before);
+
+	while (times--)
+		p = stpcpy(p, text);
+	strcpy(p, behind);
+	return all;
+}
+
+/* Little that would take long, or much memory, or be nested without end where nothing is run any more. */
+static void grub_endless(void)
+{
+	char *blanks = repeated("a='", " ", 8000, "'\n");
+	char *scripts[] = {
+		repeated(blanks, "$a", 3000, "\nlinux /x\nboot\n"),
+		repeated("while true; do\nmenuentry x {\n# ", "x", 900000, "\n}\ndone\n"),
+		repeated("", "search --file /nothing\n", 600, "linux /x\nboot\n"),
+		repeated("", "if [ -f /nothing ]; then x; fi\n", 600, "linux /x\nboot\n"),
+		repeated("", "load_env -f /nothing\n", 600, "linux /x\nboot\n"),
+		repeated("", "blscfg\n", 300, "linux /x\nboot\n"),
+	};
+	char *name = repeated("", "n", 300, "=x\n"), *ifs = repeated("linux /x\nfor i in a\ndo\nboot\n", "if\n", 100000, "\n");
+
+	for (size_t i = 0; i < sizeof(scripts) / sizeof(*scripts); i++) {
+		grub_fails(scripts[i], "does not come to its end");
+		free(scripts[i]);
+	}
+	grub_fails(name, "a variable cannot be set");
+	grub_kernel(ifs, NULL, "(hd0,msdos1)/x");
+	free(name);
+	free(ifs);
+	free(blanks);
+}
+
+static void grub_paths(void **state)
+{
+	const struct file disk[] = { { "(hd0,msdos1)/grub/grub.cfg", "configfile (hd0,1)3+1\n" },
+	                             { "(hd0,1)3+1", "linux $config_directory/x\nboot\n" }, { NULL } };
+	struct boot_choice c;
+	vdisk_error err;
+
+	(void)state;
+	files = disk; /* a list of blocks lies in no folder */
+	if (grub_choose(&source, disk[0].path, false, &c, &err))
+		fail_msg("%s", err.message);
+	assert_string_equal("(hd0,msdos1)/grub/x", c.kernel);
+	char *cut = repeated("linux /", "x", BOOT_PATH_MAX - 5, "\nboot\n");
+	grub_fails(cut, "no entry"); /* what is too long is no path, not one that was cut */
+	free(cut);
+}
+
 static void grub_wrong(void **state)
 {
 	static char deep[200000], loop[] = "while true; do\n set a=b\ndone\n", self[] = "function f {\n f\n}\nf\nlinux /x\nboot\n";
@@ -183,6 +236,7 @@ static void grub_wrong(void **state)
 	memset(deep, 'x', sizeof(deep) - 1);
 	grub_fails(deep, "too long");
 	grub_fails("configfile $prefix/grub.cfg\n", "nested too deep");
+	grub_endless();
 	grub_fails("linux", "no entry");
 }
 
@@ -305,6 +359,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(grub_debian), cmocka_unit_test(grub_language), cmocka_unit_test(grub_wrong),
+		cmocka_unit_test(grub_paths),
 		cmocka_unit_test(grub_others), cmocka_unit_test(loaders),       cmocka_unit_test(unified),
 	};
 

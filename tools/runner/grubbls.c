@@ -11,7 +11,7 @@ int grub_bls(struct grub *g)
 	static const char *const folders[] = { "/loader/entries/", "/boot/loader/entries/" };
 
 	for (unsigned k = 0; k < 2; k++) {
-		char *list = grub_path(g, folder, folders[k]) ? g->src->list(g->src->ctx, folder) : NULL;
+		char *list = grub_work(g, GRUB_WORK_LOOK) && grub_path(g, folder, folders[k]) ? g->src->list(g->src->ctx, folder) : NULL;
 		size_t n = list ? bls_names_sort(list, ".conf", names, 256) : 0;
 
 		for (size_t i = 0; i < n; i++) {

@@ -45,8 +45,10 @@ static int cmd_linux(struct grub *g, char **words, size_t n)
 	char image[BOOT_PATH_MAX + 16] = "BOOT_IMAGE=";
 
 	g->choice = (struct boot_choice){ 0 };
-	if (n < 2 || !grub_path(g, g->choice.kernel, words[1]) || strlen(words[1]) >= BOOT_PATH_MAX)
+	if (n < 2 || strlen(words[1]) >= BOOT_PATH_MAX || !grub_path(g, g->choice.kernel, words[1])) {
+		g->choice = (struct boot_choice){ 0 }; /* nor a path that was cut */
 		return 1;
+	}
 	strcat(image, words[1]);
 	boot_append(&g->choice, image);
 	cmdline_make(g, words + 2, n - 2);
@@ -97,7 +99,7 @@ static int cmd_search(struct grub *g, char **words, size_t n)
 		else if (*w != '-')
 			name = w; /* "--set VAR NAME" is deprecated, and the last word is the name all the same */
 	}
-	if (!name || !g->src->find(g->src->ctx, what, name, device))
+	if (!name || !grub_work(g, GRUB_WORK_LOOK) || !g->src->find(g->src->ctx, what, name, device))
 		return 1;
 	if (var && !grub_var_set(&g->vars, var, strlen(var), device))
 		grub_fail(g, VDISK_INVALID, "a variable cannot be set", var);
@@ -112,7 +114,7 @@ static int cmd_search_dot(struct grub *g, char **words, size_t n)
 	const char *var = n > 2 ? words[2] : "root";
 	char device[BOOT_DEVICE_MAX];
 
-	if (n < 2 || !g->src->find(g->src->ctx, what, words[1], device))
+	if (n < 2 || !grub_work(g, GRUB_WORK_LOOK) || !g->src->find(g->src->ctx, what, words[1], device))
 		return 1;
 	return grub_var_set(&g->vars, var, strlen(var), device) ? 0 : 1;
 }
@@ -137,10 +139,11 @@ static int cmd_load_env(struct grub *g, char **words, size_t n)
 		strcpy(name, prefix);
 		strcat(name, "/grubenv");
 	}
-	char *text = *name && grub_path(g, path, name) ? g->src->read(g->src->ctx, path) : NULL;
+	char *text = *name && grub_work(g, GRUB_WORK_LOOK) && grub_path(g, path, name) ? g->src->read(g->src->ctx, path) : NULL;
 	if (!text)
 		return 1;
-	for (const char *p = text; *p; p += *p == '\n') {
+	bool all = grub_work(g, strlen(text) * n); /* each name of the file is compared with each that is wanted */
+	for (const char *p = text; all && *p; p += *p == '\n') {
 		size_t key = strcspn(p, "=\n#"), at = 0;
 		const char *begin = p;
 
@@ -166,7 +169,7 @@ static int cmd_load_env(struct grub *g, char **words, size_t n)
 static int file_run(struct grub *g, const char *name, bool fresh)
 {
 	char path[BOOT_PATH_MAX];
-	char *text = grub_path(g, path, name) ? g->src->read(g->src->ctx, path) : NULL;
+	char *text = grub_work(g, GRUB_WORK_LOOK) && grub_path(g, path, name) ? g->src->read(g->src->ctx, path) : NULL;
 
 	if (!text)
 		return 1;
@@ -176,9 +179,11 @@ static int file_run(struct grub *g, const char *name, bool fresh)
 		if (fresh) {
 			grub_menu_destroy(g->menu);
 			grub_var_set(&g->vars, "config_file", 11, path);
-			char *slash = strrchr(path, '/');
-			*slash = '\0';
-			grub_var_set(&g->vars, "config_directory", 16, path);
+			char *slash = strrchr(path, '/'); /* a list of blocks has none: "(hd0,1)3+1" */
+			if (slash) {
+				*slash = '\0';
+				grub_var_set(&g->vars, "config_directory", 16, path);
+			}
 		}
 		grub_run(g, text);
 	}

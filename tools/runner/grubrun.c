@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * The structure of scripts: if, while, until, for, functions, menu entries.  A part that is not to be run is read over with the
- * same functions.  Bounded by commands, depth and files, so that no configuration keeps it busy.
+ * same functions.  Bounded by work, depth and files, so that no configuration keeps it busy.
  */
 #include "grubrun.h"
 
@@ -17,6 +17,16 @@ void grub_fail(struct grub *g, enum vdisk_error_kind kind, const char *what, con
 		return; /* what is left after "boot", or after a failure, is of no interest */
 	fail(g->err, kind, "%s%s%.200s", what, *value ? ": " : "", value);
 	g->failed = g->stop = true;
+}
+
+bool grub_work(struct grub *g, size_t work)
+{
+	if (work > GRUB_WORK_MAX - g->work) {
+		grub_fail(g, VDISK_INVALID, "a script that does not come to its end", "");
+		return false;
+	}
+	g->work += work;
+	return true;
 }
 
 static void block_destroy(struct grub_block *b)
@@ -252,15 +262,17 @@ static int command_next(struct grub *g, struct grub_cursor *c, bool exec, struct
 		g->has_pending = false;
 		return 0;
 	}
-	if (g->steps++ >= GRUB_STEPS_MAX) {
-		grub_fail(g, VDISK_INVALID, "a script that does not come to its end", "");
-		return -1;
-	}
-	if (grub_command_read(c, exec ? &g->vars : NULL, &g->args, g->status, cmd)) {
+	const char *begin = c->p;
+	size_t expanded = 0;
+
+	if (grub_command_read(c, exec ? &g->vars : NULL, &g->args, g->status, cmd, &expanded)) {
 		grub_fail(g, VDISK_INVALID, "a command is too long", "");
 		return -1;
 	}
-	return 0;
+	if (grub_work(g, GRUB_WORK_COMMAND + (size_t)(c->p - begin) + expanded))
+		return 0;
+	grub_command_destroy(cmd);
+	return -1;
 }
 
 static void function_call(struct grub *g, const struct grub_block *f, char **words, size_t n)
@@ -349,7 +361,7 @@ static void list_run(struct grub *g, struct grub_cursor *c, bool exec, char ende
 	ender[0] = '\0';
 	if (g->depth++ >= GRUB_DEPTH_MAX)
 		grub_fail(g, VDISK_INVALID, "a script is nested too deep", "");
-	while (!ended && !g->failed && !(g->stop && exec)) {
+	while (!ended && !g->stop) {
 		const char *begin = g->has_pending ? NULL : c->p;
 		struct grub_command cmd;
 

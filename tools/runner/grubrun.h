@@ -6,7 +6,9 @@
 #include "bootsource.h"
 #include "grubwords.h"
 
-#define GRUB_STEPS_MAX     20000u  /* commands */
+#define GRUB_WORK_MAX      (16u << 20) /* characters that are read or put in, and what the others are worth: */
+#define GRUB_WORK_COMMAND  500u
+#define GRUB_WORK_LOOK     (32u << 10) /* into the disks, each of which starts a program */
 #define GRUB_DEPTH_MAX     32u     /* of what contains what */
 #define GRUB_FUNCTIONS_MAX 64
 #define GRUB_ENTRIES_MAX   1024
@@ -33,7 +35,8 @@ struct grub {
 	struct grub_args args;
 	struct grub_command pending; /* what came behind a keyword on its line */
 	bool has_pending;
-	unsigned steps, depth, files;
+	size_t work;                 /* that is done: up to GRUB_WORK_MAX */
+	unsigned depth, files;
 	int status;                  /* of the last command: 0 is true */
 	bool stop;                   /* "boot", or an error */
 	bool failed;
@@ -48,6 +51,8 @@ void grub_menu_destroy(struct grub_menu *menu);
 void grub_run(struct grub *g, const char *text);
 /* Fails, once. */
 void grub_fail(struct grub *g, enum vdisk_error_kind kind, const char *what, const char *value);
+/* Work is to be done; false, and failed, where it was too much. */
+bool grub_work(struct grub *g, size_t work);
 /* A path as a command was given it, with its device, which is $root where it names none. */
 bool grub_path(struct grub *g, char out[BOOT_PATH_MAX], const char *path);
 

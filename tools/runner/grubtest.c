@@ -21,7 +21,7 @@ static bool unary(struct test *t, char what, const char *arg)
 
 	if (what == 'n' || what == 'z')
 		return (what == 'n') == (len > 0);
-	if (!len || !grub_path(t->g, path, arg))
+	if (!len || !grub_path(t->g, path, arg) || !grub_work(t->g, GRUB_WORK_LOOK))
 		return false;
 	if (what == 'd') {
 		char *names = t->g->src->list(t->g->src->ctx, path);

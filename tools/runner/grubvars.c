@@ -18,7 +18,7 @@ static size_t find(const struct grub_vars *vars, const char *name, size_t len)
 {
 	size_t i = 0;
 
-	while (i < vars->n && (strlen(vars->v[i].name) != len || memcmp(vars->v[i].name, name, len)))
+	while (i < vars->n && (vars->v[i].len != len || memcmp(vars->v[i].name, name, len)))
 		i++;
 	return i;
 }
@@ -35,8 +35,9 @@ bool grub_var_set(struct grub_vars *vars, const char *name, size_t len, const ch
 	size_t i = find(vars, name, len);
 	char *copy = strlen(value) < GRUB_VALUE_MAX ? strdup(value) : NULL;
 
-	if (copy && i == vars->n && vars->n < GRUB_VARS_MAX) {
+	if (copy && i == vars->n && vars->n < GRUB_VARS_MAX && len < GRUB_NAME_MAX) {
 		vars->v[i].value = NULL;
+		vars->v[i].len = len;
 		vars->v[i].name = strndup(name, len);
 		vars->n += vars->v[i].name != NULL;
 	}

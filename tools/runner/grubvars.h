@@ -7,11 +7,13 @@
 #include <stddef.h>
 
 #define GRUB_VARS_MAX  512
+#define GRUB_NAME_MAX  256
 #define GRUB_VALUE_MAX 16384
 
 struct grub_vars {
 	struct {
 		char *name, *value; /* owned */
+		size_t len;         /* of the name */
 	} v[GRUB_VARS_MAX];
 	size_t n;
 };

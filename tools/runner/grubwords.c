@@ -15,6 +15,7 @@ struct builder {
 	const struct grub_vars *vars;
 	const struct grub_args *args;
 	int status;
+	size_t expanded;
 	char word[GRUB_VALUE_MAX];
 	size_t n;
 	bool begun; /* a word that may be empty, as "" is */
@@ -52,7 +53,8 @@ static void word_end(struct builder *b)
 
 static void text_put(struct builder *b, const char *text, bool quoted)
 {
-	for (; *text; text++)
+	b->expanded += strlen(text);
+	for (; *text && !b->failed; text++)
 		if (!quoted && isspace((unsigned char)*text))
 			word_end(b);
 		else
@@ -101,8 +103,10 @@ static void value_put(struct builder *b, const char *name, size_t len, bool quot
 
 		if (i >= 1 && i <= b->args->n)
 			text_put(b, b->args->v[i - 1], quoted);
-	} else
+	} else {
+		b->expanded += b->vars->n;
 		text_put(b, grub_var(b->vars, name, len), quoted);
+	}
 }
 
 /* At a '$'. */
@@ -212,7 +216,7 @@ static bool step(struct builder *b, struct grub_cursor *c)
 }
 
 int grub_command_read(struct grub_cursor *c, const struct grub_vars *expand, const struct grub_args *args, int status,
-                      struct grub_command *out)
+                      struct grub_command *out, size_t *expanded)
 {
 	struct builder *b = malloc(sizeof(*b)); /* too large to be cleared for each command */
 
@@ -223,7 +227,7 @@ int grub_command_read(struct grub_cursor *c, const struct grub_vars *expand, con
 	b->vars = expand;
 	b->args = args;
 	b->status = status;
-	b->n = 0;
+	b->n = b->expanded = 0;
 	b->begun = b->failed = false;
 	b->plain = true;
 	while (!b->failed && !step(b, c))
@@ -231,6 +235,7 @@ int grub_command_read(struct grub_cursor *c, const struct grub_vars *expand, con
 	if (!b->failed)
 		word_end(b);
 	bool failed = b->failed;
+	*expanded = b->expanded;
 	free(b);
 	if (failed)
 		grub_command_destroy(out);

@@ -28,9 +28,10 @@ struct grub_command {
 	enum grub_end end;
 };
 
-/* Reads one command.  `expand`: NULL to skip over it, where words are as written.  -1: too long, or no memory. */
+/* Reads one command.  `expand`: NULL to skip over it, where words are as written.  *expanded: how many characters came from
+   variables, and how many were looked through to find them.  -1: too long, or no memory. */
 int grub_command_read(struct grub_cursor *c, const struct grub_vars *expand, const struct grub_args *args, int status,
-                      struct grub_command *out);
+                      struct grub_command *out, size_t *expanded);
 void grub_command_destroy(struct grub_command *cmd);
 
 #endif
