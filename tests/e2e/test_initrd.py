@@ -333,6 +333,25 @@ def red_hat():
 
 
 @case
+def xz_streams():
+	"""Whatever xz makes of an archive that holds xz itself: where it ends is found, and what was cut off is refused."""
+	rel = need_all()
+	path = guest(rel, suffix=".xz")
+	plain = likeness(rel, {"usr/lib/dracut/dracut-0": b"", "usr/lib/systemd/systemd": b""}, suffix=".xz", packing="plain")
+	for i, options in enumerate((["--check=none"], ["--check=crc64", "--block-size=300KiB"], ["--check=sha256", "--x86", "--lzma2=preset=0,dict=64KiB"], ["--delta=dist=4", "--lzma2=preset=9e,lc=0,lp=2"])):
+		old = ran("xz", "-c", *options, stdin=plain, timeout=600).raw
+		write_file(path, old)
+		adapt("kvm")
+		whole(old, read(path), "x%d" % i)
+		loads("x%d" % i, rel, "ext4", "virtio_blk", "virtio_pci")
+		eq([], [l for l in adapt("kvm") if not l.startswith("remark")], "changes of a second run: %s" % options)
+		for cut in (len(old) - 1, len(old) - 12, len(old) // 2, 40):
+			write_file(path, old[:cut])
+			said = adapt("kvm", rc=1)
+			check(said[-1].startswith("no corrupt") and "cut off" in said[-1], "cut at %d of %d: %s" % (cut, len(old), said))
+
+
+@case
 def alpine():
 	rel = need_all()
 	path = guest(rel, suffix=".gz", usr=False)

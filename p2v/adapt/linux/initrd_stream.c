@@ -13,7 +13,6 @@
 #include <archive_entry.h>
 #include <errno.h>
 #include <string.h>
-#include <zlib.h>
 
 #define LZ4_BLOCK (8u << 20)                          /* bytes that a block unpacks to, at most */
 #define LZ4_BLOCK_PACKED (LZ4_BLOCK + LZ4_BLOCK / 255 + 16)
@@ -99,16 +98,61 @@ static size_t lz4_frame(const uint8_t *at, size_t len)
 	return pos;
 }
 
-/* The next place at or behind `from` where an xz stream may end (its footer: section 2.1.2 of the format); 0: none. */
-static size_t xz_footer(const uint8_t *at, size_t len, size_t from)
+/* LZMA2, as xz's decoder has it: chunks, each with its length, up to a byte that is 0.  Where what follows begins; 0: cut off. */
+static size_t lzma2_end(const uint8_t *at, size_t len, size_t pos)
 {
-	for (size_t pos = (from + 3) & ~(size_t)3; pos <= len; pos += 4) {
-		if (pos < 24 || at[pos - 2] != 'Y' || at[pos - 1] != 'Z' || memcmp(at + pos - 4, at + 6, 2))
-			continue;
-		if (crc32(0, at + pos - 8, 6) == le32(at + pos - 12))
-			return pos;
+	while (pos < len && at[pos]) {
+		bool plain = at[pos] < 0x80;
+		size_t head = plain ? 3 : at[pos] < 0xc0 ? 5 : 6, size; /* 6: new properties of the model */
+
+		if (head > len - pos || (plain && at[pos] > 2))
+			return 0;
+		size = (plain ? at[pos + 1] << 8 | at[pos + 2] : at[pos + 3] << 8 | at[pos + 4]) + 1;
+		if (size > len - pos - head)
+			return 0;
+		pos += head + size;
 	}
-	return 0;
+	return pos < len ? pos + 1 : 0;
+}
+
+/* Where `n` numbers of variable length (section 1.2 of the format) end; 0: cut off.  *last: the value of the last one. */
+static size_t xz_numbers(const uint8_t *at, size_t len, size_t pos, uint64_t n, uint64_t *last)
+{
+	for (; n; n--) {
+		*last = 0;
+		for (unsigned shift = 0;; shift += 7) {
+			if (pos >= len || shift > 56)
+				return 0;
+			*last |= (uint64_t)(at[pos] & 0x7f) << shift;
+			if (!(at[pos++] & 0x80))
+				break;
+		}
+	}
+	return pos;
+}
+
+/* The .xz file format, sections 2 to 4: the length of the stream that begins here; 0 where it is none or is cut off.  What it ends
+   in cannot be looked for: what is packed may be xz itself, as modules are. */
+static size_t xz_stream(const uint8_t *at, size_t len)
+{
+	static const uint8_t checks[16] = { 0, 4, 4, 4, 8, 8, 8, 16, 16, 16, 32, 32, 32, 64, 64, 64 };
+	size_t pos = 12;
+	uint64_t n;
+
+	while (pos < len && at[pos]) { /* blocks: a header, LZMA2 whatever the filters are, and a check */
+		pos = lzma2_end(at, len, pos + ((size_t)at[pos] + 1) * 4);
+		if (!pos)
+			return 0;
+		pos = ((pos + 3) & ~(size_t)3) + checks[at[7] & 15];
+	}
+	/* The index: two numbers for each block. */
+	pos = xz_numbers(at, len, pos + 1, 1, &n);
+	if (pos && n <= len)
+		pos = xz_numbers(at, len, pos, 2 * n, &n);
+	else
+		return 0;
+	pos = ((pos + 3) & ~(size_t)3) + 16; /* its checksum, and the footer */
+	return pos > 16 && pos <= len && at[pos - 2] == 'Y' && at[pos - 1] == 'Z' ? pos : 0;
 }
 
 /* All of [at, at + len) through libarchive's filter; *used: how much of it the filter took. */
@@ -161,17 +205,12 @@ static int unpack_some(enum initrd_packing packing, const uint8_t *at, size_t le
 	else if (packing == INITRD_LZ4)
 		end = lz4_frame(at, len);
 	else if (packing == INITRD_XZ)
-		end = xz_footer(at, len, 0);
+		end = xz_stream(at, len);
 	if (!end)
 		return fail(err, VDISK_CORRUPT, "a %s stream that is cut off", packings[packing].name);
-	for (;;) {
-		int rc = unpack(packing, at, end, max, out, &took, err);
-
-		*used = packing == INITRD_GZIP || packing == INITRD_BZIP2 || packing == INITRD_LZMA ? took : end;
-		/* Bytes inside of a stream that look like a footer: a stream that ends there has no index, and fails. */
-		if (!rc || packing != INITRD_XZ || !(end = xz_footer(at, len, end + 1)))
-			return rc;
-	}
+	int rc = unpack(packing, at, end, max, out, &took, err);
+	*used = packing == INITRD_GZIP || packing == INITRD_BZIP2 || packing == INITRD_LZMA ? took : end;
+	return rc;
 }
 
 int stream_unpack(enum initrd_packing packing, const uint8_t *at, size_t len, struct bytes *out, size_t *used, vdisk_error *err)
