@@ -18,6 +18,15 @@
 #define EXTENT_BYTES 512u
 #define INFOS        59u
 #define BLOCK        4096u
+#define WANTED_MAX   ((uint64_t)64 << 40) /* bytes of all disks together: whose clusters came is noted in 128 MiB then */
+
+static int wanted_judge(const struct package *p, size_t index, uint64_t size, vdisk_error *err)
+{
+	for (size_t i = 0; i < index; i++)
+		size += p->slots[i].size; /* each at most WANTED_MAX, and they are few */
+	return size <= WANTED_MAX ? 0 : fail(err, VDISK_UNSUPPORTED, "%s: has disks of %llu bytes; of a VMA at most %llu are read", p->path,
+	                                     (unsigned long long)size, (unsigned long long)WANTED_MAX);
+}
 
 int vma_want(struct package *p, struct slot *s, size_t index, vdisk_error *err)
 {
@@ -28,6 +37,8 @@ int vma_want(struct package *p, struct slot *s, size_t index, vdisk_error *err)
 
 		if (!d->name || strcmp(d->name, s->ref))
 			continue;
+		if (wanted_judge(p, index, d->size, err))
+			return -1;
 		d->slot = (int)index;
 		s->size = s->len = d->size;
 		s->seen = calloc(1, (size_t)(d->size / VMA_CLUSTER / 8) + 1);

@@ -426,6 +426,7 @@ def vma_that_lies():
 		"no configuration": (poke(head, 2044, bytes(4), 32), extents, "qemu-server.conf"),
 		"size": (poke(head, 4096 + 40, b"\xff" * 8, 32), extents, "device 1"),
 		"smaller": (poke(head, 4096 + 40, struct.pack(">Q", 65536), 32), extents, "behind its end"),
+		"far larger": (poke(head, 4096 + 40, struct.pack(">Q", 64 << 40), 32), extents, "at most 70368744177664"),
 		"larger": (poke(head, 4096 + 40, struct.pack(">Q", 10 << 40), 32), extents, "cut short"),
 		"extent's sum": (head, [poke(first, 100, b"\1")] + extents[1:], "MD5"),
 		"extent's magic": (head, [poke(first, 0, b"X")] + extents[1:], "begin"),
