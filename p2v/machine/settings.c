@@ -12,25 +12,49 @@
 #include <string.h>
 #include <strings.h>
 
+/* Of the sorted places: the first whose key's first `n` bytes are not before `key`, or, `behind`, are behind it. */
+static size_t place_find(const struct settings *s, const char *key, size_t n, bool behind)
+{
+	size_t low = 0, high = s->n;
+
+	while (low < high) {
+		size_t mid = low + (high - low) / 2;
+		int order = strncasecmp(s->at[s->sorted[mid]].key, key, n);
+
+		if (order < 0 || (behind && !order))
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return low;
+}
+
 int settings_add(struct settings *s, const char *key, size_t key_len, const char *value, size_t value_len, unsigned line,
                  vdisk_error *err)
 {
 	struct setting one = { strndup(key, key_len), strndup(value, value_len), line, false }, *grown = s->at;
+	uint32_t *places = s->sorted;
+	size_t at;
 
 	if (s->n == SETTINGS_MAX) {
 		free(one.key);
 		free(one.value);
 		return fail(err, VDISK_UNSUPPORTED, "line %u: there are more than %d settings", line, SETTINGS_MAX);
 	}
-	if (!(s->n & (s->n - 1)))
+	if (!(s->n & (s->n - 1))) {
 		grown = realloc(s->at, (s->n ? s->n * 2 : 1) * sizeof(*grown));
-	if (grown)
-		s->at = grown;
-	if (!grown || !one.key || !one.value) {
+		s->at = grown ? grown : s->at;
+		places = realloc(s->sorted, (s->n ? s->n * 2 : 1) * sizeof(*places));
+		s->sorted = places ? places : s->sorted;
+	}
+	if (!grown || !places || !one.key || !one.value) {
 		free(one.key);
 		free(one.value);
 		return fail_nomem(err);
 	}
+	at = place_find(s, one.key, SIZE_MAX, true);
+	memmove(places + at + 1, places + at, (s->n - at) * sizeof(*places));
+	places[at] = (uint32_t)s->n;
 	s->at[s->n++] = one;
 	return 0;
 }
@@ -42,24 +66,27 @@ void settings_free(struct settings *s)
 		free(s->at[i].value);
 	}
 	free(s->at);
+	free(s->sorted);
 	*s = (struct settings){ 0 };
 }
 
 const char *settings_get(struct settings *s, const char *format, ...)
 {
-	const char *value = NULL;
+	struct setting *last;
 	char key[128];
+	size_t end;
 	va_list args;
 
 	va_start(args, format);
 	vsnprintf(key, sizeof(key), format, args);
 	va_end(args);
-	for (size_t i = 0; i < s->n; i++)
-		if (!strcasecmp(s->at[i].key, key)) {
-			s->at[i].used = true;
-			value = s->at[i].value;
-		}
-	return value;
+	end = place_find(s, key, SIZE_MAX, true);
+	last = end ? &s->at[s->sorted[end - 1]] : NULL;
+	if (!last || strcasecmp(last->key, key))
+		return NULL;
+	for (bool marked = last->used; !marked && end && !strcasecmp(s->at[s->sorted[end - 1]].key, key); end--)
+		s->at[s->sorted[end - 1]].used = true;
+	return last->value;
 }
 
 bool settings_have(const struct settings *s, const char *format, ...)
@@ -70,10 +97,8 @@ bool settings_have(const struct settings *s, const char *format, ...)
 	va_start(args, format);
 	vsnprintf(key, sizeof(key), format, args);
 	va_end(args);
-	for (size_t i = 0; i < s->n; i++)
-		if (!strncasecmp(s->at[i].key, key, strlen(key)))
-			return true;
-	return false;
+	size_t at = place_find(s, key, strlen(key), false);
+	return at < s->n && !strncasecmp(s->at[s->sorted[at]].key, key, strlen(key));
 }
 
 static bool is_harmless(const char *key, const char *const *harmless)

@@ -17,6 +17,7 @@ struct setting {
 
 struct settings {
 	struct setting *at;
+	uint32_t *sorted; /* places in `at` by key; of equal ones the first comes first */
 	size_t n;
 };
 

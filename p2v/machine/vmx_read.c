@@ -14,6 +14,8 @@
 struct vmx {
 	struct machine *m;
 	struct settings s;
+	const char *disks_order; /* bios.hddOrder; NULL: none */
+	bool disks_ordered;      /* "hd" came: once more says nothing new */
 	vdisk_error *err;
 };
 
@@ -327,13 +329,15 @@ static void words_take(struct vmx *v, const char *list, void (*take)(struct vmx 
 
 static void order_take(struct vmx *v, const char *word, unsigned *next)
 {
-	const char *disks = settings_get(&v->s, "bios.hddOrder");
 	uint64_t nic;
 
 	if (!strcasecmp(word, "hdd") || !strcasecmp(word, "hd")) {
-		if (disks && *disks)
-			words_take(v, disks, hdd_take, next);
-		else
+		bool first = !v->disks_ordered;
+
+		v->disks_ordered = true;
+		if (first && v->disks_order && *v->disks_order)
+			words_take(v, v->disks_order, hdd_take, next);
+		else if (first)
 			boot_medium(v->m, MACHINE_DISK, next);
 	} else if (!strcasecmp(word, "cdrom") || !strcasecmp(word, "cd")) {
 		boot_medium(v->m, MACHINE_CDROM, next);
@@ -349,15 +353,16 @@ static void order_take(struct vmx *v, const char *word, unsigned *next)
 
 static void boot_take(struct vmx *v)
 {
-	const char *order = settings_get(&v->s, "bios.bootOrder"), *disks = settings_get(&v->s, "bios.hddOrder");
+	const char *order = settings_get(&v->s, "bios.bootOrder");
 	unsigned next = 1;
 
+	v->disks_order = settings_get(&v->s, "bios.hddOrder");
 	if (order && !strncasecmp(order, "allow:", 6))
 		order += 6;
 	if (order)
 		words_take(v, order, order_take, &next);
 	else
-		words_take(v, disks, hdd_take, &next);
+		words_take(v, v->disks_order, hdd_take, &next);
 }
 
 /* ---------------------------------------------------------------- the machine itself */

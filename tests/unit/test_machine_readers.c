@@ -76,7 +76,39 @@ static void vmx_says(void **state)
 	refused("displayName = \"x\"\nmemsize = \"-5\"\n", DESCRIBE_VMX, "memsize is no number");
 	refused("displayName = \"x\"\nwhat is this\n", DESCRIBE_VMX, "line 2 is no setting");
 	refused(".encoding = \"KLINGON\"\ndisplayName = \"\xff\"\n", DESCRIBE_VMX, "KLINGON");
+	refused("displayName = \"x\"\nmemsize = \"a|0Ab|1B[2J\xc2\x9b\"\n", DESCRIBE_VMX, ": \"a?b?[2J??\"");
 	refused("encryption.keySafe = \"vmware:key/list\"\n", DESCRIBE_VMX, "encrypted");
+}
+
+/* The last of several counts, whatever letters it has; "hd" once more says nothing new. */
+static void vmx_repeats(void **state)
+{
+	struct machine *m = described(
+		"displayname = \"first\"\n"
+		"Memsize = \"1024\"\n"
+		"memsize = \"2048\"\n"
+		"scsi0.present = \"TRUE\"\n"
+		"scsi0:1.present = \"TRUE\"\n"
+		"scsi0:1.fileName = \"b.vmdk\"\n"
+		"scsi0:0.present = \"TRUE\"\n"
+		"scsi0:0.fileName = \"a.vmdk\"\n"
+		"displayName = \"last\"\n"
+		"what.ever = \"1\"\n"
+		"What.Ever = \"2\"\n"
+		"bios.bootOrder = \"hd,hd,cd,hdd\"\n"
+		"bios.hddOrder = \"scsi0:1\"\n",
+		DESCRIBE_VMX);
+
+	(void)state;
+	assert_text("last", m->name);
+	assert_int_equal((uint64_t)2 << 30, m->memory);
+	assert_int_equal(2, m->disks_n);
+	assert_int_equal(0, m->disks[0].boot);
+	assert_int_equal(1, m->disks[1].boot);
+	assert_int_equal(2, m->lost.n); /* no first name, no first size of memory */
+	assert_lost(&m->lost, "what.ever, line 10");
+	assert_lost(&m->lost, "What.Ever, line 11");
+	machine_free(m);
 }
 
 static void libvirt_says(void **state)
@@ -456,7 +488,8 @@ static void vbox_says(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(vmx_says),        cmocka_unit_test(libvirt_says), cmocka_unit_test(hyperv_says),
+		cmocka_unit_test(vmx_says),        cmocka_unit_test(vmx_repeats),
+		cmocka_unit_test(libvirt_says), cmocka_unit_test(hyperv_says),
 		cmocka_unit_test(vmcx_is_refused), cmocka_unit_test(vmc_says),     cmocka_unit_test(xva_says),
 		cmocka_unit_test(proxmox_says),    cmocka_unit_test(xl_says),      cmocka_unit_test(proxmox_leaves_out),
 		cmocka_unit_test(libvirt_slices),  cmocka_unit_test(vbox_says),
