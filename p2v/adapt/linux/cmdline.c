@@ -80,6 +80,8 @@ static bool from_number(const char *value, char out[DEVICE_NAME_MAX])
 		disk = (major == 3 ? 0 : 2) + minor / 64;
 		snprintf(out, DEVICE_NAME_MAX, minor % 64 ? "/dev/hd%c%u" : "/dev/hd%c", 'a' + (int)disk, minor % 64);
 	} else if (major == 202) {
+		if (minor / 16 >= 26)
+			return false;
 		snprintf(out, DEVICE_NAME_MAX, minor % 16 ? "/dev/xvd%c%u" : "/dev/xvd%c", 'a' + (int)(minor / 16), minor % 16);
 	} else if (major == 104) {
 		snprintf(out, DEVICE_NAME_MAX, minor % 16 ? "/dev/cciss/c0d%up%u" : "/dev/cciss/c0d%u", minor / 16, minor % 16);
