@@ -3,6 +3,7 @@
 #include "machine/describe.h"
 #include "machine/json.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,8 +20,10 @@ static void write_all(struct machine *m)
 
 		if (text && strlen(text) != len)
 			abort();
-		if (text && kind != DESCRIBE_HYPERV && len <= MACHINE_JSON_MAX && describe_read(text, len, &how, &back, &err))
+		if (text && kind != DESCRIBE_HYPERV && len <= MACHINE_JSON_MAX && describe_read(text, len, &how, &back, &err)) {
+			fprintf(stderr, "kind %d is not read back: %s\n%s\n", kind, err.message, text);
 			abort();
+		}
 		machine_free(back);
 		machine_lost_free(&lost);
 		free(text);

@@ -1,17 +1,20 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "common/fail.h"
+#include "common/utf8.h"
 
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
+/* One line, whatever goes into it: values come from whoever made the image. */
 static void fill(vdisk_error *err, enum vdisk_error_kind kind, int sys_errno, const char *format, va_list args)
 {
 	err->kind = kind;
 	err->sys_errno = sys_errno;
 	err->offset = VDISK_NO_OFFSET;
 	vsnprintf(err->message, sizeof(err->message), format, args);
+	utf8_clean(err->message);
 }
 
 int fail(vdisk_error *err, enum vdisk_error_kind kind, const char *format, ...)

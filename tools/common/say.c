@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The state of a program, not of a library: set while it has one thread; the counters of say_few() are guarded by its lock. */
 #include "common/say.h"
+#include "common/utf8.h"
 
 #include <pthread.h>
 #include <stdarg.h>
@@ -21,19 +22,6 @@ void say_open(const char *name, bool background)
 	to_syslog = background;
 }
 
-/* Names and values come from whoever made the image: no line of theirs, and nothing that a terminal obeys (C1 controls are two
-   bytes in UTF-8). */
-static void clean(char *text)
-{
-	unsigned char *p = (unsigned char *)text;
-
-	for (; *p; p++)
-		if (*p < ' ' || *p == 127)
-			*p = '?';
-		else if (*p == 0xc2 && p[1] >= 0x80 && p[1] < 0xa0)
-			p[0] = p[1] = '?';
-}
-
 void say(int priority, const char *format, ...)
 {
 	char text[VDISK_ERROR_MESSAGE_MAX + 64];
@@ -42,7 +30,7 @@ void say(int priority, const char *format, ...)
 	va_start(ap, format);
 	vsnprintf(text, sizeof(text), format, ap);
 	va_end(ap);
-	clean(text);
+	utf8_clean(text); /* names and values come from whoever made the image */
 	if (to_syslog)
 		syslog(priority, "%s", text);
 	else

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "common/utf8.h"
 
+#include <stdbool.h>
 #include <string.h>
 
 size_t utf8_len(const void *at, size_t n)
@@ -37,4 +38,19 @@ size_t utf8_fit(const char *text, size_t room)
 		fit += n;
 	}
 	return fit;
+}
+
+void utf8_clean(char *text)
+{
+	unsigned char *p = (unsigned char *)text, *end = p + strlen(text);
+
+	while (p < end) {
+		size_t n = utf8_len(p, (size_t)(end - p));
+		bool shown = n && *p >= ' ' && *p != 0x7f && !(*p == 0xc2 && p[1] < 0xa0);
+
+		n = n ? n : 1;
+		if (!shown)
+			memset(p, '?', n);
+		p += n;
+	}
 }

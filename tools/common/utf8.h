@@ -9,5 +9,7 @@
 size_t utf8_len(const void *at, size_t n);
 /* How much of `text` fits into `room` bytes without cutting a character. */
 size_t utf8_fit(const char *text, size_t room);
+/* Makes `text` one line that a terminal only shows: controls (C1 ones, too), and bytes of no character, become '?'. */
+void utf8_clean(char *text);
 
 #endif
