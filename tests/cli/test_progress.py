@@ -104,7 +104,6 @@ def stopped(command, number, times=1):
 	check(p.stderr.readline().startswith(b"{"), "it is at work")
 	for _ in range(times):
 		p.send_signal(number)
-		time.sleep(0.01)
 	begin = time.monotonic()
 	try:
 		out, err = p.communicate(timeout=60)

@@ -30,7 +30,7 @@ def inside(root, *words, **kw):
 		skip("wants root, for a chroot")
 	for what in ("proc", "sys", "dev", "tmp"):
 		os.makedirs(os.path.join(root, what), exist_ok=True)
-	return ran("unshare", "--mount", "--propagation", "private", "sh", "-c", INSIDE, os.path.abspath(root), *words, env={"TMPDIR": "/tmp"}, **kw)
+	return ran("unshare", "--mount", "--propagation", "slave", "sh", "-c", INSIDE, os.path.abspath(root), *words, env={"TMPDIR": "/tmp"}, **kw)
 
 
 def captures_there(root):

@@ -209,12 +209,16 @@ def re_joined(t):
 
 
 def to_server(t):
-	"""Puts the cursor into the first field: it is there when what is typed shows."""
+	"""Puts the cursor into the first field: it is there when what is typed shows.  Each try has a word of its own, since what was typed
+	before may show late; on a button none shows."""
 	t.until("Fingerprint")
-	for _ in range(8):
-		t.key(ERASE, "here")
-		t.read(0.3)
-		if t.has("Server here"):
+	for i in range(30):
+		word = "here%02d" % i
+		t.key(ERASE, word)
+		end = time.monotonic() + 0.5
+		while not t.has(word) and time.monotonic() < end:
+			t.read(0.1)
+		if t.has("Server " + word):
 			return
 		t.key(TAB)
 	fail("the first field is never reached:\n" + t.text())
@@ -280,8 +284,9 @@ def networks():
 
 
 def until_file(path, seconds=60):
+	"""Until something stands in it: what is written here comes at once."""
 	end = time.monotonic() + seconds
-	while not os.path.exists(path):
+	while not os.path.exists(path) or not os.path.getsize(path):
 		if time.monotonic() > end:
 			fail("there is no %s after %d s" % (path, seconds))
 		time.sleep(0.05)

@@ -262,7 +262,7 @@ def by_a_user():
 	ran(VDISK, "unmount", "m", preexec=as_nobody)
 	qemu_check(image, "qcow2")
 	for how in ("idle", "signal"):
-		ran(VDISK, "mount", *(("--idle-timeout", "1") if how == "idle" else ()), image, "m", preexec=as_nobody)
+		ran(VDISK, "mount", *(("--idle-timeout", "3") if how == "idle" else ()), image, "m", preexec=as_nobody)
 		pid = int(ran("cat", "m/.vdisk/pid", preexec=as_nobody).out)
 		if how == "signal":
 			os.kill(pid, signal.SIGTERM)

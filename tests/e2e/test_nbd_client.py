@@ -168,7 +168,7 @@ def names_of_exports():
 @case
 def errors_that_pass():
 	disk()
-	with nbdkit("--filter=error", "file", "a.raw", "error-pread=EIO", "error-pread-rate=10%", "error-extents=EIO", "error-extents-rate=10%") as uri:
+	with nbdkit("--filter=error", "file", "a.raw", "error-pread=EIO", "error-pread-rate=3%", "error-extents=EIO", "error-extents-rate=3%") as uri:
 		whole(uri)
 
 
@@ -447,7 +447,7 @@ def dry_run():
 @case
 def writes_that_fail_at_times():
 	disk()
-	words = [w for k in ("pwrite", "zero", "trim") for w in ("error-%s=EIO" % k, "error-%s-rate=10%%" % k)]
+	words = [w for k in ("pwrite", "zero", "trim") for w in ("error-%s=EIO" % k, "error-%s-rate=3%%" % k)]
 	with nbdkit("--filter=error", "file", dirty("d.raw"), *words) as uri:
 		vdisk("convert", "--force", "--verify", "a.raw", uri)
 	check(read("a.raw") == read("d.raw"), "content")

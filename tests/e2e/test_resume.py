@@ -378,11 +378,12 @@ def second_signal():
 	args = TARGETS["raw"]
 	fresh("out")
 	# Each call takes so long that the first signal has to wait.
-	p = start_slow(args, delay=1500000)
+	p = start_slow(args, delay=60000000)
 	wait_for(lambda: any("partial" in n for n in os.listdir("out")), p, "the partial file")
+	wait_for(lambda: any(open(s).read().startswith("230 ") for s in glob.glob("/proc/%d/task/*/syscall" % p.pid)), p, "a thread in clock_nanosleep()")
 	p.send_signal(signal.SIGINT)
 	begin = time.monotonic()
-	while p.poll() is None and time.monotonic() < begin + 1:
+	while p.poll() is None and time.monotonic() < begin + 30:
 		p.send_signal(signal.SIGINT)
 		time.sleep(0.02)
 	check(p.poll() is not None, "it did not end at the second signal")
@@ -467,10 +468,12 @@ def two_at_once():
 	fresh("out")
 	p = start_slow(args, calls=calls)
 	wait_for(recorded(record(args)), p, "a record")
+	p.send_signal(signal.SIGSTOP) # what it has locked stays
 	for more in ([], ["--resume"], ["--force"], ["--resume", "--force"]):
 		r = run(VDISK, *words(args, "out", *more), env=EPOCH)
 		eq(2, r.rc, "exit status of a second run with %s: %s" % (more, r.show()))
 		check("written by another run" in r.err, r.show())
+	p.send_signal(signal.SIGCONT)
 	eq(0, p.wait(60), "exit status of the first run: %s" % p.stderr.read())
 	p.stderr.close()
 	eq(want, files_of("out"), "the files")

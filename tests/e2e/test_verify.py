@@ -45,7 +45,8 @@ def comes_up():
 	before = sha256(disk)
 	for engine in engines():
 		r = verify(engine, "--serial", "serial.txt", "--junit", "junit.xml", disk)
-		check(re.match(r"^up\.raw: booted after \d+\.\d s: host login: \(firmware [\d.]+, loader [\d.]+, login [\d.]+\)\n$", r.out),
+		# The loader stands on the screen alone, for a moment before the login comes over the line: it may not have been looked at.
+		check(re.match(r"^up\.raw: booted after \d+\.\d s: host login: \(firmware [\d.]+, (loader [\d.]+, )?login [\d.]+\)\n$", r.out),
 		      "what it says: %r" % r.out)
 		eq(b"\r\nsmall system\r\n\033[1mhost login: ", open("serial.txt", "rb").read(), "the serial line")
 		suite = xml.etree.ElementTree.parse("junit.xml").getroot()

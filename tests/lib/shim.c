@@ -26,6 +26,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/uio.h>
+#include <time.h>
 #include <unistd.h>
 
 static atomic_long count;
@@ -86,8 +87,12 @@ static int strike(const char *op, int fd, const char *path)
 
 	if (!is_meant(op, fd, path))
 		return 0;
-	if (delay)
-		usleep((useconds_t)delay);
+	if (delay) { /* whatever signal comes meanwhile */
+		struct timespec left = { delay / 1000000, delay % 1000000 * 1000 };
+
+		while (nanosleep(&left, &left) && errno == EINTR)
+			;
+	}
 	now = atomic_fetch_add(&count, 1) + 1;
 	if (!nth || now < nth || (once && now > nth))
 		return 0;
