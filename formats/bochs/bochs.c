@@ -5,6 +5,7 @@
  * that is there (bit 0 of a byte is the first), and the sectors.  What is not there reads as zeros.
  */
 #include "base/alloc.h"
+#include "base/bits.h"
 #include "base/bytes.h"
 #include "core/driver.h"
 #include "io/cache.h"
@@ -12,6 +13,7 @@
 #define HEADER_BYTES 512u
 #define TABLE_BYTES  512u
 #define NONE         UINT32_C(0xffffffff)
+#define BITS_BYTES   4096u /* of a bitmap, looked at once */
 #define CATALOG_MAX  (UINT32_C(1) << 26)
 
 struct bochs {
@@ -127,26 +129,25 @@ static int extent_find(const struct vd_layer *l, struct bochs *s, uint64_t i, ui
 /* A run of sectors that are there or not, from `in` on within the extent whose bitmap is at `host`. */
 static int run_find(const struct vd_layer *l, struct bochs *s, uint64_t host, uint64_t in, struct vd_extent *x, vd_error *err)
 {
-	uint8_t bits[512];
-	uint64_t first = vd_down(in / 512, 4096), i = in / 512 - first, end = vd_min(vd_div_up(in + x->len, 512) - first, 4096);
+	uint8_t bits[BITS_BYTES];
+	uint64_t first = vd_down(in / 512, BITS_BYTES * 8), bytes = vd_min(s->bitmap - first / 8, BITS_BYTES);
+	uint64_t i = in / 512 - first, end = vd_min(vd_div_up(in + x->len, 512) - first, bytes * 8);
+	uint64_t size = vd_file_size(l->files[0]);
 	bool set;
 
 	/* Extents begin anywhere, so their bitmaps are no tables of the cache. */
-	if (vd_file_pread(l->files[0], bits, sizeof(bits), host + first / 8, err))
+	if (vd_file_pread(l->files[0], bits, bytes, host + first / 8, err))
 		return -1;
-	set = bits[i / 8] >> i % 8 & 1;
-	while (i < end && (bits[i / 8] >> i % 8 & 1) == set)
-		i++;
+	i += vd_bits_run(bits, VD_BITS_LOW_FIRST, i, end, &set);
 	x->len = vd_min(x->len, (first + i) * 512 - in);
 	x->kind = VD_ZERO;
 	if (!set)
 		return 0;
 	x->host = host + s->bitmap + in;
-	x->host_len = x->len;
-	if (!vd_within(x->host, x->len, vd_file_size(l->files[0])))
+	if (x->host >= size)
 		return vd_fail(err, VDISK_CORRUPT, host,
-		               "Bochs sectors at %#" PRIx64 " lie past the file's end (%" PRIu64 " bytes)", x->host,
-		               vd_file_size(l->files[0]));
+		               "Bochs sectors at %#" PRIx64 " lie past the file's end (%" PRIu64 " bytes)", x->host, size);
+	x->len = x->host_len = vd_min(x->len, size - x->host); /* of a file that is cut short, what is there */
 	x->kind = VD_DATA;
 	x->flags = VD_EXT_MAPPED;
 	return 0;

@@ -15,6 +15,7 @@
 #include "vhd.h"
 
 #include "base/alloc.h"
+#include "base/bits.h"
 
 #define TABLE_BITS (VHD_TABLE_BYTES * 8u)
 
@@ -80,28 +81,6 @@ static int bits_get(struct vhd *v, uint64_t host, uint64_t sector, struct vd_tab
 	return vd_cache_get(v->cache, host + sector / TABLE_BITS * VHD_TABLE_BYTES, VHD_RANK_BITMAP, false, t, err);
 }
 
-static bool bit_is_set(const uint8_t *b, uint64_t bit)
-{
-	return b[bit / 8] & 0x80u >> bit % 8;
-}
-
-/* Length of the run of equal bits at `from`, at most to `end`; both within one table. */
-static uint64_t bits_run(const uint8_t *b, uint64_t from, uint64_t end, bool *set)
-{
-	uint64_t i = from;
-
-	*set = bit_is_set(b, from);
-	while (i < end) {
-		if (i % 8 == 0 && end - i >= 8 && b[i / 8] == (*set ? 0xff : 0))
-			i += 8;
-		else if (bit_is_set(b, i) == *set)
-			i++;
-		else
-			break;
-	}
-	return i - from;
-}
-
 int vhd_bits_all(struct vhd *v, uint64_t host, bool *all, vd_error *err)
 {
 	uint64_t n = v->block_bytes / VHD_SECTOR;
@@ -114,7 +93,7 @@ int vhd_bits_all(struct vhd *v, uint64_t host, bool *all, vd_error *err)
 
 		if (bits_get(v, host, at, &t, err))
 			return -1;
-		*all = bits_run(t->data, 0, in_table, &set) == in_table && set;
+		*all = vd_bits_run(t->data, VD_BITS_HIGH_FIRST, 0, in_table, &set) == in_table && set;
 		vd_cache_put(v->cache, t);
 	}
 	return 0;
@@ -145,7 +124,7 @@ int vhd_bits_set(struct vhd *v, uint64_t host, uint64_t in, uint64_t len, vd_err
 
 		if (bits_get(v, host, at, &t, err))
 			return -1;
-		if (bits_run(t->data, at - first, stop - first, &set) != stop - at || !set) {
+		if (vd_bits_run(t->data, VD_BITS_HIGH_FIRST, at - first, stop - first, &set) != stop - at || !set) {
 			bits_fill(t->data, at - first, stop - first);
 			vd_cache_dirty(v->cache, t);
 		}
@@ -207,7 +186,7 @@ static int map_bits(struct mapping *m, struct vd_extent x, uint64_t bitmap, uint
 
 		if (bits_get(v, bitmap, sector, &t, err))
 			return -1;
-		run = bits_run(t->data, sector - first, stop - first, &set);
+		run = vd_bits_run(t->data, VD_BITS_HIGH_FIRST, sector - first, stop - first, &set);
 		vd_cache_put(v->cache, t);
 		x.len = x.host_len = vd_min((sector + run) * VHD_SECTOR, end) - in;
 		x.kind = VD_ABSENT;

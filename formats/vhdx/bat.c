@@ -13,6 +13,7 @@
 #include "vhdx.h"
 
 #include "base/alloc.h"
+#include "base/bits.h"
 
 #define TABLE_BITS (VHDX_SECTOR * 8u)
 
@@ -148,23 +149,6 @@ int vhdx_bitmaps_remove(struct vd_layer *l, struct vhdx *v, uint64_t from, uint6
 	return 0;
 }
 
-/* Length of the run of equal bits at `from`, at most to `end`; both within one table. */
-static uint64_t bits_run(const uint8_t *b, uint64_t from, uint64_t end, bool *set)
-{
-	uint64_t i = from;
-
-	*set = b[from / 8] >> from % 8 & 1;
-	while (i < end) {
-		if (i % 8 == 0 && end - i >= 8 && b[i / 8] == (*set ? 0xff : 0))
-			i += 8;
-		else if ((b[i / 8] >> i % 8 & 1) == *set)
-			i++;
-		else
-			break;
-	}
-	return i - from;
-}
-
 static void bits_fill(uint8_t *b, uint64_t from, uint64_t end, bool set)
 {
 	while (from < end) {
@@ -213,7 +197,7 @@ static int bits_change(struct vhdx *v, const struct slice *s, uint64_t from, uin
 		stop = vd_min(end, first + TABLE_BITS);
 		if (bits_get(v, s, at, &t, err))
 			return -1;
-		if (bits_run(t->data, at - first, stop - first, &now) < stop - at || now != set) {
+		if (vd_bits_run(t->data, VD_BITS_LOW_FIRST, at - first, stop - first, &now) < stop - at || now != set) {
 			bits_fill(t->data, at - first, stop - first, set);
 			vd_cache_dirty(v->cache, t);
 		}
@@ -253,7 +237,7 @@ int vhdx_bits_all(struct vd_layer *l, struct vhdx *v, uint64_t block, bool *all,
 		stop = vd_min(end, first + TABLE_BITS);
 		if (bits_get(v, &s, at, &t, err))
 			return -1;
-		*all = bits_run(t->data, at - first, stop - first, &set) == stop - at && set;
+		*all = vd_bits_run(t->data, VD_BITS_LOW_FIRST, at - first, stop - first, &set) == stop - at && set;
 		vd_cache_put(v->cache, t);
 	}
 	return 0;
@@ -272,7 +256,7 @@ int vhdx_gaps_zero(struct vd_layer *l, struct vhdx *v, uint64_t block, uint64_t 
 
 		if (bits_get(v, &s, bit, &t, err))
 			return -1;
-		run = bits_run(t->data, bit - first, vd_min(s.first + s.n - first, TABLE_BITS), &set);
+		run = vd_bits_run(t->data, VD_BITS_LOW_FIRST, bit - first, vd_min(s.first + s.n - first, TABLE_BITS), &set);
 		vd_cache_put(v->cache, t);
 		if (!set && vd_file_zero(l->files[0], host + at * v->meta.logical, run * v->meta.logical, true, err))
 			return -1;
@@ -319,7 +303,7 @@ static int map_bits(struct mapping *m, struct vd_extent x, uint64_t block, uint6
 
 		if (bits_get(m->v, &s, bit, &t, err))
 			return -1;
-		run = bits_run(t->data, bit - first, stop - first, &set);
+		run = vd_bits_run(t->data, VD_BITS_LOW_FIRST, bit - first, stop - first, &set);
 		vd_cache_put(m->v->cache, t);
 		x.len = x.host_len = vd_min((bit + run - s.first) * sector, end) - in;
 		x.kind = set ? VD_DATA : VD_ABSENT;
