@@ -60,11 +60,15 @@ struct vd_extent {
 	uint64_t unit_off, unit_len; /* COMPRESSED: the whole unit; set by vd_extents_add() */
 };
 
-/* An answer to map(): ascending, contiguous from `off` on, never past `end`; may stop early, but never empty. */
+/* An answer to map(): ascending, contiguous from `off` on, never past `end`; may stop early, but never empty.  One call looks at
+   VD_MAP_WORK pieces at most, or few more, however few extents they make: an image of a few hundred bytes may have as many as it
+   likes, and whoever asked wants to be asked now and then whether to go on. */
+#define VD_MAP_WORK 16384u
 struct vd_extents {
 	uint64_t off, end;    /* the range asked for */
 	uint64_t next;        /* where the next extent must begin */
 	size_t n, cap;
+	uint32_t left;        /* pieces still to be looked at */
 	struct vd_extent *v;
 };
 
@@ -74,12 +78,20 @@ static inline void vd_extents_init(struct vd_extents *e, struct vd_extent *v, si
 	e->end = off + len;
 	e->n = 0;
 	e->cap = cap;
+	e->left = VD_MAP_WORK;
 	e->v = v;
 }
 
+/* Notes n more pieces; false: they were the last. */
+static inline bool vd_extents_spend(struct vd_extents *e, uint32_t n)
+{
+	e->left -= n < e->left ? n : e->left;
+	return e->left > 0;
+}
+
 /* Appends, cutting what lies outside [next, end) (MAPPED host ranges are cut along) and merging with the last one where both agree
-   and their host ranges join.  An extent that ends at or before `next` is passed over.  False when the answer is complete or full:
-   stop. */
+   and their host ranges join; a piece is spent.  An extent that ends at or before `next` is passed over.  False when the answer is
+   complete or full, or nothing is left: stop. */
 bool vd_extents_add(struct vd_extents *e, const struct vd_extent *x);
 
 /* Appends x, whose bytes lie plain in `f` from x.host on, with x.flags: as DATA, or, with VD_MAP_HOLES in `flags`, as ZERO where

@@ -55,7 +55,7 @@ bool vd_extents_add(struct vd_extents *e, const struct vd_extent *x)
 		e->v[e->n++] = y;
 	}
 	e->next = y.off + y.len;
-	return e->next < e->end;
+	return vd_extents_spend(e, 1) && e->next < e->end;
 }
 
 int vd_extents_add_plain(struct vd_extents *e, struct vd_file *f, struct vd_extent x, uint32_t flags, bool *more, vd_error *err)

@@ -6,6 +6,7 @@
 #include "base/bytes.h"
 
 #define MAP_BATCH 32 /* on the stack, once for each layer of the chain */
+#define MAP_BELOW 512u /* pieces that the layers below get, though one above them has used up all */
 
 /* By way of what is remembered, where something is. */
 static int map_any(vdisk_image *img, unsigned depth, uint64_t off, uint64_t len, uint32_t flags, struct vd_extents *e,
@@ -23,7 +24,21 @@ static void map_absent(struct vd_extents *e, unsigned depth, uint64_t off, uint6
 	vd_extents_add(e, &x);
 }
 
-/* One layer's answer, its gaps filled from below.  Stops when *e is full. */
+static int map_below(vdisk_image *img, unsigned depth, const struct vd_extent *x, uint32_t flags, struct vd_extents *e,
+                     vd_error *err)
+{
+	bool last = !e->left;
+
+	if (last)
+		e->left = MAP_BELOW;
+	if (map_any(img, depth, x->off, x->len, flags, e, err))
+		return -1;
+	if (last)
+		e->left = 0;
+	return 0;
+}
+
+/* One layer's answer, its gaps filled from below.  Stops when *e is full, or nothing is left of it. */
 static int map_take(vdisk_image *img, unsigned depth, const struct vd_extents *part, uint32_t flags, struct vd_extents *e,
                     vd_error *err)
 {
@@ -35,8 +50,10 @@ static int map_take(vdisk_image *img, unsigned depth, const struct vd_extents *p
 		if (x.kind != VD_ABSENT) {
 			vd_extents_add(e, &x);
 		} else if (depth + 1 < img->n_layers) {
-			if (map_any(img, depth + 1, x.off, x.len, flags, e, err))
+			if (map_below(img, depth + 1, &x, flags, e, err))
 				return -1;
+			if (!e->left)
+				return 0;
 		} else {
 			map_absent(e, depth, x.off, x.len);
 		}
@@ -85,11 +102,12 @@ int vd_map_from(vdisk_image *img, unsigned depth, uint64_t off, uint64_t len, ui
 		vd_extents_init(&part, buf, MAP_BATCH, at, vd_min(end, l->size) - at);
 		if (vd_layer_map(l, at, part.end - at, flags, &part, err))
 			return -1;
+		vd_extents_spend(e, VD_MAP_WORK - part.left);
 		if (img->flags & VDISK_OPEN_SALVAGE && map_salvage(img, depth, &part, err))
 			return -1;
 		if (map_take(img, depth, &part, flags, e, err))
 			return -1;
-		if (e->next < part.next)
+		if (e->next < part.next || !e->left)
 			return 0;
 		at = part.next;
 	}

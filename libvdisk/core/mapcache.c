@@ -184,8 +184,8 @@ static void chunk_tell(const struct chunk *k, uint64_t off, uint64_t end, struct
 
 /* ---------------------------------------------------------------- asking */
 
-/* A new chunk, out of the layers.  NULL: they cannot be asked for all of it, or there is no memory. */
-static struct chunk *chunk_make(vdisk_image *img, const struct vd_mapcache *c, uint64_t off)
+/* A new chunk, out of the layers, for `whom`, who pays for it.  NULL: they cannot be asked for all of it, or there is no memory. */
+static struct chunk *chunk_make(vdisk_image *img, const struct vd_mapcache *c, uint64_t off, struct vd_extents *whom)
 {
 	VD_AUTO_FREE struct vd_extent *v = vd_malloc(CHUNK_EXTENTS * sizeof(*v));
 	struct vd_extents e;
@@ -196,6 +196,7 @@ static struct chunk *chunk_make(vdisk_image *img, const struct vd_mapcache *c, u
 	vd_extents_init(&e, v, CHUNK_EXTENTS, off, c->chunk_bytes);
 	if (vd_map_from(img, c->depth, off, c->chunk_bytes, 0, &e, NULL))
 		return NULL;
+	vd_extents_spend(whom, VD_MAP_WORK - e.left);
 	k = vd_malloc(sizeof(*k) + e.n * sizeof(*v));
 	if (!k)
 		return NULL;
@@ -226,9 +227,9 @@ static enum knowledge known(struct vd_mapcache *c, uint64_t begin, uint64_t off,
 }
 
 /* Makes it, unless another thread has meanwhile. */
-static bool learn(vdisk_image *img, struct vd_mapcache *c, uint64_t begin)
+static bool learn(vdisk_image *img, struct vd_mapcache *c, uint64_t begin, struct vd_extents *whom)
 {
-	struct chunk *k = chunk_make(img, c, begin);
+	struct chunk *k = chunk_make(img, c, begin, whom);
 
 	if (!k)
 		return false;
@@ -250,13 +251,13 @@ int vd_mapcache_map(vdisk_image *img, uint64_t off, uint64_t len, struct vd_exte
 		uint64_t begin = vd_down(off, c->chunk_bytes), stop = vd_min(end, begin + c->chunk_bytes);
 		enum knowledge what = known(c, begin, off, stop, e);
 
-		if (what == NO_CHUNK && learn(img, c, begin))
+		if (what == NO_CHUNK && learn(img, c, begin, e))
 			what = known(c, begin, off, stop, e);
 		/* What no chunk has room for, or cannot be asked as a whole: at first hand. */
 		if (what != TOLD && vd_map_from(img, c->depth, off, stop - off, 0, e, err))
 			return -1;
-		if (e->next == off)
-			return 0; /* full */
+		if (e->next == off || !e->left)
+			return 0; /* full, or enough of it */
 		off = e->next;
 	}
 	return 0;
