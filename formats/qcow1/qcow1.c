@@ -120,18 +120,25 @@ static void qcow1_close(struct vd_layer *l)
 	l->priv = NULL;
 }
 
-/* Tables begin on any multiple of 8. */
-static int entry_get(const struct vd_layer *l, struct qcow1 *q, uint64_t at, unsigned rank, uint64_t *entry, vd_error *err)
+/* The entry at `at`, and how many from there on are the same: *run, at most what it is.  Tables begin on any multiple of 8. */
+static int entry_get(const struct vd_layer *l, struct qcow1 *q, uint64_t at, uint64_t *entry, uint64_t *run, vd_error *err)
 {
+	uint64_t size = vd_file_size(l->files[0]), most;
 	struct vd_table *t;
+	const uint8_t *p;
 
-	if (at % 8 || !vd_within(at, 8, vd_file_size(l->files[0])))
+	if (at % 8 || !vd_within(at, 8, size))
 		return vd_fail(err, VDISK_CORRUPT, at,
 		               "QCOW table entry at %#" PRIx64 " is not aligned, or outside the file (%" PRIu64 " bytes)", at,
-		               vd_file_size(l->files[0]));
-	if (vd_cache_get(q->cache, vd_down(at, TABLE_BYTES), rank, true, &t, err))
+		               size);
+	/* One rank for both levels: programs put them anywhere, even into one sector. */
+	if (vd_cache_get(q->cache, vd_down(at, TABLE_BYTES), 1, true, &t, err))
 		return -1;
-	*entry = be64_get(t->data + at % TABLE_BYTES);
+	p = t->data + at % TABLE_BYTES;
+	*entry = be64_get(p);
+	most = vd_min(*run, vd_min(TABLE_BYTES - at % TABLE_BYTES, size - at) / 8);
+	for (*run = 1; *run < most && be64_get(p + *run * 8) == *entry;)
+		++*run;
 	vd_cache_put(q->cache, t);
 	return 0;
 }
@@ -154,24 +161,25 @@ static int packed_find(const struct vd_layer *l, const struct qcow1 *q, uint64_t
 	return 0;
 }
 
-/* One cluster, or all that a table which is left out would tell of. */
+/* One cluster, a row of those that are not here, or all that a table which is left out, or refused, would tell of. */
 static int cluster_find(struct vd_layer *l, struct vd_extent *x, vd_error *err)
 {
 	struct qcow1 *q = l->priv;
-	uint64_t end = x->off + x->len, cluster = x->off >> q->bits, span = q->cluster << q->l2_bits, l2, entry;
+	uint64_t cluster = x->off >> q->bits, entries = UINT64_C(1) << q->l2_bits, in = cluster & (entries - 1), l2, entry, run = 1;
 
 	x->kind = VD_ABSENT;
-	x->len = vd_min(x->len, q->cluster - x->off % q->cluster);
-	/* One rank for both levels: programs put them anywhere, even into one sector. */
-	if (entry_get(l, q, q->l1_off + (cluster >> q->l2_bits) * 8, 1, &l2, err))
+	x->len = vd_min(x->len, (entries - in) * q->cluster - x->off % q->cluster);
+	if (entry_get(l, q, q->l1_off + (cluster >> q->l2_bits) * 8, &l2, &run, err))
 		return -1;
-	if (!l2) {
-		x->len = vd_min(end, vd_down(x->off, span) + span) - x->off;
+	if (!l2)
 		return 0;
-	}
-	if (l2 > INT64_MAX || entry_get(l, q, l2 + (cluster & ((UINT64_C(1) << q->l2_bits) - 1)) * 8, 1, &entry, err))
-		return l2 > INT64_MAX ? vd_fail(err, VDISK_CORRUPT, q->l1_off, "QCOW table at %#" PRIx64 " is outside the file", l2)
-		                      : -1;
+	if (l2 > INT64_MAX)
+		return vd_fail(err, VDISK_CORRUPT, q->l1_off, "QCOW table at %#" PRIx64 " is outside the file", l2);
+	/* Where an entry is outside the file, those behind it are, too. */
+	run = entries - in;
+	if (entry_get(l, q, l2 + in * 8, &entry, &run, err))
+		return -1;
+	x->len = vd_min(x->len, (entry ? 1 : run) * q->cluster - x->off % q->cluster);
 	if (!entry)
 		return 0;
 	if (entry & PACKED)

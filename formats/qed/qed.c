@@ -145,15 +145,19 @@ static void qed_close(struct vd_layer *l)
 	l->priv = NULL;
 }
 
-/* The i-th entry of the table at `off`. */
-static int entry_get(struct qed *q, uint64_t off, uint64_t i, unsigned rank, uint64_t *entry, vd_error *err)
+/* The i-th entry of the table at `off`, and how many from there on are the same: *run, at most what it is. */
+static int entry_get(struct qed *q, uint64_t off, uint64_t i, unsigned rank, uint64_t *entry, uint64_t *run, vd_error *err)
 {
 	struct vd_table *t;
-	uint64_t at = off + i * 8;
+	uint64_t at = off + i * 8, most = vd_min(*run, (TABLE_BYTES - at % TABLE_BYTES) / 8);
+	const uint8_t *p;
 
 	if (vd_cache_get(q->cache, vd_down(at, TABLE_BYTES), rank, false, &t, err))
 		return -1;
-	*entry = le64_get(t->data + at % TABLE_BYTES);
+	p = t->data + at % TABLE_BYTES;
+	*entry = le64_get(p);
+	for (*run = 1; *run < most && le64_get(p + *run * 8) == *entry;)
+		++*run;
 	vd_cache_put(q->cache, t);
 	return 0;
 }
@@ -168,22 +172,25 @@ static int place_judge(const struct vd_layer *l, const struct qed *q, uint64_t o
 	               what, guest, off, vd_file_size(l->files[0]));
 }
 
-/* One cluster, or all that a table which is left out would tell of. */
+/* One cluster, a row of those that are not here, or all that a table which is left out, or refused, would tell of. */
 static int cluster_find(struct vd_layer *l, struct vd_extent *x, vd_error *err)
 {
 	struct qed *q = l->priv;
-	uint64_t off = x->off, end = off + x->len, cluster = off / q->h.cluster, l2, entry;
+	uint64_t off = x->off, cluster = off / q->h.cluster, in = cluster % q->entries;
+	uint64_t l2, entry, run = 1;
 
 	x->kind = VD_ABSENT;
-	x->len = vd_min(x->len, q->h.cluster - off % q->h.cluster);
-	if (entry_get(q, q->h.l1_off, cluster / q->entries, 1, &l2, err))
+	x->len = vd_min(x->len, (q->entries - in) * q->h.cluster - off % q->h.cluster);
+	if (entry_get(q, q->h.l1_off, cluster / q->entries, 1, &l2, &run, err))
 		return -1;
-	if (!l2) {
-		x->len = vd_min(end, (cluster / q->entries + 1) * q->entries * q->h.cluster) - off;
+	if (!l2)
 		return 0;
-	}
-	if (place_judge(l, q, l2, q->table_bytes, "table", off, err) || entry_get(q, l2, cluster % q->entries, 2, &entry, err))
+	if (place_judge(l, q, l2, q->table_bytes, "table", off, err))
 		return -1;
+	run = q->entries - in;
+	if (entry_get(q, l2, in, 2, &entry, &run, err))
+		return -1;
+	x->len = vd_min(x->len, (entry < 2 ? run : 1) * q->h.cluster - off % q->h.cluster);
 	if (entry == 1)
 		x->kind = VD_ZERO;
 	if (entry < 2)
