@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The L1 and the refcount table from one entry in use to the next.  They are mostly zeros and may be large (2 million entries of a
- * refcount table of 16 MiB): a slice at a time is looked at, not an entry.
+ * Tables from one entry in use to the next.  They are mostly zeros and may be large (2 million entries of a refcount table of
+ * 16 MiB): a slice at a time is looked at, not an entry.
  */
 #include "qcow2.h"
 
 #include "base/zero.h"
 
-/* The first of the be64 entries [from, n) at p that is not 0, or n. */
-static uint64_t qcow2_entry_first(const uint8_t *p, uint64_t from, uint64_t n)
+uint64_t qcow2_entry_first(const uint8_t *p, uint64_t from, uint64_t n)
 {
 	while (from < n) {
 		uint64_t step = vd_min(n - from, 64);
@@ -20,6 +19,13 @@ static uint64_t qcow2_entry_first(const uint8_t *p, uint64_t from, uint64_t n)
 	while (from < n && vd_is_zero(p + from * 8, 8))
 		from++;
 	return from;
+}
+
+uint32_t qcow2_l2_first(const struct qcow2 *q, const struct vd_table *t, uint32_t at, uint32_t n)
+{
+	unsigned words = q->entry_bytes / 8;
+
+	return (uint32_t)(qcow2_entry_first(t->data, (uint64_t)at * words, (uint64_t)n * words) / words);
 }
 
 int qcow2_entry_next(struct qcow2 *q, uint64_t table_off, uint64_t n, unsigned rank, uint64_t *i, uint64_t *entry, vd_error *err)

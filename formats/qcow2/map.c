@@ -162,11 +162,16 @@ static int qcow2_map_table(struct qcow2 *q, const struct qcow2_l2_pos *pos, uint
 			at += lost.len;
 			continue;
 		}
-		for (; a->more && idx < first + n; idx++, at += q->cluster) {
-			struct vd_extent x = {.off = at, .len = vd_min(q->cluster, q->layer->size - at), .file = q->data_idx};
+		for (uint32_t run; a->more && idx < first + n; idx += run, at += (uint64_t)run << q->bits) {
+			struct qcow2_entry e = qcow2_entry_get(q, t, idx - first);
+			struct vd_extent x = {.off = at, .kind = VD_ABSENT, .file = q->data_idx};
 
-			if (qcow2_map_entry(q, &x, qcow2_entry_get(q, t, idx - first), pos->shared,
-			                    pos->l2_off + (uint64_t)idx * q->entry_bytes, a, err) < 0) {
+			run = e.desc || e.bitmap ? 1 : qcow2_l2_first(q, t, idx - first, n) - (idx - first);
+			x.len = vd_min((uint64_t)run << q->bits, q->layer->size - at);
+			if (!e.desc && !e.bitmap) {
+				a->more = vd_extents_add(a->out, &x);
+			} else if (qcow2_map_entry(q, &x, e, pos->shared, pos->l2_off + (uint64_t)idx * q->entry_bytes, a, err) <
+			           0) {
 				vd_cache_put(q->cache, t);
 				return -1;
 			}

@@ -198,6 +198,10 @@ int qcow2_refcount_read(struct qcow2 *q, uint64_t first, uint64_t n, uint64_t *o
 
 /* entries.c: from *i on, the next entry of a table that is not 0; *i is then its number, or n (l1_size, all blocks): no more. */
 int qcow2_entry_next(struct qcow2 *q, uint64_t table_off, uint64_t n, unsigned rank, uint64_t *i, uint64_t *entry, vd_error *err);
+/* The first of the be64 entries [from, n) at p that is not 0, or n. */
+uint64_t qcow2_entry_first(const uint8_t *p, uint64_t from, uint64_t n);
+/* The first of the entries [at, n) of a slice of an L2 table that is not all zeros, or n. */
+uint32_t qcow2_l2_first(const struct qcow2 *q, const struct vd_table *t, uint32_t at, uint32_t n);
 int qcow2_l1_next(struct qcow2 *q, uint64_t l1_off, uint64_t l1_size, uint64_t *i, uint64_t *entry, vd_error *err);
 /* The same of the refcount blocks, *off; fails as qcow2_block_at() does, *i being the one at fault. */
 int qcow2_block_next(struct qcow2 *q, uint64_t *i, uint64_t *off, vd_error *err);
@@ -382,6 +386,8 @@ struct qcow2_walk {
 	void (*fault)(struct qcow2_walk *w, uint64_t where, const char *text);
 	struct vdisk_check_result *stats; /* of the active tables; NULL: not wanted */
 	bool to_sector; /* compressed clusters must be in the file to their last sector */
+	/* The clusters of the tables that were walked, none of which is walked again; NULL: ref() decides. */
+	struct qcow2_meta *walked;
 };
 int qcow2_walk_all(struct qcow2_walk *w, vd_error *err);
 int qcow2_walk_active(struct qcow2_walk *w, vd_error *err);

@@ -7,6 +7,8 @@
  */
 #include "qcow2.h"
 
+#include "base/zero.h"
+
 #include <assert.h>
 
 uint64_t qcow2_count_get(const uint8_t *p, unsigned order, uint64_t i)
@@ -193,6 +195,22 @@ int qcow2_refcount_claim(struct qcow2 *q, uint64_t first, uint64_t n, uint64_t *
 	return 0;
 }
 
+/* Where the run of counts that are zero (or not) ends, of [i, end) at p.  Blocks are mostly zeros behind what is in use. */
+static uint64_t qcow2_counts_run(const uint8_t *p, unsigned order, bool zero, uint64_t i, uint64_t end)
+{
+	uint64_t per = 512u >> order; /* in 64 bytes */
+
+	while (i < end) {
+		if (zero && i % per == 0 && end - i >= per && vd_is_zero(p + (i << order) / 8, 64))
+			i += per;
+		else if (!qcow2_count_get(p, order, i) == zero)
+			i++;
+		else
+			break;
+	}
+	return i;
+}
+
 int qcow2_refcount_scan(struct qcow2 *q, uint64_t first, uint64_t n, bool *zero, uint64_t *run, vd_error *err)
 {
 	struct qcow2_counts c;
@@ -208,8 +226,8 @@ int qcow2_refcount_scan(struct qcow2 *q, uint64_t first, uint64_t n, bool *zero,
 		if (!c.t)
 			at = *zero ? stop : at;
 		else
-			while (at < stop && !qcow2_count_get(c.t->data, q->h.refcount_order, at - c.first) == *zero)
-				at++;
+			at = c.first +
+			     qcow2_counts_run(c.t->data, q->h.refcount_order, *zero, at - c.first, stop - c.first);
 		qcow2_counts_put(q, &c);
 		*run = at - first;
 		if (at < stop)

@@ -69,7 +69,7 @@ static int qcow2_entry_drop(struct qcow2_checker *k, uint64_t block, const char 
 }
 
 /* Counts of clusters past the file's end: leaks. */
-static int qcow2_tail_check(struct qcow2_checker *k, uint64_t block, vd_error *err)
+static int qcow2_tail_block(struct qcow2_checker *k, uint64_t block, vd_error *err)
 {
 	struct qcow2 *q = k->w.q;
 	uint64_t at = vd_max(k->end, block << q->block_bits), end = (block + 1) << q->block_bits, run;
@@ -88,18 +88,22 @@ static int qcow2_tail_check(struct qcow2_checker *k, uint64_t block, vd_error *e
 	return 0;
 }
 
-int qcow2_reftable_check(struct qcow2_checker *k, vd_error *err)
+/* A block that has several entries, which the walk tells, says the same to each. */
+static int qcow2_tail_check(struct qcow2_checker *k, uint64_t block, uint64_t off, struct qcow2_meta *seen, vd_error *err)
+{
+	uint64_t cluster = qcow2_cluster_of(k->w.q, off);
+
+	if ((block + 1) << k->w.q->block_bits <= k->end || qcow2_meta_has(seen, cluster))
+		return 0;
+	return qcow2_meta_add(seen, cluster, err) < 0 ? -1 : qcow2_tail_block(k, block, err);
+}
+
+static int qcow2_blocks_check(struct qcow2_checker *k, struct qcow2_meta *seen, vd_error *err)
 {
 	struct qcow2 *q = k->w.q;
-	uint64_t bytes = (uint64_t)q->h.rt_clusters << q->bits, off;
 	vd_error inner;
+	uint64_t off;
 
-	if (q->h.rt_off < q->cluster || !bytes || !vd_within(q->h.rt_off, bytes, vd_up(vd_file_size(q->file), q->cluster)) ||
-	    (q->h.l1_size && q->h.rt_off < q->h.l1_off + q->h.l1_size * 8ull && q->h.l1_off < q->h.rt_off + bytes)) {
-		k->rep->problem(k->rep, false, 48, "refcount table at %#" PRIx64 " (%" PRIu32 " clusters) lies where it cannot",
-		                q->h.rt_off, q->h.rt_clusters);
-		return k->rep->repair & VDISK_CHECK_REPAIR_ALL ? qcow2_reftable_renew(k, err) : 1;
-	}
 	for (uint64_t i = 0; i < qcow2_reftable_entries(q); i++) {
 		vd_error_clear(&inner);
 		if (qcow2_block_next(q, &i, &off, &inner) < 0) {
@@ -110,11 +114,29 @@ int qcow2_reftable_check(struct qcow2_checker *k, vd_error *err)
 			}
 			if (qcow2_entry_drop(k, i, inner.message, err) < 0)
 				return -1;
-		} else if (off && (i + 1) << q->block_bits > k->end && qcow2_tail_check(k, i, err) < 0) {
+		} else if (off && qcow2_tail_check(k, i, off, seen, err) < 0) {
 			return -1;
 		}
 	}
 	return 0;
+}
+
+int qcow2_reftable_check(struct qcow2_checker *k, vd_error *err)
+{
+	struct qcow2 *q = k->w.q;
+	uint64_t bytes = (uint64_t)q->h.rt_clusters << q->bits;
+	struct qcow2_meta seen = {0};
+	int rc;
+
+	if (q->h.rt_off < q->cluster || !bytes || !vd_within(q->h.rt_off, bytes, vd_up(vd_file_size(q->file), q->cluster)) ||
+	    (q->h.l1_size && q->h.rt_off < q->h.l1_off + q->h.l1_size * 8ull && q->h.l1_off < q->h.rt_off + bytes)) {
+		k->rep->problem(k->rep, false, 48, "refcount table at %#" PRIx64 " (%" PRIu32 " clusters) lies where it cannot",
+		                q->h.rt_off, q->h.rt_clusters);
+		return k->rep->repair & VDISK_CHECK_REPAIR_ALL ? qcow2_reftable_renew(k, err) : 1;
+	}
+	rc = qcow2_blocks_check(k, &seen, err);
+	vd_free(seen.slot);
+	return rc;
 }
 
 int qcow2_marks_clear(struct qcow2 *q, vd_error *err)

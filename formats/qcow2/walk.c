@@ -32,6 +32,20 @@ static int qcow2_walk_soften(struct qcow2_walk *w, uint64_t where, vd_error *inn
 	return -1;
 }
 
+/* Whether [off, off + len), a table, or part of it was walked before; 0: not, but now it is noted. */
+static int qcow2_walked(struct qcow2_walk *w, uint64_t off, uint64_t len, vd_error *err)
+{
+	uint64_t first = qcow2_cluster_of(w->q, off), end = vd_div_up(off + len, w->q->cluster);
+
+	for (uint64_t c = first; w->walked && c < end; c++)
+		if (qcow2_meta_has(w->walked, c))
+			return 1;
+	for (uint64_t c = first; w->walked && c < end; c++)
+		if (qcow2_meta_add(w->walked, c, err) < 0)
+			return -1;
+	return 0;
+}
+
 /* ---------------------------------------------------------------- trees */
 
 struct qcow2_tree {
@@ -61,8 +75,6 @@ static int qcow2_walk_entry(struct qcow2_walk *w, const struct qcow2_tree *tree,
 	const char *fault;
 	bool dirty = false;
 
-	if (!e.desc && !e.bitmap)
-		return 0;
 	fault = qcow2_entry_fault(q, e, off, valid);
 	if (!fault && w->to_sector && (e.desc & QCOW2_COMPRESSED)) {
 		struct qcow2_packed p = qcow2_packed_decode(q->bits, e.desc);
@@ -101,9 +113,11 @@ static int qcow2_walk_l2(struct qcow2_walk *w, const struct qcow2_tree *tree, ui
 
 		if (qcow2_l2_slice(q, l2_off, idx, &t, &first, &n, &inner) < 0)
 			return qcow2_walk_soften(w, l2_off, &inner, err);
-		for (; !rc && idx < first + n; idx++)
+		while (!rc && (idx = first + qcow2_l2_first(q, t, idx - first, n)) < first + n) {
 			rc = qcow2_walk_entry(w, tree, t, idx - first, l2_off + (uint64_t)idx * q->entry_bytes,
 			                      off + ((uint64_t)idx << q->bits), err);
+			idx++;
+		}
 		vd_cache_put(q->cache, t);
 	}
 	return rc;
@@ -112,7 +126,7 @@ static int qcow2_walk_l2(struct qcow2_walk *w, const struct qcow2_tree *tree, ui
 static int qcow2_walk_l1_entry(struct qcow2_walk *w, const struct qcow2_tree *tree, uint32_t i, vd_error *err)
 {
 	struct qcow2 *q = w->q;
-	uint64_t where = tree->l1_off + i * 8ull, entry;
+	uint64_t where = tree->l1_off + i * 8ull, off = i * qcow2_l2_span(q), entry;
 	vd_error inner = {0};
 	bool dirty = false;
 	int rc = 0;
@@ -129,7 +143,12 @@ static int qcow2_walk_l1_entry(struct qcow2_walk *w, const struct qcow2_tree *tr
 		rc = w->active(w, entry & QCOW2_OFF_MASK, where, &entry, &dirty, err);
 	if (rc < 0 || (dirty && qcow2_l1_put(q, i, entry, err) < 0))
 		return -1;
-	return rc ? 0 : qcow2_walk_l2(w, tree, entry & QCOW2_OFF_MASK, i * qcow2_l2_span(q), err);
+	/* How much of a cluster must be there is the disk's end's to say: the table that it is in is walked for each. */
+	if (!rc && (tree->size <= off || tree->size - off >= qcow2_l2_span(q)))
+		rc = qcow2_walked(w, entry & QCOW2_OFF_MASK, q->cluster, err);
+	if (rc)
+		return rc < 0 ? -1 : 0;
+	return qcow2_walk_l2(w, tree, entry & QCOW2_OFF_MASK, off, err);
 }
 
 static int qcow2_walk_tree(struct qcow2_walk *w, const struct qcow2_tree *tree, vd_error *err)
@@ -147,6 +166,8 @@ static int qcow2_walk_tree(struct qcow2_walk *w, const struct qcow2_tree *tree, 
 	}
 	if (w->ref)
 		rc = w->ref(w, QCOW2_REF_META, tree->l1_off, tree->l1_size * 8ull, "an L1 table", err);
+	if (!rc)
+		rc = qcow2_walked(w, tree->l1_off, tree->l1_size * 8ull, err);
 	if (rc)
 		return rc < 0 ? -1 : 0;
 	for (uint64_t i = 0; i < tree->l1_size; i++) {
@@ -214,33 +235,45 @@ static int qcow2_walk_refcounts(struct qcow2_walk *w, vd_error *err)
 	return 0;
 }
 
+/* n entries of a bitmap's table, which are at `at` of the file. */
+static int qcow2_walk_bits(struct qcow2_walk *w, uint64_t at, const uint8_t *p, uint64_t n, vd_error *err)
+{
+	for (uint64_t i = qcow2_entry_first(p, 0, n); i < n; i = qcow2_entry_first(p, i + 1, n)) {
+		uint64_t entry = be64_get(p + i * 8), off = entry & QCOW2_OFF_MASK;
+
+		if (!off)
+			continue;
+		if ((entry & ~QCOW2_OFF_MASK) || (off & (w->q->cluster - 1)) || off >= vd_file_size(w->q->file))
+			qcow2_walk_fault(w, at + i * 8, "bitmap table entry %#" PRIx64 " at %#" PRIx64 " cannot be", entry,
+			                 at + i * 8);
+		else if (w->ref(w, QCOW2_REF_META, off, w->q->cluster, "a bitmap", err) < 0)
+			return -1;
+	}
+	return 0;
+}
+
 static int qcow2_walk_bitmap(struct qcow2 *q, struct qcow2_bitmap *b, void *ctx, vd_error *err)
 {
 	struct qcow2_walk *w = ctx;
 	uint64_t len = b->table_size * 8ull;
+	uint8_t p[4096];
+	int rc;
 
 	if (b->table_off % q->cluster || !vd_within(b->table_off, len, vd_file_size(q->file)) || !b->table_off || len > 64u << 20) {
 		qcow2_walk_fault(w, b->at, "bitmap table at %#" PRIx64 " with %" PRIu32 " entries cannot be", b->table_off,
 		                 b->table_size);
 		return 0;
 	}
-	if (w->ref(w, QCOW2_REF_META, b->table_off, len, "a bitmap table", err) < 0)
-		return -1;
-	for (uint64_t at = b->table_off; at < b->table_off + len; at += 8) {
-		uint8_t p[8];
-		uint64_t off;
-
-		if (vd_file_pread(q->file, p, 8, at, err) < 0)
+	rc = w->ref(w, QCOW2_REF_META, b->table_off, len, "a bitmap table", err);
+	if (!rc)
+		rc = qcow2_walked(w, b->table_off, len, err);
+	for (uint64_t at = 0, n; !rc && at < len; at += n) {
+		n = vd_min(sizeof(p), len - at);
+		if (vd_file_pread(q->file, p, n, b->table_off + at, err) < 0)
 			return -1;
-		off = be64_get(p) & QCOW2_OFF_MASK;
-		if (!off)
-			continue;
-		if ((be64_get(p) & ~QCOW2_OFF_MASK) || (off & (q->cluster - 1)) || off >= vd_file_size(q->file))
-			qcow2_walk_fault(w, at, "bitmap table entry %#" PRIx64 " at %#" PRIx64 " cannot be", be64_get(p), at);
-		else if (w->ref(w, QCOW2_REF_META, off, q->cluster, "a bitmap", err) < 0)
-			return -1;
+		rc = qcow2_walk_bits(w, b->table_off + at, p, n / 8, err);
 	}
-	return 0;
+	return rc < 0 ? -1 : 0;
 }
 
 static int qcow2_walk_bitmaps(struct qcow2_walk *w, vd_error *err)

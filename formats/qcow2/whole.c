@@ -44,22 +44,42 @@ static int qcow2_whole_ref(struct qcow2_walk *w, enum qcow2_ref kind, uint64_t o
 
 static int qcow2_whole_walk(struct qcow2 *q, bool dirty, vd_error *err)
 {
-	struct qcow2_whole k = {.w = {.q = q, .ref = qcow2_whole_ref, .fault = qcow2_whole_fault, .to_sector = true}};
+	struct qcow2_meta walked = {0};
+	struct qcow2_whole k = {.w = {.q = q, .ref = qcow2_whole_ref, .fault = qcow2_whole_fault, .to_sector = true,
+	                              .walked = &walked}};
 	int rc;
 
 	q->lenient = dirty; /* refcount blocks are for the mending to judge */
 	rc = qcow2_walk_all(&k.w, err);
+	vd_free(walked.slot);
 	q->lenient = false;
 	if (rc < 0 || !k.text[0])
 		return rc;
 	return vd_fail(err, VDISK_CORRUPT, k.where, "the file is cut short or damaged, and not written to: %s", k.text);
 }
 
+/* Behind the last cluster that the block counts; 0: it counts none. */
+static int qcow2_block_end(struct qcow2 *q, uint64_t block, uint64_t *end, vd_error *err)
+{
+	uint64_t stop = (block + 1) << q->block_bits, run;
+	bool zero;
+
+	*end = 0;
+	for (uint64_t at = block << q->block_bits; at < stop; at += run) {
+		if (qcow2_refcount_scan(q, at, stop - at, &zero, &run, err) < 0)
+			return -1;
+		if (!zero)
+			*end = at + run;
+	}
+	return 0;
+}
+
 /* The number behind the last cluster that is counted.  Refuses refcount blocks that are not in the file. */
 static int qcow2_counted_end(struct qcow2 *q, uint64_t *end, vd_error *err)
 {
-	uint64_t off, run, last = 0;
-	bool zero;
+	struct qcow2_meta empty = {0}; /* blocks without a count, which other entries may name, too */
+	uint64_t off, last = 0;
+	int rc = 0;
 
 	for (uint64_t i = 0; i < qcow2_reftable_entries(q); i++) {
 		if (qcow2_block_next(q, &i, &off, err) < 0)
@@ -67,18 +87,16 @@ static int qcow2_counted_end(struct qcow2 *q, uint64_t *end, vd_error *err)
 		if (off)
 			last = i + 1;
 	}
-	*end = 0;
-	for (; last && !*end; last--) {
-		uint64_t stop = last << q->block_bits;
-
-		for (uint64_t at = (last - 1) << q->block_bits; at < stop; at += run) {
-			if (qcow2_refcount_scan(q, at, stop - at, &zero, &run, err) < 0)
-				return -1;
-			if (!zero)
-				*end = at + run;
-		}
+	for (*end = 0; !rc && last && !*end; last--) {
+		rc = qcow2_block_at(q, last - 1, &off, err);
+		if (rc || !off || qcow2_meta_has(&empty, qcow2_cluster_of(q, off)))
+			continue;
+		rc = qcow2_block_end(q, last - 1, end, err);
+		if (!rc && !*end)
+			rc = qcow2_meta_add(&empty, qcow2_cluster_of(q, off), err);
 	}
-	return 0;
+	vd_free(empty.slot);
+	return rc;
 }
 
 int qcow2_whole_judge(struct qcow2 *q, vd_error *err)
