@@ -21,7 +21,10 @@
 
 #define WORKERS_MAX 32
 #define OWED_MAX    256
-#define PUMPS_MAX   512
+/* For one input, so that none takes long however often it asks: what the I/O threads do, and what the disk moves and clears. */
+#define SERVES_MAX  512
+#define DISK_MAX    (64u << 20)
+#define PART_COST   64 /* of a buffer, besides its bytes */
 
 struct workers {
 	int fds[32];
@@ -42,6 +45,13 @@ static struct workers *all_workers[WORKERS_MAX];
 static struct owed owed[OWED_MAX];
 static unsigned n_owed;
 static bool setting_up;
+static struct slot {
+	uint8_t *host;
+	uint64_t len;
+	bool readonly;
+} slots[VM_SLOT_FRAMEBUFFER + 1];
+static unsigned serves_left;
+static uint64_t disk_left;
 static uint8_t *ram, disk[FAKE_DISK_BYTES], flash[FAKE_FLASH_BYTES];
 static int rom_fd = -1;
 
@@ -67,11 +77,17 @@ int __wrap_vm_slot_set(struct vm *vm, enum vm_slot slot, uint64_t addr, void *ho
 int __wrap_vm_slot_set(struct vm *vm, enum vm_slot slot, uint64_t addr, void *host, uint64_t len, bool readonly, vdisk_error *err)
 {
 	(void)vm;
-	(void)readonly;
 	(void)err;
 	assert(slot <= VM_SLOT_FRAMEBUFFER && addr <= UINT64_MAX - len && !(addr & 0xfff) && !(len & 0xfff));
 	assert(!len || (host && ((uint8_t *)host)[0] <= 255 && ((uint8_t *)host)[len - 1] <= 255)); /* it is all there */
+	slots[slot] = (struct slot){ host, len, readonly };
 	return 0;
+}
+
+uint8_t *fake_slot(enum vm_slot slot, uint64_t *len)
+{
+	*len = slots[slot].readonly ? 0 : slots[slot].len;
+	return slots[slot].host;
 }
 
 void __wrap_vm_irq(struct vm *vm, unsigned gsi, bool level);
@@ -187,12 +203,10 @@ void __wrap_workers_destroy(struct workers *w)
 
 void fake_pump(void)
 {
-	unsigned left = PUMPS_MAX;
-
 	for (unsigned i = 0; i < WORKERS_MAX; i++)
 		for (unsigned q = 0; all_workers[i] && q < all_workers[i]->n; q++)
-			while (left && all_workers[i]->serve(all_workers[i]->dev, q))
-				left--;
+			while (serves_left && all_workers[i]->serve(all_workers[i]->dev, q))
+				serves_left--;
 	if (machine.net)
 		virtio_net_turn(machine.net, 0);
 	if (n_owed) {
@@ -298,12 +312,20 @@ void __wrap_net_user_polled(struct net_user *n, const struct pollfd *fds, bool f
 	(void)failed;
 }
 
-/* ---- the disk: bytes, whose ranges are checked by us as they are by the library */
+/* ---- the disk: bytes, whose ranges are checked by us as they are by the library; one that is worn out fails */
+
+static int disk_wear(uint64_t bytes)
+{
+	if (bytes > disk_left)
+		return -1;
+	disk_left -= bytes;
+	return 0;
+}
 
 static int disk_move(const struct iovec *v, int n, uint64_t off, bool in)
 {
 	for (int i = 0; i < n; i++) {
-		if (off > sizeof(disk) || v[i].iov_len > sizeof(disk) - off)
+		if (off > sizeof(disk) || v[i].iov_len > sizeof(disk) - off || disk_wear(PART_COST + v[i].iov_len))
 			return -1;
 		if (in)
 			memmove(v[i].iov_base, disk + off, v[i].iov_len);
@@ -360,6 +382,8 @@ int __wrap_vdisk_zero(vdisk_image *img, uint64_t off, uint64_t len, vdisk_error 
 	(void)img;
 	(void)err;
 	assert(off <= sizeof(disk) && len <= sizeof(disk) - off);
+	if (disk_wear(PART_COST + len))
+		return -1;
 	memset(disk + off, 0, len);
 	return 0;
 }
@@ -380,6 +404,15 @@ int __wrap_vdisk_flush(vdisk_image *img, vdisk_error *err)
 
 /* ---- the machine */
 
+/* 'A' as it stands in a video BIOS, by which a font is found; the first is no font's. */
+static void font_put(int fd)
+{
+	static const uint8_t letter_a[16] = { 0x00, 0x00, 0x10, 0x38, 0x6c, 0xc6, 0xc6, 0xfe, 0xc6, 0xc6, 0xc6, 0xc6 };
+
+	assert(pwrite(fd, letter_a, sizeof(letter_a), 0x100) == sizeof(letter_a));
+	assert(pwrite(fd, letter_a, sizeof(letter_a), 0x4000 + 'A' * 16) == sizeof(letter_a));
+}
+
 static void memory_get(void)
 {
 	if (ram)
@@ -387,6 +420,7 @@ static void memory_get(void)
 	ram = aligned_alloc(4096, FAKE_RAM_BYTES);
 	rom_fd = memfd_create("rom", MFD_CLOEXEC);
 	assert(ram && rom_fd >= 0 && !ftruncate(rom_fd, 0x20000));
+	font_put(rom_fd);
 }
 
 struct machine *fake_begin(enum bus_kind bus, bool firmware)
@@ -396,6 +430,9 @@ struct machine *fake_begin(enum bus_kind bus, bool firmware)
 	memory_get();
 	memset(disk, 0x5a, sizeof(disk));
 	memset(flash, 0xff, sizeof(flash));
+	memset(slots, 0, sizeof(slots));
+	serves_left = SERVES_MAX;
+	disk_left = DISK_MAX;
 	config = (struct machine_config){ .mem_bytes = FAKE_RAM_BYTES, .n_cpus = 2, .serial_fd = -1, .n_disks = 1, .bus = bus,
 		.nic.user = true };
 	config.disks[0] = (vdisk_image *)disk; /* nobody looks into it */
@@ -417,6 +454,15 @@ struct machine *fake_begin(enum bus_kind bus, bool firmware)
 	return &machine;
 }
 
+/* Of a bzImage all is where its entry expects it, whatever was loaded after it. */
+static void bzimage_check(const uint8_t *bytes, size_t n)
+{
+	size_t setup = ((bytes[0x1f1] ? bytes[0x1f1] : 4u) + 1) * 512u;
+
+	assert(setup < n && n - setup <= FAKE_RAM_BYTES - 0x100000 && !memcmp(ram + 0x100000, bytes + setup, n - setup));
+	assert(!memcmp(ram + 0x8000 + 0x202, "HdrS", 4) && !memcmp(ram + 0x10000, config.append, strlen(config.append) + 1));
+}
+
 void fake_kernel(const uint8_t *bytes, size_t n)
 {
 	int fd = memfd_create("kernel", MFD_CLOEXEC);
@@ -428,6 +474,8 @@ void fake_kernel(const uint8_t *bytes, size_t n)
 	config.fds[FILE_KERNEL] = config.fds[FILE_INITRD] = fd;
 	if (__real_linux_load(&machine, &err))
 		assert(err.kind != VDISK_OK && err.message[0] && !strchr(err.message, '\n'));
+	else if (bytes[0] != 0x7f) /* an ELF file's segments go where they say */
+		bzimage_check(bytes, n);
 	close(fd);
 }
 

@@ -15,6 +15,8 @@ struct machine *fake_begin(enum bus_kind bus, bool firmware);
 void fake_end(void);
 /* Loads a kernel from these bytes, which double as its initial RAM disk; it may be refused. */
 void fake_kernel(const uint8_t *bytes, size_t n);
+/* Host memory that the guest has in this slot now and may write, and how much; NULL or 0 bytes: none. */
+uint8_t *fake_slot(enum vm_slot slot, uint64_t *len);
 /* Lets the I/O threads' work be done, up to a limit. */
 void fake_pump(void);
 

@@ -15,16 +15,22 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 #define DEEDS_MAX 4096
+/* For one input, so that none takes long: pixels of the screens that are looked at, and bytes of video memory that are filled. */
+#define PIXELS_MAX (8u << 20)
+#define LOOK_COST  0x10000 /* besides its pixels */
+#define FILL_MAX   (16u << 20)
 #define KERNEL    0xff /* as the first byte: the rest is a kernel, which may come from a guest's disk */
 
 enum deed {
 	PORT_OUT, PORT_IN, MMIO_OUT, MMIO_IN, MEMORY, PUMP, CONFIG_OUT, CONFIG_IN, QUEUE, CHAIN, SATA_PORT, SATA_COMMAND, SERIAL_IN,
-	SCREEN, DEEDS,
+	SCREEN, VIDEO, DEEDS,
 };
 
 struct input {
 	const uint8_t *p, *end;
 };
+
+static uint64_t pixels_left, fill_left;
 
 static uint64_t take(struct input *in, unsigned bytes)
 {
@@ -193,17 +199,35 @@ static void serial_type(struct machine *m, struct input *in)
 	serial_input(m->serial, bytes, n);
 }
 
+/* A pattern over and over into the text or the picture memory, as far as the guest has it. */
+static void video_fill(struct input *in)
+{
+	unsigned kind = (unsigned)take(in, 1), n = 1 + (kind >> 1) % 64;
+	uint64_t off = take(in, 3), left = take(in, 2), room;
+	uint8_t pattern[64], *p = fake_slot(kind & 1 ? VM_SLOT_FRAMEBUFFER : VM_SLOT_TEXT, &room);
+
+	for (unsigned i = 0; i < n; i++)
+		pattern[i] = (uint8_t)take(in, 1);
+	if (left > fill_left)
+		return;
+	fill_left -= left;
+	for (unsigned i = 0; p && left && off < room; left--, i = (i + 1) % n)
+		p[off++] = pattern[i];
+}
+
 static void screen_look(struct machine *m)
 {
 	static struct screen s;
 	static char text[(SCREEN_COLUMNS_MAX + 1) * SCREEN_ROWS_MAX + 1];
 	vdisk_error err;
 
-	if (!m->vga || vga_screen(m->vga, &s, &err))
+	if (!m->vga || !pixels_left || vga_screen(m->vga, &s, &err))
 		return;
 	screen_text(&s, text, sizeof(text));
 	if (s.kind == SCREEN_TEXT)
 		screen_render(&s, &err);
+	uint64_t cost = LOOK_COST + (s.kind == SCREEN_PICTURE ? (uint64_t)s.width * s.height : 0);
+	pixels_left -= cost < pixels_left ? cost : pixels_left;
 	screen_destroy(&s);
 }
 
@@ -242,6 +266,7 @@ static void deed_do(struct machine *m, struct input *in)
 	case SATA_COMMAND: sata_command(m, in); break;
 	case SERIAL_IN: serial_type(m, in); break;
 	case SCREEN: screen_look(m); break;
+	case VIDEO: video_fill(in); break;
 	case DEEDS: break;
 	}
 }
@@ -255,6 +280,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (kind == KERNEL)
 		fake_kernel(in.p, (size_t)(in.end - in.p));
 	memset(avail, 0, sizeof(avail));
+	pixels_left = PIXELS_MAX;
+	fill_left = FILL_MAX;
 	for (unsigned i = 0; kind != KERNEL && i < DEEDS_MAX && in.p < in.end && !machine_stopped(m, NULL); i++)
 		deed_do(m, &in);
 	fake_pump();

@@ -3,7 +3,7 @@
 """Seeds for fuzz_devices:  seeds_devices.py FOLDER.  Each is a driver that behaves, in the deeds of fuzz_devices.c."""
 import os, struct, sys
 
-PORT_OUT, PORT_IN, MMIO_OUT, MMIO_IN, MEMORY, PUMP, CONFIG_OUT, CONFIG_IN, QUEUE, CHAIN, SATA_PORT, SATA_COMMAND, SERIAL_IN, SCREEN = range(14)
+PORT_OUT, PORT_IN, MMIO_OUT, MMIO_IN, MEMORY, PUMP, CONFIG_OUT, CONFIG_IN, QUEUE, CHAIN, SATA_PORT, SATA_COMMAND, SERIAL_IN, SCREEN, VIDEO = range(15)
 SIZE = {1: 0, 2: 1, 4: 2, 8: 3}
 DISK, RNG, NET = range(3)
 VIRTIO, SATA, FIRMWARE = 0, 1, 2
@@ -158,6 +158,25 @@ def video():
 	return s
 
 
+def fill(picture, off, pattern, length=0):
+	return bytes([VIDEO, picture | len(pattern) - 1 << 1]) + le(off, 3) + le(length or len(pattern), 2) + pattern
+
+
+def video_memory():
+	s = bytes([VIRTIO | FIRMWARE])
+	for port, v in ((0x3d4, 1), (0x3d5, 79), (0x3d4, 0x12), (0x3d5, 0x8f), (0x3d4, 7), (0x3d5, 2), (0x3d4, 9), (0x3d5, 15)):
+		s += out(port, v)
+	letters = fill(0, 0x18000, b"A\x1f ", 4000)
+	s += letters + bytes([SCREEN])  # by the font of the video BIOS
+	s += fill(0, 65 * 32, bytes.fromhex("00001038 6cc6c6fe c6c6c6c6 00000000")) + bytes([SCREEN])
+	s += out(0x3c8, 3) + b"".join(out(0x3c9, v) for v in range(1, 61))
+	for bpp in (8, 16, 32):
+		for i, v in ((4, 0), (1, 64), (2, 48), (3, bpp), (4, 0xc1)):
+			s += out(0x1ce, i, 2) + out(0x1cf, v, 2)
+		s += fill(1, 64, bytes(range(1, 61)), 9000) + bytes([SCREEN])
+	return s
+
+
 def memory_below():
 	s = bytes([VIRTIO | FIRMWARE])
 	for reg in range(0x59, 0x60):
@@ -171,17 +190,29 @@ def memory_below():
 KERNEL = bytes([0xff])
 
 
-def kernel_bzimage():
+def kernel(at, room, initrd_most):
 	head = bytearray(2048)
 	head[0x1f1] = 1
 	struct.pack_into("<H", head, 0x1fe, 0xaa55)
 	head[0x202:0x206] = b"HdrS"
 	struct.pack_into("<H", head, 0x206, 0x20f)
-	struct.pack_into("<I", head, 0x22c, 0x7fffffff)
+	struct.pack_into("<I", head, 0x22c, initrd_most)
 	struct.pack_into("<H", head, 0x236, 1)
 	struct.pack_into("<I", head, 0x238, 255)
-	struct.pack_into("<QI", head, 0x258, 0x100000, 0x10000)
+	struct.pack_into("<QI", head, 0x258, at, room)
 	return KERNEL + bytes(head)
+
+
+def kernel_bzimage():
+	return kernel(0x100000, 0x10000, 0x7fffffff)
+
+
+def kernel_that_wraps():
+	return kernel((1 << 64) - 1, 2, 0x1007ff)
+
+
+def kernel_that_understates():
+	return kernel(0, 0, 0x1007ff)
 
 
 def kernel_elf():
@@ -193,7 +224,7 @@ def kernel_elf():
 
 
 os.makedirs(sys.argv[1], exist_ok=True)
-for f in (virtio_disk, transitional, vectors, window, random_and_network, ahci, chips, firmware_configuration, video, memory_below,
-          kernel_bzimage, kernel_elf):
+for f in (virtio_disk, transitional, vectors, window, random_and_network, ahci, chips, firmware_configuration, video, video_memory,
+          memory_below, kernel_bzimage, kernel_that_wraps, kernel_that_understates, kernel_elf):
 	with open(os.path.join(sys.argv[1], f.__name__), "wb") as o:
 		o.write(f())
