@@ -61,7 +61,8 @@ static int load(uint64_t pref, uint32_t init_size, size_t bytes, size_t initrd_b
 	le32_put(head + 0x260, init_size);
 
 	free(machine.vm.ram);
-	config = (struct machine_config){ .n_cpus = 1, .mem_bytes = RAM_BYTES, .kernel = "kernel", .initrd = "initrd", .append = "quiet" };
+	config = (struct machine_config){ .n_cpus = 1, .mem_bytes = RAM_BYTES, .kernel = "kernel", .initrd = "initrd",
+		.append = "quiet" };
 	config.fds[FILE_KERNEL] = file_make(head, sizeof(head), SETUP_BYTES + bytes, 0x4b);
 	config.fds[FILE_INITRD] = file_make(NULL, 0, initrd_bytes, 0x49);
 	machine = (struct machine){ .config = &config,

@@ -41,7 +41,7 @@ static void begin(void)
 	for (unsigned i = 0; i < 3; i++) {
 		pci_dev_init(&devs[i], 0x1af4, 0x1000, 0, 0, 0);
 		for (unsigned b = 0; b < 2; b++)
-			devs[i].bars[b] = (struct pci_bar){ .size = PAGE, .name = "registers", .read = dev_read, .moved = dev_moved };
+			devs[i].bars[b] = (struct pci_bar){ .size = PAGE, .name = "BAR", .read = dev_read, .moved = dev_moved };
 		assert_int_equal(0, pci_add(machine.pci, &devs[i], 3 + i, 0, &err));
 	}
 	assert_int_equal(0, pci_assign(machine.pci, &err));

@@ -92,10 +92,11 @@ static void sizes(void **state)
 		unsigned width, height, bpp;
 		bool shown;
 	} modes[] = {
-		{ 640, 480, 8, true }, { 1024, 768, 32, true }, { 1920, 1200, 8, true }, { 1920, 1200, 16, true }, { 1920, 1200, 24, true },
-		{ 1920, 1200, 32, true }, { 1920, 1440, 32, true }, { 2560, 1600, 32, true }, { 2048, 2048, 32, true },
-		{ 2048, 2049, 32, false }, { 2048, 2049, 16, false }, { 4096, 1025, 8, false }, { 4096, 4096, 8, false },
-		{ 8192, 1024, 16, false }, { 0, 480, 32, false }, { 640, 0, 32, false }, { 640, 480, 4, false },
+		{ 640, 480, 8, true }, { 1024, 768, 32, true }, { 1920, 1200, 8, true }, { 1920, 1200, 16, true },
+		{ 1920, 1200, 24, true }, { 1920, 1200, 32, true }, { 1920, 1440, 32, true }, { 2560, 1600, 32, true },
+		{ 2048, 2048, 32, true }, { 2048, 2049, 32, false }, { 2048, 2049, 16, false }, { 4096, 1025, 8, false },
+		{ 4096, 4096, 8, false }, { 8192, 1024, 16, false }, { 0, 480, 32, false }, { 640, 0, 32, false },
+		{ 640, 480, 4, false },
 	};
 
 	(void)state;
@@ -106,8 +107,8 @@ static void sizes(void **state)
 			fail_msg("%u by %u pixels of %u bits: expected %s", modes[i].width, modes[i].height, modes[i].bpp,
 			         modes[i].shown ? "a picture" : "nothing");
 		if (modes[i].shown && (screen.width != modes[i].width || screen.height != modes[i].height))
-			fail_msg("%u by %u pixels of %u bits: is %u by %u", modes[i].width, modes[i].height, modes[i].bpp, screen.width,
-			         screen.height);
+			fail_msg("%u by %u pixels of %u bits: is %u by %u", modes[i].width, modes[i].height, modes[i].bpp,
+			         screen.width, screen.height);
 	}
 	end();
 }
@@ -149,8 +150,10 @@ static void letters(void **state)
 {
 	static const struct {
 		unsigned port, v;
-	} registers[] = { { 0x3d4, 0x01 }, { 0x3d5, 79 }, { 0x3d4, 0x12 }, { 0x3d5, 0x8f }, { 0x3d4, 0x07 }, { 0x3d5, 0x02 }, { 0x3d4, 0x09 },
-		{ 0x3d5, 15 }, { 0x3ce, 6 }, { 0x3cf, 0x0e } };
+	} registers[] = {
+		{ 0x3d4, 0x01 }, { 0x3d5, 79 }, { 0x3d4, 0x12 }, { 0x3d5, 0x8f }, { 0x3d4, 0x07 }, { 0x3d5, 0x02 },
+		{ 0x3d4, 0x09 }, { 0x3d5, 15 }, { 0x3ce, 6 }, { 0x3cf, 0x0e },
+	};
 	static char said[(SCREEN_COLUMNS_MAX + 1) * SCREEN_ROWS_MAX + 1];
 	vdisk_error err;
 
