@@ -70,10 +70,14 @@ static int disk_add(struct work *w, size_t i, vdisk_error *err)
 			return -1;
 		o.overlay = w->layers[i].path;
 	}
-	if (source_sound(&o, err) || nbd_disk_open(&w->disks[i], &o, err))
-		return -1;
-	w->opened = i + 1;
-	return 0;
+	sigset_t before;
+	int rc;
+
+	stop_hold(&before); /* a layer that is half made has another name */
+	rc = source_sound(&o, err) || nbd_disk_open(&w->disks[i], &o, err) ? -1 : 0;
+	w->opened = i + !rc;
+	stop_release(&before);
+	return rc;
 }
 
 /* Whether there may be anything at all on it: a table, or whatever file systems, volumes and arrays begin with. */

@@ -109,6 +109,33 @@ def boots_on_virtio():
 	check(same(physical(), disk), "undone, the image is not what it was")
 
 
+@case
+def signals():
+	"""Who hangs up ends it, unless it was told not to hear that (nohup): the layer goes, the image stays."""
+	if not os.path.exists(os.path.join(BUILD, "vdisk-adapt")):
+		skip("vdisk-adapt is not built")
+	content = b"no system".ljust(4 * MIB, b".")
+	with open("disk.raw", "wb") as f:
+		f.write(content)
+	for ignored, ends in (((), signal.SIGHUP), ((signal.SIGHUP,), signal.SIGTERM)):
+		p = subprocess.Popen([VDISK, "adapt", "--target", "kvm", "disk.raw"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=dict(os.environ, **TCG),
+		                     preexec_fn=lambda: [signal.signal(n, signal.SIG_IGN if n in ignored else signal.SIG_DFL) for n in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)])
+		end = time.monotonic() + 60
+		while not hidden(): # the layer
+			check(p.poll() is None and time.monotonic() < end, "it never began: %r" % p.poll())
+			time.sleep(0.01)
+		with open("/proc/%d/status" % p.pid) as f:
+			masks = {k: int(v, 16) for k, _, v in (l.partition(":") for l in f) if k in ("SigIgn", "SigCgt")}
+		bits = {n: tuple(masks[k] >> (n - 1) & 1 for k in ("SigIgn", "SigCgt")) for n in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)}
+		eq({n: (1, 0) if n in ignored else (0, 1) for n in bits}, bits, "what is ignored and what is caught")
+		p.send_signal(ends)
+		said = p.communicate(timeout=60)[1]
+		eq(128 + ends, p.returncode, "exit status: %s" % said)
+		eq(["disk.raw"], os.listdir("."), "the folder")
+		with open("disk.raw", "rb") as f:
+			check(f.read() == content, "the image was changed")
+
+
 # ---------------------------------------------------------------- kills
 
 def small():

@@ -26,9 +26,10 @@ void stop_ask(volatile int *cancel, int number)
 	}
 }
 
+static const int numbers[] = { SIGINT, SIGTERM, SIGHUP };
+
 void stop_signals(void (*handler)(int))
 {
-	static const int numbers[] = { SIGINT, SIGTERM, SIGHUP };
 	const struct sigaction act = { .sa_handler = handler, .sa_flags = SA_RESTART };
 
 	for (size_t i = 0; i < sizeof(numbers) / sizeof(*numbers); i++) {
@@ -38,3 +39,15 @@ void stop_signals(void (*handler)(int))
 			sigaction(numbers[i], &act, NULL);
 	}
 }
+
+void stop_hold(sigset_t *before)
+{
+	sigset_t held;
+
+	sigemptyset(&held);
+	for (size_t i = 0; i < sizeof(numbers) / sizeof(*numbers); i++)
+		sigaddset(&held, numbers[i]);
+	pthread_sigmask(SIG_BLOCK, &held, before);
+}
+
+void stop_release(const sigset_t *before) { pthread_sigmask(SIG_SETMASK, before, NULL); }
