@@ -30,6 +30,7 @@ struct check {
 	uint64_t from, to; /* the window, in sectors */
 	uint64_t end;      /* of what is used, in bytes */
 	uint64_t unmended; /* damage of this extent: who owns what is not certain then */
+	uint8_t *again[2]; /* tables, and redundant ones, that were looked at by another entry: vmdk_table_repeats() */
 };
 
 static int damage(struct check *c, uint64_t at, bool fixed, const char *fmt, ...) __attribute__((format(printf, 4, 5)));
@@ -135,9 +136,13 @@ static int open_pair(struct check *c, uint32_t i, struct vd_table *t[2])
 		bool bad = why[k].kind != VDISK_OK, lacks = c->x->rgd && !t[k] && t[!k];
 		if (!bad && !lacks)
 			continue;
-		bool fix = c->repair && c->x->rgd && (t[!k] || (!bad && why[!k].kind == VDISK_OK));
+		/* What others name, too, is no good copy. */
+		bool good = t[!k] ? !vmdk_table_repeated(c->again[!k], i) : !bad && why[!k].kind == VDISK_OK;
+		bool fix = c->repair && c->x->rgd && good;
 		if (fix && vmdk_table_restore(c->l, c->x, i, k, c->err))
 			return -1;
+		if (fix)
+			c->again[k][i / 8] &= (uint8_t) ~(1u << i % 8); /* now it is one of its own */
 		if (bad ? damage(c, why[k].offset, fix, "%s", why[k].message)
 			: damage(c, why[k].offset, fix, "%s grain table %u is missing", k ? "redundant" : "primary", i))
 			return -1;
@@ -155,7 +160,8 @@ static int check_table(struct check *c, uint32_t i)
 	if (first >= grains)
 		return 0;
 	int ret = open_pair(c, i, t);
-	for (uint32_t k = 0; !ret && t[0] && k < vd_min(x->gtes, grains - first); k++)
+	bool again = vmdk_table_repeated(c->again[0], i) && (!t[1] || vmdk_table_repeated(c->again[1], i));
+	for (uint32_t k = 0; !ret && t[0] && !again && k < vd_min(x->gtes, grains - first); k++)
 		ret = check_entry(c, i, k, t[0], t[1]);
 	for (unsigned k = 0; k < 2; k++)
 		if (t[k])
@@ -190,7 +196,7 @@ static int mark_grains(struct check *c, uint32_t i)
 		return 0;
 	if (mark(c, t->off, vmdk_table_bytes(x)))
 		ret = damage(c, t->off, false, "grain table %u at %#" PRIx64 " shares its place with another owner", i, t->off);
-	for (uint32_t k = 0; !ret && k < vd_min(x->gtes, grains - first); k++) {
+	for (uint32_t k = 0; !ret && !vmdk_table_repeated(c->again[0], i) && k < vd_min(x->gtes, grains - first); k++) {
 		struct vmdk_grain w;
 		/* Whole grains, though only the part up to the disk's end is used; and no markers read again. */
 		if (vmdk_grain_judge(c->l, x, first + k, entry_get(x, t, k), &w, NULL) || w.kind != VD_DATA ||
@@ -322,18 +328,18 @@ static int check_owners(struct check *c)
 	return ret;
 }
 
-static int check_extent(struct check *c)
+static int check_tables(struct check *c)
 {
 	struct vmdk_extent *x = c->x;
-	if (vmdk_extent_load_redundant(c->l, x, c->err))
-		return -1;
-	c->unmended = 0;
 	if (x->gd_lost) {
 		uint64_t at = x->gd_off;
 		if ((c->repair && vmdk_directory_restore(c->l, x, c->err)) ||
 		    damage(c, at, c->repair, "the grain directory is not in the file; the redundant one serves"))
 			return -1;
 	}
+	if (vmdk_table_repeats(x, false, &c->again[0], c->err) ||
+	    (x->rgd && vmdk_table_repeats(x, true, &c->again[1], c->err)))
+		return -1;
 	for (uint32_t i = 0; i < x->n_gts; i++)
 		if (check_table(c, i))
 			return -1;
@@ -343,6 +349,18 @@ static int check_extent(struct check *c)
 		c->r->result->image_end = vd_max(c->r->result->image_end, c->end);
 	}
 	return check_owners(c);
+}
+
+static int check_extent(struct check *c)
+{
+	if (vmdk_extent_load_redundant(c->l, c->x, c->err))
+		return -1;
+	c->unmended = 0;
+	c->again[0] = c->again[1] = NULL;
+	int ret = check_tables(c);
+	vd_free(c->again[0]);
+	vd_free(c->again[1]);
+	return ret;
 }
 
 static int check_layer(struct check *c)

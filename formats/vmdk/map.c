@@ -3,6 +3,7 @@
 #include "vmdk.h"
 
 #include "base/bytes.h"
+#include "base/zero.h"
 
 /* A run of guest bytes of x, collected grain by grain. */
 struct run {
@@ -27,10 +28,14 @@ static void run_add(struct run *p, const struct vd_extent *n)
 	    (!(n->flags & VD_EXT_MAPPED) || r->host + r->host_len == n->host)) {
 		r->len += n->len;
 		r->host_len += n->host_len;
-		return;
+	} else {
+		run_put(p);
+		*r = *n;
 	}
+	if (vd_extents_spend(p->e, 1))
+		return;
 	run_put(p);
-	*r = *n;
+	p->full = true;
 }
 
 static void run_say(struct run *p, uint64_t rel, uint64_t len, enum vd_kind kind, uint32_t flags)
@@ -39,15 +44,32 @@ static void run_say(struct run *p, uint64_t rel, uint64_t len, enum vd_kind kind
 	run_add(p, &n);
 }
 
+static uint64_t entry_get(const struct vmdk_extent *x, const uint8_t *table, uint64_t i)
+{
+	return x->kind == VMDK_SE ? le64_get(table + 8 * i) : le32_get(table + 4 * i);
+}
+
+/* How many of the entries [i, end), the first of which is 0, are so in a row. */
+static uint64_t zero_entries(const struct vmdk_extent *x, const uint8_t *table, uint64_t i, uint64_t end)
+{
+	uint64_t each = vmdk_table_bytes(x) / x->gtes, n = end - i;
+	if (vd_is_zero(table + i * each, n * each))
+		return n;
+	for (n = 1; !entry_get(x, table, i + n);)
+		n++;
+	return n;
+}
+
 /* Grains [g, end) of a table that is here. */
 static int map_table(struct run *p, const uint8_t *table, uint64_t g, uint64_t end, vd_error *err)
 {
 	const struct vmdk_extent *x = p->x;
 	bool salvage = vmdk_of(p->l)->open_flags & VD_OPEN_SALVAGE;
-	for (; g < end && !p->full; g++) {
+	for (uint64_t n_grains; g < end && !p->full; g += n_grains) {
 		uint32_t i = (uint32_t)(g % x->gtes);
-		uint64_t entry = x->kind == VMDK_SE ? le64_get(table + 8ull * i) : le32_get(table + 4ull * i);
-		uint64_t rel = g * x->grain, len = vd_min(x->grain, x->len - rel);
+		uint64_t entry = entry_get(x, table, i);
+		n_grains = entry ? 1 : zero_entries(x, table, i, i + (end - g));
+		uint64_t rel = g * x->grain, len = vd_min(n_grains * x->grain, x->len - rel);
 		struct vmdk_grain w;
 		if (p->tables ? vmdk_grain_place(p->l, x, g, entry, &w, err) : vmdk_grain_judge(p->l, x, g, entry, &w, err)) {
 			if (!salvage)

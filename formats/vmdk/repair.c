@@ -34,6 +34,7 @@ int vmdk_directory_restore(struct vd_layer *l, struct vmdk_extent *x, vd_error *
 {
 	uint64_t bytes = vd_up(x->n_gts * 4ull, VMDK_SECTOR), host;
 	uint32_t *gd = vd_calloc(1, bytes);
+	VD_AUTO_FREE uint8_t *again = NULL;
 	if (!gd || vmdk_space_append(l, x, bytes, &host, err) || vmdk_file_grow(l->files[x->file], host + bytes, err)) {
 		vd_free(gd);
 		return gd ? -1 : vd_fail_nomem(err, bytes);
@@ -43,9 +44,14 @@ int vmdk_directory_restore(struct vd_layer *l, struct vmdk_extent *x, vd_error *
 	x->gd_off = host;
 	x->gd_lost = false;
 	memset(x->gd_dirty, 1, bytes / VMDK_SECTOR);
-	for (uint32_t i = 0; i < x->n_gts; i++)
-		if (x->rgd[i] && vmdk_table_restore(l, x, i, false, err))
+	if (vmdk_table_repeats(x, true, &again, err))
+		return -1;
+	for (uint32_t i = 0; i < x->n_gts; i++) {
+		if (vmdk_table_repeated(again, i)) /* no copy is made of what others name, too */
+			x->gd[i] = x->rgd[i];
+		else if (x->rgd[i] && vmdk_table_restore(l, x, i, false, err))
 			return -1;
+	}
 	x->h.gd_off = host / VMDK_SECTOR; /* finish() writes the header, after the flush that writes the directory */
 	return 0;
 }

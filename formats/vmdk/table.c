@@ -5,6 +5,8 @@
 #include "base/alloc.h"
 #include "base/bytes.h"
 
+#include <stdlib.h>
+
 static int se_find(const struct vd_layer *l, const struct vmdk_extent *x, uint32_t i, enum vmdk_table_state *state, uint64_t *off,
 		   vd_error *err)
 {
@@ -55,6 +57,46 @@ int vmdk_table_get(const struct vd_layer *l, const struct vmdk_extent *x, uint32
 	if (vmdk_table_find(l, x, i, redundant, state, &off, err))
 		return -1;
 	return *state == VMDK_TABLE_HERE ? vd_cache_get(x->tables, off, 2, true, t, err) : 0;
+}
+
+static int number_order(const void *a, const void *b)
+{
+	uint64_t x, y;
+	memcpy(&x, a, 8);
+	memcpy(&y, b, 8);
+	return x < y ? -1 : x > y;
+}
+
+int vmdk_table_repeats(const struct vmdk_extent *x, bool redundant, uint8_t **bits, vd_error *err)
+{
+	VD_AUTO_FREE uint64_t *v = vd_malloc(vd_max(x->n_gts, 1) * 8); /* a table's number, and in the low half the entry's */
+	size_t n = 0;
+	*bits = vd_calloc(x->n_gts / 8 + 1, 1);
+	if (!v || !*bits) {
+		vd_free(*bits);
+		*bits = NULL;
+		return vd_fail_nomem(err, x->n_gts * 8ull);
+	}
+	for (uint32_t i = 0; i < x->n_gts; i++) {
+		uint32_t number;
+		bool present;
+		if (x->kind == VMDK_SE) {
+			if (!vmdk_se_table(x->se_gd[i], &present, &number) || !present)
+				continue;
+		} else {
+			number = (redundant ? x->rgd : x->gd)[i];
+			if (!number || (number == 1 && x->zero_gte))
+				continue;
+		}
+		v[n++] = (uint64_t)number << 32 | i;
+	}
+	qsort(v, n, sizeof(*v), number_order);
+	for (size_t k = 1; k < n; k++) {
+		uint32_t i = (uint32_t)v[k];
+		if (v[k] >> 32 == v[k - 1] >> 32)
+			(*bits)[i / 8] |= (uint8_t)(1u << i % 8);
+	}
+	return 0;
 }
 
 /* A packed grain begins with a marker, or without markers with its length alone. */

@@ -123,6 +123,10 @@ int vmdk_table_find(const struct vd_layer *l, const struct vmdk_extent *x, uint3
 		    uint64_t *off, vd_error *err);
 int vmdk_table_get(const struct vd_layer *l, const struct vmdk_extent *x, uint32_t i, bool redundant, enum vmdk_table_state *state,
 		   struct vd_table **t, vd_error *err);
+/* Which tables an entry of the directory before theirs names, too: a bit for each; owned by the caller.  Whoever looks at all tables
+   passes over those, or a made-up image makes it look at one of them for hours. */
+int vmdk_table_repeats(const struct vmdk_extent *x, bool redundant, uint8_t **bits, vd_error *err);
+static inline bool vmdk_table_repeated(const uint8_t *bits, uint32_t i) { return bits[i / 8] >> i % 8 & 1; }
 struct vmdk_grain {
 	enum vd_kind kind;
 	uint64_t host, host_len; /* DATA: host_len is the grain's, or of a packed one its marker and bytes */

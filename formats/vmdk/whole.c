@@ -17,7 +17,7 @@
 struct whole {
 	struct vd_layer *l;
 	struct vmdk_extent *x;
-	uint8_t *buf;
+	uint8_t *buf, *again; /* again: tables that were judged by another entry, farther from the disk's end */
 	uint64_t off, len; /* tables in a row, from table `first` on */
 	uint32_t first;
 };
@@ -71,7 +71,7 @@ static int table_judge(struct whole *w, uint32_t i, vd_error *err)
 		return -1;
 	if (vmdk_table_find(w->l, w->x, i, false, &state, &off, err))
 		return -1;
-	if (state != VMDK_TABLE_HERE)
+	if (state != VMDK_TABLE_HERE || vmdk_table_repeated(w->again, i))
 		return 0;
 	if (w->len && off == w->off + w->len && i == w->first + w->len / bytes) {
 		w->len += bytes;
@@ -94,10 +94,13 @@ int vmdk_whole_judge(struct vd_layer *l, struct vmdk_extent *x, vd_error *err)
 
 	if (!buf)
 		return vd_fail_nomem(err, WHOLE_BYTES);
+	if (vmdk_table_repeats(x, false, &w.again, err))
+		return -1;
 	for (uint32_t i = 0; !rc && i < used; i++)
 		rc = table_judge(&w, i, err);
 	if (!rc)
 		rc = row_judge(&w, err);
+	vd_free(w.again);
 	if (!rc || (err && err->kind != VDISK_CORRUPT))
 		return rc;
 	return vd_fail_in(err, "the file is cut short or damaged, and not written to");
