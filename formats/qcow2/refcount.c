@@ -11,6 +11,8 @@
 
 #include <assert.h>
 
+#define QCOW2_COUNTS_BYTES 512u /* of counts, looked at at once */
+
 uint64_t qcow2_count_get(const uint8_t *p, unsigned order, uint64_t i)
 {
 	switch (order) {
@@ -198,10 +200,10 @@ int qcow2_refcount_claim(struct qcow2 *q, uint64_t first, uint64_t n, uint64_t *
 /* Where the run of counts that are zero (or not) ends, of [i, end) at p.  Blocks are mostly zeros behind what is in use. */
 static uint64_t qcow2_counts_run(const uint8_t *p, unsigned order, bool zero, uint64_t i, uint64_t end)
 {
-	uint64_t per = 512u >> order; /* in 64 bytes */
+	uint64_t per = (QCOW2_COUNTS_BYTES * 8) >> order;
 
 	while (i < end) {
-		if (zero && i % per == 0 && end - i >= per && vd_is_zero(p + (i << order) / 8, 64))
+		if (zero && i % per == 0 && end - i >= per && vd_is_zero(p + (i << order) / 8, QCOW2_COUNTS_BYTES))
 			i += per;
 		else if (!qcow2_count_get(p, order, i) == zero)
 			i++;
