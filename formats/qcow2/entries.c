@@ -9,6 +9,8 @@
 
 uint64_t qcow2_entry_first(const uint8_t *p, uint64_t from, uint64_t n)
 {
+	if (from < n && be64_get(p + from * 8))
+		return from; /* tables in use are full of them */
 	while (from < n) {
 		uint64_t step = vd_min(n - from, 64);
 
@@ -16,7 +18,7 @@ uint64_t qcow2_entry_first(const uint8_t *p, uint64_t from, uint64_t n)
 			break;
 		from += step;
 	}
-	while (from < n && vd_is_zero(p + from * 8, 8))
+	while (from < n && !be64_get(p + from * 8))
 		from++;
 	return from;
 }

@@ -65,11 +65,11 @@ static void qcow2_walk_stats(struct qcow2_walk *w, struct qcow2_entry e)
 		w->stats->allocated_units++;
 }
 
-static int qcow2_walk_entry(struct qcow2_walk *w, const struct qcow2_tree *tree, struct vd_table *t, uint32_t at, uint64_t where,
-                            uint64_t off, vd_error *err)
+/* Entry `at` of the slice, e, which is not all zeros. */
+static int qcow2_walk_entry(struct qcow2_walk *w, const struct qcow2_tree *tree, struct vd_table *t, uint32_t at,
+                            struct qcow2_entry e, uint64_t where, uint64_t off, vd_error *err)
 {
 	struct qcow2 *q = w->q;
-	struct qcow2_entry e = qcow2_entry_get(q, t, at);
 	uint64_t valid = off < tree->size ? vd_min(q->cluster, tree->size - off) : q->cluster, host = e.desc & QCOW2_OFF_MASK;
 	struct qcow2_run run;
 	const char *fault;
@@ -113,8 +113,14 @@ static int qcow2_walk_l2(struct qcow2_walk *w, const struct qcow2_tree *tree, ui
 
 		if (qcow2_l2_slice(q, l2_off, idx, &t, &first, &n, &inner) < 0)
 			return qcow2_walk_soften(w, l2_off, &inner, err);
-		while (!rc && (idx = first + qcow2_l2_first(q, t, idx - first, n)) < first + n) {
-			rc = qcow2_walk_entry(w, tree, t, idx - first, l2_off + (uint64_t)idx * q->entry_bytes,
+		while (!rc && idx < first + n) {
+			struct qcow2_entry e = qcow2_entry_get(q, t, idx - first);
+
+			if (!e.desc && !e.bitmap) {
+				idx = first + qcow2_l2_first(q, t, idx - first, n);
+				continue;
+			}
+			rc = qcow2_walk_entry(w, tree, t, idx - first, e, l2_off + (uint64_t)idx * q->entry_bytes,
 			                      off + ((uint64_t)idx << q->bits), err);
 			idx++;
 		}
