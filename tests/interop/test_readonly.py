@@ -158,6 +158,21 @@ for fmt in ("qcow", "qed"):
 	add("backed " + fmt, backed, fmt)
 
 
+def salvaged(fmt, path, lost, raw):
+	"""All but the range is read, and it is said to be lost."""
+	refused("convert", "-O", "raw", path, "cut.raw")
+	r = run(VDISK, "convert", "--salvage", "-O", "raw", path, "saved.raw")
+	off, length = lost
+	check(r.rc == 0 and "lost: %d bytes at offset %d are" % (length, off) in r.err, "convert --salvage: %s" % r.show())
+	with open(raw, "rb") as f:
+		want = bytearray(f.read())
+	want[off:off + length] = bytes(length)
+	write_file("expected.raw", bytes(want))
+	same_bytes("expected.raw", "saved.raw", "what is saved of " + fmt)
+	os.unlink("saved.raw")
+	os.unlink("expected.raw")
+
+
 @case
 def large_and_empty():
 	"""Tables that are left out are passed over as a whole."""
@@ -231,6 +246,38 @@ def headers_that_lie():
 		with open("bad." + fmt, "wb") as f:
 			f.write(b)
 		refused("convert", "-f", fmt, "-O", "raw", "bad." + fmt, "out.raw", memory=64 * MIB)
+
+
+@case
+def tables_that_are_refused():
+	"""A table that cannot be is lost as a whole, one that is cut short from there on; the rest is read."""
+	rng = rng_for("refused tables")
+	raw = make_raw("source.raw", rng, 5 * MIB)
+	qemu_img("convert", "-f", "raw", "-O", "qed", "-o", "cluster_size=4K,table_size=2", raw, "a.qed")
+	with open("a.qed", "r+b") as f:
+		f.seek(40)
+		f.seek(struct.unpack("<Q", f.read(8))[0] + 8)
+		f.write(struct.pack("<Q", 0x1001))
+	salvaged("qed", "a.qed", (4 * MIB, MIB), raw)
+	content = rng.randbytes(200 * KIB)
+	raw = "small.raw"
+	write_file(raw, content)
+	qcow_packed_make("a.qcow", content, 9, rng) # tables of 64 clusters: 32 KiB
+	with open("a.qcow", "rb") as f:
+		b = bytearray(f.read())
+	second = struct.unpack(">Q", b[56:64])[0]
+	b[56:64] = struct.pack(">Q", 1 << 40)
+	write_file("far.qcow", bytes(b))
+	salvaged("qcow", "far.qcow", (32 * KIB, 32 * KIB), raw)
+	end = len(b) + -len(b) % 512
+	b[56:64] = struct.pack(">Q", end)
+	write_file("half.qcow", bytes(b).ljust(end, b"\0") + bytes(b[second:second + 8 * 20]))
+	salvaged("qcow", "half.qcow", (42 * KIB, 22 * KIB), raw)
+	bochs_make("a.bochs", content, rng=rng)
+	with open("a.bochs", "r+b") as f:
+		f.seek(512)
+		f.write(struct.pack("<I", 0xfffffff0))
+	salvaged("bochs", "a.bochs", (0, 64 * KIB), raw)
 
 
 @case

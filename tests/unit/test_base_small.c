@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Bytes, UUIDs, ranges, promises, digests, text. */
+/* Bytes, bits, UUIDs, ranges, promises, digests, text. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -8,6 +8,7 @@
 
 #include "alloc_fail.h"
 #include "base/alloc.h"
+#include "base/bits.h"
 #include "base/bytes.h"
 #include "base/digest.h"
 #include "base/promise.h"
@@ -37,6 +38,43 @@ static void bytes(void **state)
 	assert_false(vd_within(5, UINT64_MAX, 10));
 	assert_int_equal(vd_div_up(10, 3), 4);
 	assert_int_equal(vd_up(4097, 4096), 8192);
+}
+
+static bool bit_of(const uint8_t *p, enum vd_bit_order order, uint64_t i)
+{
+	return p[i / 8] & (order == VD_BITS_LOW_FIRST ? 1u << i % 8 : 0x80u >> i % 8);
+}
+
+/* Runs from everywhere to everywhere, as bit by bit. */
+static void runs_of_bits(void **state)
+{
+	static const uint16_t ends[] = {1, 7, 9, 64, 65, 600, 4096, 4100, 5000, 9000, 9007, 16000};
+	enum { BYTES = 2000 };
+	uint8_t *p = malloc(BYTES);
+
+	(void)state;
+	assert_non_null(p);
+	for (unsigned kind = 0; kind < 4; kind++) {
+		memset(p, kind & 1 ? 0xff : 0, BYTES);
+		for (size_t k = 0; kind & 2 && k < sizeof(ends) / sizeof(*ends); k++)
+			p[(ends[k] - 1) / 8] ^= (uint8_t)(1u << ends[k] % 8);
+		for (unsigned order = VD_BITS_LOW_FIRST;; order = VD_BITS_HIGH_FIRST) {
+			for (size_t k = 0; k < sizeof(ends) / sizeof(*ends); k++) {
+				for (uint64_t from = 0; from < ends[k]; from += 1 + from / 37) {
+					uint64_t want = from;
+					bool set = !bit_of(p, order, from);
+
+					while (want < ends[k] && bit_of(p, order, want) == bit_of(p, order, from))
+						want++;
+					assert_int_equal(want - from, vd_bits_run(p, order, from, ends[k], &set));
+					assert_int_equal(bit_of(p, order, from), set);
+				}
+			}
+			if (order == VD_BITS_HIGH_FIRST)
+				break;
+		}
+	}
+	free(p);
 }
 
 static void uuids(void **state)
@@ -236,7 +274,7 @@ static void text_out(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(bytes),    cmocka_unit_test(uuids),  cmocka_unit_test(uuids_seeded), cmocka_unit_test(ranges),
+		cmocka_unit_test(bytes), cmocka_unit_test(runs_of_bits),    cmocka_unit_test(uuids),  cmocka_unit_test(uuids_seeded), cmocka_unit_test(ranges),
 		cmocka_unit_test(promises), cmocka_unit_test(sha256), cmocka_unit_test(text_in),      cmocka_unit_test(text_out),
 	};
 

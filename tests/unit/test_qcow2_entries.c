@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* qcow2: counts of all widths, descriptors of compressed clusters, faults of L2 entries, the set of metadata clusters. */
+/* qcow2: counts of all widths, descriptors of compressed clusters, faults of L2 entries, the set of metadata clusters, entries in use. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -142,6 +142,32 @@ static void meta_set(void **state)
 	vd_free(m.slot);
 }
 
+/* The next entry in use, of either width, whichever of its bytes is not zero. */
+static void entries_in_use(void **state)
+{
+	enum { N = 512 };
+	uint8_t *data = vd_calloc(N, 16);
+	struct vd_table t = {.data = data};
+
+	(void)state;
+	assert_non_null(data);
+	for (unsigned width = 8; width <= 16; width += 8) {
+		struct qcow2 q = {.entry_bytes = width};
+
+		for (uint32_t used = 0; used < N; used += 1 + used / 9) {
+			for (unsigned byte = 0; byte < width; byte += 5) {
+				data[used * width + byte] = 1;
+				for (uint32_t at = 0; at < N; at += 1 + at / 5)
+					assert_int_equal(at <= used ? used : N, qcow2_l2_first(&q, &t, at, N));
+				assert_int_equal(vd_min(used, 100), qcow2_l2_first(&q, &t, 0, (uint32_t)vd_min(used, 100)));
+				data[used * width + byte] = 0;
+			}
+		}
+		assert_int_equal(N, qcow2_l2_first(&q, &t, 0, N));
+	}
+	vd_free(data);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -149,6 +175,7 @@ int main(void)
 		cmocka_unit_test(packed_descriptors),
 		cmocka_unit_test(entry_faults),
 		cmocka_unit_test(meta_set),
+		cmocka_unit_test(entries_in_use),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
