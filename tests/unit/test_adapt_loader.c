@@ -299,6 +299,24 @@ static void test_alpine(void **state)
 	guest_check(step_loader, &f, &serial, edits, NULL);
 }
 
+/* Which names a kernel knows, each label says for itself, wherever in it its INITRD stands. */
+static void test_extlinux_labels(void **state)
+{
+	const struct facts f = FACTS(disk);
+	const struct edit edits[] = {
+		{ "/boot/extlinux/extlinux.conf",
+		  "append root=/dev/sda1\nlabel one\n append root=/dev/sda1\n initrd i\nlabel two\n append root=/dev/sda1\n"
+		  " append root=/dev/sda1 initrd=i\nLABEL three\n INITRD i\n APPEND root=/dev/sda1\n",
+		  "append root=PARTUUID=aabbccdd-01\nlabel one\n append root=UUID=" ROOT "\n initrd i\nlabel two\n"
+		  " append root=PARTUUID=aabbccdd-01\n append root=UUID=" ROOT " initrd=i\nLABEL three\n INITRD i\n"
+		  " APPEND root=UUID=" ROOT "\n" },
+		{ 0 },
+	};
+
+	(void)state;
+	guest_check(step_loader, &f, &kvm, edits, NULL);
+}
+
 static void test_systemd_boot(void **state)
 {
 	struct facts f = FACTS(disk);
@@ -427,6 +445,7 @@ int main(void)
 		cmocka_unit_test(test_two_disks),     cmocka_unit_test(test_grub2_serial),
 		cmocka_unit_test(test_bls),           cmocka_unit_test(test_grubenv_full),
 		cmocka_unit_test(test_legacy),        cmocka_unit_test(test_alpine),
+		cmocka_unit_test(test_extlinux_labels),
 		cmocka_unit_test(test_systemd_boot),  cmocka_unit_test(test_lilo),
 		cmocka_unit_test(test_uki),           cmocka_unit_test(test_fallback_shim),
 		cmocka_unit_test(test_fallback_grub), cmocka_unit_test(test_fallback_there),

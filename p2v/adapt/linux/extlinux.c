@@ -20,31 +20,23 @@ static bool line_key(struct span line, const char *key, struct span *value)
 	return true;
 }
 
-/* Of the label that this line is in: from the LABEL before it to the next. */
+/* From behind this line, a LABEL or the file's begin, to the next LABEL: once for each of them, not for each APPEND. */
 static bool label_has_initrd(const struct text *t)
 {
-	struct text look = { .in = t->in };
+	struct text look = { .in = t->in, .next = t->next };
 	struct span value;
-	bool has = false;
 
-	while (text_next(&look)) {
-		if (line_key(look.line, "LABEL", &value)) {
-			if (look.line.at > t->line.at)
-				break;
-			has = false;
-		}
-		has = has || line_key(look.line, "INITRD", &value);
-		if (line_key(look.line, "APPEND", &value) && look.line.at == t->line.at)
-			has = has || memmem(value.at, value.len, "initrd=", 7);
-	}
-	return has;
+	while (text_next(&look) && !line_key(look.line, "LABEL", &value))
+		if (line_key(look.line, "INITRD", &value))
+			return true;
+	return false;
 }
 
 static int config_file(struct loader *l, const char *path, vdisk_error *err)
 {
 	struct cmdline_rules r = loader_rules(l, path);
 	struct text look, t;
-	bool serial = false, any = false;
+	bool serial = false, any = false, initrd;
 	int rc = text_open(&t, l->plan, path, err);
 	struct span value;
 
@@ -56,12 +48,15 @@ static int config_file(struct loader *l, const char *path, vdisk_error *err)
 	}
 	if (l->options->serial && !serial && any)
 		text_add(&t, "SERIAL 0 115200"); /* the first line, as SYSLINUX wants it */
+	initrd = label_has_initrd(&t);
 	while (text_next(&t)) {
+		if (line_key(t.line, "LABEL", &value))
+			initrd = label_has_initrd(&t);
 		if (!line_key(t.line, "APPEND", &value)) {
 			text_keep(&t);
 			continue;
 		}
-		r.initrd = label_has_initrd(&t);
+		r.initrd = initrd || memmem(value.at, value.len, "initrd=", 7);
 		r.serial = memmem(value.at, value.len, "root=", 5) || memmem(value.at, value.len, "initrd=", 7);
 		cmdline_put(&r, &t, value);
 	}
