@@ -299,6 +299,23 @@ static void test_alpine(void **state)
 	guest_check(step_loader, &f, &serial, edits, NULL);
 }
 
+/* An initrd is the kernel's before it. */
+static void test_legacy_kernels(void **state)
+{
+	const struct facts f = FACTS(disk);
+	const struct edit edits[] = {
+		{ "/boot/grub/menu.lst",
+		  "title a\nkernel /a root=/dev/sda1\nkernel /b root=/dev/sda1\nroot (hd0,0)\ninitrd /i\ntitle b\n"
+		  "kernel /a root=/dev/sda1\ntitle c\ninitrd /i\n",
+		  "title a\nkernel /a root=PARTUUID=aabbccdd-01\nkernel /b root=UUID=" ROOT "\nroot (hd0,0)\ninitrd /i\ntitle b\n"
+		  "kernel /a root=PARTUUID=aabbccdd-01\ntitle c\ninitrd /i\n" },
+		{ 0 },
+	};
+
+	(void)state;
+	guest_check(step_loader, &f, &kvm, edits, NULL);
+}
+
 /* Which names a kernel knows, each label says for itself, wherever in it its INITRD stands. */
 static void test_extlinux_labels(void **state)
 {
@@ -446,6 +463,7 @@ int main(void)
 		cmocka_unit_test(test_bls),           cmocka_unit_test(test_grubenv_full),
 		cmocka_unit_test(test_legacy),        cmocka_unit_test(test_alpine),
 		cmocka_unit_test(test_extlinux_labels),
+		cmocka_unit_test(test_legacy_kernels),
 		cmocka_unit_test(test_systemd_boot),  cmocka_unit_test(test_lilo),
 		cmocka_unit_test(test_uki),           cmocka_unit_test(test_fallback_shim),
 		cmocka_unit_test(test_fallback_grub), cmocka_unit_test(test_fallback_there),

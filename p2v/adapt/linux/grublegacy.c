@@ -7,12 +7,12 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Up to the next title. */
+/* Up to the next kernel, which takes the place of this one, or title. */
 static enum text_ahead initrd_ahead(struct span first)
 {
 	if (span_is(first, "initrd") || span_is(first, "module"))
 		return AHEAD_YES;
-	return span_is(first, "title") ? AHEAD_NO : AHEAD_ON;
+	return span_is(first, "title") || span_is(first, "kernel") ? AHEAD_NO : AHEAD_ON;
 }
 
 /* # kopt=root=…, # kopt_2_6=…, # xenkopt=…: comments to GRUB, settings to update-grub. */
