@@ -21,6 +21,10 @@ int tree_text(struct tree *t, const char *path, struct bytes *out, vdisk_error *
 	size_t before = out->len;
 	int rc = t->ops->read(t, path, TEXT_MAX, out, err);
 
+	if (rc > 0) /* an empty file may have added nothing: a text ends in a NUL for all that */
+		bytes_add(out, "", 0);
+	if (rc > 0 && out->failed)
+		return fail(err, VDISK_NOMEM, "out of memory");
 	if (rc > 0 && out->len > before && memchr(out->at + before, 0, out->len - before))
 		return fail(err, VDISK_CORRUPT, "%s: is no text, it holds a NUL byte", path);
 	return rc;

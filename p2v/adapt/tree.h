@@ -26,7 +26,8 @@ struct tree;
    those before it are followed always. */
 struct tree_ops {
 	int (*stat)(struct tree *t, const char *path, bool follow, struct tree_stat *out, vdisk_error *err);
-	/* The whole of a file, which may have `max` bytes at most (else -1, VDISK_UNSUPPORTED, naming the file and its size). */
+	/* The whole of a file, which may have `max` bytes at most (else -1, VDISK_UNSUPPORTED, naming the file and its size).  For an
+	   empty one out->at may stay NULL. */
 	int (*read)(struct tree *t, const char *path, uint64_t max, struct bytes *out, vdisk_error *err);
 	/* The names in a folder, sorted bytewise, each ended by a NUL, without . and .. */
 	int (*list)(struct tree *t, const char *path, struct bytes *names, vdisk_error *err);
@@ -46,7 +47,8 @@ struct tree *tree_folder_open(const char *path, bool sure, vdisk_error *err);
 
 /* Short ways, over any tree. */
 int tree_exists(struct tree *t, const char *path, vdisk_error *err);
-/* A text file of at most 4 MiB.  A file with a NUL byte in it is no text: -1, VDISK_CORRUPT. */
+/* A text file of at most 4 MiB.  A file with a NUL byte in it is no text: -1, VDISK_CORRUPT.  Where it says 1, out->at is there, for
+   an empty file, too. */
 int tree_text(struct tree *t, const char *path, struct bytes *out, vdisk_error *err);
 /* Calls `each` with every name in the folder that matches the shell pattern (fnmatch(3), as for file names), sorted, as whole path.
    A folder that is not there has no names.  Stops at the first that is not 0, which is returned; -1 with *err. */

@@ -2,6 +2,8 @@
 /* facts_read() over the file trees of distributions, as their installers leave them: which system, kernel, loader, names and NICs.
  */
 #include "facts.h"
+#include "plan.h"
+#include "steps.h"
 
 #include <fcntl.h>
 #include <ftw.h>
@@ -580,6 +582,94 @@ static void names_of_file_systems(void **state)
 	facts_destroy(&f);
 }
 
+/* ---------------------------------------------------------------- empty files */
+
+/* As libguestfs' tree reads: an empty file adds nothing, not even the NUL behind it. */
+struct hollow {
+	struct tree tree, *folder;
+};
+
+static struct tree *below(struct tree *t) { return ((struct hollow *)t)->folder; }
+
+static int hollow_stat(struct tree *t, const char *path, bool follow, struct tree_stat *out, vdisk_error *err)
+{
+	return below(t)->ops->stat(below(t), path, follow, out, err);
+}
+
+static int hollow_read(struct tree *t, const char *path, uint64_t max, struct bytes *out, vdisk_error *err)
+{
+	struct bytes b = { 0 };
+	int rc = below(t)->ops->read(below(t), path, max, &b, err);
+
+	if (b.len)
+		bytes_add(out, b.at, b.len);
+	bytes_destroy(&b);
+	return rc;
+}
+
+static int hollow_list(struct tree *t, const char *path, struct bytes *names, vdisk_error *err)
+{
+	return below(t)->ops->list(below(t), path, names, err);
+}
+
+static int hollow_link(struct tree *t, const char *path, struct bytes *target, vdisk_error *err)
+{
+	return below(t)->ops->link(below(t), path, target, err);
+}
+
+static void empty_check(const struct file *files, unsigned loaders)
+{
+	static const struct tree_ops ops = { .stat = hollow_stat, .read = hollow_read, .list = hollow_list, .link = hollow_link };
+	struct adapt_options o = { .targets = TARGET_KVM };
+	struct hollow t = { .tree = { .ops = &ops } };
+	struct facts f = { 0 };
+	vdisk_error err = { 0 };
+	struct plan p;
+
+	tree_make(files);
+	t.folder = tree_folder_open(folder, true, &err);
+	assert_non_null(t.folder);
+	if (facts_read(&f, &t.tree, &err))
+		fail_msg("%s", err.message);
+	assert_int_equal(f.kernels_n, 1);
+	assert_string_equal(f.kernels[0].release, "6.1.0");
+	assert_int_equal(f.loaders, loaders);
+	plan_init(&p, &t.tree);
+	if (step_network(&p, &f, &o, &err))
+		fail_msg("%s", err.message);
+	assert_int_equal(p.n, 0);
+	plan_destroy(&p);
+	facts_destroy(&f);
+	tree_close(t.folder);
+	tree_drop();
+}
+
+static void empty_files(void **state)
+{
+	static const struct file uefi[] = {
+		{ "etc/os-release", "" },
+		{ "etc/fstab", "UUID=ABCD-1234 /boot/efi vfat umask=0077 0 1\n" },
+		{ "lib/modules/6.1.0/pkgbase", "" },
+		{ "lib/modules/6.1.0/modules.dep", "" },
+		{ "boot/vmlinuz-6.1.0", "x" },
+		{ "boot/efi/EFI/debian/grub.cfg", "" },
+		{ "etc/wicked/ifconfig/a.xml", "" },
+		{ 0 },
+	};
+	static const struct file bios[] = {
+		{ "etc/fstab", "" },
+		{ "lib/modules/6.1.0/pkgbase", "" },
+		{ "boot/vmlinuz-6.1.0", "x" },
+		{ "boot/grub/menu.lst", "default saved\ntitle x\nkernel /vmlinuz-6.1.0\n" },
+		{ "boot/grub/default", "" },
+		{ 0 },
+	};
+
+	(void)state;
+	empty_check(uefi, LOADER_GRUB2);
+	empty_check(bios, LOADER_GRUB_LEGACY);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -593,6 +683,7 @@ int main(void)
 		cmocka_unit_test(netplan),
 		cmocka_unit_test(nothing_there),
 		cmocka_unit_test(names_of_file_systems),
+		cmocka_unit_test(empty_files),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
