@@ -74,11 +74,18 @@ static uint64_t *qcow2_bitmap_table_read(struct qcow2 *q, const struct qcow2_bit
 	return t;
 }
 
-static int qcow2_bitmap_entry_fail(const struct qcow2_bitmap *b, uint32_t i, uint64_t entry, vd_error *err)
+/* `seen` has the clusters of the entries before it: bits are those of one place, or a small file has as many as it likes. */
+static int qcow2_bitmap_entry_judge(struct qcow2 *q, const struct qcow2_bitmap *b, uint32_t i, uint64_t entry,
+                                    struct qcow2_meta *seen, vd_error *err)
 {
-	uint64_t at = b->table_off + (uint64_t)i * 8;
+	uint64_t at = b->table_off + (uint64_t)i * 8, cluster = qcow2_cluster_of(q, entry & QCOW2_OFF_MASK);
 
-	return vd_fail(err, VDISK_CORRUPT, at, "bitmap table entry %#" PRIx64 " at %#" PRIx64 " cannot be", entry, at);
+	if (!qcow2_bitmap_entry_valid(q, entry))
+		return vd_fail(err, VDISK_CORRUPT, at, "bitmap table entry %#" PRIx64 " at %#" PRIx64 " cannot be", entry, at);
+	if (cluster && qcow2_meta_has(seen, cluster))
+		return vd_fail(err, VDISK_CORRUPT, at,
+		               "bitmap table entry %#" PRIx64 " at %#" PRIx64 " names a cluster that one before it names", entry, at);
+	return qcow2_meta_add(seen, cluster, err);
 }
 
 int qcow2_bitmap_clusters(struct qcow2 *q, const struct qcow2_bitmap *b, struct qcow2_runs *r, vd_error *err)
@@ -120,6 +127,9 @@ static int qcow2_bits_buffer(struct qcow2_bits *w, vd_error *err)
 
 int qcow2_bits_load(struct qcow2_bits *w, struct qcow2 *q, const struct qcow2_bitmap *b, bool in_place, vd_error *err)
 {
+	struct qcow2_meta seen = {0};
+	int rc = 0;
+
 	qcow2_bits_begin(w, q, b->granularity_bits);
 	w->in_place = in_place;
 	if (b->table_size != w->n)
@@ -128,11 +138,10 @@ int qcow2_bits_load(struct qcow2_bits *w, struct qcow2 *q, const struct qcow2_bi
 	w->table = qcow2_bitmap_table_read(q, b, err);
 	if (!w->table)
 		return -1;
-	for (uint32_t i = 0; i < w->n; i++) {
-		if (!qcow2_bitmap_entry_valid(q, w->table[i]))
-			return qcow2_bitmap_entry_fail(b, i, w->table[i], err);
-	}
-	return qcow2_bits_buffer(w, err);
+	for (uint32_t i = 0; !rc && i < w->n; i++)
+		rc = qcow2_bitmap_entry_judge(q, b, i, w->table[i], &seen, err);
+	vd_free(seen.slot);
+	return rc ? -1 : qcow2_bits_buffer(w, err);
 }
 
 int qcow2_bits_new(struct qcow2_bits *w, struct qcow2 *q, unsigned granularity_bits, vd_error *err)
@@ -376,6 +385,7 @@ int qcow2_bitmap_ranges(struct qcow2 *q, const struct qcow2_bitmap *b, uint64_t 
 	uint64_t per = (uint64_t)q->cluster * 8, n_bits = vd_div_up(size, 1ull << b->granularity_bits);
 	struct qcow2_joiner j = {.fn = fn, .ctx = ctx, .granularity_bits = b->granularity_bits, .size = size};
 	VD_AUTO_FREE uint64_t *t = qcow2_bitmap_table_read(q, b, err);
+	struct qcow2_meta seen = {0};
 	int rc = 0;
 
 	if (!t)
@@ -383,12 +393,14 @@ int qcow2_bitmap_ranges(struct qcow2 *q, const struct qcow2_bitmap *b, uint64_t 
 	for (uint32_t i = 0; !rc && i < b->table_size && i * per < n_bits; i++) {
 		uint64_t n = vd_min(per, n_bits - i * per), off = t[i] & QCOW2_OFF_MASK;
 
-		if (!qcow2_bitmap_entry_valid(q, t[i]))
-			return qcow2_bitmap_entry_fail(b, i, t[i], err);
+		rc = qcow2_bitmap_entry_judge(q, b, i, t[i], &seen, err);
+		if (rc)
+			break;
 		if (off)
 			rc = qcow2_cluster_join(q, &j, off, n, i * per, err);
 		else if (t[i] & QCOW2_ALL_ONES)
 			rc = qcow2_join(&j, i * per, i * per + n);
 	}
+	vd_free(seen.slot);
 	return rc ? rc : qcow2_join_end(&j);
 }
