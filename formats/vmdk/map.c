@@ -71,7 +71,8 @@ static int map_table(struct run *p, const uint8_t *table, uint64_t g, uint64_t e
 		n_grains = entry ? 1 : zero_entries(x, table, i, i + (end - g));
 		uint64_t rel = g * x->grain, len = vd_min(n_grains * x->grain, x->len - rel);
 		struct vmdk_grain w;
-		if (p->tables ? vmdk_grain_place(p->l, x, g, entry, &w, err) : vmdk_grain_judge(p->l, x, g, entry, &w, err)) {
+		vd_error *why = salvage ? NULL : err;
+		if (p->tables ? vmdk_grain_place(p->l, x, g, entry, &w, why) : vmdk_grain_judge(p->l, x, g, entry, &w, why)) {
 			if (!salvage)
 				return -1;
 			run_say(p, rel, len, VD_ZERO, VD_EXT_LOST);
