@@ -13,8 +13,8 @@
 #include <string.h>
 
 #define EXTENTS 64
-#define MAPS 200
-#define MAPS_SHORT 16 /* a call looks at so many pieces and no more; a disk of many alike would take as many calls as it likes */
+#define MAPS 64      /* a call looks at so many pieces and no more, but an image has as many as it likes */
+#define MAPS_SHORT 4 /* of those that told little */
 #define EXTENTS_FEW 8
 #define READ_MAX (16u << 10)
 #define CHANGE_MAX (SPARSE_FILE_MAX / 2)
