@@ -231,7 +231,23 @@ static uint64_t gap_next(const struct vd_undo_file *f, uint64_t *off, uint64_t e
 	return vd_range_gap(f->logged, f->n, off, end);
 }
 
-int vd_undo_mark(struct vd_undo_file *f, uint64_t off, uint64_t len, vd_error *err)
+int vd_undo_room(struct vd_undo_file *f, vd_error *err)
+{
+	size_t cap = f->cap ? 2 * f->cap : 64;
+	struct vd_range *v;
+
+	if (f->n < f->cap)
+		return 0;
+	v = vd_realloc(f->logged, cap, sizeof(*v));
+	if (!v)
+		return vd_fail_nomem(err, cap * sizeof(*v));
+	f->logged = v;
+	f->cap = cap;
+	return 0;
+}
+
+/* [off, off+len) counts as logged. */
+static int mark(struct vd_undo_file *f, uint64_t off, uint64_t len, vd_error *err)
 {
 	size_t from = f->n, to;
 	uint64_t end = off + len;
@@ -244,15 +260,8 @@ int vd_undo_mark(struct vd_undo_file *f, uint64_t off, uint64_t len, vd_error *e
 		end = vd_max(end, f->logged[to].off + f->logged[to].len);
 	}
 	if (from == to) {
-		if (f->n == f->cap) {
-			size_t cap = f->cap ? 2 * f->cap : 64;
-			struct vd_range *v = vd_realloc(f->logged, cap, sizeof(*v));
-
-			if (!v)
-				return vd_fail_nomem(err, cap * sizeof(*v));
-			f->logged = v;
-			f->cap = cap;
-		}
+		if (vd_undo_room(f, err))
+			return -1;
 		memmove(f->logged + from + 1, f->logged + from, (f->n - from) * sizeof(*f->logged));
 		f->n++;
 	} else {
@@ -292,7 +301,7 @@ static int gap_log(struct vd_undo *u, unsigned i, struct vd_file *f, uint64_t of
 			return -1;
 		at += n;
 	}
-	return vd_undo_mark(&u->files[i], off, len, err);
+	return mark(&u->files[i], off, len, err);
 }
 
 /* Under the lock. */

@@ -37,8 +37,8 @@ struct undo_record {
 struct vd_undo *vd_undo_make(struct vd_file *journal, vd_error *err);
 /* Room for one more; *i: its number. */
 int vd_undo_file_add(struct vd_undo *u, const char *name, uint64_t size, const struct vd_identity *id, unsigned *i, vd_error *err);
-/* [off, off+len) counts as logged. */
-int vd_undo_mark(struct vd_undo_file *f, uint64_t off, uint64_t len, vd_error *err);
+/* Room for one more range in its list. */
+int vd_undo_room(struct vd_undo_file *f, vd_error *err);
 /* The caller holds the lock.  Of payloads of at most UNDO_PIECE. */
 int vd_undo_append(struct vd_undo *u, const struct undo_record *r, const void *payload, vd_error *err);
 /* Before [off, off+len) of file i changes; `f` is read. */

@@ -6,6 +6,7 @@
 #include "base/bytes.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 /* The record at `at`, its payload in the buffer behind the head.  1, 0: the whole ones end here, -1. */
 static int record_read(struct vd_undo *u, uint64_t at, struct undo_record *r, vd_error *err)
@@ -66,6 +67,48 @@ static int after_take(struct vd_undo *u, uint64_t at, const struct undo_record *
 	return 0;
 }
 
+/* ---------------------------------------------------------------- what is logged */
+
+/* At the end of the list, which is in order when ranges_join() has been through: whoever wrote them chose theirs. */
+static int range_add(struct vd_undo_file *f, uint64_t off, uint64_t len, vd_error *err)
+{
+	if (f->n && f->logged[f->n - 1].off + f->logged[f->n - 1].len == off) {
+		f->logged[f->n - 1].len += len;
+		return 0;
+	}
+	if (vd_undo_room(f, err))
+		return -1;
+	f->logged[f->n++] = (struct vd_range){ off, len };
+	return 0;
+}
+
+static int range_order(const void *a, const void *b)
+{
+	const struct vd_range *x = a, *y = b;
+
+	return x->off < y->off ? -1 : x->off > y->off;
+}
+
+/* Ascending and apart. */
+static void ranges_join(struct vd_undo_file *f)
+{
+	size_t n = 0;
+
+	if (f->n)
+		qsort(f->logged, f->n, sizeof(*f->logged), range_order);
+	for (size_t i = 0; i < f->n; i++) {
+		struct vd_range r = f->logged[i], *last = n ? &f->logged[n - 1] : NULL;
+
+		if (last && r.off <= last->off + last->len)
+			last->len = vd_max(last->off + last->len, r.off + r.len) - last->off;
+		else
+			f->logged[n++] = r;
+	}
+	f->n = n;
+}
+
+/* ---------------------------------------------------------------- records */
+
 static int record_take(struct vd_undo *u, uint64_t at, const struct undo_record *r, vd_error *err)
 {
 	switch (r->kind) {
@@ -79,7 +122,7 @@ static int record_take(struct vd_undo *u, uint64_t at, const struct undo_record 
 	default:
 		if (r->file >= u->n_files || !r->len || !vd_within(r->off, r->len, u->files[r->file].size))
 			return odd(u, at, "lies outside of its file", err);
-		return vd_undo_mark(&u->files[r->file], r->off, r->len, err);
+		return range_add(&u->files[r->file], r->off, r->len, err);
 	}
 }
 
@@ -96,6 +139,8 @@ static int records_read(struct vd_undo *u, vd_error *err)
 	}
 	if (rc)
 		return -1;
+	for (unsigned i = 0; i < u->n_files; i++)
+		ranges_join(&u->files[i]);
 	if (!u->meta || !u->n_files)
 		return vd_fail(err, VDISK_CORRUPT, VDISK_NO_OFFSET, "%s: is an undo journal that tells of nothing",
 		               u->journal->name);
