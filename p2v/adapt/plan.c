@@ -65,10 +65,10 @@ static int change_add(struct plan *p, struct change *c, vdisk_error *err)
 /* The reason as another line, unless it is one of them already. */
 static int why_add(char **why, const char *format, va_list args)
 {
-	char *line = NULL, *both;
+	char *line = plan_line(format, args), *both;
 	size_t n;
 
-	if (vasprintf(&line, format, args) < 0)
+	if (!line)
 		return -1;
 	if (!*why) {
 		*why = line;
@@ -463,21 +463,4 @@ int plan_run(struct plan *p, const char *line, vdisk_error *err, const char *why
 		return change_add(p, &c, err);
 	change_destroy(&c);
 	return nomem(err);
-}
-
-void plan_remark(struct plan *p, const char *format, ...)
-{
-	va_list args;
-	char *line = NULL;
-
-	va_start(args, format);
-	if (vasprintf(&line, format, args) < 0)
-		line = NULL;
-	va_end(args);
-	if (!line) {
-		p->remarks.failed = true;
-		return;
-	}
-	bytes_format(&p->remarks, "%s\n", line);
-	free(line);
 }

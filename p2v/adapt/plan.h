@@ -6,6 +6,8 @@
 
 #include "tree.h"
 
+#define PLAN_REMARKS_MAX 1000u
+
 enum change_kind {
 	CHANGE_WRITE,   /* the file's whole new content; kept mode, owner, labels and times where the file is there, else those
 	                   given */
@@ -33,6 +35,7 @@ struct plan {
 	struct change *changes;
 	size_t n, cap;
 	struct bytes remarks; /* what the administrator should know or do; a line each */
+	size_t remarks_n;     /* not counted on past PLAN_REMARKS_MAX, behind which one line says that there are more */
 };
 
 void plan_init(struct plan *p, struct tree *guest);
@@ -52,8 +55,10 @@ int plan_move(struct plan *p, const char *path, const char *to, vdisk_error *err
 	__attribute__((format(printf, 5, 6)));
 int plan_remove(struct plan *p, const char *path, vdisk_error *err, const char *why, ...) __attribute__((format(printf, 4, 5)));
 int plan_run(struct plan *p, const char *line, vdisk_error *err, const char *why, ...) __attribute__((format(printf, 4, 5)));
-/* Something to tell that changes nothing. */
+/* Something to tell that changes nothing; what of the guest's goes into it cannot make two lines of it. */
 void plan_remark(struct plan *p, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* The same, but once, however many lines say so. */
+void remark_once(struct plan *p, const char *format, ...) __attribute__((format(printf, 2, 3)));
 const struct change *plan_find(const struct plan *p, const char *path);
 
 #endif

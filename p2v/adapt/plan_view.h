@@ -6,6 +6,8 @@
 #include "plan.h"
 #include "walk.h"
 
+#include <stdarg.h>
+
 /* What stands at a path of which no part but the last may be a link. */
 struct seen {
 	const struct change *change; /* the one that made it; NULL: none */
@@ -21,5 +23,8 @@ void plan_seen(const struct plan *p, const char *path, size_t n, struct seen *ou
 int plan_stat(struct plan *p, const char *path, struct tree_stat *out, vdisk_error *err);
 /* walk_path() in the view. */
 int plan_resolve(struct plan *p, const char *path, bool follow, char out[PATH_ROOM], vdisk_error *err);
+
+/* One line of a remark or reason, owned; NULL: no memory. */
+char *plan_line(const char *format, va_list args);
 
 #endif

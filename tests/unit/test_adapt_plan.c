@@ -259,7 +259,7 @@ static void a_plan_is_shown(void **state)
 	assert_int_equal(plan_remove(&f->plan, "/etc/other", &f->err, "gone"), 0);
 	plan_remark(&f->plan, "look");
 	assert_int_equal(plan_show(&f->plan, true, &out, &f->err), 0);
-	assert_string_equal(out.at, "change /etc/fstab\n    since it is\\x1b[31m old\n  | @@ -1,1 +1,1 @@\n  | -old\n  | +new\n"
+	assert_string_equal(out.at, "change /etc/fstab\n    since it is?[31m old\n  | @@ -1,1 +1,1 @@\n  | -old\n  | +new\n"
 	                            "make /etc/hive (2 bytes)\n    a driver\n  * a key\nlink /etc/unit -> /dev/null\n    off\n"
 	                            "remove /etc/other\n    gone\nnote: look\n");
 	o = plan_json(&f->plan, &f->err);
@@ -276,6 +276,39 @@ static void a_plan_is_shown(void **state)
 	bytes_destroy(&notes);
 }
 
+/* Names of the guest go into what is told: they make no lines of their own. */
+static void names_forge_nothing(void **state)
+{
+	static const char forged[] = "/etc/a\nnote: all is well\r\x1b[2K\tb\xff.yaml";
+	struct fixture *f = *state;
+
+	plan_remark(&f->plan, "%s: look", forged);
+	remark_once(&f->plan, "%s: look", forged);
+	remark_once(&f->plan, "%s: is \xc3\xa4lter", forged);
+	assert_string_equal(f->plan.remarks.at, "/etc/a?note: all is well??[2K b?.yaml: look\n"
+	                                        "/etc/a?note: all is well??[2K b?.yaml: is \xc3\xa4lter\n");
+	assert_int_equal(put(f, "/etc/fstab", "new\n", forged), 0);
+	assert_int_equal(put(f, "/etc/fstab", "newer\n", forged), 0);
+	assert_string_equal(plan_find(&f->plan, "/etc/fstab")->why, "/etc/a?note: all is well??[2K b?.yaml");
+}
+
+static void remarks_have_an_end(void **state)
+{
+	struct fixture *f = *state;
+	const char *s;
+	unsigned lines = 0;
+
+	for (unsigned i = 0; i < 2 * PLAN_REMARKS_MAX; i++)
+		remark_once(&f->plan, "%u is odd", i);
+	plan_remark(&f->plan, "one more");
+	for (s = f->plan.remarks.at; (s = strchr(s, '\n')); s++)
+		lines++;
+	assert_int_equal(lines, PLAN_REMARKS_MAX + 1);
+	assert_non_null(strstr(f->plan.remarks.at, "\n999 is odd\nand more like these\n"));
+	assert_null(strstr(f->plan.remarks.at, "one more"));
+	assert_false(f->plan.remarks.failed);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -288,6 +321,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_run_is_told_once, set_up, tear_down),
 		cmocka_unit_test(differences_are_as_diff_has_them),
 		cmocka_unit_test_setup_teardown(a_plan_is_shown, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(names_forge_nothing, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(remarks_have_an_end, set_up, tear_down),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

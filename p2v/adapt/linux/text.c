@@ -252,31 +252,7 @@ bool assignment(struct span line, struct span *name, struct span *value)
 	return true;
 }
 
-/* ---------------------------------------------------------------- the plan */
-
-void remark_once(struct plan *p, const char *format, ...)
-{
-	char *line = NULL;
-	size_t n;
-	va_list args;
-
-	va_start(args, format);
-	if (vasprintf(&line, format, args) < 0)
-		line = NULL;
-	va_end(args);
-	if (!line) {
-		p->remarks.failed = true;
-		return;
-	}
-	n = strlen(line);
-	for (const char *s = p->remarks.len ? p->remarks.at : NULL; s && *s; s = strchr(s, '\n') ? strchr(s, '\n') + 1 : NULL)
-		if (!strncmp(s, line, n) && s[n] == '\n') {
-			free(line);
-			return;
-		}
-	plan_remark(p, "%s", line);
-	free(line);
-}
+/* ---------------------------------------------------------------- files */
 
 struct call {
 	file_fn each;

@@ -57,9 +57,6 @@ void bytes_replaced(struct bytes *b, struct span line, struct span old, const ch
  * quotes. */
 bool assignment(struct span line, struct span *name, struct span *value);
 
-/* A remark that is made once, however many lines say the same. */
-void remark_once(struct plan *p, const char *format, ...) __attribute__((format(printf, 2, 3)));
-
 /* Each matching file of a folder in turn: 0, or what `each` said first that is not 0. */
 typedef int (*file_fn)(void *to, const char *path, vdisk_error *err);
 int files_each(struct plan *p, const char *folder, const char *pattern, file_fn each, void *to, vdisk_error *err);
