@@ -40,55 +40,105 @@ static bool refuses_all(const char *at, size_t len)
 	return false;
 }
 
-/* A filter hurts where it names disks and refuses the others. */
-static bool filter_hurts(const char *s)
-{
-	bool all = false;
+/* An array of LVM's settings, over as many lines as it likes. */
+struct array {
+	const char *end;      /* its ']'; NULL: it has none */
+	struct bytes strings; /* what stands in it, each in a line */
+	bool refuses_all;
+};
 
-	for (const char *open = s, *close; (open = strchr(open, '"')) && (close = strchr(open + 1, '"')); open = close + 1)
-		all = all || refuses_all(open + 1, (size_t)(close - open - 1));
-	return all && names_disk(s);
+/* From the '[' on.  A ']' ends it unless it stands in a string ("/dev/sd[ab]") or in a comment. */
+static void array_read(struct array *a, const char *at, const char *end)
+{
+	a->end = NULL;
+	a->refuses_all = false;
+	bytes_clear(&a->strings);
+	while (++at < end && *at != ']') {
+		const char *from = at + 1, quote = *at;
+
+		if (quote == '#') {
+			at = memchr(at, '\n', (size_t)(end - at));
+			if (!at)
+				return;
+		} else if (quote == '"' || quote == '\'') {
+			while (++at < end && *at != quote)
+				at += quote == '"' && *at == '\\';
+			if (at >= end)
+				return;
+			bytes_add(&a->strings, from, (size_t)(at - from));
+			bytes_text(&a->strings, "\n");
+			a->refuses_all = a->refuses_all || refuses_all(from, (size_t)(at - from));
+		}
+	}
+	a->end = at < end ? at : NULL;
 }
 
-static bool is_filter(struct span line)
+/* A filter hurts where it names disks and refuses the others. */
+static bool filter_hurts(const struct array *a) { return a->refuses_all && !a->strings.failed && names_disk(a->strings.at); }
+
+static bool is_filter(struct span line, const char **array)
 {
 	struct span name, value;
 
-	return assignment(line, &name, &value) && (span_is(name, "filter") || span_is(name, "global_filter")) &&
-	       span_starts(value, "[");
+	if (!assignment(line, &name, &value) || !(span_is(name, "filter") || span_is(name, "global_filter")))
+		return false;
+	*array = value.at;
+	return span_starts(value, "[");
+}
+
+/* The lines to the array's end; what is behind that in the last one (a section's end) stays in force. */
+static void array_put(struct text *t, const struct array *a, bool comment)
+{
+	const char *end;
+
+	for (;;) {
+		end = t->line.at + t->line.len;
+		if (comment)
+			text_add(t, "# vdisk: %.*s", (int)t->line.len, t->line.at);
+		else
+			text_keep(t);
+		if (end > a->end || !text_next(t))
+			break;
+	}
+	if (comment && end > a->end) {
+		struct span behind = span_trim((struct span){ a->end + 1, (size_t)(end - a->end - 1) });
+
+		if (behind.len && *behind.at != '#')
+			text_add(t, "%.*s", (int)behind.len, behind.at);
+	}
 }
 
 static int lvm_filters(struct plan *p, const char *path, vdisk_error *err)
 {
-	struct bytes whole = { 0 };
+	struct array a = { 0 };
 	struct text t;
 	int rc = text_open(&t, p, path, err);
 
 	if (rc <= 0)
 		return rc;
 	while (text_next(&t)) {
-		const char *first = t.line.at, *end, *s;
+		const char *open;
+		bool hurts;
 
-		if (!is_filter(t.line)) {
+		if (!is_filter(t.line, &open)) {
 			text_keep(&t);
 			continue;
 		}
-		end = memchr(first, ']', t.in.len - (size_t)(first - t.in.at)); /* it may go over several lines */
-		bytes_clear(&whole);
-		bytes_add(&whole, first, end ? (size_t)(end - first) : t.line.len);
-		if (!end || whole.failed || !filter_hurts(whole.at)) {
+		array_read(&a, open, t.in.at + t.in.len);
+		if (!a.end) { /* all that follows is in it */
+			remark_once(p, "%s: a filter of LVM's does not end; from there on it is left as it is", path);
 			text_keep(&t);
-			continue;
+			break;
 		}
-		for (;;) {
-			text_add(&t, "# vdisk: %.*s", (int)t.line.len, t.line.at);
-			s = t.line.at + t.line.len;
-			if (s > end || !text_next(&t))
-				break;
-		}
-		remark_once(p, "%s: LVM's filter named disks of the old machine and refused all others; it is commented out", path);
+		hurts = filter_hurts(&a);
+		array_put(&t, &a, hurts);
+		if (hurts)
+			remark_once(p, "%s: LVM's filter named disks of the old machine and refused all others; it is commented out",
+			            path);
 	}
-	bytes_destroy(&whole);
+	if (a.strings.failed)
+		t.out.failed = true;
+	bytes_destroy(&a.strings);
 	return text_write(&t, err, "LVM's filter lets nothing through but disks that the new machine calls otherwise");
 }
 
