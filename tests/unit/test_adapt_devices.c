@@ -136,6 +136,23 @@ static void test_fstab(void **state)
 	guest_check(step_devices, &f, &kvm, edits, "/dev/sdb1 (/data) is on none of the disks");
 }
 
+/* Options of any length get one more, and stay in their field. */
+static void test_long_options(void **state)
+{
+	const struct facts f = FACTS(one_disk);
+	char before[2000], after[2000];
+	const struct edit edits[] = { { "/etc/fstab", before, after },
+		                      { "/etc/crypttab", "x /dev/sdb2 none -\n", "x /dev/sdb2 none luks,nofail\n" },
+		                      { 0 } };
+
+	(void)state;
+	for (int n = 505; n <= 1500; n += n < 520 ? 1 : 245) {
+		snprintf(before, sizeof(before), "/dev/sdb1 /mnt ext4 %0*d 0 2\n", n, 0);
+		snprintf(after, sizeof(after), "/dev/sdb1 /mnt ext4 %0*d,nofail 0 2\n", n, 0);
+		guest_check(step_devices, &f, &kvm, edits, "/dev/sdb1 (/mnt) is on none of the disks");
+	}
+}
+
 /* The disk that / is on is the one that was taken along, whatever it was called. */
 static void test_anchor(void **state)
 {
@@ -267,6 +284,58 @@ static void test_storage(void **state)
 	guest_check(step_devices, &f, &kvm, edits, "vgimportdevices");
 }
 
+/* Where an array of LVM's settings ends. */
+static void test_filters(void **state)
+{
+	static const struct {
+		const char *before, *after, *remark;
+	} v[] = {
+#define COMMENTED "LVM's filter named disks of the old machine and refused all others"
+		{ "filter = [ \"a|/dev/sd[ab].*|\", \"r|.*|\" ]\nx = 1\n",
+		  "# vdisk: filter = [ \"a|/dev/sd[ab].*|\", \"r|.*|\" ]\nx = 1\n", COMMENTED },
+		{ "filter = [ \"r|.*|\", \"a|/dev/sd[ab]|\",\n \"r|x|\" ]\nx = 1\n",
+		  "# vdisk: filter = [ \"r|.*|\", \"a|/dev/sd[ab]|\",\n# vdisk:  \"r|x|\" ]\nx = 1\n", COMMENTED },
+		{ "filter = [ # ] and \"r|.*\n'a|/dev/sda|', # don't\n \"a|\\\"]|\",'r|.*|'\n] # ]\nx = [ 1 ]\n",
+		  "# vdisk: filter = [ # ] and \"r|.*\n# vdisk: 'a|/dev/sda|', # don't\n# vdisk:  \"a|\\\"]|\",'r|.*|'\n# vdisk: ] # ]\nx = [ 1 ]\n",
+		  COMMENTED },
+		{ "devices {\nfilter = [ \"a|sda|\", \"r|.*|\" ] }\nlog { x = 1 }",
+		  "devices {\n# vdisk: filter = [ \"a|sda|\", \"r|.*|\" ] }\n}\nlog { x = 1 }", COMMENTED },
+		/* Disks in a comment are none; arrays and comments within an array are none, either. */
+		{ "filter = [ \"a|/dev/md|\", # was sda\n \"r|.*|\" ]\n", SAME, NULL },
+		{ "filter = [ \"a|/dev/mdx[\n filter = [ a\", 'a|b]|' ]\n", SAME, NULL },
+		{ "filter = [ \"a|/dev/sda|\", \"r|.*|\"\n", SAME, "does not end" },
+		{ "filter = [ \"a|/dev/sda|, \"r|.*|\" ]\n", SAME, "does not end" },
+		{ "filter = [ # \"a|/dev/sda|\", \"r|.*|\" ]", SAME, "does not end" },
+		{ "filter = [ \"a|/dev/sda|\\", SAME, "does not end" },
+	};
+	const struct facts f = FACTS(one_disk);
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(v) / sizeof(v[0]); i++) {
+		const struct edit edits[] = { { "/etc/lvm/lvm.conf", v[i].before, v[i].after }, { 0 } };
+
+		guest_check(step_devices, &f, &kvm, edits, v[i].remark);
+	}
+}
+
+/* Arrays that never end, one within the other: each is looked at once, whatever there are of them. */
+static void test_filters_many(void **state)
+{
+	const struct facts f = FACTS(one_disk);
+	const size_t n = 100000;
+	struct bytes b = { 0 };
+
+	(void)state;
+	for (size_t i = 0; i < n; i++)
+		bytes_text(&b, "filter=[\n");
+	const struct edit open[] = { { "/etc/lvm/lvm.conf", b.at, SAME }, { 0 } };
+	guest_check(step_devices, &f, &kvm, open, "does not end");
+	bytes_text(&b, "]\n");
+	const struct edit closed[] = { { "/etc/lvm/lvm.conf", b.at, SAME }, { 0 } };
+	guest_check(step_devices, &f, &kvm, closed, NULL);
+	bytes_destroy(&b);
+}
+
 /* findmnt, which did not have to be told of our reading of fstab, finds the same entries afterwards. */
 static void test_findmnt(void **state)
 {
@@ -301,6 +370,7 @@ int main(void)
 		cmocka_unit_test(test_names),     cmocka_unit_test(test_fstab),   cmocka_unit_test(test_anchor),
 		cmocka_unit_test(test_two_disks), cmocka_unit_test(test_stick),   cmocka_unit_test(test_btrfs),
 		cmocka_unit_test(test_volumes),   cmocka_unit_test(test_unknown), cmocka_unit_test(test_storage),
+		cmocka_unit_test(test_long_options), cmocka_unit_test(test_filters),   cmocka_unit_test(test_filters_many),
 		cmocka_unit_test(test_findmnt),
 	};
 

@@ -50,17 +50,23 @@ static bool must_be_there(const char *mount)
 /* The line with nofail among the options of its field `n`, in `out`. */
 static void add_nofail(struct bytes *out, struct span line, const struct span *w, unsigned have, unsigned n, const char *no_options)
 {
-	char options[512], with[600];
+	struct bytes with = { 0 };
 
-	if (have > n && span_copy(w[n], options, sizeof(options))) {
-		snprintf(with, sizeof(with), "%s,nofail", !strcmp(options, "none") || !strcmp(options, "-") ? no_options : options);
-		bytes_replaced(out, line, w[n], with);
+	if (have > n) {
+		if (span_is(w[n], "none") || span_is(w[n], "-"))
+			bytes_text(&with, no_options);
+		else
+			bytes_span(&with, w[n]);
+		bytes_text(&with, ",nofail");
+		bytes_replaced(out, line, w[n], with.at ? with.at : "");
 	} else {
 		struct span behind = { w[have - 1].at + w[have - 1].len, 0 };
 
-		snprintf(with, sizeof(with), "%s%s,nofail", have == n ? " " : " none ", no_options);
-		bytes_replaced(out, line, behind, with);
+		bytes_format(&with, "%s%s,nofail", have == n ? " " : " none ", no_options);
+		bytes_replaced(out, line, behind, with.at ? with.at : "");
 	}
+	out->failed |= with.failed;
+	bytes_destroy(&with);
 }
 
 static void fstab_line(struct text *t, const struct devices *d)
