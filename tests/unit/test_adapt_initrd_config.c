@@ -2,6 +2,7 @@
 /* Settings inside an initramfs that belong to the old machine. */
 #include "adapt_guest.h"
 
+#include "generator.h"
 #include "initrd_config.h"
 
 #define ROOT "11111111-1111-4111-8111-111111111111"
@@ -98,9 +99,51 @@ static void test_nothing(void **state)
 	check(members, 0);
 }
 
+/* ---------------------------------------------------------------- the guest's own maker of such images */
+
+static int registered(struct plan *p, const struct facts *f, const struct adapt_options *o, vdisk_error *err)
+{
+	static const char *const load[] = { "virtio_blk" };
+	const struct generator_want want = { .for_whom = "kvm", .load = load, .load_n = 1 };
+
+	(void)f, (void)o;
+	return generator_register(p, INITRD_INITRAMFS_TOOLS, &want, err);
+}
+
+/* Our lines among an administrator's: those of before go, and nobody else's. */
+static void test_our_lines(void **state)
+{
+#define BEGIN "# vdisk adapt: begin (drivers of x)"
+#define END   "# vdisk adapt: end"
+#define OURS  "# vdisk adapt: begin (drivers of kvm)\nvirtio_blk\n# vdisk adapt: end\n"
+	static const struct {
+		const char *before, *after;
+	} v[] = {
+		{ NULL, OURS },
+		{ "", OURS },
+		{ "dm_mod", "dm_mod\n" OURS },
+		{ "dm_mod\n" BEGIN "\nvmw_pvscsi\n" END "\nmy_raid\n", "dm_mod\nmy_raid\n" OURS },
+		{ BEGIN "\na\n" END "\nb\n" BEGIN "\nc\n" END "\nd\n", "b\nd\n" OURS },
+		{ "dm_mod\r\n" BEGIN "\r\nvmw_pvscsi\r\n" END "\r\nmy_raid\r\n", "dm_mod\r\nmy_raid\r\n" OURS },
+		/* Without an end, any of them may be the administrator's. */
+		{ "dm_mod\n" BEGIN "\nvmw_pvscsi\nmy_raid\nmy_fs", "dm_mod\nvmw_pvscsi\nmy_raid\nmy_fs\n" OURS },
+		{ BEGIN "\na\n" BEGIN "\nb\n" END "\nc\n", "a\nc\n" OURS },
+		{ "a\n" END "\nb\n" BEGIN, "a\n" END "\nb\n" OURS },
+	};
+	const struct facts f = FACTS(disk);
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(v) / sizeof(v[0]); i++) {
+		const struct edit edits[] = { { "/etc/initramfs-tools/modules", v[i].before, v[i].after }, { 0 } };
+
+		guest_check(registered, &f, &kvm, edits, NULL);
+	}
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(test_changed), cmocka_unit_test(test_nothing) };
+	const struct CMUnitTest tests[] = { cmocka_unit_test(test_changed), cmocka_unit_test(test_nothing),
+		                            cmocka_unit_test(test_our_lines) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

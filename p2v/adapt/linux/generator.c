@@ -25,23 +25,43 @@ static void words(struct bytes *out, const char *const *list, size_t n, const ch
 		bytes_format(out, "%s%s%s", before, list[i], after);
 }
 
+/* A CR may end it. */
 static bool line_is(const char *at, size_t len, const char *text)
 {
-	return len >= strlen(text) && !memcmp(at, text, strlen(text)) && (len == strlen(text) || at[strlen(text)] == ' ');
+	size_t n = strlen(text);
+
+	return len >= n && !memcmp(at, text, n) && (len == n || at[n] == ' ' || at[n] == '\r');
 }
 
-/* The text without our lines. */
+/* Where the lines of a block end whose first one is before `pos`; 0: somebody took its last one away. */
+static size_t block_end(const struct bytes *text, size_t pos)
+{
+	const char *at;
+	size_t len;
+
+	while (kmod_line(text, &pos, &at, &len)) {
+		if (line_is(at, len, END))
+			return pos;
+		if (line_is(at, len, BEGIN))
+			break;
+	}
+	return 0;
+}
+
+/* The text without our lines.  Where a block does not end, nobody can tell which lines in it are ours: its first one goes alone. */
 static void text_without(const struct bytes *text, struct bytes *out)
 {
 	const char *at;
-	size_t pos = 0, len;
-	bool ours = false;
+	size_t pos = 0, len, end;
 
 	while (kmod_line(text, &pos, &at, &len)) {
-		ours |= line_is(at, len, BEGIN);
-		if (!ours)
-			bytes_format(out, "%.*s%s", (int)len, at, pos <= text->len ? "\n" : "");
-		ours &= !line_is(at, len, END);
+		if (line_is(at, len, BEGIN)) {
+			end = block_end(text, pos);
+			pos = end ? end : pos;
+		} else {
+			bytes_add(out, at, len);
+			bytes_text(out, pos <= text->len ? "\n" : "");
+		}
 	}
 }
 
