@@ -156,6 +156,9 @@ static void test_netplan_odd(void **state)
 		  "network:\n  ethernets:\n    a: {match: {macaddress: 00:50:56:aa:bb:01}, dhcp4: true}\n    b:\n      match:\n        macaddress: *anchor\n",
 		  SAME },
 		{ "/etc/netplan/b.yaml", "network: {ethernets: {eth0: {dhcp4: true}}}\n", SAME },
+		{ "/etc/netplan/c.yaml",
+		  "network:\n  ethernets:\n    b:\n      match: {macaddress: \"00:50:56:aa:bb:01\"}\n      dhcp4: true\n      match: {driver: e1000}\n",
+		  SAME },
 		{ TABLE, NULL, GONE },
 		{ 0 },
 	};

@@ -111,6 +111,7 @@ static void card_read(const struct text *t, struct card *c)
 			else if (!y.key.len)
 				c->driver = c->driver || true; /* - e1000: an entry of a list of drivers */
 		} else if (y.indent == own && span_is(y.key, "match")) {
+			c->odd = c->odd || c->match; /* twice: which one counts depends on who reads it */
 			c->match = true;
 			if (!y.value.len)
 				match_indent = y.indent;
