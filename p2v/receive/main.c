@@ -176,19 +176,17 @@ static void on_worked(void *ctx, struct capture *c, json_object *o)
 {
 	struct program *p = ctx;
 	uint64_t one = 1;
-	json_object *v;
 
 	if (p->o->json) {
 		if (o)
 			add(o, "event", "worked");
 		print_json(p, json_object_get(o));
 	} else if (!p->o->quiet && o) {
-		const char *verdict = json_object_object_get_ex(o, "verdict", &v) && v ? json_object_get_string(v) : NULL;
-		const char *message = json_object_object_get_ex(o, "message", &v) && v ? json_object_get_string(v) : NULL;
+		const char *verdict = transfer_json_find(o, "verdict"), *message = transfer_json_find(o, "message"),
+			   *state = transfer_json_find(o, "state");
 
 		pthread_mutex_lock(&p->printing);
-		json_object_object_get_ex(o, "state", &v);
-		printf("%s: %s%s%s\n", c->st.folder, verdict ? verdict : json_object_get_string(v), message ? ": " : "",
+		printf("%s: %s%s%s\n", c->st.folder, verdict ? verdict : state ? state : "", message ? ": " : "",
 		       message ? message : "");
 		fflush(stdout);
 		pthread_mutex_unlock(&p->printing);

@@ -51,38 +51,36 @@ static json_object *view_disk(const struct transfer_state_disk *d, const struct 
 /* With the capture's lock.  Returns "receiving", "waiting" (nobody is sending), or what became of one that is whole. */
 static const char *state_of(struct capture *c, int64_t now)
 {
-	json_object *v;
+	const char *work = transfer_json_find(c->st.work, "state");
 
 	if (c->state == CAPTURE_GONE)
 		return "abandoned";
 	if (c->state == CAPTURE_RECEIVING)
 		return c->heard_ms && now - c->heard_ms < CAPTURE_BUSY_MS ? "receiving" : "waiting";
-	if (c->st.work && json_object_object_get_ex(c->st.work, "state", &v))
-		return !strcmp(json_object_get_string(v), "waiting") ? "queued" : json_object_get_string(v);
-	return "complete";
+	return !work ? "complete" : !strcmp(work, "waiting") ? "queued" : work;
 }
 
 static bool is_running(json_object *work)
 {
-	json_object *v;
+	const char *state = transfer_json_find(work, "state");
 
-	return json_object_object_get_ex(work, "state", &v) && !strcmp(json_object_get_string(v), "running");
+	return state && !strcmp(state, "running");
 }
 
 static void add_work(json_object *o, const struct capture *c)
 {
 	static const char *const keys[] = { "verdict", "message", "output" };
-	json_object *work = c->st.work, *v;
-	bool runs = c->state == CAPTURE_WHOLE && work && is_running(work);
+	json_object *work = c->st.work;
+	bool runs = c->state == CAPTURE_WHOLE && is_running(work);
 	const char *now = runs ? steps_now(&c->steps) : NULL;
 
 	for (size_t i = 0; i < sizeof(keys) / sizeof(*keys); i++)
-		add(o, keys[i], work && json_object_object_get_ex(work, keys[i], &v) ? json_object_get(v) : NULL);
-	if (runs && !now && json_object_object_get_ex(work, "step", &v))
-		now = json_object_get_string(v);
+		add_text(o, keys[i], transfer_json_find(work, keys[i]));
+	if (runs && !now)
+		now = transfer_json_find(work, "step");
 	add_text(o, "step", now);
 	add(o, "steps", runs ? steps_json(&c->steps) : NULL);
-	add_bool(o, "screenshot", work && json_object_object_get_ex(work, "screenshot", &v) && v);
+	add_bool(o, "screenshot", transfer_json_find(work, "screenshot"));
 }
 
 static void add_progress(struct capture *c, json_object *o, uint64_t done, uint64_t size, int64_t now)

@@ -125,19 +125,11 @@ static void args_verify(const struct work_options *o, struct args *a, const char
 		arg(a, NULL, paths[i]);
 }
 
-static const char *text_of(json_object *o, const char *key)
-{
-	json_object *v;
-
-	return o && json_object_object_get_ex(o, key, &v) && json_object_is_type(v, json_type_string) ? json_object_get_string(v)
-	                                                                                              : NULL;
-}
-
 /* What the program said and how it ended, as the capture's work. */
 static json_object *judge(const struct work *w, const struct run *r, const char *program)
 {
 	json_object *said = r->len ? json_tokener_parse(r->out) : NULL, *o;
-	const char *verdict = w->o.verify ? text_of(said, "verdict") : NULL, *why = text_of(said, "cause");
+	const char *verdict = w->o.verify ? transfer_json_find(said, "verdict") : NULL, *why = transfer_json_find(said, "cause");
 	bool good = r->status == 0 || (r->status == 1 && verdict);
 
 	o = state(good ? "done" : "failed", NULL);
@@ -165,6 +157,14 @@ static bool picture_take(struct capture *c)
 	if (!faccessat(c->dir, PICTURE, F_OK, 0))
 		return true;
 	return !linkat(c->dir, RESULT "/" PICTURE, c->dir, PICTURE, 0);
+}
+
+static void result_log(struct capture *c, const char *program, json_object *o)
+{
+	const char *verdict = transfer_json_find(o, "verdict"), *how = transfer_json_find(o, "state"),
+		   *message = transfer_json_find(o, "message");
+
+	capture_log(c, "%s: %s%s%s", program, verdict ? verdict : how ? how : "", message ? ": " : "", message ? message : "");
 }
 
 static void work_run(struct work *w, struct capture *c)
@@ -219,8 +219,7 @@ static void work_run(struct work *w, struct capture *c)
 				add(o, "screenshot", json_object_new_string(PICTURE));
 			if (p2v && r.status <= 1)
 				add(o, "output", json_object_new_string(RESULT));
-			capture_log(c, "%s: %s%s%s", program, text_of(o, "verdict") ? text_of(o, "verdict") : text_of(o, "state"),
-			            text_of(o, "message") ? ": " : "", text_of(o, "message") ? text_of(o, "message") : "");
+			result_log(c, program, o);
 		}
 		if (capture_work_set(c, o, &err))
 			capture_log(c, "%s", err.message);
@@ -240,12 +239,13 @@ static void work_do(struct work *w, struct capture *c)
 
 int work_verdict(struct capture *c)
 {
-	const char *verdict;
+	const char *verdict, *how;
 	int rc = 0;
 
 	pthread_mutex_lock(&c->lock);
-	verdict = text_of(c->st.work, "verdict");
-	if (c->st.work && text_of(c->st.work, "state") && strcmp(text_of(c->st.work, "state"), "done"))
+	verdict = transfer_json_find(c->st.work, "verdict");
+	how = transfer_json_find(c->st.work, "state");
+	if (how && strcmp(how, "done"))
 		rc = 2;
 	else if (verdict && !strcmp(verdict, "not-verified"))
 		rc = 2;
@@ -264,7 +264,7 @@ static struct capture *next(struct store *s)
 		const char *name;
 
 		pthread_mutex_lock(&c->lock);
-		name = c->state == CAPTURE_WHOLE ? text_of(c->st.work, "state") : NULL;
+		name = c->state == CAPTURE_WHOLE ? transfer_json_find(c->st.work, "state") : NULL;
 		if (name && (!strcmp(name, "waiting") || !strcmp(name, "running")))
 			found = c; /* the last of the list waits for the longest time */
 		pthread_mutex_unlock(&c->lock);

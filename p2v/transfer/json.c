@@ -102,14 +102,21 @@ bool transfer_json_text(json_object *o, const char *key, size_t max, const char 
 	return true;
 }
 
+const char *transfer_json_find(json_object *o, const char *key)
+{
+	json_object *v;
+
+	return o && json_object_object_get_ex(o, key, &v) && json_object_is_type(v, json_type_string) ? json_object_get_string(v)
+	                                                                                              : NULL;
+}
+
 void transfer_json_error(const void *body, size_t len, unsigned status, char out[VDISK_ERROR_MESSAGE_MAX])
 {
 	json_object *o = len ? transfer_json(body, len, NULL) : NULL;
-	json_object *v = NULL;
+	const char *text = transfer_json_find(o, "error");
 
-	if (o && json_object_object_get_ex(o, "error", &v) && json_object_is_type(v, json_type_string) &&
-	    json_object_get_string_len(v))
-		snprintf(out, VDISK_ERROR_MESSAGE_MAX, "%s", json_object_get_string(v));
+	if (text && *text)
+		snprintf(out, VDISK_ERROR_MESSAGE_MAX, "%s", text);
 	else
 		snprintf(out, VDISK_ERROR_MESSAGE_MAX, "HTTP status %u", status);
 	for (char *p = out; *p; p++)

@@ -123,6 +123,8 @@ bool transfer_json_u64(json_object *o, const char *key, uint64_t max, uint64_t *
 bool transfer_json_bool(json_object *o, const char *key, bool *out, vdisk_error *err);
 /* Borrowed; at most `max` bytes, without NUL and control characters. */
 bool transfer_json_text(json_object *o, const char *key, size_t max, const char **out, vdisk_error *err);
+/* A member that need not be there: NULL where it is not, or is no text (of another type, null).  Borrowed. */
+const char *transfer_json_find(json_object *o, const char *key);
 /* What {"error":"…"} says, made safe to be printed; without such, "HTTP status N". */
 void transfer_json_error(const void *body, size_t len, unsigned status, char out[VDISK_ERROR_MESSAGE_MAX]);
 

@@ -209,6 +209,42 @@ static void text_of(const char *json, const char *key, char out[80])
 	json_object_put(o);
 }
 
+/* What stands in capture.json of the work is whatever somebody wrote there. */
+static void works_shown(struct fixture *f)
+{
+	static const struct { const char *work, *state, *step, *verdict, *message, *shot; } list[] = {
+		{ "{}", "\"complete\"", "null", "null", "null", "false" },
+		{ "{\"state\":null}", "\"complete\"", "null", "null", "null", "false" },
+		{ "{\"state\":7,\"verdict\":{},\"message\":[7]}", "\"complete\"", "null", "null", "null", "false" },
+		{ "{\"state\":[],\"verdict\":null,\"screenshot\":{}}", "\"complete\"", "null", "null", "null", "false" },
+		{ "{\"state\":\"waiting\",\"step\":\"x\"}", "\"queued\"", "null", "null", "null", "false" },
+		{ "{\"state\":\"running\",\"step\":null}", "\"running\"", "null", "null", "null", "false" },
+		{ "{\"state\":\"running\",\"step\":\"verifying\"}", "\"running\"", "\"verifying\"", "null", "null", "false" },
+		{ "{\"state\":\"done\",\"verdict\":\"booted\",\"message\":\"m\",\"screenshot\":\"s\"}", "\"done\"", "null",
+		  "\"booted\"", "\"m\"", "true" },
+	};
+	struct capture *c = f->r.store.list;
+
+	for (size_t i = 0; i < sizeof(list) / sizeof(*list); i++) {
+		char due[5][80];
+		char *answer;
+
+		assert_int_equal(capture_work_set(c, json_tokener_parse(list[i].work), NULL), 0);
+		transfer_state_free(&c->st);
+		assert_int_equal(transfer_state_read(c->dir, &c->st, NULL), 0);
+		snprintf(due[0], 80, "\"state\":%s,\"begun\"", list[i].state);
+		snprintf(due[1], 80, "\"step\":%s,", list[i].step);
+		snprintf(due[2], 80, "\"verdict\":%s,", list[i].verdict);
+		snprintf(due[3], 80, "\"message\":%s,", list[i].message);
+		snprintf(due[4], 80, "\"screenshot\":%s", list[i].shot);
+		answer = ask(f, 200, "GET", "/v1/captures", KEY, NULL, 0, 1);
+		for (size_t k = 0; k < 5; k++)
+			if (!strstr(answer, due[k]))
+				fail_msg("%s: no %s in %s", list[i].work, due[k], answer);
+		free(answer);
+	}
+}
+
 static void a_whole_capture(void **state)
 {
 	static const char machine[] =
@@ -260,6 +296,7 @@ static void a_whole_capture(void **state)
 	answer = ask(f, 200, "GET", "/v1/captures", KEY, NULL, 0, 1);
 	assert_non_null(strstr(answer, "\"complete\":true"));
 	free(answer);
+	works_shown(f);
 }
 
 static void shown(const struct steps *s, const char *due)
