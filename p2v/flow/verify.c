@@ -23,7 +23,7 @@ static void verdict_take(struct flow *f, struct run *r)
 	const char *said = "";
 
 	f->verified = json_tokener_parse(r->out);
-	if (f->verified && json_object_object_get_ex(f->verified, "verdict", &v))
+	if (f->verified && json_object_object_get_ex(f->verified, "verdict", &v) && json_object_is_type(v, json_type_string))
 		said = json_object_get_string(v);
 	f->verdict = !strcmp(said, "booted")      ? "booted"
 	             : !strcmp(said, "timed-out") ? "timed-out"
