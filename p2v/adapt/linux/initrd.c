@@ -62,6 +62,7 @@ static int part_read(struct initrd *i, struct initrd_part *part, const uint8_t *
 {
 	size_t index = (size_t)(part - i->parts);
 	struct bytes unpacked = { 0 };
+	uint64_t max = stream_unpacked_max(len), left = INITRD_UNPACKED_MAX - i->unpacked;
 	int packing = stream_packing(at, len), rc;
 
 	if (*at == '0' && !(part->off & 3)) {
@@ -74,8 +75,9 @@ static int part_read(struct initrd *i, struct initrd_part *part, const uint8_t *
 	if (packing < 0)
 		return fail(err, VDISK_CORRUPT, "what begins there is neither an archive nor a packed one that is known");
 	part->packing = (enum initrd_packing)packing;
-	rc = stream_unpack(part->packing, at, len, &unpacked, &part->len, err);
+	rc = stream_unpack(part->packing, at, len, max < left ? max : left, &unpacked, &part->len, err);
 	part->unpacked = unpacked.len;
+	i->unpacked += unpacked.len;
 	if (!rc)
 		rc = archives_read(i, index, &unpacked, err);
 	bytes_destroy(&unpacked);

@@ -43,6 +43,7 @@ struct initrd {
 	enum initrd_tool tool;   /* what made it */
 	bool systemd;            /* systemd is its init (dracut, mkinitcpio) */
 	size_t *sorted;          /* members by path, of one path in the order of the file */
+	uint64_t unpacked, kept; /* bytes that all streams hold; of members' content */
 };
 
 /* Bounded whatever the bytes are.  0, or -1 with *err: VDISK_CORRUPT (what, at which byte), VDISK_UNSUPPORTED, VDISK_NOMEM. */

@@ -366,7 +366,7 @@ static int lzma_join(const struct initrd_part *last, const struct bytes *main, c
 {
 	struct bytes all = { 0 };
 	size_t used;
-	int rc = stream_unpack(INITRD_LZMA, (const uint8_t *)main->at + last->off, last->len, &all, &used, err);
+	int rc = stream_unpack(INITRD_LZMA, (const uint8_t *)main->at + last->off, last->len, last->unpacked, &all, &used, err);
 
 	while (all.len & 3)
 		bytes_add(&all, "", 1);

@@ -18,7 +18,8 @@
 #define MEMBERS_MAX 1000000u
 #define HEAD 110u        /* a magic number and 13 numbers of 8 hexadecimal digits */
 #define PATH_BYTES 4096u /* with its NUL; the kernel takes no longer ones */
-#define KEPT_MAX (16u << 20) /* bytes of one file */
+#define KEPT_MAX (16u << 20)     /* bytes of one file */
+#define KEPT_ALL_MAX (64u << 20) /* of all of them, in all archives */
 
 static bool is_kept(const char *path)
 {
@@ -124,8 +125,13 @@ static int member_add(struct initrd *i, size_t part, const struct head *h, const
 		m->link = strndup((const char *)content, h->size);
 	if (!m->path || (S_ISLNK(h->mode) && h->size < PATH_BYTES && !m->link))
 		return fail_nomem(err);
-	if (S_ISREG(h->mode) && h->size && h->size <= KEPT_MAX && is_kept(m->path))
+	if (S_ISREG(h->mode) && h->size && h->size <= KEPT_MAX && is_kept(m->path)) {
+		if (h->size > KEPT_ALL_MAX - i->kept)
+			return fail(err, VDISK_UNSUPPORTED, "with %s, it has more than %u bytes of settings and lists of modules",
+				m->path, KEPT_ALL_MAX);
+		i->kept += h->size;
 		bytes_add(&m->content, content, h->size);
+	}
 	return m->content.failed ? fail_nomem(err) : 0;
 }
 

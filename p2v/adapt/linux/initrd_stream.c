@@ -195,7 +195,7 @@ static int unpack(enum initrd_packing packing, const uint8_t *at, size_t len, ui
 	return out->failed || rc != ARCHIVE_EOF ? -1 : 0;
 }
 
-static int unpack_some(enum initrd_packing packing, const uint8_t *at, size_t len, uint64_t max, struct bytes *out, size_t *used,
+int stream_unpack(enum initrd_packing packing, const uint8_t *at, size_t len, uint64_t max, struct bytes *out, size_t *used,
 	vdisk_error *err)
 {
 	size_t end = len, took = 0;
@@ -213,11 +213,11 @@ static int unpack_some(enum initrd_packing packing, const uint8_t *at, size_t le
 	return rc;
 }
 
-int stream_unpack(enum initrd_packing packing, const uint8_t *at, size_t len, struct bytes *out, size_t *used, vdisk_error *err)
+uint64_t stream_unpacked_max(size_t len)
 {
 	uint64_t max = ((uint64_t)len << 8) + (16u << 20);
 
-	return unpack_some(packing, at, len, max < INITRD_UNPACKED_MAX ? max : INITRD_UNPACKED_MAX, out, used, err);
+	return max < INITRD_UNPACKED_MAX ? max : INITRD_UNPACKED_MAX;
 }
 
 /* Blocks of nothing but literals: right for every reader of LZ4, and the kernel's modules in it are few. */
@@ -317,7 +317,7 @@ int module_unpack(const char *path, const struct bytes *file, struct bytes *out,
 	}
 	if (packing < 0)
 		return fail(err, VDISK_CORRUPT, "%s: is no kernel module", path);
-	if (unpack_some((enum initrd_packing)packing, at, file->len, MODULE_MAX, out, &used, &why))
+	if (stream_unpack((enum initrd_packing)packing, at, file->len, MODULE_MAX, out, &used, &why))
 		return fail(err, why.kind, "%s: %s", path, why.message);
 	if (out->len < 4 || memcmp(out->at, "\177ELF", 4))
 		return fail(err, VDISK_CORRUPT, "%s: unpacked, is no kernel module", path);
