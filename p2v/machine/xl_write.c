@@ -5,6 +5,7 @@
 #include "formats.h"
 #include "settings.h"
 
+#include <ctype.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -84,6 +85,24 @@ static void vdev_name(const struct machine_disk *d, char out[16])
 		snprintf(out, 16, "%s%c%c", prefix, 'a' + n / 26 - 1, 'a' + n % 26);
 }
 
+/* One that is no word would say more of the disk than its format; xl refuses to start with a word that it does not know. */
+static bool is_word(const char *format)
+{
+	for (; *format; format++)
+		if (!isalnum((unsigned char)*format) && !strchr("-._", *format))
+			return false;
+	return true;
+}
+
+static void format_tell(struct xl *x, const char *format, const char *vdev)
+{
+	if (!is_word(format))
+		machine_lost_add(x->lost, format, "it is no format's name; xl takes raw without one", "disk %s: its format", vdev);
+	else if (strcmp(format, "raw") && strcmp(format, "qcow2") && strcmp(format, "vhd"))
+		machine_lost_add(x->lost, format, "Xen reads raw, qcow2 and vhd: it must be converted", "disk %s: its format",
+		                 vdev);
+}
+
 static int disk_put(struct xl *x, const struct machine_disk *d, bool first, vdisk_error *err)
 {
 	char vdev[16], *path = fit_path(d, x->how), *spec = NULL;
@@ -95,14 +114,13 @@ static int disk_put(struct xl *x, const struct machine_disk *d, bool first, vdis
 	vdev_name(d, vdev);
 	if (path && *path && path[strlen(path) - 1] == ',')
 		machine_lost_add(x->lost, path, "xl takes a comma at its end off: it must be renamed", "disk %s: its path", vdev);
-	if (strcmp(format, "raw") && strcmp(format, "qcow2") && strcmp(format, "vhd"))
-		machine_lost_add(x->lost, format, "Xen reads raw, qcow2 and vhd: it must be converted", "disk %s: its format",
-		                 vdev);
+	format_tell(x, format, vdev);
 	if (d->medium == MACHINE_CDROM)
 		n = asprintf(&spec, "devtype=cdrom,vdev=%s,access=ro,%starget=%s", vdev, path ? "format=raw," : "",
 		             path ? path : "");
 	else
-		n = asprintf(&spec, "vdev=%s,access=%s,format=%s,target=%s", vdev, d->read_only ? "ro" : "rw", format,
+		n = asprintf(&spec, "vdev=%s,access=%s,%s%s%starget=%s", vdev, d->read_only ? "ro" : "rw",
+		             is_word(format) ? "format=" : "", is_word(format) ? format : "", is_word(format) ? "," : "",
 		             path ? path : "");
 	free(path);
 	if (n < 0)
@@ -136,8 +154,11 @@ static void nic_put(struct xl *x, const struct machine_nic *n, size_t at)
 	if (!bridge && (n->network || (n->net && n->net != MACHINE_NET_BRIDGE)))
 		machine_lost_add(x->lost, n->network ? n->network : machine_net_name(n->net),
 		                 "Xen has bridges alone; the host's default one is taken", "NIC %zu: its network", at + 1);
-	if (bridge && strchr(bridge, ','))
+	if (bridge && strchr(bridge, ',')) {
+		machine_lost_add(x->lost, bridge, "xl takes a comma for its end; the host's default one is taken",
+		                 "NIC %zu: its network", at + 1);
 		bridge = NULL;
+	}
 	if (n->mac)
 		len += (size_t)snprintf(spec + len, sizeof(spec) - len, ",mac=%s", n->mac);
 	if (bridge)

@@ -118,6 +118,31 @@ def names():
 		eq(name[-1] == ",", "a comma at its end" in lost, "told: %s" % lost)
 
 
+@case
+def what_a_text_cannot_say_besides():
+	"""A disk's format and a NIC's network are words of somebody else's description: they stand for themselves alone."""
+	for fmt in ("raw,script=/tmp/evil", "qcow2,backendtype=phy", "raw,target=/etc/shadow", "vhd, access=rw", "a b", ",", "a=b"):
+		x, lost = written(disks=[disk("xen", 0, "/img/a,b=c.raw", format=fmt, **{"read-only": True})])
+		eq([("xvda", "/img/a,b=c.raw", "raw", False, False)], x["disks"], "of %r" % fmt)
+		check("its format" in lost and fmt in lost, "%r is told: %s" % (fmt, lost))
+		text = open("m.cfg").read()
+		check("script" not in text and "backendtype" not in text and "/etc/shadow" not in text, "%r is nowhere in\n%s" % (fmt, text))
+	for fmt in ("vmdk", "vdi", "unheard-of_1.0"): # to be converted: xl is not to take it for raw until then
+		r = vdisk("machine", "--to", "xl", "-o", "m.cfg", "--force", described(disks=[disk("xen", 0, "/img/a", format=fmt)]))
+		check("format=%s," % fmt in open("m.cfg").read() and fmt in r.err, "%s is said, and told: %s" % (fmt, r.err))
+		check(xl("m.cfg").rc != 0, "%s is no format of xl's" % fmt)
+	with open("d.xml", "w") as f:
+		f.write("<domain type='kvm'><name>g</name><memory unit='KiB'>1048576</memory><os><type arch='x86_64'>hvm</type></os><devices>"
+		        "<disk type='file' device='disk'><driver name='qemu' type='raw,script=/tmp/evil'/><source file='/img/x.raw'/><target dev='xvda' bus='xen'/>"
+		        "</disk></devices></domain>")
+	vdisk("machine", "--to", "xl", "-o", "m.cfg", "--force", "d.xml")
+	eq([("xvda", "/img/x.raw", "raw", False, True)], of_xl("m.cfg")["disks"], "a domain's disk")
+	check("script" not in open("m.cfg").read(), "no script of a domain's driver")
+	x, lost = written(nics=[{"mac": "00:16:3e:01:02:03", "model": "xen", "connection": "bridge", "network": "br0,script=/tmp/evil"}])
+	eq([("00:16:3e:01:02:03", None, "vif", None)], x["nics"], "a bridge")
+	check("/tmp/evil" in lost and "/tmp/evil" not in open("m.cfg").read(), "is told: %s" % lost)
+
+
 # ---------------------------------------------------------------- others' files
 
 HEAD = 'name = "web"\ntype = "hvm"\nmemory = 512\n'
