@@ -42,10 +42,13 @@ static int steps_run(struct system *s, vdisk_error *err)
 
 static int report(struct system *s, struct outcome *out, vdisk_error *err)
 {
+	struct bytes product = { 0 };
 	struct json_object *o;
 
-	bytes_format(&out->text, "%s%s on %s:%s\n", out->text.len ? "\n" : "", s->facts.product[0] ? s->facts.product : "a system",
-	             s->root, s->plan.n ? "" : " nothing is to be changed");
+	text_show(&product, s->facts.product, strlen(s->facts.product), false);
+	bytes_format(&out->text, "%s%s on %s:%s\n", out->text.len ? "\n" : "", product.len ? product.at : "a system", s->root,
+	             s->plan.n ? "" : " nothing is to be changed");
+	bytes_destroy(&product);
 	if (plan_show(&s->plan, s->a->verbose || s->a->mode == MODE_PLAN, &out->text, err))
 		return -1;
 	out->changes += s->plan.n;
@@ -53,7 +56,7 @@ static int report(struct system *s, struct outcome *out, vdisk_error *err)
 	if (!o)
 		return -1;
 	json_object_object_add(o, "root", json_object_new_string(s->root));
-	json_object_object_add(o, "product", json_object_new_string(s->facts.product));
+	json_object_object_add(o, "product", text_json(s->facts.product, strlen(s->facts.product)));
 	json_object_array_add(out->systems, o);
 	return 0;
 }

@@ -2,6 +2,7 @@
 #include "plan_show.h"
 
 #include "common/fail.h"
+#include "common/utf8.h"
 #include "diff.h"
 
 #include <stdlib.h>
@@ -49,18 +50,23 @@ static int difference(struct plan *p, const struct change *c, bool *there, struc
 
 /* ---------------------------------------------------------------- for people */
 
-/* The guest's text may try to be the terminal's. */
-static void shown_add(struct bytes *out, const char *at, size_t len)
+void text_show(struct bytes *out, const char *at, size_t len, bool lines)
 {
-	for (size_t i = 0; i < len; i++) {
-		unsigned char c = (unsigned char)at[i];
-
-		if ((c < 0x20 && c != '\n' && c != '\t') || c == 0x7f)
-			bytes_format(out, "\\x%02x", c);
-		else
-			bytes_add(out, at + i, 1);
+	for (size_t n; len; at += n, len -= n) {
+		n = *at == '\t' || (lines && *at == '\n') ? 1 : utf8_shown(at, len);
+		if (n) {
+			bytes_add(out, at, n);
+			continue;
+		}
+		n = utf8_len(at, len);
+		n = n ? n : 1;
+		for (size_t i = 0; i < n; i++)
+			bytes_format(out, "\\x%02x", (unsigned char)at[i]);
 	}
 }
+
+/* Of one line. */
+static void shown_add(struct bytes *out, const char *at, size_t len) { text_show(out, at, len, false); }
 
 static void lines_show(struct bytes *out, const char *before, const char *at, size_t len)
 {
@@ -127,7 +133,18 @@ int plan_show(struct plan *p, bool differences, struct bytes *out, vdisk_error *
 
 /* ---------------------------------------------------------------- for programs */
 
-static struct json_object *text_new(const char *at, size_t len) { return json_object_new_string_len(at ? at : "", (int)len); }
+struct json_object *text_json(const char *at, size_t len)
+{
+	struct json_object *text = NULL;
+	struct bytes b = { 0 };
+
+	if (len)
+		text_show(&b, at, len, true);
+	if (!b.failed)
+		text = json_object_new_string_len(b.at ? b.at : "", (int)b.len);
+	bytes_destroy(&b);
+	return text;
+}
 
 static struct json_object *lines_new(const char *at, size_t len)
 {
@@ -137,7 +154,7 @@ static struct json_object *lines_new(const char *at, size_t len)
 		const char *end = memchr(at, '\n', len);
 		size_t n = end ? (size_t)(end - at) : len;
 
-		json_object_array_add(v, text_new(at, n));
+		json_object_array_add(v, text_json(at, n));
 		at += n + (end != NULL);
 		len -= n + (end != NULL);
 	}
@@ -157,18 +174,18 @@ static struct json_object *change_json(struct plan *p, const struct change *c, v
 	}
 	json_object_object_add(o, "kind", json_object_new_string(kinds[c->kind]));
 	if (c->kind == CHANGE_RUN)
-		json_object_object_add(o, "command", text_new(c->content.at, c->content.len));
+		json_object_object_add(o, "command", text_json(c->content.at, c->content.len));
 	else
-		json_object_object_add(o, "path", text_new(c->path, strlen(c->path)));
+		json_object_object_add(o, "path", text_json(c->path, strlen(c->path)));
 	if (c->target)
-		json_object_object_add(o, "target", text_new(c->target, strlen(c->target)));
+		json_object_object_add(o, "target", text_json(c->target, strlen(c->target)));
 	if (c->kind == CHANGE_WRITE) {
 		json_object_object_add(o, "new", json_object_new_boolean(!there));
 		json_object_object_add(o, "bytes", json_object_new_uint64(c->content.len));
 	}
 	json_object_object_add(o, "why", lines_new(c->why, c->why ? strlen(c->why) : 0));
 	if (d.len)
-		json_object_object_add(o, "difference", text_new(d.at, d.len));
+		json_object_object_add(o, "difference", text_json(d.at, d.len));
 	if (c->notes.len)
 		json_object_object_add(o, "notes", lines_new(c->notes.at, c->notes.len));
 	bytes_destroy(&d);

@@ -309,6 +309,50 @@ static void remarks_have_an_end(void **state)
 	assert_false(f->plan.remarks.failed);
 }
 
+/* What a guest's file may say to a terminal, or to who reads JSON, stays in the file. */
+static void text_is_shown_clean(void **state)
+{
+	static const struct {
+		const char *text, *shown;
+	} v[] = {
+		{ "", "" },
+		{ "Debian GNU/Linux 12", "Debian GNU/Linux 12" },
+		{ "\x1b[2Jowned\x7f", "\\x1b[2Jowned\\x7f" },
+		{ "a\tb\nc\r", "a\tb\\x0ac\\x0d" },
+		{ "gr\u00fc\u00df \u20ac \U0001f600", "gr\u00fc\u00df \u20ac \U0001f600" },
+		{ "\xc2\x9b" "2J\xc2\xa0", "\\xc2\\x9b2J\xc2\xa0" },
+		{ "a\xff\x80z", "a\\xff\\x80z" },
+		{ "\xc0\xaf\xed\xa0\x80\xe2\x82", "\\xc0\\xaf\\xed\\xa0\\x80\\xe2\\x82" },
+	};
+	struct fixture *f = *state;
+	struct bytes out = { 0 };
+	struct json_object *o, *one;
+
+	for (size_t i = 0; i < sizeof(v) / sizeof(v[0]); i++) {
+		bytes_clear(&out);
+		text_show(&out, v[i].text, strlen(v[i].text), false);
+		assert_string_equal(out.at ? out.at : "", v[i].shown);
+	}
+	bytes_clear(&out);
+	assert_int_equal(put(f, "/etc/\xc2\x9b\n\xff", "\x9b\xff\xc2\x85 \u00fc\n", "why"), 0);
+	assert_int_equal(plan_link(&f->plan, "/etc/unit", "/\xfe", &f->err, "off"), 0);
+	assert_int_equal(plan_show(&f->plan, true, &out, &f->err), 0);
+	assert_string_equal(out.at, "make /etc/\\xc2\\x9b\\x0a\\xff\n    why\n  | @@ -0,0 +1,1 @@\n"
+	                            "  | +\\x9b\\xff\\xc2\\x85 \u00fc\nlink /etc/unit -> /\\xfe\n    off\n");
+	o = plan_json(&f->plan, &f->err);
+	assert_non_null(o);
+	one = json_object_array_get_idx(json_object_object_get(o, "changes"), 0);
+	assert_string_equal(json_object_get_string(json_object_object_get(one, "path")), "/etc/\\xc2\\x9b\n\\xff");
+	assert_string_equal(json_object_get_string(json_object_object_get(one, "difference")),
+	                    "@@ -0,0 +1,1 @@\n+\\x9b\\xff\\xc2\\x85 \u00fc\n");
+	one = json_object_array_get_idx(json_object_object_get(o, "changes"), 1);
+	assert_string_equal(json_object_get_string(json_object_object_get(one, "target")), "/\\xfe");
+	json_object_put(o);
+	bytes_destroy(&out);
+	/* The guest gets the bytes. */
+	shows(f, "/etc/\xc2\x9b\n\xff", "\x9b\xff\xc2\x85 \u00fc\n");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -321,6 +365,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_run_is_told_once, set_up, tear_down),
 		cmocka_unit_test(differences_are_as_diff_has_them),
 		cmocka_unit_test_setup_teardown(a_plan_is_shown, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(text_is_shown_clean, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(names_forge_nothing, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(remarks_have_an_end, set_up, tear_down),
 	};

@@ -25,6 +25,13 @@ size_t utf8_len(const void *at, size_t n)
 	return len;
 }
 
+size_t utf8_shown(const void *at, size_t n)
+{
+	const unsigned char *p = at;
+
+	return *p < ' ' || *p == 0x7f || (*p == 0xc2 && n > 1 && p[1] < 0xa0) ? 0 : utf8_len(at, n);
+}
+
 size_t utf8_fit(const char *text, size_t room)
 {
 	size_t len = strlen(text), fit = 0;
@@ -45,11 +52,10 @@ void utf8_clean(char *text)
 	unsigned char *p = (unsigned char *)text, *end = p + strlen(text);
 
 	while (p < end) {
-		size_t n = utf8_len(p, (size_t)(end - p));
-		bool shown = n && *p >= ' ' && *p != 0x7f && !(*p == 0xc2 && p[1] < 0xa0);
+		size_t left = (size_t)(end - p), n = utf8_len(p, left);
 
 		n = n ? n : 1;
-		if (!shown)
+		if (!utf8_shown(p, left))
 			memset(p, '?', n);
 		p += n;
 	}

@@ -7,6 +7,8 @@
 
 /* Bytes of the character at `at`, of which there are `n` > 0 bytes; 0: it is none. */
 size_t utf8_len(const void *at, size_t n);
+/* The same of what a terminal only shows; 0: it is a control (C1 ones, too), or none. */
+size_t utf8_shown(const void *at, size_t n);
 /* How much of `text` fits into `room` bytes without cutting a character. */
 size_t utf8_fit(const char *text, size_t room);
 /* Makes `text` one line that a terminal only shows: controls (C1 ones, too), and bytes of no character, become '?'. */
