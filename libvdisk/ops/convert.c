@@ -46,8 +46,10 @@ static int conv_work(struct vd_ticket *t, unsigned stage, vd_error *err)
 		return vd_conv_write(c, w, err);
 	if (vd_conv_read(c, w, err))
 		return -1;
-	if (c->direct)
+	if (c->flow.n_stages == 1)
 		return vd_conv_write(c, w, err);
+	if (c->direct)
+		return 0;
 	if (vd_conv_list_places(c, w, err))
 		return -1;
 	return c->packed ? vd_conv_pack(c, w, err) : 0;
@@ -88,7 +90,7 @@ static int conv_step(struct vd_ticket *t, unsigned stage, vd_error *err)
 	struct vd_window *w = (struct vd_window *)t;
 
 	if (stage + 1 < c->flow.n_stages)
-		return vd_conv_reserve(c, w, err);
+		return c->direct ? 0 : vd_conv_reserve(c, w, err);
 	if (vd_conv_publish(c, w, err) || vd_conv_count(c, w, err))
 		return -1;
 	vd_resume_window(c, w);
@@ -235,9 +237,10 @@ static int conv_target(struct vd_conv *c, vd_error *err)
 		c->window = vd_max(c->window, c->src->top->alloc_grain);
 	c->fine = (uint32_t)vd_min(o->sparse_bytes ? o->sparse_bytes : SPARSE_DEFAULT, c->window);
 	c->skip = c->fine;
-	/* To a pipe, a place follows what was written; packed units come one window after the other. */
-	c->flow.n_stages = c->direct ? 1 : 2;
-	c->flow.one_by_one = c->append && !c->direct;
+	/* To a pipe, a place follows what was written: the flow brings one window after the other, so that no job waits in the pipe
+	   for another one, which may fail. */
+	c->flow.n_stages = c->direct && !c->append ? 1 : 2;
+	c->flow.one_by_one = c->append;
 	if (!(o->flags & VDISK_CONVERT_NO_REFLINK) && !c->packed && !c->backed && !c->append)
 		return vd_offload_new(c->src, c->dst->path, &c->offload, err);
 	return 0;

@@ -14,7 +14,7 @@
  *   convert.c         the whole of it
  *
  * A target whose bytes have fixed places (VD_LAYER_FIXED) needs no decision between reading and writing: there the place comes
- * first and one job reads and writes (`direct`).
+ * first (`direct`), and one job reads and writes, unless the target is a pipe.
  */
 #ifndef VD_OPS_CONVERT_H
 #define VD_OPS_CONVERT_H

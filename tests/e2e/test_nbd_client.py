@@ -527,6 +527,25 @@ def connections():
 
 
 @case
+def to_a_pipe():
+	"""What cannot be read ends it, though what comes behind has been read by then; and what went out is right."""
+	disk()
+	here = os.getcwd()
+	pread = "if [ $4 -le 4194304 ] && [ $(($4 + $3)) -gt 4194304 ]; then echo EIO >&2; exit 1; fi; dd if=%s/a.raw iflag=skip_bytes,count_bytes skip=$4 count=$3 status=none" % here
+	with serve("nbdkit", "-f", "-U", os.path.abspath("s.sock"), "eval", "get_size=echo %d" % SIZE, "pread=" + pread) as uri:
+		p = subprocess.Popen([VDISK, "convert", "-j4", "-f", "raw", "-O", "raw", uri, "-"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+		try:
+			out, err = p.communicate(timeout=120)
+		except subprocess.TimeoutExpired:
+			p.kill()
+			p.communicate()
+			fail("it waits for ever")
+	eq(2, p.returncode, "exit status: %s" % err)
+	check(b"Input/output error" in err, "what it says: %s" % err)
+	check(len(out) <= 4 * MIB and read("a.raw").startswith(out), "%d bytes went out, or others than the disk's" % len(out))
+
+
+@case
 def stopped_beside_a_server_that_hangs():
 	"""Requests, and a greeting, that are never answered: who asks to stop is not kept waiting, as a source or a destination."""
 	disk()
