@@ -20,6 +20,7 @@ static void *serve(void *arg)
 		.fds = d->listener.fds,
 		.n_fds = d->listener.n,
 		.stop_fd = d->stop_fd,
+		.cancel = &d->cancel,
 		.clients_max = 16,
 	};
 	vdisk_error err;
@@ -41,8 +42,11 @@ static int socket_make(struct nbd_disk *d, vdisk_error *err)
 
 int nbd_disk_open(struct nbd_disk *d, const struct source_options *o, vdisk_error *err)
 {
+	struct source_options own = *o;
+
 	*d = (struct nbd_disk){ .stop_fd = -1 };
-	if (source_open(&d->source, o, err))
+	own.cancel = &d->cancel;
+	if (source_open(&d->source, &own, err))
 		return -1;
 	if (export_init(&d->x, d->source.img, d->source.off, d->source.len, d->source.rw)) {
 		fail_nomem(err);
@@ -75,6 +79,7 @@ int nbd_disk_close(struct nbd_disk *d, vdisk_error *err)
 		(void)!write(d->stop_fd, &one, sizeof(one));
 		pthread_join(d->thread, NULL);
 	}
+	d->cancel = 0; /* what was written takes the time that it takes */
 	listen_close(&d->listener);
 	if (d->folder[0])
 		rmdir(d->folder);

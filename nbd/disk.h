@@ -14,6 +14,7 @@ struct nbd_disk {
 	struct listener listener;
 	char folder[4096];
 	int stop_fd;
+	volatile int cancel; /* clients were cut off: what is still read or written for them is of no use */
 	pthread_t thread;
 	bool serving;
 };
