@@ -92,6 +92,12 @@ static int entries_scale(struct scale *s, vd_error *err)
 	return 0;
 }
 
+/* Of the disk's beginning: what is the tables', as they are and as they will be. */
+static uint64_t head_bytes(const struct scale *s)
+{
+	return vd_min(s->first, vd_up(vd_max((2 + s->reserved) * s->to, s->entries_at + s->entries_len), 4096));
+}
+
 /* Room before the first partition and behind the last one, for the tables as they are and as they will be. */
 static int room_judge(struct scale *s, vd_error *err)
 {
@@ -109,6 +115,9 @@ static int room_judge(struct scale *s, vd_error *err)
 		               s->size - vd_min(s->last, s->size), s->to, tail);
 	if (s->entries_at + s->entries_len > s->first)
 		return vd_fail(err, VDISK_CORRUPT, s->entries_at, "the partition entries lie in a partition");
+	if (head_bytes(s) > s->size - tail)
+		return vd_fail(err, VDISK_UNSUPPORTED, s->entries_at,
+		               "the partition entries stand at byte %" PRIu64 ", where the new table's copy would be", s->entries_at);
 	return 0;
 }
 
@@ -119,7 +128,7 @@ static int ends_read(struct scale *s, vd_error *err)
 	uint64_t old = s->d->size, backup = vd_down(old, s->from) - s->from, at;
 	const uint8_t *h;
 
-	o->head_len = (size_t)vd_min(s->first, vd_up(vd_max((2 + s->reserved) * s->to, s->entries_at + s->entries_len), 4096));
+	o->head_len = (size_t)head_bytes(s);
 	at = vd_min(s->size - (1 + s->reserved) * s->to, old - vd_min(old, s->entries_len + 2 * (uint64_t)s->from));
 	o->tail_off = vd_max(vd_down(vd_max(s->last, at), 512), o->head_len);
 	o->tail_len = (size_t)(s->size - o->tail_off);

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """convert --sector-size: disks with sectors of 4,096 bytes and of 512, judged by fdisk, sgdisk, blkid and the kernel; what stands in the way."""
-import os, re, sys
+import os, re, struct, sys, zlib
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 from vdtest import *
 
@@ -156,6 +156,19 @@ def gap():
 	write_file("disk.raw", b"a boot loader", 20480)
 
 
+def entries_at_the_end():
+	size = 4 * MIB
+	disk, entries, sectors = bytearray(size), bytes(16384), size // 512
+	at = sectors - 32
+	disk[510:512] = b"\x55\xaa"
+	disk[450] = 0xee
+	struct.pack_into("<II", disk, 454, 1, sectors - 1)
+	header = bytearray(struct.pack("<8sIIIIQQQQ16sQIII", b"EFI PART", 0x10000, 92, 0, 0, 1, sectors - 1, 34, at - 1, bytes(range(16)), at, 128, 128, zlib.crc32(entries)))
+	struct.pack_into("<I", header, 16, zlib.crc32(header))
+	disk[512:512 + 92] = header
+	write_file("disk.raw", bytes(disk))
+
+
 ESP = "label: gpt\nstart=2048, size=49152, type=uefi\n"
 IN_THE_WAY = {
 	"ESP": (blocks("fat", "-S", "512", script=ESP), ["partition 1", "FAT", "512"]),
@@ -167,6 +180,7 @@ IN_THE_WAY = {
 	"BIOS": (blocks(None, script="label: gpt\nstart=2048, size=2048, type=21686148-6449-6E6F-744E-656564454649\nstart=4096, size=8192\n"), ["BIOS"]),
 	"unknown": (unknown, ["partition 1", "not known"]),
 	"LUKS": (luks, ["partition 1", "LUKS"]),
+	"entries at the end": (entries_at_the_end, ["entries", "byte 4177920"]),
 	"between the table and the first partition": (gap, ["byte 20480"]),
 }
 
