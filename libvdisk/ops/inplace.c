@@ -444,8 +444,27 @@ static void inplace_free(struct inplace *p)
 	vdisk_close(p->src, NULL);
 }
 
+/* Whether `src` is, or was, what a journal tells of: it may have another name by now, and be reached by this one no more. */
+static bool source_is(const struct vd_inplace *s, const char *src)
+{
+	const char *slash = strrchr(src, '/'), *name = slash ? slash + 1 : src;
+	char real[PATH_MAX], folder[PATH_MAX];
+	size_t n;
+
+	if (!realpath(src, real)) {
+		snprintf(folder, sizeof(folder), "%.*s", slash ? (int)(slash - src) + 1 : 1, slash ? src : ".");
+		if (!realpath(folder, real))
+			return false;
+		n = strlen(real);
+		if (strlen(name) + 2 > sizeof(real) - n)
+			return false;
+		snprintf(real + n, sizeof(real) - n, "%s%s", n > 1 ? "/" : "", name);
+	}
+	return !strcmp(real, s->data) || !strcmp(real, s->new_data) || (s->old_image && !strcmp(real, s->old_image));
+}
+
 /* *finished: an earlier run had done it but for cleaning up. */
-static int recover(const char *path, bool dry_run, bool *finished, vd_error *err)
+static int recover(const char *src, const char *path, bool dry_run, bool *finished, vd_error *err)
 {
 	VD_AUTO_FREE char *journal = NULL;
 	struct vd_inplace s;
@@ -460,7 +479,11 @@ static int recover(const char *path, bool dry_run, bool *finished, vd_error *err
 			(void)unlink(journal);
 		return 0;
 	}
-	rc = dry_run ? vd_fail(err, VDISK_REFUSED, VDISK_NO_OFFSET,
+	rc = !source_is(&s, src) ?
+		     vd_fail(err, VDISK_REFUSED, VDISK_NO_OFFSET,
+			     "%s: an in-place conversion of %s was broken off; give that one first, and it is undone or finished",
+			     path, s.old_image ? s.old_image : s.data) :
+	     dry_run ? vd_fail(err, VDISK_REFUSED, VDISK_NO_OFFSET,
 			       "%s: an in-place conversion was broken off; without --dry-run it is undone or "
 			       "finished first",
 			       path)
@@ -483,7 +506,7 @@ int vdisk_convert_in_place(const char *src, const struct vdisk_open_options *ope
 	if (opts->flags & ~allowed || opts->backing || !strcmp(path, "-") || !strcmp(src, "-"))
 		return vd_fail(err, VDISK_INVALID, VDISK_NO_OFFSET,
 			       "%s: in place, nothing is read, compressed, left out or replaced", path);
-	if (recover(path, opts->flags & VDISK_CONVERT_DRY_RUN, &finished, err))
+	if (recover(src, path, opts->flags & VDISK_CONVERT_DRY_RUN, &finished, err))
 		return -1;
 	if (finished)
 		return 0;

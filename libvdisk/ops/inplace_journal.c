@@ -140,6 +140,9 @@ int vd_inplace_read(const char *journal, struct vd_inplace *p, bool *found, vd_e
 		return vd_fail_nomem(err, JOURNAL_MAX);
 	if (lstat(journal, &st) && errno == ENOENT)
 		return 0;
+	/* It says what to rename, cut and remove: nobody else's word is taken for that. */
+	if (!S_ISREG(st.st_mode) || (st.st_uid != geteuid() && st.st_uid))
+		return vd_fail(err, VDISK_REFUSED, VDISK_NO_OFFSET, "%s: a journal that is no file of this user's", journal);
 	if (vd_file_posix(AT_FDCWD, journal, journal, 0, &f, err))
 		return -1;
 	rc = vd_file_pread_some(f, text, JOURNAL_MAX, 0, &got, err);

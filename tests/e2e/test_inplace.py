@@ -205,6 +205,37 @@ def an_old_journal():
 
 
 @case
+def a_journal_of_another():
+	"""What was left of another source's conversion, and what somebody else put there, is not acted upon."""
+	a = make_source("raw", "it")
+	argv = ["convert", "--in-place", "-f", "raw", "-O", "vhd", a, "it/x.vhd"]
+	calls = calls_of(argv)
+	a = make_source("raw", "it")
+	run(VDISK, *argv, env=shim(op="write,sync,name", do="kill", nth=calls)) # all is done, but for the journal
+	journal = "it/" + hidden("it")[0]
+	write_file("it/b.raw", b"b" * SIZE)
+	for links in (False, True):
+		src = "it/b.raw"
+		if links:
+			os.symlink("b.raw", "it/link")
+			src = "it/link"
+		refused("convert", "--in-place", "-f", "raw", "-O", "vhd", src, "it/x.vhd", folder="it", mentions=os.path.abspath(a))
+	eq(b"b" * SIZE, open("it/b.raw", "rb").read(), "the other source")
+	must_be_the_disk("it/x.vhd", "vhd")
+	if os.geteuid() == 0:
+		os.chown(journal, 65534, 65534)
+		refused(*argv, folder="it", mentions="no file of this user's")
+		os.chown(journal, 0, 0)
+	os.rename(journal, "it/real")
+	os.symlink("real", journal)
+	refused(*argv, folder="it", mentions="no file of this user's")
+	os.rename("it/real", journal)
+	vdisk(*argv)
+	must_be_the_disk("it/x.vhd", "vhd")
+	eq([], hidden("it"), "what was left behind")
+
+
+@case
 def to_another_folder():
 	src = make_source("vhd", "it")
 	os.mkdir("there")
