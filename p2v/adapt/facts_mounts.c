@@ -12,6 +12,8 @@
 
 /* ---------------------------------------------------------------- names */
 
+static unsigned digit(char hex) { return hex <= '9' ? (unsigned)(hex - '0') : (unsigned)((hex | 0x20) - 'a' + 10); }
+
 /* udev's \x20 in by-label. */
 static void udev_unescape(const char *at, struct bytes *out)
 {
@@ -20,7 +22,7 @@ static void udev_unescape(const char *at, struct bytes *out)
 		unsigned c;
 
 		if (at[0] == '\\' && at[1] == 'x' && isxdigit((unsigned char)at[2]) && isxdigit((unsigned char)at[3]) &&
-		    sscanf(at + 2, "%2x", &c) == 1 && c) {
+		    (c = digit(at[2]) << 4 | digit(at[3]))) {
 			bytes_add(out, &(char){ (char)c }, 1);
 			at += 3;
 		} else {
@@ -198,12 +200,18 @@ static void subvolume_find(const char *options, struct bytes *out)
 		}
 }
 
-/* One more place of a file system that is mounted already: btrfs, by its subvolumes. */
+#define PLACES_MAX 64
+
+/* One more place of a file system that is mounted already: btrfs, by its subvolumes.  NULL: it has too many. */
 static struct fact_fs *fs_again(struct look *l, size_t i)
 {
 	struct facts *f = l->f;
-	struct fact_fs *v = look_grow(l, f->fs, f->fs_n, sizeof(*v)), *from, *to;
+	struct fact_fs *v, *from, *to;
+	unsigned places = 0;
 
+	for (size_t n = 0; n < f->fs_n; n++)
+		places += f->fs[n].disk == f->fs[i].disk && !strcmp(f->fs[n].where, f->fs[i].where);
+	v = places < PLACES_MAX ? look_grow(l, f->fs, f->fs_n, sizeof(*v)) : NULL;
 	if (!v)
 		return NULL;
 	f->fs = v;

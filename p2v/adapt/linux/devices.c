@@ -205,13 +205,36 @@ static int uses_read(struct uses *u, struct plan *p, const char *path, bool fsta
 	return rc < 0 ? -1 : 0;
 }
 
+/* Is there something that could hold file systems which the facts do not show? */
+static bool has_closed(const struct facts *f)
+{
+	bool closed = false;
+
+	for (size_t i = 0; i < f->fs_n; i++) {
+		const char *type = f->fs[i].type, *inside = !strcmp(type, "LVM2_member")         ? "volumes/"
+		                                            : !strcmp(type, "linux_raid_member") ? "md/"
+		                                                                                 : NULL;
+		char luks[DEVICE_NAME_MAX] = "";
+		bool open = false;
+
+		if (!strcmp(type, "crypto_LUKS"))
+			snprintf(luks, sizeof(luks), "luks/%s", f->fs[i].uuid);
+		else if (!inside)
+			continue;
+		for (size_t j = 0; j < f->fs_n; j++)
+			open = open || strstr(f->fs[j].where, inside ? inside : luks);
+		closed = closed || !open;
+	}
+	return closed;
+}
+
 int devices_read(struct devices *d, struct plan *p, const struct facts *f, vdisk_error *err)
 {
 	struct use v[DEVICE_DISKS_MAX];
 	struct uses u = { v, 0, DEVICE_DISKS_MAX };
 	const struct fact_fs *root = fs_mounted(f, "/");
 
-	*d = (struct devices){ .facts = f };
+	*d = (struct devices){ .facts = f, .closed = has_closed(f) };
 	for (size_t i = 0; i < f->fs_n; i++)
 		if (f->fs[i].disk >= d->disks)
 			d->disks = f->fs[i].disk + 1;
@@ -247,29 +270,6 @@ enum device_answer device_find(const struct devices *d, const char *name, const 
 	return *fs ? DEVICE_FOUND : DEVICE_GONE;
 }
 
-/* Is there something that could hold file systems which the facts do not show? */
-static bool has_closed(const struct facts *f)
-{
-	bool closed = false;
-
-	for (size_t i = 0; i < f->fs_n; i++) {
-		const char *type = f->fs[i].type, *inside = !strcmp(type, "LVM2_member")         ? "volumes/"
-		                                            : !strcmp(type, "linux_raid_member") ? "md/"
-		                                                                                 : NULL;
-		char luks[DEVICE_NAME_MAX] = "";
-		bool open = false;
-
-		if (!strcmp(type, "crypto_LUKS"))
-			snprintf(luks, sizeof(luks), "luks/%s", f->fs[i].uuid);
-		else if (!inside)
-			continue;
-		for (size_t j = 0; j < f->fs_n; j++)
-			open = open || strstr(f->fs[j].where, inside ? inside : luks);
-		closed = closed || !open;
-	}
-	return closed;
-}
-
 static bool tag_is(const char *name, const char *tag, const char **value)
 {
 	size_t n = strlen(tag);
@@ -288,7 +288,7 @@ bool device_is_gone(const struct devices *d, const char *name)
 
 	if (device_find(d, name, &fs) == DEVICE_GONE)
 		return true;
-	if (!d->disks || has_closed(d->facts))
+	if (!d->disks || d->closed)
 		return false;
 	if (tag_is(name, "LABEL=", &value) || tag_is(name, "/dev/disk/by-label/", &value))
 		label = true;
@@ -326,7 +326,7 @@ bool volume_is_gone(const struct devices *d, const char *name)
 	struct device_name parsed;
 	const char *slash, *dash;
 
-	if (!d->disks || has_closed(d->facts) || strncmp(name, "/dev/", 5) || device_parse(name, &parsed) ||
+	if (!d->disks || d->closed || strncmp(name, "/dev/", 5) || device_parse(name, &parsed) ||
 	    facts_device(d->facts, name))
 		return false;
 	slash = strchr(name + 5, '/');

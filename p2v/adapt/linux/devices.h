@@ -21,6 +21,7 @@ bool device_parse(const char *name, struct device_name *out);
 struct devices {
 	const struct facts *facts;
 	unsigned disks;             /* that were taken along; 0: nothing is known of them */
+	bool closed;                /* something could hold file systems which the facts do not show */
 	struct {
 		char name[DEVICE_NAME_MAX];
 		int disk;           /* -1: not taken along; -2: cannot be told */
