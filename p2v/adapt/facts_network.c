@@ -11,6 +11,7 @@
 #include <string.h>
 
 #define NICS_MAX 256
+#define ADDRESSES_MAX 64 /* of one card */
 
 /* ---------------------------------------------------------------- NICs */
 
@@ -71,11 +72,24 @@ static int mask_bits(const char *mask)
 	return ~m & (~m + 1) ? -1 : __builtin_popcount(m);
 }
 
+static unsigned words_of(const char *list)
+{
+	const char *at = list, *end = list + strlen(list), *word;
+	unsigned n = 0;
+	size_t len;
+
+	while (lines_word(&at, end, &word, &len))
+		n++;
+	return n;
+}
+
 void nic_address(struct look *l, struct fact_nic *n, const char *address, const char *mask)
 {
 	struct bytes list = { 0 }, one = { 0 };
 	int bits = mask && *mask && !strchr(address, '/') ? mask_bits(mask) : -1;
 
+	if (words_of(n->addresses) >= ADDRESSES_MAX)
+		return;
 	bytes_text(&list, n->addresses);
 	bytes_text(&one, address);
 	if (bits >= 0)

@@ -57,10 +57,35 @@ static void test_places(void **state)
 	bytes_destroy(&fstab);
 }
 
+/* A card may be given as many addresses as it likes. */
+static void test_addresses(void **state)
+{
+	struct bytes manager = { 0 }, due = { 0 };
+	struct edit edits[3] = { { "/etc/fstab", "", SAME } };
+	struct facts f = { 0 };
+	struct guest g;
+
+	(void)state;
+	bytes_text(&manager, "[connection]\ntype=ethernet\nid=eth0\n[ipv4]\naddresses=");
+	for (int i = 0; i < 1000; i++)
+		bytes_format(&manager, "192.0.2.%d/24;", i / 2); /* each twice */
+	for (int i = 0; i < 64; i++)
+		bytes_format(&due, "%s192.0.2.%d/24", i ? " " : "", i);
+	edits[1] = (struct edit){ "/etc/NetworkManager/system-connections/a", manager.at, SAME };
+	facts_of(&g, edits, &f);
+	assert_int_equal(f.nics_n, 1);
+	assert_string_equal(f.nics[0].addresses, due.at);
+	facts_destroy(&f);
+	guest_destroy(&g);
+	bytes_destroy(&manager);
+	bytes_destroy(&due);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_places),
+		cmocka_unit_test(test_addresses),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
