@@ -39,23 +39,27 @@ bool kmod_line(const struct bytes *text, size_t *pos, const char **at, size_t *l
 	return true;
 }
 
-/* The word number `index` of a line. */
+/* The next word of a line; *pos begins as 0. */
+static bool word_after(const char *line, size_t len, size_t *pos, const char **at, size_t *n)
+{
+	while (*pos < len && (line[*pos] == ' ' || line[*pos] == '\t'))
+		++*pos;
+	*at = line + *pos;
+	while (*pos < len && line[*pos] != ' ' && line[*pos] != '\t')
+		++*pos;
+	*n = (size_t)(line + *pos - *at);
+	return *n > 0;
+}
+
+/* The word number `index`. */
 static bool word(const char *line, size_t len, unsigned index, const char **at, size_t *n)
 {
 	size_t pos = 0;
 
-	for (unsigned i = 0;; i++) {
-		while (pos < len && (line[pos] == ' ' || line[pos] == '\t'))
-			pos++;
-		*at = line + pos;
-		while (pos < len && line[pos] != ' ' && line[pos] != '\t')
-			pos++;
-		*n = (size_t)(line + pos - *at);
-		if (!*n)
-			return false;
-		if (i == index)
+	for (; word_after(line, len, &pos, at, n); index--)
+		if (!index)
 			return true;
-	}
+	return false;
 }
 
 static bool canonical(const char *at, size_t n, char *out, size_t room)
@@ -256,15 +260,18 @@ static void take_soft(struct kmod *k, enum kmod_text text, const char *name, boo
 {
 	const char *line, *at;
 	char of[NAME_ROOM], needs[NAME_ROOM];
-	size_t pos = 0, len, m;
+	size_t pos = 0, len, m, in;
 	bool is_post;
 
 	while (kmod_line(&k->texts[text], &pos, &line, &len)) {
 		if (!kmod_line_module(text, line, len, of, sizeof(of)) || strcmp(of, name))
 			continue;
 		is_post = text == KMOD_WEAKDEP;
-		for (unsigned i = 2; word(line, len, i, &at, &m); i++) {
-			if (m && at[m - 1] == ':')
+		in = 0;
+		for (int own = 0; own < 2; own++) /* softdep NAME */
+			word_after(line, len, &in, &at, &m);
+		while (word_after(line, len, &in, &at, &m)) {
+			if (at[m - 1] == ':')
 				is_post = m == 5 && !memcmp(at, "post:", 5);
 			else if (is_post == post && canonical(at, m, needs, sizeof(needs)))
 				(kmod_find(k, needs) ? take : take_alias)(k, needs, list, n, depth + 1);
@@ -277,14 +284,14 @@ static void take(struct kmod *k, const char *name, struct kmod_module **list, si
 	struct kmod_module *m = kmod_find(k, name);
 	const char *at;
 	char path[4096], dep[NAME_ROOM];
-	size_t len;
+	size_t pos = 0, len;
 
 	if (!m || m->taken || depth > DEPTH_MAX)
 		return;
 	m->taken = true;
 	take_soft(k, KMOD_SOFTDEP, name, false, list, n, depth);
 	/* modules.dep lists all that it needs, what is needed by others last. */
-	for (unsigned i = 0; word(m->deps, m->deps_len, i, &at, &len); i++) {
+	while (word_after(m->deps, m->deps_len, &pos, &at, &len)) {
 		if (len >= sizeof(path))
 			continue;
 		memcpy(path, at, len);
