@@ -101,6 +101,30 @@ static void test_modprobe(void **state)
 	guest_check(step_agents, &f, &both, edits, NULL);
 }
 
+/* A kernel without any of ours keeps what it is told. */
+static void test_modprobe_without(void **state)
+{
+	struct fact_kernel kernel = { .release = "2.4.9",
+		                      .path = "",
+		                      .initrd = "",
+		                      .modules = "/lib/modules/2.4.9",
+		                      .is_default = true,
+		                      .installed = true,
+		                      .storage = "",
+		                      .network = "" };
+	struct facts f = FACTS(disk);
+	const struct edit edits[] = {
+		{ "/lib/modules/2.4.9/modules.dep", "kernel/drivers/scsi/megaraid.ko:\n", SAME },
+		{ "/etc/modprobe.conf", "alias eth0 tg3\nalias scsi_hostadapter megaraid\nalias scsi_hostadapter1 ata_piix\n", SAME },
+		{ 0 },
+	};
+
+	(void)state;
+	f.kernels = &kernel;
+	f.kernels_n = 1;
+	guest_check(step_agents, &f, &both, edits, NULL);
+}
+
 static void test_xorg(void **state)
 {
 	const struct facts f = FACTS(disk);
@@ -162,7 +186,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_systemd),  cmocka_unit_test(test_targets), cmocka_unit_test(test_sysv),
 		cmocka_unit_test(test_modprobe), cmocka_unit_test(test_xorg),    cmocka_unit_test(test_selinux),
-		cmocka_unit_test(test_remarks),
+		cmocka_unit_test(test_remarks),  cmocka_unit_test(test_modprobe_without),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

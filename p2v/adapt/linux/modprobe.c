@@ -90,10 +90,10 @@ static bool alias_line(struct modprobe *m, struct text *t, struct span name, str
 
 	if ((!card && !adapter) || module_wanted(m->options->targets, driver) || !m->has)
 		return false;
-	for (size_t i = 0; card && !ours && i < TARGET_N; i++)
+	for (size_t i = 0; !ours && i < TARGET_N; i++)
 		if (m->options->targets & target_infos[i].target)
-			ours = first_of(m, target_infos[i].network);
-	if (card && !ours)
+			ours = first_of(m, card ? target_infos[i].network : target_infos[i].storage);
+	if (!ours) /* nothing would take its place */
 		return false;
 	text_add(t, "# vdisk: %.*s", (int)t->line.len, t->line.at);
 	if (card)
@@ -159,7 +159,6 @@ int modprobe_adapt(struct plan *p, const struct facts *f, const struct adapt_opt
 
 	if (!rc)
 		rc = files_each(p, "/etc/modprobe.d", "*", modprobe_file, &m, err);
-	if (m.has)
-		kmod_close(&m.kernel);
+	kmod_close(&m.kernel);
 	return rc;
 }
