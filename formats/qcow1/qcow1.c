@@ -161,18 +161,21 @@ static int packed_find(const struct vd_layer *l, const struct qcow1 *q, uint64_t
 	return 0;
 }
 
-/* One cluster, a row of those that are not here, or all that a table which is left out, or refused, would tell of. */
+/* One cluster, a row of those that are not here, or all that tables which are left out, or one that is refused, would tell of. */
 static int cluster_find(struct vd_layer *l, struct vd_extent *x, vd_error *err)
 {
 	struct qcow1 *q = l->priv;
-	uint64_t cluster = x->off >> q->bits, entries = UINT64_C(1) << q->l2_bits, in = cluster & (entries - 1), l2, entry, run = 1;
+	uint64_t cluster = x->off >> q->bits, entries = UINT64_C(1) << q->l2_bits, in = cluster & (entries - 1), l2, entry;
+	uint64_t end = x->off + x->len, span = q->cluster << q->l2_bits, run = vd_div_up(end, span) - x->off / span;
 
 	x->kind = VD_ABSENT;
-	x->len = vd_min(x->len, (entries - in) * q->cluster - x->off % q->cluster);
+	x->len = vd_min(x->len, span - x->off % span);
 	if (entry_get(l, q, q->l1_off + (cluster >> q->l2_bits) * 8, &l2, &run, err))
 		return -1;
-	if (!l2)
+	if (!l2) {
+		x->len = vd_min(end - x->off, run * span - x->off % span);
 		return 0;
+	}
 	if (l2 > INT64_MAX)
 		return vd_fail(err, VDISK_CORRUPT, q->l1_off, "QCOW table at %#" PRIx64 " is outside the file", l2);
 	/* Where an entry is outside the file, those behind it are, too. */

@@ -172,19 +172,21 @@ static int place_judge(const struct vd_layer *l, const struct qed *q, uint64_t o
 	               what, guest, off, vd_file_size(l->files[0]));
 }
 
-/* One cluster, a row of those that are not here, or all that a table which is left out, or refused, would tell of. */
+/* One cluster, a row of those that are not here, or all that tables which are left out, or one that is refused, would tell of. */
 static int cluster_find(struct vd_layer *l, struct vd_extent *x, vd_error *err)
 {
 	struct qed *q = l->priv;
 	uint64_t off = x->off, cluster = off / q->h.cluster, in = cluster % q->entries;
-	uint64_t l2, entry, run = 1;
+	uint64_t span = q->entries * q->h.cluster, end = off + x->len, l2, entry, run = q->entries - cluster / q->entries;
 
 	x->kind = VD_ABSENT;
-	x->len = vd_min(x->len, (q->entries - in) * q->h.cluster - off % q->h.cluster);
+	x->len = vd_min(x->len, span - off % span);
 	if (entry_get(q, q->h.l1_off, cluster / q->entries, 1, &l2, &run, err))
 		return -1;
-	if (!l2)
+	if (!l2) {
+		x->len = vd_min(end - off, run * span - off % span);
 		return 0;
+	}
 	if (place_judge(l, q, l2, q->table_bytes, "table", off, err))
 		return -1;
 	run = q->entries - in;
