@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,10 +24,13 @@ void transfer_file(const char *disk, const char *ending, char out[TRANSFER_FILE_
 
 int transfer_file_write(int dir, const char *name, const void *text, size_t len, vdisk_error *err)
 {
-	char fresh[TRANSFER_FILE_MAX + 8];
-	int fd, bad;
+	char fresh[NAME_MAX + 1];
+	int fd, bad, n = snprintf(fresh, sizeof(fresh), TRANSFER_FRESH("%s"), name);
 
-	snprintf(fresh, sizeof(fresh), ".%s.new", name);
+	if (n < 0 || (size_t)n >= sizeof(fresh)) { /* cut off, it may be somebody else's */
+		errno = ENAMETOOLONG;
+		return fail_errno(err, "%s", name);
+	}
 	fd = openat(dir, fresh, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0)
 		return fail_errno(err, "%s", name);

@@ -21,6 +21,7 @@
 #define TRANSFER_STATE_FILE   "capture.json"
 #define TRANSFER_MACHINE_FILE "machine.json"
 #define TRANSFER_FILE_MAX     (TRANSFER_NAME_MAX + 16u)
+#define TRANSFER_FRESH(name)  "." name ".new" /* what a file is called until it takes another one's place */
 
 struct transfer_state_disk {
 	char name[TRANSFER_NAME_MAX + 1];
@@ -44,7 +45,7 @@ struct transfer_state {
 
 /* "DISK.ENDING"; the name is a good one. */
 void transfer_file(const char *disk, const char *ending, char out[TRANSFER_FILE_MAX]);
-/* Replaces the file `name` in the folder at one stroke, durably. */
+/* Replaces the file `name` in the folder at one stroke, durably.  sys_errno ENAMETOOLONG where TRANSFER_FRESH(name) would be. */
 int transfer_file_write(int dir, const char *name, const void *text, size_t len, vdisk_error *err);
 /* The file's bytes, at most TRANSFER_BODY_MAX of a regular file, NUL behind them; NULL with *err, sys_errno ENOENT where there is
    none.  Returns owned. */

@@ -7,7 +7,9 @@
 
 #include "common/numbers.h"
 
+#include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -295,6 +297,45 @@ static void pass_kept(void **state)
 	assert_int_equal(transfer_pass_load(f->dir, "sda", TRANSFER_CHUNK, &back, NULL), -1); /* it sticks out */
 }
 
+/* However long its name is, a file is written under a name that is nobody else's. */
+static void long_names(void **state)
+{
+	struct folder *f = *state;
+	char name[NAME_MAX + 1], *text;
+	vdisk_error err = { 0 };
+	struct stat st;
+	size_t len;
+	int fd;
+
+	memset(name, 'a', NAME_MAX);
+	name[0] = '.';
+	name[NAME_MAX] = '\0';
+	for (size_t n = 2; n < NAME_MAX; n++) { /* every beginning of ".aaa….new", empty */
+		name[n] = '\0';
+		fd = openat(f->dir, name, O_WRONLY | O_CREAT | O_EXCL, 0600);
+		assert_true(fd >= 0);
+		close(fd);
+		name[n] = 'a';
+	}
+	name[0] = 'a';
+	name[NAME_MAX - strlen(TRANSFER_FRESH(""))] = '\0';
+	assert_int_equal(transfer_file_write(f->dir, name, "the longest", 11, NULL), 0);
+	text = transfer_file_read(f->dir, name, &len, NULL);
+	assert_string_equal(text, "the longest");
+	free(text);
+	memset(name, 'a', NAME_MAX);
+	name[0] = '.';
+	for (size_t n = NAME_MAX - 1; n >= 2; n--) {
+		name[n] = '\0';
+		if (fstatat(f->dir, name, &st, 0) || st.st_size)
+			fail_msg("the file whose name is %zu bytes long was taken for another one's", n);
+	}
+	memset(name, 'a', NAME_MAX);
+	name[NAME_MAX - strlen(TRANSFER_FRESH("")) + 1] = '\0';
+	assert_int_equal(transfer_file_write(f->dir, name, "longer", 6, &err), -1);
+	assert_int_equal(err.sys_errno, ENAMETOOLONG);
+}
+
 static void state_kept(void **state)
 {
 	struct folder *f = *state;
@@ -397,6 +438,7 @@ int main(void)
 		cmocka_unit_test(records), cmocka_unit_test(records_refused), cmocka_unit_test(packed_and_unpacked),
 		cmocka_unit_test(names), cmocka_unit_test(texts), cmocka_unit_test(json),
 		cmocka_unit_test_setup_teardown(pass_kept, folder_open, folder_close),
+		cmocka_unit_test_setup_teardown(long_names, folder_open, folder_close),
 		cmocka_unit_test_setup_teardown(state_kept, folder_open, folder_close),
 		cmocka_unit_test_setup_teardown(leaves_as_the_library_has_them, folder_open, folder_close),
 	};
