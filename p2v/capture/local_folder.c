@@ -19,6 +19,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#define DESCRIPTION ".machine.json" /* beside an image */
+
 /* ---- where it is */
 
 static const char *format_of(const struct local_options *o)
@@ -38,7 +40,7 @@ static const char *format_of(const struct local_options *o)
 /* Splits `to`; the parent is opened. */
 static int place(struct local_folder *f, size_t n_disks, vdisk_error *err)
 {
-	const char *to = f->o->to, *slash;
+	const char *to = f->o->to, *slash, *image;
 	struct stat st;
 	size_t len = strlen(to);
 
@@ -61,8 +63,10 @@ static int place(struct local_folder *f, size_t n_disks, vdisk_error *err)
 		return 0;
 	if (n_disks != 1)
 		return fail(err, VDISK_INVALID, "%s: is no folder, which %zu disks want", to, n_disks);
-	if ((size_t)snprintf(f->name, sizeof(f->name), "%s" TRANSFER_PARTIAL, slash ? slash + 1 : to) >= sizeof(f->name))
+	image = slash ? slash + 1 : to;
+	if (strlen(image) + strlen(TRANSFER_FRESH(DESCRIPTION)) > NAME_MAX) /* the longest of all names */
 		return fail(err, VDISK_INVALID, "%.64s…: the name is too long", to);
+	snprintf(f->name, sizeof(f->name), "%s" TRANSFER_PARTIAL, image);
 	return 0;
 }
 
@@ -123,6 +127,32 @@ static int search(struct local_folder *f, const struct sink_disk *disks, size_t 
 
 /* ---- made */
 
+/* What a kill left of the folder before there was a capture.json in it, or when there was none any more. */
+static void leftover_remove(const struct local_folder *f)
+{
+	int dir = openat(f->parent, f->name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+
+	if (dir < 0)
+		return;
+	if (!flock(dir, LOCK_EX | LOCK_NB) && faccessat(dir, TRANSFER_STATE_FILE, F_OK, AT_SYMLINK_NOFOLLOW) && errno == ENOENT) {
+		unlinkat(dir, TRANSFER_FRESH(TRANSFER_STATE_FILE), 0);
+		unlinkat(f->parent, f->name, AT_REMOVEDIR); /* which it must be empty for */
+	}
+	close(dir);
+}
+
+static int folder_mkdir(const struct local_folder *f, vdisk_error *err)
+{
+	if (!mkdirat(f->parent, f->name, 0700))
+		return 0;
+	if (errno == EEXIST && !f->is_folder) {
+		leftover_remove(f);
+		if (!mkdirat(f->parent, f->name, 0700))
+			return 0;
+	}
+	return fail_errno(err, "%s/%s", f->parent_path, f->name);
+}
+
 static int folder_make(struct local_folder *f, vdisk_error *err)
 {
 	char plain[TRANSFER_FOLDER_MAX];
@@ -141,8 +171,8 @@ static int folder_make(struct local_folder *f, vdisk_error *err)
 			break;
 		snprintf(f->state.folder, sizeof(f->state.folder), "%.*s-%u", (int)sizeof(plain) - 12, plain, i);
 	}
-	if (mkdirat(f->parent, f->name, 0700))
-		return fail_errno(err, "%s/%s", f->parent_path, f->name);
+	if (folder_mkdir(f, err))
+		return -1;
 	f->dir = openat(f->parent, f->name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 	if (f->dir < 0 || flock(f->dir, LOCK_EX | LOCK_NB))
 		return fail_errno(err, "%s/%s", f->parent_path, f->name);
@@ -369,7 +399,7 @@ static int image_describe(struct local_folder *f, const char *machine, vdisk_err
 	const char *slash = strrchr(f->o->to, '/'), *image = slash ? slash + 1 : f->o->to;
 	char description[NAME_MAX + 1];
 
-	if ((size_t)snprintf(description, sizeof(description), "%s.machine.json", image) >= sizeof(description))
+	if ((size_t)snprintf(description, sizeof(description), "%s" DESCRIPTION, image) >= sizeof(description))
 		return fail(err, VDISK_INVALID, "%s: the name is too long", image);
 	return machine_write(f, machine, image, f->parent, description, err);
 }

@@ -138,6 +138,48 @@ def into_an_image():
 
 
 @case
+def what_a_kill_leaves_of_an_image():
+	"""A folder without a capture.json is nobody's, and is in nobody's way; with anything in it, it is left alone."""
+	make_raw("disk", rng_for("leftover"), 3 * MIB)
+	for left in ((), (".capture.json.new",)):
+		os.mkdir("new.raw.partial")
+		for name in left:
+			open(os.path.join("new.raw.partial", name), "w").write('{"schema')
+		capture("--to", "new.raw", "--everything", "disk")
+		same_bytes("disk", "new.raw")
+		eq([], [n for n in os.listdir(".") if n.endswith(".partial")], "unfinished captures")
+		os.unlink("new.raw")
+	for name in "capture.json", "mine":
+		os.mkdir("new.raw.partial")
+		open(os.path.join("new.raw.partial", name), "w").write("not ours")
+		declined("--to", "new.raw", "disk", mentions=["new.raw.partial"])
+		eq([name], os.listdir("new.raw.partial"), "what was in it")
+		eq("not ours", open(os.path.join("new.raw.partial", name)).read(), "its content")
+		shutil.rmtree("new.raw.partial")
+	with open("new.raw.partial", "w") as f:
+		f.write("a file")
+	declined("--to", "new.raw", "disk", mentions=["new.raw.partial"])
+	eq("a file", open("new.raw.partial").read(), "a file of that name")
+
+
+@case
+def long_image_names():
+	"""The longest name that stands beside the image is its description's before that is whole: it is seen to at the beginning."""
+	make_raw("disk", rng_for("long"), 2 * MIB)
+	longest = "a" * (255 - len(".machine.json") - len("..new"))
+	other = "." + longest[:86] # the image's own description was written under a name cut off there
+	open(other, "w").write("somebody's")
+	for name in longest, longest[:100]:
+		capture("--to", name, "-O", "raw", "--everything", "disk")
+		same_bytes("disk", name)
+		eq([name], [d["path"] for d in json.load(open(name + ".machine.json"))["disks"]], "the machine's disk")
+	eq("somebody's", open(other).read(), "another file")
+	before = sorted(os.listdir("."))
+	declined("--to", longest + "a", "-O", "raw", "--everything", "disk", mentions=["too long"])
+	eq(before, sorted(os.listdir(".")), "what is there")
+
+
+@case
 def says_no():
 	make_raw("disk", rng_for("no"), MIB)
 	os.mkdir("out")
@@ -314,9 +356,15 @@ def killed_when_it_was_whole():
 			try:
 				whole = json.load(open(os.path.join(partial[0], "capture.json")))["state"] == "whole"
 			except FileNotFoundError: # before or after it all
-				shutil.rmtree(partial[0])
-				if os.path.exists(to) and to != "out":
+				if to == "out":
+					shutil.rmtree(partial[0])
+					continue
+				if os.path.exists(to):
 					os.unlink(to)
+				capture("--to", to, "--everything", "disk")
+				same_as_raw("disk", to, "raw" if to.endswith("raw") else "qcow2")
+				eq([], [n for n in os.listdir(".") if n.endswith(".partial")], "left behind by a kill at name %d" % nth)
+				os.unlink(to)
 				continue
 			seen.add(whole)
 			told = not whole or os.path.exists(os.path.join(partial[0], "disk.pass")) # it goes last but one
