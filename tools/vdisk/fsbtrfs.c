@@ -28,12 +28,13 @@ static int chunk_mirror(struct fs_scan *s, struct ranges *more, uint64_t first, 
 	return ranges_cut(&s->free, second, second + len);
 }
 
-/* Lines of "btrfs inspect-internal dump-tree -t chunk": "length N owner …", "stripe N devid N offset N". */
-static bool chunks_read(struct fs_scan *s, struct ranges *more, const char *text)
+/* Lines of "btrfs inspect-internal dump-tree -t chunk": "length N owner …", "stripe N devid N offset N".  Each is cut off before
+   sscanf() sees it, which looks for the end of its text first. */
+static bool chunks_read(struct fs_scan *s, struct ranges *more, char *text)
 {
 	uint64_t len = 0, first = 0, number, offset;
 	unsigned stripes = 0, all = 0;
-	for (const char *line = text; *line; line += strcspn(line, "\n"), line += *line == '\n') {
+	for (char *rest = text, *line; (line = strsep(&rest, "\n"));) {
 		line += strspn(line, " \t");
 		if (sscanf(line, "length %" SCNu64 " owner", &number) == 1)
 			len = number, stripes = 0; /* of the next chunk */
