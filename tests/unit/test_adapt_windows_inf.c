@@ -54,6 +54,49 @@ static void test_text(void **state)
 	inf_destroy(&f);
 }
 
+/* Which section and which string is found, among many that are nearly it; and how many sections there may be. */
+static void test_many(void **state)
+{
+	static const char *const names[] = { "One", "onetwo", "on", "", "Strings.0407", "strings", "x", "ON-E", "o" };
+	struct bytes text = { 0 };
+	vdisk_error err = { 0 };
+	struct inf f;
+
+	(void)state;
+	for (int turn = 0; turn < 2; turn++)
+		for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+			bytes_format(&text, "[%s]\nk%d=%zu\n", names[i], turn, i);
+	bytes_text(&text, "[Strings]\nab=first\na=1\nAB=second\nabc=3\n[use]\nv=%Ab%,%a%,%abc%,%b%,%%\n");
+	parse(&f, text.at);
+	assert_int_equal(f.n, sizeof(names) / sizeof(names[0]) + 1);
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		char due[4] = { (char)('0' + i) };
+
+		expect_text(due, inf_value(&f, names[i], "k0"));
+		expect_text(due, inf_value(&f, names[i], "k1"));
+	}
+	assert_null(inf_section(&f, "onet"));
+	assert_null(inf_section(&f, "onetwothree"));
+	assert_int_equal(inf_section(&f, "use")->lines[0].n, 5);
+	expect_text("first", inf_section(&f, "use")->lines[0].values[0]);
+	expect_text("1", inf_section(&f, "use")->lines[0].values[1]);
+	expect_text("3", inf_section(&f, "use")->lines[0].values[2]);
+	expect_text("%b%", inf_section(&f, "use")->lines[0].values[3]);
+	inf_destroy(&f);
+	bytes_clear(&text);
+	for (int i = 0; i <= 10000; i++)
+		bytes_format(&text, "[s%d]\n", i * 7919 % 10007);
+	assert_int_equal(inf_parse(&f, "x.inf", text.at, text.len, &err), -1);
+	assert_int_equal(err.kind, VDISK_UNSUPPORTED);
+	assert_string_equal(err.message, "x.inf: has more than 10000 sections");
+	text.len = (size_t)(strrchr(text.at, '[') - text.at);
+	parse(&f, (text.at[text.len] = '\0', text.at));
+	assert_int_equal(f.n, 10000);
+	assert_ptr_equal(inf_section(&f, "s7919"), &f.sections[1]);
+	inf_destroy(&f);
+	bytes_destroy(&text);
+}
+
 static void test_encodings(void **state)
 {
 	static const char wide[] = "\xff\xfe[\0V\0]\0\n\0k\0=\0\xe9\0\n\0", big[] = "\xfe\xff\0[\0V\0]\0\n\0k\0=\0\xe9\0\n",
@@ -256,6 +299,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_text),   cmocka_unit_test(test_encodings), cmocka_unit_test(test_decorations),
 		cmocka_unit_test(test_driver), cmocka_unit_test(test_damage),    cmocka_unit_test(test_any_bytes),
+		cmocka_unit_test(test_many),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -12,6 +12,7 @@
 #include <strings.h>
 
 #define LINES_MAX 50000
+#define SECTIONS_MAX 10000
 #define VALUES_MAX 256
 #define SUBST_MAX 65536 /* bytes of one value */
 
@@ -59,23 +60,67 @@ static int text_decode(const char *name, const unsigned char *in, size_t len, st
 
 static bool is_blank(char c) { return c == ' ' || c == '\t' || c == '\r' || c == '\f' || c == '\v'; }
 
-static struct inf_section *section_add(struct inf *f, const char *name, size_t len)
+/* Where in f->order the section is, or belongs. */
+static size_t section_place(const struct inf *f, const char *name, size_t len, bool *there)
 {
-	for (size_t i = 0; i < f->n; i++) {
-		if (strlen(f->sections[i].name) == len && !strncasecmp(f->sections[i].name, name, len))
-			return &f->sections[i];
-	}
-	if (f->n == f->cap) {
-		size_t cap = f->cap ? f->cap * 2 : 16;
-		struct inf_section *more = realloc(f->sections, cap * sizeof(*more));
+	size_t lo = 0, hi = f->n;
 
-		if (!more)
-			return NULL;
-		f->sections = more;
-		f->cap = cap;
+	*there = false;
+	while (lo < hi) {
+		size_t mid = lo + (hi - lo) / 2;
+		const char *at = f->sections[f->order[mid]].name;
+		int c = strncasecmp(at, name, len);
+
+		if (c < 0) {
+			lo = mid + 1;
+		} else {
+			*there = *there || (!c && !at[len]); /* before all that it begins */
+			hi = mid;
+		}
+	}
+	return lo;
+}
+
+static bool sections_grow(struct inf *f)
+{
+	size_t cap = f->cap ? f->cap * 2 : 16;
+	struct inf_section *more = realloc(f->sections, cap * sizeof(*more));
+	size_t *order;
+
+	if (!more)
+		return false;
+	f->sections = more;
+	order = realloc(f->order, cap * sizeof(*order));
+	if (!order)
+		return false;
+	f->order = order;
+	f->cap = cap;
+	return true;
+}
+
+static struct inf_section *section_add(struct inf *f, const char *file, const char *name, size_t len, vdisk_error *err)
+{
+	bool there;
+	size_t place = section_place(f, name, len, &there);
+
+	if (there)
+		return &f->sections[f->order[place]];
+	if (f->n == SECTIONS_MAX) {
+		fail(err, VDISK_UNSUPPORTED, "%s: has more than %u sections", file, SECTIONS_MAX);
+		return NULL;
+	}
+	if (f->n == f->cap && !sections_grow(f)) {
+		fail_nomem(err);
+		return NULL;
 	}
 	f->sections[f->n] = (struct inf_section){ .name = strndup(name, len) };
-	return f->sections[f->n].name ? &f->sections[f->n++] : NULL;
+	if (!f->sections[f->n].name) {
+		fail_nomem(err);
+		return NULL;
+	}
+	memmove(f->order + place + 1, f->order + place, (f->n - place) * sizeof(*f->order));
+	f->order[place] = f->n;
+	return &f->sections[f->n++];
 }
 
 static struct inf_line *line_add(struct inf_section *s)
@@ -212,9 +257,9 @@ static int lines_parse(struct inf *f, const char *name, const char *text, vdisk_
 		} else if (*l == '[') {
 			const char *end = strchr(l, ']');
 
-			s = end ? section_add(f, l + 1, (size_t)(end - l - 1)) : NULL;
+			s = end ? section_add(f, name, l + 1, (size_t)(end - l - 1), err) : NULL;
 			if (!s)
-				rc = end ? fail_nomem(err)
+				rc = end ? -1
 				         : fail(err, VDISK_CORRUPT, "%s: line %u opens a section and does not close its name", name,
 				                n);
 		} else if (*l && s) {
@@ -227,8 +272,50 @@ static int lines_parse(struct inf *f, const char *name, const char *text, vdisk_
 
 /* ---------------------------------------------------------------- strings */
 
+struct strings { /* lines of [Strings], by their keys in any case, of one key the first before the others */
+	const struct inf_line **v;
+	size_t n;
+};
+
+static int by_key(const void *a, const void *b)
+{
+	const struct inf_line *x = *(const struct inf_line *const *)a, *y = *(const struct inf_line *const *)b;
+	int c = strcasecmp(x->key, y->key);
+
+	return c ? c : (x > y) - (x < y);
+}
+
+static int strings_sort(struct strings *s, const struct inf *f, vdisk_error *err)
+{
+	const struct inf_section *from = inf_section(f, "Strings");
+
+	*s = (struct strings){ calloc(from ? from->n + 1 : 1, sizeof(*s->v)), 0 };
+	if (!s->v)
+		return fail_nomem(err);
+	for (size_t i = 0; from && i < from->n; i++)
+		if (from->lines[i].n)
+			s->v[s->n++] = &from->lines[i];
+	qsort(s->v, s->n, sizeof(*s->v), by_key);
+	return 0;
+}
+
+static const char *string_find(const struct strings *s, const char *key)
+{
+	size_t lo = 0, hi = s->n;
+
+	while (lo < hi) {
+		size_t mid = lo + (hi - lo) / 2;
+
+		if (strcasecmp(s->v[mid]->key, key) < 0)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo < s->n && !strcasecmp(s->v[lo]->key, key) ? s->v[lo]->values[0] : NULL;
+}
+
 /* *text with its %names% replaced: once, what comes in is not looked at again. */
-static int text_replace(const struct inf *f, char **text, vdisk_error *err)
+static int text_replace(const struct strings *strings, char **text, vdisk_error *err)
 {
 	struct bytes b = { 0 };
 	char *out;
@@ -244,7 +331,7 @@ static int text_replace(const struct inf *f, char **text, vdisk_error *err)
 		if (end && n && n < sizeof(name)) {
 			memcpy(name, s + 1, n);
 			name[n] = '\0';
-			with = inf_value(f, "Strings", name);
+			with = string_find(strings, name);
 		}
 		if (with) {
 			bytes_text(&b, with);
@@ -272,21 +359,22 @@ static int text_replace(const struct inf *f, char **text, vdisk_error *err)
 
 static int strings_replace(struct inf *f, vdisk_error *err)
 {
-	for (size_t i = 0; i < f->n; i++) {
+	struct strings strings;
+	int rc = strings_sort(&strings, f, err);
+
+	for (size_t i = 0; !rc && i < f->n; i++) {
 		struct inf_section *s = &f->sections[i];
 
 		if (!strncasecmp(s->name, "Strings", 7))
 			continue;
-		for (size_t k = 0; k < s->n; k++) {
-			if (text_replace(f, &s->lines[k].key, err))
-				return -1;
-			for (size_t v = 0; v < s->lines[k].n; v++) {
-				if (text_replace(f, &s->lines[k].values[v], err))
-					return -1;
-			}
+		for (size_t k = 0; !rc && k < s->n; k++) {
+			rc = text_replace(&strings, &s->lines[k].key, err);
+			for (size_t v = 0; !rc && v < s->lines[k].n; v++)
+				rc = text_replace(&strings, &s->lines[k].values[v], err);
 		}
 	}
-	return 0;
+	free(strings.v);
+	return rc;
 }
 
 /* ---------------------------------------------------------------- the whole */
@@ -325,16 +413,16 @@ void inf_destroy(struct inf *f)
 		free(s->name);
 	}
 	free(f->sections);
+	free(f->order);
 	*f = (struct inf){ 0 };
 }
 
 const struct inf_section *inf_section(const struct inf *f, const char *name)
 {
-	for (size_t i = 0; i < f->n; i++) {
-		if (!strcasecmp(f->sections[i].name, name))
-			return &f->sections[i];
-	}
-	return NULL;
+	bool there;
+	size_t place = section_place(f, name, strlen(name), &there);
+
+	return there ? &f->sections[f->order[place]] : NULL;
 }
 
 const char *inf_value(const struct inf *f, const char *section, const char *key)

@@ -23,6 +23,7 @@ struct inf_section {
 struct inf {
 	struct inf_section *sections;
 	size_t n, cap;
+	size_t *order; /* of the sections, by their names in any case */
 };
 
 /* UTF-16 with its mark, UTF-8, or bytes of an old code page (their ASCII part counts).  0, or -1 with *err, which names `name`. */
