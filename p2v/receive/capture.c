@@ -94,8 +94,10 @@ int capture_disks_open(struct capture *c, vdisk_error *err)
 {
 	c->place.dir = c->dir;
 	for (size_t i = 0; i < c->st.n_disks; i++)
-		if (disk_open(&c->place, &c->st.disks[i], &c->disks[i], err))
+		if (disk_open(&c->place, &c->st.disks[i], &c->disks[i], err)) {
+			disks_close(c);
 			return -1;
+		}
 	return 0;
 }
 
@@ -317,6 +319,7 @@ static int finish(struct capture *c, vdisk_error *err)
 	if (!rc) { /* the rest is read without the lock */
 		c->st.whole = true;
 		c->st.ended = fresh.ended;
+		json_object_put(c->st.work); /* of a time before, when it got no name */
 		c->st.work = fresh.work;
 	} else {
 		json_object_put(fresh.work);

@@ -64,7 +64,7 @@ int capture_work_set(struct capture *c, json_object *work, vdisk_error *err);
 
 struct capture *capture_new(struct store *store); /* NULL: out of memory */
 void capture_free(struct capture *c);
-/* With st, folder, dir set: of one that is incomplete. */
+/* With st, folder, dir set: of one that is incomplete.  All of them or none. */
 int capture_disks_open(struct capture *c, vdisk_error *err);
 /* Of one that is whole. */
 int capture_facts_load(struct capture *c, vdisk_error *err);

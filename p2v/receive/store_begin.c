@@ -266,8 +266,9 @@ static int folder_make(struct store *s, struct capture *c, const struct machine 
 		return fail_errno(err, "%s", begun);
 	c->dir = openat(s->dir, begun, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	rc = c->dir < 0 ? fail_errno(err, "%s", begun) : folder_fill(c, m, err);
-	if (!rc && !folder_name(s, c, begun, err))
-		return capture_disks_open(c, err);
+	if (!rc && !folder_name(s, c, begun, err) && !capture_disks_open(c, err))
+		return 0;
+	renameat(s->dir, strrchr(c->folder, '/') + 1, s->dir, begun); /* if it has its name already, nobody is to find it by that */
 	folder_remove(s->dir, begun, NULL);
 	return -1;
 }

@@ -4,8 +4,10 @@
 #include "request.h"
 #include "route.h"
 #include "steps.h"
+#include "store_folder.h"
 #include "token.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -13,6 +15,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -245,6 +249,63 @@ static void works_shown(struct fixture *f)
 	}
 }
 
+/* It cannot get its name, twice, and can be asked for again. */
+static void name_taken(struct fixture *f, const char *path, const char *secret)
+{
+	struct capture *c = f->r.store.list;
+
+	assert_int_equal(mkdirat(f->r.store.dir, c->st.folder, 0700), 0);
+	for (unsigned i = 0; i < 2; i++) {
+		asked(f, 500, "POST", path, secret, "{}", 2, 1);
+		assert_int_equal(c->state, CAPTURE_RECEIVING);
+	}
+	assert_int_equal(unlinkat(f->r.store.dir, c->st.folder, AT_REMOVEDIR), 0);
+}
+
+/* What is in the store besides the receiver's own. */
+static unsigned folders(const struct fixture *f)
+{
+	DIR *d = opendir(f->path);
+	unsigned n = 0;
+
+	assert_non_null(d);
+	for (struct dirent *e; (e = readdir(d));)
+		n += strcmp(e->d_name, ".") && strcmp(e->d_name, "..") && strcmp(e->d_name, FOLDER_OWN);
+	closedir(d);
+	return n;
+}
+
+/* Its folder is made, and then too many files are open: nothing of it stays, and it can begin another time. */
+static void begun_in_vain(void **state)
+{
+	char machine[8192] = "{\"schema-version\":1,\"type\":\"vdisk-machine\",\"name\":\"m\",\"uuid\":\"4c4c4544-0044-4810-8031-"
+	                     "b4c04f563232\",\"disks\":[";
+	struct fixture *f = *state;
+	struct rlimit was, less;
+	char *answer;
+	int fd = dup(f->r.store.dir);
+
+	for (unsigned i = 0; i < 48; i++)
+		snprintf(machine + strlen(machine), sizeof(machine) - strlen(machine),
+		         "%s{\"name\":\"d%u\",\"medium\":\"disk\",\"size\":1048576}", i ? "," : "", i);
+	strcat(machine, "]}");
+	assert_true(fd >= 0);
+	close(fd);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &was), 0);
+	less = was;
+	less.rlim_cur = (rlim_t)fd + 24;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &less), 0);
+	answer = ask(f, 500, "POST", "/v1/captures", TOKEN, machine, strlen(machine), 8192);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &was), 0);
+	if (!strstr(answer, "Too many open files") || strstr(answer, "\"d0.")) /* they are made one at a time, and then held open */
+		fail_msg("%s", answer);
+	free(answer);
+	assert_null(f->r.store.list);
+	assert_int_equal(folders(f), 0);
+	asked(f, 201, "POST", "/v1/captures", TOKEN, machine, strlen(machine), 8192);
+	assert_int_equal(folders(f), 1);
+}
+
 static void a_whole_capture(void **state)
 {
 	static const char machine[] =
@@ -288,6 +349,7 @@ static void a_whole_capture(void **state)
 	f->r.store.list->closing = true; /* the connection broke over which it was asked for: not no, but later */
 	asked(f, 503, "POST", path, secret, "{}", 2, 1);
 	f->r.store.list->closing = false;
+	name_taken(f, path, secret);
 	asked(f, 200, "POST", path, secret, "{}", 2, 1);
 	asked(f, 200, "POST", path, secret, "", 0, 1);
 	snprintf(path, sizeof(path), "/v1/captures/%s/log", id);
@@ -358,6 +420,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = { cmocka_unit_test(routes), cmocka_unit_test(tokens), cmocka_unit_test(rates),
 		                            cmocka_unit_test(steps_of_work),
+		                            cmocka_unit_test_setup_teardown(begun_in_vain, set_up, tear_down),
 		                            cmocka_unit_test_setup_teardown(a_whole_capture, set_up, tear_down) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
