@@ -235,30 +235,56 @@ static void serial_add(const struct cmdline_rules *r, struct bytes *out, bool tt
 	bytes_format(out, "%s%sconsole=%s,115200n8", blank, tty ? "" : "console=tty0 ", serial_port(r->devices->facts));
 }
 
+/* Words are looked for up to here: a newline, or the backslash before it or at the very end that says that more follows.  *next:
+   where to go on. */
+static const char *piece_end(const char *at, const char *end, const char **next)
+{
+	const char *nl = memchr(at, '\n', (size_t)(end - at)), *stop = nl ? nl : end;
+
+	*next = nl ? nl + 1 : end;
+	return stop - shell_goes_on(at, stop);
+}
+
+/* Its last word goes on where we do not see it: nothing can stand behind it. */
+static bool is_cut(const struct cmdline_rules *r, struct span args)
+{
+	const char *end = args.at + args.len;
+
+	if (!r->serial || !r->options || !r->options->serial || !shell_goes_on(args.at, end) ||
+	    (args.len > 1 && strchr(" \t", end[-2])))
+		return false;
+	remark_once(r->plan, "%s: a kernel's command line goes on in the middle of a word: see to it that it has the serial console",
+	            r->path);
+	return true;
+}
+
 void cmdline_translate(const struct cmdline_rules *r, struct span args, struct bytes *whole)
 {
-	const char *at = args.at, *end = at + args.len, *done = at;
+	const char *at = args.at, *end = at + args.len, *done = at, *next = at, *stop;
 	const char *port = serial_port(r->devices->facts);
 	bool tty = false, serial = false;
 	struct bytes out = { 0 };
 	struct span word;
 
-	while (word_quoted(&at, end, &word)) {
-		struct bytes now = { 0 };
-		enum fate fate = word_translate(r, word, &now);
-		struct span is = fate == KEEP ? word : (struct span){ now.at, now.len };
+	for (; at < end; at = next) {
+		stop = piece_end(at, end, &next);
+		while (word_quoted(&at, stop, &word)) {
+			struct bytes now = { 0 };
+			enum fate fate = word_translate(r, word, &now);
+			struct span is = fate == KEEP ? word : (struct span){ now.at, now.len };
 
-		if (fate != DROP) {
-			bytes_span(&out, (struct span){ done, (size_t)(word.at - done) });
-			bytes_span(&out, is);
-			tty = tty || (is.len && span_is(is, "console=tty0"));
-			serial = serial || (is.len > 8 && span_starts(is, "console=") &&
-			                    span_starts((struct span){ is.at + 8, is.len - 8 }, port));
+			if (fate != DROP) {
+				bytes_span(&out, (struct span){ done, (size_t)(word.at - done) });
+				bytes_span(&out, is);
+				tty = tty || (is.len && span_is(is, "console=tty0"));
+				serial = serial || (is.len > 8 && span_starts(is, "console=") &&
+				                    span_starts((struct span){ is.at + 8, is.len - 8 }, port));
+			}
+			done = word.at + word.len;
+			bytes_destroy(&now);
 		}
-		done = word.at + word.len;
-		bytes_destroy(&now);
 	}
-	serial_add(r, &out, tty, serial);
+	serial_add(r, &out, tty, serial || is_cut(r, args));
 	bytes_span(&out, (struct span){ done, (size_t)(end - done) });
 	if (out.failed)
 		whole->failed = true;
@@ -288,4 +314,18 @@ void cmdline_put(const struct cmdline_rules *r, struct text *t, struct span args
 	bytes_span(&line, (struct span){ behind, (size_t)(t->line.at + t->line.len - behind) });
 	text_put(t, &line);
 	bytes_destroy(&line);
+}
+
+void cmdline_put_shell(const struct cmdline_rules *r, struct text *t, const struct shell_value *v)
+{
+	struct bytes now = { 0 };
+
+	cmdline_translate(r, v->inner, &now);
+	if (v->plain)
+		shell_value_put(t, v, &now);
+	else if (now.len != v->inner.len || memcmp(now.at, v->inner.at, now.len))
+		shell_value_keep(t, v);
+	else
+		text_keep(t);
+	bytes_destroy(&now);
 }

@@ -4,6 +4,7 @@
 #define ADAPT_LINUX_CMDLINE_H
 
 #include "devices.h"
+#include "shell.h"
 #include "steps.h"
 
 struct cmdline_rules {
@@ -19,6 +20,8 @@ struct cmdline_rules {
 void cmdline_translate(const struct cmdline_rules *r, struct span args, struct bytes *out);
 /* The text's line with that part of it so. */
 void cmdline_put(const struct cmdline_rules *r, struct text *t, struct span args);
+/* The same for a value in a shell's file. */
+void cmdline_put_shell(const struct cmdline_rules *r, struct text *t, const struct shell_value *v);
 /* ttyS0, or what the guest's architecture has in its place. */
 const char *serial_port(const struct facts *f);
 /* Does one of the targets want this module? */

@@ -64,6 +64,21 @@ static int config_file(struct loader *l, const char *path, vdisk_error *err)
 	                  l->options->serial ? ", and a console on the serial line" : "");
 }
 
+/* Its value is what comes behind root= in the kernel's command line. */
+static void root_put(const struct cmdline_rules *r, struct text *t, const struct shell_value *v)
+{
+	struct bytes word = { 0 }, with = { 0 }, value = { 0 };
+
+	bytes_format(&word, "root=%.*s", (int)v->inner.len, v->inner.at);
+	cmdline_translate(r, (struct span){ word.at, word.len }, &with);
+	bytes_text(&value, with.len > 5 ? with.at + 5 : "");
+	value.failed |= word.failed || with.failed;
+	shell_value_put(t, v, &value);
+	bytes_destroy(&word);
+	bytes_destroy(&with);
+	bytes_destroy(&value);
+}
+
 /* Alpine's: root=…, default_kernel_opts="…", serial_port=0.  Debian's: EXTLINUX_ROOT="root=…", EXTLINUX_PARAMETERS="…". */
 static int update_file(struct loader *l, const char *path, bool alpine, vdisk_error *err)
 {
@@ -75,30 +90,21 @@ static int update_file(struct loader *l, const char *path, bool alpine, vdisk_er
 	if (rc <= 0)
 		return rc;
 	while (text_next(&t)) {
-		struct span name, value, line = span_trim(t.line);
-		bool options;
+		struct shell_value v;
 
-		if (!line.len || *line.at == '#' || !assignment(t.line, &name, &value)) {
+		if (!shell_value(&t, t.line.at, &v)) {
 			text_keep(&t);
 			continue;
 		}
-		options = span_is(name, alpine ? "default_kernel_opts" : "EXTLINUX_PARAMETERS");
-		r.serial = options;
-		if (alpine && span_is(name, "root")) { /* its value is what comes behind root= */
-			bytes_clear(&with);
-			cmdline_translate(&r, (struct span){ name.at, (size_t)(value.at + value.len - name.at) }, &with);
-			if (with.len && value.at == name.at + 5)
-				bytes_replaced(&t.out, t.line, (struct span){ name.at, (size_t)(value.at + value.len - name.at) },
-				               with.at);
-			else
-				bytes_span(&t.out, t.line);
-			bytes_text(&t.out, t.ended ? "\n" : "");
-		} else if (alpine && l->options->serial && span_is(name, "serial_port") && !value.len) {
-			bytes_clear(&with);
-			bytes_format(&with, "%.*s0", (int)t.line.len, t.line.at);
-			text_put(&t, &with);
-		} else if (options || span_is(name, "EXTLINUX_ROOT")) {
-			cmdline_put(&r, &t, value);
+		bytes_clear(&with);
+		r.serial = span_is(v.name, alpine ? "default_kernel_opts" : "EXTLINUX_PARAMETERS");
+		if (r.serial || span_is(v.name, "EXTLINUX_ROOT")) {
+			cmdline_put_shell(&r, &t, &v);
+		} else if (alpine && v.plain && span_is(v.name, "root")) {
+			root_put(&r, &t, &v);
+		} else if (alpine && l->options->serial && span_is(v.name, "serial_port") && v.plain && !v.inner.len) {
+			bytes_text(&with, "0");
+			shell_value_put(&t, &v, &with);
 		} else {
 			text_keep(&t);
 		}

@@ -29,10 +29,10 @@ static enum text_ahead initrd_ahead(struct span first)
 	return span_is(first, "}") || span_is(first, "menuentry") || is_linux(first) ? AHEAD_NO : AHEAD_ON;
 }
 
-/* The line's arguments, behind the command and the kernel. */
+/* The line's arguments, behind the command and the kernel, up to a comment or another command. */
 static struct span linux_args(struct span line, const char *at)
 {
-	const char *end = line.at + line.len;
+	const char *end = shell_command_end(line.at, line.at + line.len);
 	struct span kernel;
 
 	if (!word_quoted(&at, end, &kernel))
@@ -46,26 +46,26 @@ static struct span linux_args(struct span line, const char *at)
 static bool set_line(struct loader *l, struct text *t, struct cmdline_rules *r)
 {
 	const char *at = t->line.at;
-	struct span word, name, value, rest;
+	struct shell_value v;
 	struct bytes line = { 0 };
+	struct span word;
 
 	if (!word_next(&at, t->line.at + t->line.len, &word) || !span_is(word, "set"))
 		return false;
-	rest = (struct span){ at, (size_t)(t->line.at + t->line.len - at) };
-	if (!assignment(rest, &name, &value))
+	if (!shell_value(t, at, &v))
 		return false;
-	if (span_is(name, "root")) {
+	if (span_is(v.name, "root")) {
 		if (!loader_root_fix(l, t->line, &line))
 			return false;
 		text_put(t, &line);
 		bytes_destroy(&line);
 		return true;
 	}
-	if (!memchr(value.at, '=', value.len))
+	if (!memchr(v.inner.at, '=', v.inner.len))
 		return false;
-	r->serial = span_is(name, "kernelopts");
+	r->serial = span_is(v.name, "kernelopts");
 	r->initrd = true;
-	cmdline_put(r, t, value);
+	cmdline_put_shell(r, t, &v);
 	return true;
 }
 
@@ -80,7 +80,10 @@ static void grub2_line(struct loader *l, struct text *t, bool script)
 		return;
 	}
 	if (is_linux(word)) {
-		struct span args = linux_args(t->line, at);
+		struct span args;
+
+		shell_line_join(t);
+		args = linux_args(t->line, at);
 
 		/* A kernel has a root, a memory test has none; a script's line with variables is what makes lines, and no line. */
 		r.serial = !span_starts(word, "module") && memmem(args.at, args.len, "root=", 5) &&

@@ -20,43 +20,45 @@ static bool says_true(struct span value)
 	return span_is(value, "true") || span_is(value, "y") || span_is(value, "1") || span_is(value, "yes");
 }
 
+/* GRUB_TERMINAL and its kin, with the serial line among the others. */
+static void terminal_line(struct text *t, const struct shell_value *v)
+{
+	bool has = memmem(v->inner.at, v->inner.len, "serial", 6);
+	struct bytes with = { 0 };
+
+	if (v->inner.len && !has && v->plain) {
+		bytes_format(&with, "%.*s serial", (int)v->inner.len, v->inner.at);
+		shell_value_put(t, v, &with);
+	} else if (has || v->plain) {
+		text_keep(t);
+	} else {
+		shell_value_keep(t, v);
+	}
+	bytes_destroy(&with);
+}
+
 static void default_line(struct loader *l, struct text *t, bool main, struct seen_names *seen)
 {
 	struct cmdline_rules r = loader_rules(l, t->path);
-	struct span name, value, line = span_trim(t->line);
 	bool serial = l->options->serial && main;
 	struct bytes out = { 0 };
+	struct shell_value v;
 
-	if (!line.len || *line.at == '#' || !assignment(t->line, &name, &value)) {
+	if (!shell_value(t, t->line.at, &v)) {
 		text_keep(t);
-	} else if (span_starts(name, "GRUB_CMDLINE_LINUX")) {
-		r.serial = main && span_is(name, "GRUB_CMDLINE_LINUX");
+	} else if (span_starts(v.name, "GRUB_CMDLINE_LINUX")) {
+		r.serial = main && span_is(v.name, "GRUB_CMDLINE_LINUX");
 		seen->kernel = seen->kernel || r.serial;
-		cmdline_put(&r, t, value);
-	} else if ((span_is(name, "GRUB_DISABLE_UUID") || span_is(name, "GRUB_DISABLE_LINUX_UUID")) && says_true(value)) {
+		cmdline_put_shell(&r, t, &v);
+	} else if ((span_is(v.name, "GRUB_DISABLE_UUID") || span_is(v.name, "GRUB_DISABLE_LINUX_UUID")) && says_true(v.inner)) {
 		bytes_format(&out, "# vdisk: %.*s", (int)t->line.len, t->line.at);
 		text_put(t, &out);
-	} else if (serial && (span_is(name, "GRUB_TERMINAL") || span_is(name, "GRUB_TERMINAL_OUTPUT") ||
-	                      span_is(name, "GRUB_TERMINAL_INPUT"))) {
+	} else if (serial && (span_is(v.name, "GRUB_TERMINAL") || span_is(v.name, "GRUB_TERMINAL_OUTPUT") ||
+	                      span_is(v.name, "GRUB_TERMINAL_INPUT"))) {
 		seen->terminal = true;
-		bytes_span(&out, value);
-		if (!out.len)
-			text_keep(t);
-		else if (strstr(out.at, "serial"))
-			text_keep(t);
-		else {
-			struct span whole = value;
-			bool quoted = value.at > t->line.at && strchr("\"'", value.at[-1]);
-			struct bytes with = { 0 };
-
-			bytes_format(&with, quoted ? "%.*s serial" : "\"%.*s serial\"", (int)value.len, value.at);
-			bytes_clear(&out);
-			bytes_replaced(&out, t->line, whole, with.at ? with.at : "");
-			text_put(t, &out);
-			bytes_destroy(&with);
-		}
+		terminal_line(t, &v);
 	} else {
-		seen->serial = seen->serial || span_is(name, "GRUB_SERIAL_COMMAND");
+		seen->serial = seen->serial || span_is(v.name, "GRUB_SERIAL_COMMAND");
 		text_keep(t);
 	}
 	bytes_destroy(&out);

@@ -39,9 +39,9 @@ static int resume_file(struct plan *p, const char *path, const struct devices *d
 	if (rc <= 0)
 		return rc;
 	while (text_next(&t)) {
-		struct span name, value;
+		struct shell_value v;
 
-		if (!assignment(t.line, &name, &value) || !span_is(name, "RESUME") || !name_line(&t, d, value))
+		if (!shell_value(&t, t.line.at, &v) || !span_is(v.name, "RESUME") || !name_line(&t, d, v.inner))
 			text_keep(&t);
 	}
 	return text_write(&t, err, "the swap space to wake from by its UUID");
@@ -93,10 +93,10 @@ static int dracut_file(void *to, const char *path, vdisk_error *err)
 	if (rc <= 0)
 		return rc;
 	while (text_next(&t)) {
-		struct span name, value;
+		struct shell_value v;
 
-		if (assignment(t.line, &name, &value) && span_is(name, "kernel_cmdline"))
-			cmdline_put(&r, &t, value);
+		if (shell_value(&t, t.line.at, &v) && span_is(v.name, "kernel_cmdline"))
+			cmdline_put_shell(&r, &t, &v);
 		else
 			text_keep(&t);
 	}
