@@ -119,6 +119,23 @@ static void what_needs_what(void **state)
 	kmod_close(&k);
 }
 
+/* Several lines about one module, in the order of the file, among lines about others; what is wanted weakly comes last. */
+static void soft_lines(void **state)
+{
+	struct fixture *f = *state;
+	struct kmod k;
+
+	file_put(f, "modules.dep", "z.ko:\nd.ko:\nc.ko:\nb.ko:\na.ko: d.ko\ne.ko:\nf.ko:\ng.ko:\n");
+	file_put(f, "modules.softdep",
+	         "softdep nobody pre: z\nsoftdep a post: g\nsoftdep g pre: z\nsoftdep a pre: c\nsoftdep b pre: z\nsoftdep a pre: b\n");
+	file_put(f, "modules.weakdep", "weakdep b e\n#weakdep a z\nweakdep a f\nweakdep a e");
+	opened(f, &k);
+	needs(&k, "a", "c z b e d a g f");
+	needs(&k, "g", "z g");
+	needs(&k, "c", "c");
+	kmod_close(&k);
+}
+
 static void no_modules(void **state)
 {
 	struct fixture *f = *state;
@@ -300,6 +317,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(what_needs_what, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(soft_lines, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(no_modules, set_up, tear_down),
 		cmocka_unit_test(names_of_modules),
 		cmocka_unit_test(index_is_found),

@@ -174,6 +174,30 @@ static int builtins_list(struct kmod *k, vdisk_error *err)
 	return 0;
 }
 
+static int by_module(const void *a, const void *b)
+{
+	const struct kmod_soft *x = a, *y = b;
+
+	return x->of != y->of ? (x->of > y->of) - (x->of < y->of) : (x->at > y->at) - (x->at < y->at);
+}
+
+static int soft_list(struct kmod *k, enum kmod_text text, vdisk_error *err)
+{
+	struct kmod_soft *v = calloc(lines_of(&k->texts[text]), sizeof(*v)), *s = v;
+	char of[NAME_ROOM];
+	size_t pos = 0;
+
+	if (!v)
+		return fail_nomem(err);
+	while (kmod_line(&k->texts[text], &pos, &s->at, &s->len))
+		if (kmod_line_module(text, s->at, s->len, of, sizeof(of)) && (s->of = kmod_find(k, of)))
+			s++;
+	k->soft[text] = v;
+	k->soft_n[text] = (size_t)(s - v);
+	qsort(v, k->soft_n[text], sizeof(*v), by_module);
+	return 0;
+}
+
 static int text_read(struct tree *t, const char *folder, const char *name, uint64_t max, struct bytes *out, vdisk_error *err)
 {
 	char path[4096];
@@ -198,7 +222,8 @@ int kmod_open(struct kmod *k, struct tree *t, const char *folder, const char *re
 	if (rc >= 0)
 		rc = text_read(t, folder, "modules.builtin", 4u << 20, &k->builtin, err);
 	if (rc >= 0)
-		rc = modules_list(k, err) || builtins_list(k, err) ? -1 : there;
+		rc = modules_list(k, err) || builtins_list(k, err) || soft_list(k, KMOD_SOFTDEP, err) ||
+		     soft_list(k, KMOD_WEAKDEP, err) ? -1 : there;
 	if (rc < 0)
 		kmod_close(k);
 	return rc;
@@ -212,8 +237,10 @@ void kmod_close(struct kmod *k)
 	}
 	for (size_t i = 0; i < k->builtins_n; i++)
 		free(k->builtins[i]);
-	for (int i = 0; i < KMOD_TEXTS; i++)
+	for (int i = 0; i < KMOD_TEXTS; i++) {
 		bytes_destroy(&k->texts[i]);
+		free(k->soft[i]);
+	}
 	bytes_destroy(&k->builtin);
 	free(k->modules);
 	free(k->builtins);
@@ -255,22 +282,28 @@ static void take_alias(struct kmod *k, const char *name, struct kmod_module **li
 
 /* The modules that a line of softdep or weakdep names for this one: the first words are the line's own, "pre:" and "post:" go
    between. */
-static void take_soft(struct kmod *k, enum kmod_text text, const char *name, bool post, struct kmod_module **list, size_t *n,
-	unsigned depth)
+static void take_soft(struct kmod *k, enum kmod_text text, const struct kmod_module *of, bool post, struct kmod_module **list,
+	size_t *n, unsigned depth)
 {
-	const char *line, *at;
-	char of[NAME_ROOM], needs[NAME_ROOM];
-	size_t pos = 0, len, m, in;
+	const struct kmod_soft *s = k->soft[text], *end = s + k->soft_n[text];
+	const char *at;
+	char needs[NAME_ROOM];
+	size_t m, in;
 	bool is_post;
 
-	while (kmod_line(&k->texts[text], &pos, &line, &len)) {
-		if (!kmod_line_module(text, line, len, of, sizeof(of)) || strcmp(of, name))
-			continue;
+	for (size_t half; s < end && s->of < of;) { /* the first of this module's */
+		half = (size_t)(end - s) / 2;
+		if (s[half].of < of)
+			s += half + 1;
+		else
+			end = s + half;
+	}
+	for (end = k->soft[text] + k->soft_n[text]; s < end && s->of == of; s++) {
 		is_post = text == KMOD_WEAKDEP;
 		in = 0;
 		for (int own = 0; own < 2; own++) /* softdep NAME */
-			word_after(line, len, &in, &at, &m);
-		while (word_after(line, len, &in, &at, &m)) {
+			word_after(s->at, s->len, &in, &at, &m);
+		while (word_after(s->at, s->len, &in, &at, &m)) {
 			if (at[m - 1] == ':')
 				is_post = m == 5 && !memcmp(at, "post:", 5);
 			else if (is_post == post && canonical(at, m, needs, sizeof(needs)))
@@ -289,7 +322,7 @@ static void take(struct kmod *k, const char *name, struct kmod_module **list, si
 	if (!m || m->taken || depth > DEPTH_MAX)
 		return;
 	m->taken = true;
-	take_soft(k, KMOD_SOFTDEP, name, false, list, n, depth);
+	take_soft(k, KMOD_SOFTDEP, m, false, list, n, depth);
 	/* modules.dep lists all that it needs, what is needed by others last. */
 	while (word_after(m->deps, m->deps_len, &pos, &at, &len)) {
 		if (len >= sizeof(path))
@@ -300,8 +333,8 @@ static void take(struct kmod *k, const char *name, struct kmod_module **list, si
 			take(k, dep, list, n, depth + 1);
 	}
 	list[(*n)++] = m;
-	take_soft(k, KMOD_SOFTDEP, name, true, list, n, depth);
-	take_soft(k, KMOD_WEAKDEP, name, true, list, n, depth);
+	take_soft(k, KMOD_SOFTDEP, m, true, list, n, depth);
+	take_soft(k, KMOD_WEAKDEP, m, true, list, n, depth);
 }
 
 void kmod_closure(struct kmod *k, const char *name, struct kmod_module **list, size_t *n) { take(k, name, list, n, 0); }

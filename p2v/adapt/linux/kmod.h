@@ -14,6 +14,12 @@ struct kmod_module {
 	bool taken;      /* by kmod_closure(), meanwhile */
 };
 
+struct kmod_soft { /* a line of modules.softdep or weakdep */
+	const struct kmod_module *of;
+	const char *at;
+	size_t len;
+};
+
 enum kmod_text { KMOD_DEP, KMOD_ALIAS, KMOD_SYMBOLS, KMOD_SOFTDEP, KMOD_WEAKDEP, KMOD_DEVNAME, KMOD_TEXTS };
 
 struct kmod {
@@ -24,6 +30,7 @@ struct kmod {
 	struct bytes texts[KMOD_TEXTS]; /* depmod's; empty where the guest has none */
 	struct bytes builtin;           /* modules.builtin */
 	char **builtins; size_t builtins_n; /* canonical names, sorted */
+	struct kmod_soft *soft[KMOD_TEXTS]; size_t soft_n[KMOD_TEXTS]; /* by module, those of one in the order of the file */
 };
 
 /* "modules.dep" … */
