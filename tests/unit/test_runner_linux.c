@@ -39,7 +39,8 @@ static int file_make(const uint8_t *head, size_t n_head, size_t bytes, int fill)
 	assert_true(fd >= 0);
 	assert_non_null(p);
 	memset(p, fill, bytes);
-	memcpy(p, head, n_head);
+	if (n_head)
+		memcpy(p, head, n_head);
 	assert_int_equal(bytes, write(fd, p, bytes));
 	free(p);
 	return fd;
