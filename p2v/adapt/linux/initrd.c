@@ -58,11 +58,11 @@ static int archives_read(struct initrd *i, size_t part, const struct bytes *b, v
 	return 0;
 }
 
-static int part_read(struct initrd *i, struct initrd_part *part, const uint8_t *at, size_t len, vdisk_error *err)
+/* `max`: what all streams may hold. */
+static int part_read(struct initrd *i, struct initrd_part *part, const uint8_t *at, size_t len, uint64_t max, vdisk_error *err)
 {
 	size_t index = (size_t)(part - i->parts);
 	struct bytes unpacked = { 0 };
-	uint64_t max = stream_unpacked_max(len), left = INITRD_UNPACKED_MAX - i->unpacked;
 	int packing = stream_packing(at, len), rc;
 
 	if (*at == '0' && !(part->off & 3)) {
@@ -75,7 +75,7 @@ static int part_read(struct initrd *i, struct initrd_part *part, const uint8_t *
 	if (packing < 0)
 		return fail(err, VDISK_CORRUPT, "what begins there is neither an archive nor a packed one that is known");
 	part->packing = (enum initrd_packing)packing;
-	rc = stream_unpack(part->packing, at, len, max < left ? max : left, &unpacked, &part->len, err);
+	rc = stream_unpack(part->packing, at, len, max - i->unpacked, &unpacked, &part->len, err);
 	part->unpacked = unpacked.len;
 	i->unpacked += unpacked.len;
 	if (!rc)
@@ -109,7 +109,7 @@ static int parts_read(struct initrd *i, const uint8_t *at, size_t len, vdisk_err
 			return fail(err, VDISK_UNSUPPORTED, "more than %d archives, one behind the other", PARTS_MAX);
 		part = &i->parts[i->parts_n++];
 		*part = (struct initrd_part){ .off = off };
-		if (part_read(i, part, at + off, len - off, &why))
+		if (part_read(i, part, at + off, len - off, stream_unpacked_max(len), &why))
 			return fail(err, why.kind, "byte %zu: %s", off, why.message);
 		part_judge(i, part, first);
 		off += part->len;

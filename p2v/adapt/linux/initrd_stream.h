@@ -7,11 +7,11 @@
 
 #include <archive.h>
 
-#define INITRD_UNPACKED_MAX (UINT64_C(2) << 30) /* bytes of all streams of a file */
+#define INITRD_UNPACKED_MAX (UINT64_C(2) << 30) /* bytes of all streams of a file; nor more than 256 times its own, and 16 MiB */
 
 /* How a stream is packed, by its first bytes, as the kernel judges; -1 where it would not know. */
 int stream_packing(const uint8_t *at, size_t len);
-/* How much a stream of `len` bytes may unpack to: 256 times as much, and 16 MiB. */
+/* How much all streams of a file of `len` bytes may unpack to. */
 uint64_t stream_unpacked_max(size_t len);
 /* Unpacks the stream that begins at `at` into *out (emptied before), if it holds no more than `max` bytes; *used: its own bytes,
    without what stands behind. */
