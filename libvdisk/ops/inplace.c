@@ -5,6 +5,7 @@
  * on a small disk in memory, and seen from its map.
  */
 #include "ops/inplace.h"
+#include "ops/children.h"
 #include "ops/walk.h"
 #include "core/staging.h"
 #include "core/trust.h"
@@ -447,20 +448,10 @@ static void inplace_free(struct inplace *p)
 /* Whether `src` is, or was, what a journal tells of: it may have another name by now, and be reached by this one no more. */
 static bool source_is(const struct vd_inplace *s, const char *src)
 {
-	const char *slash = strrchr(src, '/'), *name = slash ? slash + 1 : src;
-	char real[PATH_MAX], folder[PATH_MAX];
-	size_t n;
+	VD_AUTO_FREE char *real = NULL;
 
-	if (!realpath(src, real)) {
-		snprintf(folder, sizeof(folder), "%.*s", slash ? (int)(slash - src) + 1 : 1, slash ? src : ".");
-		if (!realpath(folder, real))
-			return false;
-		n = strlen(real);
-		if (strlen(name) + 2 > sizeof(real) - n)
-			return false;
-		snprintf(real + n, sizeof(real) - n, "%s%s", n > 1 ? "/" : "", name);
-	}
-	return !strcmp(real, s->data) || !strcmp(real, s->new_data) || (s->old_image && !strcmp(real, s->old_image));
+	return !vd_path_real(src, &real, NULL) &&
+	       (!strcmp(real, s->data) || !strcmp(real, s->new_data) || (s->old_image && !strcmp(real, s->old_image)));
 }
 
 /* *finished: an earlier run had done it but for cleaning up. */
