@@ -24,8 +24,10 @@ static int wanted_judge(const struct package *p, size_t index, uint64_t size, vd
 {
 	for (size_t i = 0; i < index; i++)
 		size += p->slots[i].size; /* each at most WANTED_MAX, and they are few */
-	return size <= WANTED_MAX ? 0 : fail(err, VDISK_UNSUPPORTED, "%s: has disks of %llu bytes; of a VMA at most %llu are read", p->path,
-	                                     (unsigned long long)size, (unsigned long long)WANTED_MAX);
+	if (size <= WANTED_MAX)
+		return 0;
+	return fail(err, VDISK_UNSUPPORTED, "%s: has disks of %llu bytes; of a VMA at most %llu are read", p->path,
+	            (unsigned long long)size, (unsigned long long)WANTED_MAX);
 }
 
 int vma_want(struct package *p, struct slot *s, size_t index, vdisk_error *err)
