@@ -561,6 +561,25 @@ def forged_tables():
 
 
 @case
+def forged_sharing():
+	"""Two parts of a bitmap in one cluster."""
+	vdisk("create", "-f", "qcow2", "-o", "cluster_size=4K", "disk.qcow2", "64M")
+	bitmap("create", "-g", "512", "disk.qcow2", "b")
+	vdio("disk.qcow2", ["write 0 512 1", "write 33554432 512 2"]) # 16 MiB for each entry: the first, and the third
+	with open("disk.qcow2", "rb") as f:
+		f.seek(entry_of("disk.qcow2"))
+		f.seek(int.from_bytes(f.read(8), "big"))
+		table = f.tell()
+		entries = [int.from_bytes(f.read(8), "big") for _ in range(4)]
+	check(entries[0] and entries[2] and not entries[1] and not entries[3], "the table: %r" % entries)
+	vdisk("map", "--since", "bitmap:b", "disk.qcow2")
+	write_file("disk.qcow2", entries[0].to_bytes(8, "big"), table + 16)
+	refused("map", "--since", "bitmap:b", "disk.qcow2", mentions=("names a cluster that one before it names", "%#x" % (table + 16)))
+	r = run(VDISK, "bitmap", "merge", "disk.qcow2", "b", "b")
+	check(r.rc == 2 and "names a cluster" in r.err, r.show())
+
+
+@case
 def forged_directory():
 	vdisk("create", "-f", "qcow2", "disk.qcow2", "4M")
 	bitmap("create", "disk.qcow2", "b")
